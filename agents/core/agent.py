@@ -1,0 +1,225 @@
+"""The interface between a protocol role and whatever runs it: a real network or a simulated one.
+
+A role is driven by four calls (``start``, ``receive``, ``handle``, ``expire``), each with the time, and answers with
+actions that the driver takes with ``take_actions`` after every call and carries out. It never waits, never reads a clock
+and never opens anything. The driver owes it one call of ``expire`` when ``next_deadline`` has come.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from agents.core.counters import Counters
+from agents.core.timers import Timers
+
+
+class Endpoint(NamedTuple):
+    """A UDP endpoint: the IP address in its canonical text form, and the port."""
+
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+# --- what a role asks of its driver -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SendDatagram:
+    """Send ``data`` to ``destination`` from the role's own port, or from the extra port that ``channel`` (> 0) names.
+
+    The driver opens a channel's port at its first use; what arrives there is handed to ``receive`` with that channel.
+    """
+
+    data: bytes
+    destination: Endpoint
+    channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CloseChannel:
+    """Close the extra port ``channel``; later datagrams to it are lost."""
+
+    channel: int
+
+
+@dataclass(frozen=True, slots=True)
+class JoinGroup:
+    """Join ``group`` on ``interface`` with IGMP or MLD; answered by a GroupJoined event once the report is on the wire."""
+
+    group: str
+    interface: str
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveGroup:
+    """Leave ``group`` on ``interface``."""
+
+    group: str
+    interface: str
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RenewMembership:
+    """Make the membership of ``group`` visible on the link that ``interface`` is on now.
+
+    The kernel sends no IGMP report of its own after a change of link, so the driver drops and adds the membership.
+    """
+
+    group: str
+    interface: str
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureAddress:
+    """Replace the interface's address by ``address`` ("address/prefix length") with a default route by ``gateway``.
+
+    Answered by an AddressConfigured event.
+    """
+
+    interface: str
+    address: str
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Tell the application what happened to it: ``event`` is a stable word, ``details`` are plain values."""
+
+    event: str
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One line of the role's history, for the run's timeline; the driver adds the time."""
+
+    event: str
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+Action = (
+    SendDatagram | CloseChannel | JoinGroup | LeaveGroup | RenewMembership | ConfigureAddress | Notify | Trace
+)  # fmt: skip
+
+
+# --- what the driver tells a role -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDetected:
+    """A link trigger: ``point_of_attachment`` (its identifier's bytes) is in reach of ``interface`` and will be next."""
+
+    interface: str
+    point_of_attachment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """``interface`` has lost its link."""
+
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """``interface`` has a link (again)."""
+
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddressConfigured:
+    """A ConfigureAddress was carried out."""
+
+    interface: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupJoined:
+    """A JoinGroup was carried out (``succeeded``) or could not be; ``reason`` says why not."""
+
+    group: str
+    interface: str
+    succeeded: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DataChannelReport:
+    """What the receiver of the data has counted so far, for status reports: packets since it began."""
+
+    packets_received: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationLeave:
+    """The application wants to leave the session, with notice."""
+
+
+Event = LinkDetected | LinkDown | LinkUp | AddressConfigured | GroupJoined | DataChannelReport | ApplicationLeave
+
+
+class Agent(ABC):
+    """A protocol role without input, output, clock or randomness. Subclasses are the roles."""
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+        self.timers: Timers[Hashable] = Timers()
+        self._actions: list[Action] = []
+
+    @abstractmethod
+    def start(self, now: float) -> None:
+        """Begin: what the role does without being asked, such as joining its session."""
+
+    @abstractmethod
+    def receive(self, data: bytes, source: Endpoint, now: float, channel: int = 0) -> None:
+        """Take one datagram. Whatever it holds, nothing is raised; what is wrong with it is counted."""
+
+    @abstractmethod
+    def handle(self, event: Event, now: float) -> None:
+        """Take one event of the world below or above. Events that do not concern the role are counted and ignored."""
+
+    @abstractmethod
+    def timer_expired(self, key: Hashable, now: float) -> None:
+        """The timer ``key`` is due."""
+
+    @abstractmethod
+    def describe(self) -> Mapping[str, object]:
+        """The role's state as plain values, for people and for ``python -m agents ctl SOCKET state``."""
+
+    def next_deadline(self) -> float | None:
+        """When ``expire`` wants to be called next, or None."""
+        return self.timers.next_deadline()
+
+    def expire(self, now: float) -> None:
+        """Fire every timer that is due at ``now``."""
+        for key in self.timers.due(now):
+            self.timer_expired(key, now)
+
+    def take_actions(self) -> list[Action]:
+        """Hand over, in order, the actions of the calls since the last time."""
+        actions, self._actions = self._actions, []
+        return actions
+
+    def act(self, action: Action) -> None:
+        """Queue ``action`` for the driver."""
+        self._actions.append(action)
+
+    def trace(self, event: str, **details: object) -> None:
+        """Queue a line of history."""
+        self._actions.append(Trace(event, details))
+
+    def drop(self, reason: str, source: Endpoint, **details: object) -> None:
+        """Count a datagram as dropped for ``reason``, and say so in the history."""
+        self.counters.add(f"dropped.{reason}")
+        self.trace("dropped", reason=reason, source=str(source), **details)

@@ -1,0 +1,218 @@
+"""The mobile node's data plane: takes the group's RTP packets with the kernel's arrival times and measures windows.
+
+It joins nothing: membership is the mobile node's agent's affair, and the kernel hands every socket bound to the group's
+port what the host is a member of. That keeps the data flowing while the agent drops and adds its membership.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import BinaryIO
+
+from agents.core.counters import Counters
+from agents.core.errors import ConfigurationError
+from agents.media import rtp
+from agents.media.arrivals import ArrivalLog, WindowError
+from agents.runtime.control import ControlError, ControlServer
+
+_SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>, not in Python's socket module
+_SO_RXQ_OVFL = 40
+_TIMESPEC = struct.Struct("@qq")
+_RECEIVE_BUFFER = 4 << 20  # bytes
+_DATAGRAMS_PER_WAKE_UP = 256
+_REPORT_PERIOD = 0.5  # s, between two reports to the mobile node's agent
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverConfiguration:
+    """The group and port; ``media`` is a file for the payloads; ``report_to`` the MN agent's control socket."""
+
+    group: str
+    port: int
+    media: str | None = None
+    report_to: str | None = None
+
+    def check(self) -> None:
+        """Raise ConfigurationError for the first thing wrong."""
+        if not ip_address(self.group).is_multicast:
+            raise ConfigurationError(
+                "group", f"{self.group} is no multicast address", "give one of 224.0.0.0/4 or ff00::/8"
+            )
+        if not 1 <= self.port <= 0xFFFF:
+            raise ConfigurationError("port", str(self.port), "give 1 to 65535")
+
+
+class Reception:
+    """The state of one received stream: counts, RFC 3550 jitter, and the log of arrivals. No input or output."""
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+        self.arrivals = ArrivalLog()
+        self.ssrc: int | None = None
+        self.first_ns: int | None = None
+        self.last_ns: int | None = None
+        self.jitter = 0.0  # timestamp units (RFC 3550 A.8)
+        self._highest = 0
+        self._transit: float | None = None
+
+    def packet_arrived(self, data: bytes, time_ns: int) -> rtp.Packet | None:
+        """Take one datagram; returns the packet if it is newer than all before, for playing or writing it."""
+        packet = rtp.parse(data)
+        if packet is None:
+            self.counters.add("dropped.not-rtp")
+            return None
+        self.counters.add("received.packets")
+        if packet.ssrc != self.ssrc:
+            self._begin_source(packet)
+        number = rtp.extend(packet.sequence, self._highest)
+        self.arrivals.add(time_ns, number)
+        if self.first_ns is None:
+            self.first_ns = time_ns
+        self.last_ns = time_ns
+        self._measure_jitter(packet, time_ns)
+        if number <= self._highest:
+            self.counters.add("received.old")
+            return None
+        self._highest = number
+        return packet
+
+    def _begin_source(self, packet: rtp.Packet) -> None:
+        if self.ssrc is not None:
+            self.counters.add("received.new-source")
+        self.ssrc = packet.ssrc
+        # The numbers of a new source go on above the old one's, so that a window over both shows no false duplicates.
+        base = self._highest - self._highest % rtp.SEQUENCE_MODULUS + rtp.SEQUENCE_MODULUS
+        self._highest = base + packet.sequence - 1
+        self._transit = None
+
+    def _measure_jitter(self, packet: rtp.Packet, time_ns: int) -> None:
+        transit = time_ns * rtp.CLOCK_RATE / 1e9 - packet.timestamp
+        if self._transit is not None:
+            self.jitter += (abs(transit - self._transit) - self.jitter) / 16
+        self._transit = transit
+
+    def describe(self) -> dict[str, object]:
+        """Counts, jitter in ms, and times of the first and last packet (CLOCK_REALTIME ns)."""
+        return {
+            "counters": dict(self.counters.snapshot()),
+            "packets_received": self.counters["received.packets"],
+            "jitter_ms": self.jitter * 1000 / rtp.CLOCK_RATE,
+            "first_ns": self.first_ns,
+            "last_ns": self.last_ns,
+            "forgotten": self.arrivals.overwritten,
+        }
+
+
+class Receiver:
+    """The receiver process."""
+
+    def __init__(self, configuration: ReceiverConfiguration, control: str | None) -> None:
+        configuration.check()
+        self._configuration = configuration
+        self._control = None if control is None else ControlServer(Path(control), self._command)
+        self._reception = Reception()
+        self._socket = self._open()
+        media = configuration.media
+        self._media: BinaryIO | None = None if media is None else Path(media).open("wb")  # noqa: SIM115  closed by run
+        self._kernel_drops = 0
+
+    async def run(self) -> None:
+        """Receive until SIGTERM or SIGINT; then print the counters."""
+        loop = asyncio.get_running_loop()
+        finished = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, finished.set)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._socket.close)
+            if self._media is not None:
+                stack.callback(self._media.close)
+            if self._control is not None:
+                stack.push_async_callback(self._control.close)
+                await self._control.start()
+            loop.add_reader(self._socket, self._drain)
+            stack.callback(loop.remove_reader, self._socket)
+            reporting = asyncio.create_task(self._report_forever())
+            stack.callback(reporting.cancel)
+            print("ready", flush=True)
+            await finished.wait()
+        print(json.dumps(self._reception.describe()), flush=True)
+
+    def _open(self) -> socket.socket:
+        configuration = self._configuration
+        family = socket.AF_INET if ip_address(configuration.group).version == 4 else socket.AF_INET6
+        opened = socket.socket(family, socket.SOCK_DGRAM)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # several receivers of a group on one host
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        opened.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+        opened.setblocking(False)
+        opened.bind((configuration.group, configuration.port))
+        return opened
+
+    def _drain(self) -> None:
+        for _ in range(_DATAGRAMS_PER_WAKE_UP):
+            try:
+                data, ancillary, _, _ = self._socket.recvmsg(65535, 128)
+            except BlockingIOError:
+                return
+            time_ns: int | None = None
+            for _, kind, value in ancillary:
+                if kind == _SO_TIMESTAMPNS:
+                    seconds, nanoseconds = _TIMESPEC.unpack(value[: _TIMESPEC.size])
+                    time_ns = seconds * 1_000_000_000 + nanoseconds
+                elif kind == _SO_RXQ_OVFL:
+                    drops = int.from_bytes(value[:4], "little")
+                    self._reception.counters.add("dropped.receive-queue-full", drops - self._kernel_drops)
+                    self._kernel_drops = drops
+            if time_ns is None:
+                self._reception.counters.add("dropped.no-arrival-time")
+                continue
+            packet = self._reception.packet_arrived(data, time_ns)
+            if packet is not None and self._media is not None:
+                self._media.write(data[packet.payload_offset : packet.payload_end])
+
+    async def _command(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        self._drain()  # what has arrived before the question belongs to the answer
+        match request:
+            case {"command": "state"}:
+                return {"state": {"role": "receiver", **self._reception.describe()}}
+            case {"command": "counters"}:
+                return {"counters": dict(self._reception.counters.snapshot())}
+            case {"command": "window", "begin_ns": int(begin_ns), "end_ns": int(end_ns)}:
+                try:
+                    return {"window": self._reception.arrivals.window(begin_ns, end_ns).plain()}
+                except WindowError as error:
+                    raise ControlError(str(error)) from error
+        raise ControlError(f"unknown command, or a field is missing: {dict(request)!r}")
+
+    async def _report_forever(self) -> None:
+        """Tell the mobile node's agent what has been received, for its status reports. Its absence is counted."""
+        if self._configuration.report_to is None:
+            return
+        while True:
+            await asyncio.sleep(_REPORT_PERIOD)
+            message = {
+                "command": "data-channel-status",
+                "packets_received": self._reception.counters["received.packets"],
+            }
+            try:
+                reader, writer = await asyncio.open_unix_connection(self._configuration.report_to)
+            except OSError:
+                self._reception.counters.add("unsent.report")
+                continue
+            try:
+                writer.write(json.dumps(message).encode() + b"\n")
+                await reader.readline()
+            except ConnectionError:
+                self._reception.counters.add("unsent.report")
+            finally:
+                writer.close()

@@ -1,0 +1,99 @@
+"""A mobile node without MMCP: the comparison for every figure of the handover labs.
+
+It joins its group, and after a move either joins again once it has its new address (``rejoin``: what a careful host
+does, called *reactive*), or does nothing and waits for the router's next query (*silent*). It speaks no MMCP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+
+from agents.core.agent import (
+    AddressConfigured,
+    Agent,
+    ApplicationLeave,
+    ConfigureAddress,
+    Endpoint,
+    Event,
+    JoinGroup,
+    LeaveGroup,
+    LinkDetected,
+    LinkDown,
+    LinkUp,
+    RenewMembership,
+)
+from agents.mmcp.configuration import PointOfAttachment, identifier
+
+
+@dataclass(frozen=True, slots=True)
+class BareNodeConfiguration:
+    """What the node is given: its group, where it may go, and whether it joins again after a move."""
+
+    interface: str
+    group: str
+    points_of_attachment: list[PointOfAttachment]
+    attached_to: str
+    rejoin: bool = True
+    source: str | None = None
+    address_delay_s: float = 0.0
+
+    @property
+    def listen(self) -> None:
+        """It speaks no protocol, so it has no port."""
+
+    def check(self) -> None:
+        """Nothing to refuse: the fields' types say all."""
+
+
+class BareNode(Agent):
+    """One node on one interface."""
+
+    def __init__(self, configuration: BareNodeConfiguration) -> None:
+        super().__init__()
+        self._configuration = configuration
+        self._points = {identifier(point.name): point for point in configuration.points_of_attachment}
+        self._attached_to = identifier(configuration.attached_to)
+        self._next_point: bytes | None = None
+        self._link_is_up = True
+
+    def start(self, now: float) -> None:
+        """Join the group."""
+        configuration = self._configuration
+        self.act(JoinGroup(configuration.group, configuration.interface, configuration.source))
+
+    def receive(self, data: bytes, source: Endpoint, now: float, channel: int = 0) -> None:
+        """Nothing is expected; whatever comes is counted."""
+        self.drop("unexpected-datagram", source)
+
+    def handle(self, event: Event, now: float) -> None:
+        """Take a link event, a new address, or the application's wish to leave."""
+        configuration = self._configuration
+        match event:
+            case LinkDetected() if event.point_of_attachment in self._points:
+                self._next_point = event.point_of_attachment
+            case LinkDown():
+                self._link_is_up = False
+                self.timers.cancel("address")
+            case LinkUp() if not self._link_is_up:
+                self._link_is_up = True
+                self.timers.set("address", now + configuration.address_delay_s)
+            case AddressConfigured():
+                if self._next_point is not None:
+                    self._attached_to, self._next_point = self._next_point, None
+                if configuration.rejoin:
+                    self.act(RenewMembership(configuration.group, configuration.interface, configuration.source))
+            case ApplicationLeave():
+                self.act(LeaveGroup(configuration.group, configuration.interface, configuration.source))
+            case _:
+                self.counters.add(f"ignored.{type(event).__name__}")
+
+    def timer_expired(self, key: Hashable, now: float) -> None:
+        """The address delay is over."""
+        point = self._points.get(self._attached_to if self._next_point is None else self._next_point)
+        if point is not None:
+            self.act(ConfigureAddress(self._configuration.interface, point.address, point.gateway))
+
+    def describe(self) -> Mapping[str, object]:
+        """Where the node is."""
+        return {"role": "bare", "attached_to": self._attached_to.hex(), "link_is_up": self._link_is_up}

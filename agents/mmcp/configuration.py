@@ -1,0 +1,316 @@
+"""What an operator provisions for each MMCP role, and the bounds it must keep.
+
+Plain dataclasses; the runtime fills them from TOML. Identifiers are written as text ("mn1"), as a MAC address
+("02:00:00:00:0a:01", its six raw bytes are meant) or as "0x" and hexadecimal digits. Times are seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_interface, ip_network
+
+from agents.core.agent import Endpoint
+from agents.core.errors import ConfigurationError
+from agents.mmcp import constants as c
+
+_MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
+_HEXADECIMAL = re.compile(r"0x(?:[0-9A-Fa-f]{2})+")
+
+
+def identifier(text: str) -> bytes:
+    """The bytes of an MN or PoA identifier written as text, MAC or 0x-hexadecimal."""
+    if _MAC.fullmatch(text):
+        return bytes.fromhex(text.replace(":", ""))
+    if _HEXADECIMAL.fullmatch(text):
+        return bytes.fromhex(text[2:])
+    return text.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """The timers of Annex A and of decisions M-7 to M-10, in seconds; spt_s and hold_s follow from srt_s unless set."""
+
+    jwt_s: float = c.JOIN_WAITING_TIME
+    join_retries: int = c.JOIN_RETRIES
+    srt_s: float = c.STATUS_REPORT_TIME
+    spt_s: float | None = None
+    hit_s: float = c.HANDOVER_INITIATION_TIME
+    ctt_s: float = c.CONTEXT_TRANSFER_TIME
+    hold_s: float | None = None
+    linger_s: float = c.LINGER_TIME
+
+    @property
+    def probe_time(self) -> float:
+        """SPT: silence after which a parent probes; 3 x SRT unless set [7.4]."""
+        return c.STATUS_PROBE_FACTOR * self.srt_s if self.spt_s is None else self.spt_s
+
+    @property
+    def hold_time(self) -> float:
+        """How long a new LMC stays joined for an MN that does not come; SPT unless set [M-9]."""
+        return self.probe_time if self.hold_s is None else self.hold_s
+
+    def check(self) -> None:
+        """Raise ConfigurationError for a timer out of bounds, or for HIT < 3 x CTT + join time [M-8]."""
+        for name in ("jwt_s", "srt_s", "probe_time", "hit_s", "ctt_s", "hold_time", "linger_s"):
+            value = getattr(self, name)
+            if not c.TIMER_MINIMUM <= value <= c.TIMER_MAXIMUM:
+                raise ConfigurationError(
+                    f"timers.{name}", f"{value} s", f"give {c.TIMER_MINIMUM} to {c.TIMER_MAXIMUM:g} s"
+                )
+        if not 0 <= self.join_retries <= c.JOIN_RETRIES_MAXIMUM:
+            raise ConfigurationError(
+                "timers.join_retries", str(self.join_retries), f"give 0 to {c.JOIN_RETRIES_MAXIMUM}"
+            )
+        least = c.CONTEXT_TRANSFER_SENDS * self.ctt_s + c.JOIN_TIME
+        if self.hit_s < least:
+            raise ConfigurationError(
+                "timers.hit_s",
+                f"{self.hit_s} s is shorter than all sends of an HCT and the join, {least:g} s",
+                "raise hit_s or lower ctt_s",
+            )
+
+
+def _check_identifier(key: str, text: str) -> None:
+    size = len(identifier(text))
+    if not c.IDENTIFIER_MINIMUM <= size <= c.IDENTIFIER_MAXIMUM:
+        raise ConfigurationError(
+            key, f"{text!r} has {size} bytes", f"give {c.IDENTIFIER_MINIMUM} to {c.IDENTIFIER_MAXIMUM}"
+        )
+
+
+def _check_address(key: str, text: str, *, multicast: bool = False) -> int:
+    """Check an IP address and return its version."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise ConfigurationError(key, f"{text!r} is no IP address", "give an IPv4 or IPv6 address") from None
+    if address.is_multicast != multicast:
+        wanted = "a multicast" if multicast else "a unicast"
+        raise ConfigurationError(key, f"{text} is not {wanted} address", f"give {wanted} address")
+    return address.version
+
+
+def _check_port(key: str, port: int) -> None:
+    if not 1 <= port <= 0xFFFF:
+        raise ConfigurationError(key, f"port {port}", "give 1 to 65535")
+
+
+def _check_session_id(key: str, session_id: int) -> None:
+    if not 0 <= session_id <= c.SESSION_ID_MAXIMUM:
+        raise ConfigurationError(key, str(session_id), f"give 0 to {c.SESSION_ID_MAXIMUM}")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One multicast session: its group, and who may join (None: everybody). ``source`` is for SSM groups [M-6]."""
+
+    session_id: int
+    group: str
+    port: int
+    source: str | None = None
+    allowed_mn_ids: list[str] | None = None
+
+    def check(self, key: str) -> None:
+        """Raise ConfigurationError for a value that cannot be."""
+        _check_session_id(f"{key}.session_id", self.session_id)
+        version = _check_address(f"{key}.group", self.group, multicast=True)
+        _check_port(f"{key}.port", self.port)
+        if self.source is not None and _check_address(f"{key}.source", self.source) != version:
+            raise ConfigurationError(f"{key}.source", self.source, f"give an IPv{version} address like the group's")
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """An LMC as all roles know it: its name, where it listens, and the points of attachment it serves."""
+
+    name: str
+    address: str
+    points_of_attachment: list[str]
+    port: int = c.DEFAULT_PORT
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where to send to."""
+        return Endpoint(str(ip_address(self.address)), self.port)
+
+
+class ControllerTable:
+    """The table that operators share among the SM and all LMCs: which LMC serves which point of attachment [7.5]."""
+
+    def __init__(self, controllers: list[Controller]) -> None:
+        self._by_name: dict[bytes, Controller] = {}
+        self._by_point: dict[bytes, Controller] = {}
+        for number, controller in enumerate(controllers):
+            key = f"controllers[{number}]"
+            _check_identifier(f"{key}.name", controller.name)
+            _check_address(f"{key}.address", controller.address)
+            _check_port(f"{key}.port", controller.port)
+            name = identifier(controller.name)
+            if name in self._by_name:
+                raise ConfigurationError(f"{key}.name", f"{controller.name!r} is there twice", "name each LMC once")
+            self._by_name[name] = controller
+            for point in controller.points_of_attachment:
+                _check_identifier(f"{key}.points_of_attachment", point)
+                other = self._by_point.setdefault(identifier(point), controller)
+                if other is not controller:
+                    raise ConfigurationError(
+                        f"{key}.points_of_attachment",
+                        f"{point!r} is served by {other.name!r} and {controller.name!r}",
+                        "give each point of attachment to one LMC",
+                    )
+
+    def named(self, name: bytes) -> Controller | None:
+        """The LMC of that name, or None."""
+        return self._by_name.get(name)
+
+    def serving(self, point_of_attachment: bytes | None) -> Controller | None:
+        """The LMC that serves that point of attachment, or None."""
+        return None if point_of_attachment is None else self._by_point.get(point_of_attachment)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionManagerConfiguration:
+    """What an SM is given."""
+
+    address: str
+    sessions: list[Session]
+    controllers: list[Controller] = field(default_factory=list)
+    timers: Timers = field(default_factory=Timers)
+    port: int = c.DEFAULT_PORT
+
+    @property
+    def listen(self) -> Endpoint:
+        """Where the SM listens."""
+        return Endpoint(str(ip_address(self.address)), self.port)
+
+    def check(self) -> None:
+        """Raise ConfigurationError for the first thing wrong."""
+        _check_address("address", self.address)
+        _check_port("port", self.port)
+        self.timers.check()
+        seen: set[int] = set()
+        for number, session in enumerate(self.sessions):
+            session.check(f"sessions[{number}]")
+            if session.session_id in seen:
+                raise ConfigurationError(
+                    f"sessions[{number}].session_id", f"{session.session_id} is there twice", "give each its own"
+                )
+            seen.add(session.session_id)
+        if not self.sessions:
+            raise ConfigurationError("sessions", "empty", "give at least one session")
+        ControllerTable(self.controllers)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalMobilityControllerConfiguration:
+    """What an LMC is given; its own row of ``controllers`` is the one with its name."""
+
+    name: str
+    interface: str
+    subnet: str
+    session_manager: str
+    controllers: list[Controller]
+    sessions: list[int]
+    session_manager_port: int = c.DEFAULT_PORT
+    sources: dict[str, str] = field(default_factory=dict)
+    asr_on_leave: bool = False
+    timers: Timers = field(default_factory=Timers)
+
+    def check(self) -> None:
+        """Raise ConfigurationError for the first thing wrong."""
+        _check_identifier("name", self.name)
+        _check_address("session_manager", self.session_manager)
+        _check_port("session_manager_port", self.session_manager_port)
+        self.timers.check()
+        own = ControllerTable(self.controllers).named(identifier(self.name))
+        if own is None:
+            raise ConfigurationError("controllers", f"no row named {self.name!r}", "give the LMC's own row too")
+        try:
+            subnet = ip_network(self.subnet)
+        except ValueError as error:
+            raise ConfigurationError("subnet", f"{self.subnet!r}: {error}", "give a prefix like 10.0.1.0/24") from None
+        if ip_address(own.address) not in subnet:
+            raise ConfigurationError("subnet", f"{own.address} is not in {self.subnet}", "give the LMC's own subnet")
+        if not self.sessions:
+            raise ConfigurationError("sessions", "empty", "give the session ids this LMC serves")
+        for number, session_id in enumerate(self.sessions):
+            _check_session_id(f"sessions[{number}]", session_id)
+
+    @property
+    def session_manager_endpoint(self) -> Endpoint:
+        """Where the SM listens."""
+        return Endpoint(str(ip_address(self.session_manager)), self.session_manager_port)
+
+    @property
+    def listen(self) -> Endpoint:
+        """Where the LMC listens."""
+        return self.own.endpoint
+
+    @property
+    def own(self) -> Controller:
+        """The LMC's own row of the table."""
+        return next(row for row in self.controllers if row.name == self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class PointOfAttachment:
+    """What an MN finds behind a point of attachment: the address it will be given there, and its router."""
+
+    name: str
+    address: str
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
+class MobileNodeConfiguration:
+    """What an MN is given. ``address_delay_s`` stands for the time that DHCP or SLAAC takes after link up."""
+
+    mn_id: str
+    session_id: int
+    interface: str
+    session_manager: str
+    points_of_attachment: list[PointOfAttachment]
+    attached_to: str
+    session_manager_port: int = c.DEFAULT_PORT
+    port: int = c.DEFAULT_PORT
+    source: str | None = None
+    address_delay_s: float = 0.0
+    timers: Timers = field(default_factory=Timers)
+
+    def check(self) -> None:
+        """Raise ConfigurationError for the first thing wrong."""
+        _check_identifier("mn_id", self.mn_id)
+        _check_session_id("session_id", self.session_id)
+        version = _check_address("session_manager", self.session_manager)
+        _check_port("session_manager_port", self.session_manager_port)
+        _check_port("port", self.port)
+        self.timers.check()
+        if not 0 <= self.address_delay_s <= c.TIMER_MAXIMUM:
+            raise ConfigurationError("address_delay_s", str(self.address_delay_s), f"give 0 to {c.TIMER_MAXIMUM:g} s")
+        if self.attached_to not in {point.name for point in self.points_of_attachment}:
+            raise ConfigurationError("attached_to", repr(self.attached_to), "give one of points_of_attachment")
+        for number, point in enumerate(self.points_of_attachment):
+            key = f"points_of_attachment[{number}]"
+            _check_identifier(f"{key}.name", point.name)
+            _check_address(f"{key}.gateway", point.gateway)
+            try:
+                address = ip_interface(point.address)
+            except ValueError as error:
+                raise ConfigurationError(f"{key}.address", str(error), "give address/prefix length") from None
+            if address.version != version:
+                raise ConfigurationError(f"{key}.address", point.address, f"give an IPv{version} address like the SM's")
+
+    @property
+    def session_manager_endpoint(self) -> Endpoint:
+        """Where the SM listens."""
+        return Endpoint(str(ip_address(self.session_manager)), self.session_manager_port)
+
+    @property
+    def listen(self) -> Endpoint:
+        """Where the MN listens: its port on all its addresses, because they change."""
+        return Endpoint("0.0.0.0" if ip_address(self.session_manager).version == 4 else "::", self.port)
+
+    def find(self, point_of_attachment: bytes) -> PointOfAttachment | None:
+        """The entry for that identifier, or None."""
+        return next((row for row in self.points_of_attachment if identifier(row.name) == point_of_attachment), None)

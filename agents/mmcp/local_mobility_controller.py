@@ -1,0 +1,556 @@
+"""The local mobility controller (LMC): acts for the MNs of one subnet (clauses 7.2 to 7.5, 8.3 to 8.6).
+
+Theory of operation. The LMC announces itself to the SM for each session it serves [M-11] and is then ESTABLISHED. MNs
+attach with LJR and report with USR; every SRT it sends the SM an ASR about them. A handover away from it goes through
+HIR-RCVD and HCT-SENT: it looks up which LMC serves the new point of attachment, hands the context over with HCT (resent
+every CTT, from a port of its own so that its HTA is told apart [M-16]) and confirms to the MN with HIC, after which it
+forgets the MN but remembers the confirm, since a resent HIR gets the same answer. A handover towards it begins with HCT:
+it joins the group with IGMP or MLD, answers HTA once the report is on the wire, stays joined for ``hold`` until the MN
+comes, and for ``linger`` after the MN's LJR [M-9, M-10].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from agents.core.agent import (
+    ApplicationLeave,
+    CloseChannel,
+    Endpoint,
+    Event,
+    GroupJoined,
+    JoinGroup,
+    LeaveGroup,
+    Notify,
+)
+from agents.core.machine import TransitionTable
+from agents.mmcp import constants as c
+from agents.mmcp.configuration import ControllerTable, LocalMobilityControllerConfiguration, identifier
+from agents.mmcp.constants import PacketType, Profile
+from agents.mmcp.messages import (
+    DataChannelStatus,
+    Membership,
+    Message,
+    MNIdentifier,
+    MulticastAddress,
+    Parameter,
+    lmc_address,
+)
+from agents.mmcp.role import Machine, Role
+
+
+class SessionState(Enum):
+    """States of a session at an LMC [Annex B.2]."""
+
+    CLOSED = "CLOSED"
+    SJR_SENT = "SJR-SENT"
+    ESTABLISHED = "ESTABLISHED"
+
+
+class SessionInput(Enum):
+    """What moves a session at an LMC."""
+
+    JOIN = "app: mmcp_lmc_join()"
+    SJC_ACCEPTED = "recv: SJC with F = 1"
+    SJC_REFUSED = "recv: SJC with F = 0"
+    JOIN_WAITING_TIME = "JWT expired"
+    LEAVE = "app: mmcp_leave()"
+
+
+SESSION_TABLE = TransitionTable(
+    "MMCP LMC session",
+    SessionState.CLOSED,
+    {
+        SessionState.CLOSED: {SessionInput.JOIN: SessionState.SJR_SENT},
+        SessionState.SJR_SENT: {
+            SessionInput.SJC_ACCEPTED: SessionState.ESTABLISHED,
+            SessionInput.SJC_REFUSED: SessionState.CLOSED,
+            SessionInput.JOIN_WAITING_TIME: SessionState.SJR_SENT,
+            SessionInput.LEAVE: SessionState.CLOSED,
+        },
+        SessionState.ESTABLISHED: {SessionInput.LEAVE: SessionState.CLOSED},
+    },
+)
+
+
+class HandoverState(Enum):
+    """States of one MN's handover at its old LMC [Annex B.2]."""
+
+    ESTABLISHED = "ESTABLISHED"
+    HIR_RECEIVED = "HIR-RCVD"
+    HCT_SENT = "HCT-SENT"
+
+
+class HandoverInput(Enum):
+    """What moves a handover at the old LMC."""
+
+    HIR = "recv: HIR"
+    HCT = "send: HCT"
+    CONFIRM = "send: HIC"
+    CONTEXT_TRANSFER_TIME = "CTT expired/send: HCT"
+    MN_GONE = "recv: ULR or LJR"
+
+
+HANDOVER_TABLE = TransitionTable(
+    "MMCP LMC handover",
+    HandoverState.ESTABLISHED,
+    {
+        HandoverState.ESTABLISHED: {HandoverInput.HIR: HandoverState.HIR_RECEIVED},
+        HandoverState.HIR_RECEIVED: {
+            HandoverInput.HCT: HandoverState.HCT_SENT,
+            HandoverInput.CONFIRM: HandoverState.ESTABLISHED,
+        },
+        HandoverState.HCT_SENT: {
+            HandoverInput.CONTEXT_TRANSFER_TIME: HandoverState.HCT_SENT,
+            HandoverInput.CONFIRM: HandoverState.ESTABLISHED,
+            HandoverInput.MN_GONE: HandoverState.ESTABLISHED,
+        },
+    },
+)
+
+
+@dataclass(slots=True)
+class Member:
+    """An MN attached here: where it spoke from, when, and what it last reported."""
+
+    endpoint: Endpoint
+    last_heard: float
+    status: DataChannelStatus | None = None
+
+
+@dataclass(slots=True)
+class Handover:
+    """A handover away from here, until HIC is sent."""
+
+    machine: Machine[HandoverState, HandoverInput]
+    mn_id: bytes
+    mn: Endpoint
+    point_of_attachment: bytes
+    profile: Profile
+    new_lmc: Endpoint
+    channel: int
+    sends: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """The HIC that ended a handover, for a resent HIR with the same point of attachment."""
+
+    point_of_attachment: bytes
+    accepted: bool
+    lmc: Endpoint | None
+
+
+@dataclass(slots=True)
+class Expectation:
+    """An MN that is to come: whom to acknowledge, and whether the group is joined (None: not known yet)."""
+
+    group: str
+    joined: bool | None = None
+    waiting: list[tuple[Endpoint, Profile]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SessionRecord:
+    """One session at this LMC."""
+
+    session_id: int
+    machine: Machine[SessionState, SessionInput]
+    group: MulticastAddress | None = None
+    members: dict[bytes, Member] = field(default_factory=dict)
+    handovers: dict[bytes, Handover] = field(default_factory=dict)
+    confirms: dict[bytes, Confirm] = field(default_factory=dict)
+    expected: dict[bytes, Expectation] = field(default_factory=dict)
+
+
+class LocalMobilityController(Role):
+    """One LMC, for any number of sessions. Timer keys: (what, session id[, MN ID])."""
+
+    RECEIVES = frozenset(
+        {
+            PacketType.SJC,
+            PacketType.LJR,
+            PacketType.ULR,
+            PacketType.USR,
+            PacketType.USP,
+            PacketType.HIR,
+            PacketType.HCT,
+            PacketType.HTA,
+        }
+    )
+
+    def __init__(self, configuration: LocalMobilityControllerConfiguration) -> None:
+        super().__init__()
+        configuration.check()
+        self._configuration = configuration
+        self._timers = configuration.timers
+        self._name = identifier(configuration.name)
+        self._own = configuration.own.endpoint
+        self._controllers = ControllerTable(configuration.controllers)
+        self._session_manager = configuration.session_manager_endpoint
+        self._sessions = {
+            session_id: SessionRecord(session_id, Machine(SESSION_TABLE, self, session_id=session_id))
+            for session_id in configuration.sessions
+        }
+        self._channels: dict[int, tuple[SessionRecord, bytes]] = {}
+        self._next_channel = 1
+        self._group_users: dict[str, int] = {}
+
+    def start(self, now: float) -> None:
+        """Announce this LMC to the SM for every session (``mmcp_lmc_join``)."""
+        for record in self._sessions.values():
+            record.machine.move(SessionInput.JOIN)
+            self._announce(record, now)
+
+    def message_received(self, message: Message, source: Endpoint, now: float, channel: int) -> None:
+        """Take one message; an unknown session is dropped and counted."""
+        record = self._sessions.get(message.session_id)
+        if record is None:
+            self.drop("unknown-session", source, packet=message.packet.name, session_id=message.session_id)
+            return
+        match message.packet:
+            case PacketType.SJC:
+                self._session_join_confirm(record, message, source, now)
+            case PacketType.LJR:
+                self._local_join_request(record, message, source, now)
+            case PacketType.ULR:
+                self._user_leave_request(record, message, source, now)
+            case PacketType.USR:
+                self._user_status_report(record, message, source, now)
+            case PacketType.USP:
+                self._user_status_probe(record, source, message.profile)
+            case PacketType.HIR:
+                self._handover_initiation_request(record, message, source, now)
+            case PacketType.HCT:
+                self._handover_context_transfer(record, message, source, now)
+            case PacketType.HTA:
+                self._handover_transfer_acknowledgement(record, message, source, now, channel)
+
+    def handle(self, event: Event, now: float) -> None:
+        """Take the outcome of a group join, or the application's wish to end."""
+        match event:
+            case GroupJoined():
+                self._group_joined(event, now)
+            case ApplicationLeave():
+                self._leave_all()
+            case _:
+                self.counters.add(f"ignored.{type(event).__name__}")
+
+    def timer_expired(self, key: Hashable, now: float) -> None:
+        """JWT, SRT, CTT, hold, linger, or the end of a remembered confirm."""
+        assert isinstance(key, tuple)
+        record = self._sessions[key[1]]
+        match key[0]:
+            case "jwt":
+                # An LMC without a session serves nobody, so it goes on asking, once per JWT [M-20].
+                record.machine.move(SessionInput.JOIN_WAITING_TIME)
+                self.counters.add("resent.SJR")
+                self._announce(record, now)
+            case "srt":
+                self._send_aggregate(record, Profile.L16)
+                self.timers.set(key, now + self._timers.srt_s)
+            case "ctt":
+                self._context_transfer_time_expired(record, key[2], now)
+            case "hold":
+                self.counters.add("expired.hold")
+                self._stop_expecting(record, key[2])
+            case "linger":
+                self._stop_expecting(record, key[2])
+            case "confirm":
+                record.confirms.pop(key[2], None)
+
+    def describe(self) -> Mapping[str, object]:
+        """Sessions with their members, handovers and expected MNs."""
+        return {
+            "role": "lmc",
+            "name": self._configuration.name,
+            "groups": sorted(self._group_users),
+            "sessions": {
+                str(record.session_id): {
+                    "state": record.machine.state.value,
+                    "members": {mn_id.hex(): str(member.endpoint) for mn_id, member in record.members.items()},
+                    "handovers": {mn_id.hex(): row.machine.state.value for mn_id, row in record.handovers.items()},
+                    "expected": {mn_id.hex(): row.joined for mn_id, row in record.expected.items()},
+                }
+                for record in self._sessions.values()
+            },
+        }
+
+    # --- the LMC's own join [M-11] --------------------------------------------------------------------------------
+
+    def _announce(self, record: SessionRecord, now: float) -> None:
+        self.send(
+            PacketType.SJR,
+            record.session_id,
+            self._session_manager,
+            MNIdentifier(self._name),
+            lmc_address(self._own),
+        )
+        self.timers.set(("jwt", record.session_id), now + self._timers.jwt_s)
+
+    def _session_join_confirm(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
+        if source != self._session_manager:
+            self.drop("unknown-peer", source, packet="SJC")
+            return
+        if record.machine.state is not SessionState.SJR_SENT:
+            self.counters.add("duplicate.SJC")
+            return
+        self.timers.cancel(("jwt", record.session_id))
+        if not message.accepted:
+            record.machine.move(SessionInput.SJC_REFUSED)
+            self.act(Notify("join-refused", {"session_id": record.session_id}))
+            return
+        record.machine.move(SessionInput.SJC_ACCEPTED)
+        record.group = message.multicast
+        self.timers.set(("srt", record.session_id), now + self._timers.srt_s)
+        self.act(Notify("established", {"session_id": record.session_id, "group": record.group.group}))
+
+    def _leave_all(self) -> None:
+        for record in self._sessions.values():
+            for mn_id in list(record.expected):
+                self._stop_expecting(record, mn_id)
+            for mn_id in list(record.handovers):
+                self._end_handover(record, mn_id, HandoverInput.CONFIRM)
+            record.members.clear()
+            if record.machine.allows(SessionInput.LEAVE):
+                record.machine.move(SessionInput.LEAVE)
+        self.timers.clear()
+
+    # --- MNs here: local join, leave, status [7.2 to 7.4] ---------------------------------------------------------
+
+    def _local_join_request(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
+        mn_id = message.mn_id
+        established = record.machine.state is SessionState.ESTABLISHED
+        full = mn_id not in record.members and len(record.members) >= c.MEMBERS_MAXIMUM
+        if not established or full:
+            self.counters.add("refused.session-full" if established else "refused.session-not-established")
+            self.send(PacketType.LJC, record.session_id, source, profile=message.profile)
+            return
+        if mn_id in record.handovers:  # it is back before it left
+            self._end_handover(record, mn_id, HandoverInput.MN_GONE)
+        self._forget_confirm(record, mn_id)
+        record.members[mn_id] = Member(source, now)
+        if mn_id in record.expected and ("linger", record.session_id, mn_id) not in self.timers:
+            self.timers.cancel(("hold", record.session_id, mn_id))
+            self.timers.set(("linger", record.session_id, mn_id), now + self._timers.linger_s)  # [M-10]
+        self.act(Notify("mn-attached", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
+        self.send(PacketType.LJC, record.session_id, source, accepted=True, profile=message.profile)
+
+    def _user_leave_request(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
+        mn_id = message.mn_id
+        if record.members.pop(mn_id, None) is None:
+            self.counters.add("leave.unknown-mn")
+        else:
+            self.act(Notify("mn-left", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
+        if mn_id in record.handovers:
+            self._end_handover(record, mn_id, HandoverInput.MN_GONE)
+        if mn_id in record.expected:
+            self._stop_expecting(record, mn_id)
+        self.send(PacketType.ULC, record.session_id, source, accepted=True, profile=message.profile)
+        if self._configuration.asr_on_leave and record.machine.state is SessionState.ESTABLISHED:
+            self._send_aggregate(record, Profile.L16)
+
+    def _user_status_report(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
+        member = record.members.get(message.mn_id)
+        if member is None:
+            self.drop("unknown-mn", source, packet="USR")
+            return
+        member.endpoint, member.last_heard = source, now
+        member.status = message.status
+
+    def _user_status_probe(self, record: SessionRecord, source: Endpoint, profile: Profile) -> None:
+        if source != self._session_manager:
+            self.drop("unknown-peer", source, packet="USP")
+            return
+        self._send_aggregate(record, profile)
+
+    def _send_aggregate(self, record: SessionRecord, profile: Profile) -> None:
+        """Send the ASRs about all MNs here: each full count, and as many reports as fit 1400 bytes [M-12]."""
+        count = Membership(len(record.members))
+        room = c.AGGREGATE_MAXIMUM - c.HEADER_SIZE - c.MEMBERSHIP_PARAMETER_SIZE
+        batch: list[Parameter] = []
+        used = 0
+        sent = False
+        for mn_id, member in record.members.items():
+            size = 4 + len(mn_id) + (0 if member.status is None else c.STATUS_PARAMETER_SIZE)
+            if used + size > room:
+                self.send(PacketType.ASR, record.session_id, self._session_manager, count, *batch, profile=profile)
+                batch, used, sent = [], 0, True
+            batch.append(MNIdentifier(mn_id))
+            if member.status is not None:
+                batch.append(member.status)
+            used += size
+        if batch or not sent:
+            self.send(PacketType.ASR, record.session_id, self._session_manager, count, *batch, profile=profile)
+
+    # --- handover away from here [7.5] ----------------------------------------------------------------------------
+
+    def _handover_initiation_request(
+        self, record: SessionRecord, message: Message, source: Endpoint, now: float
+    ) -> None:
+        mn_id, point = message.mn_id, message.point_of_attachment
+        assert point is not None  # decode has checked
+        running = record.handovers.get(mn_id)
+        if running is not None and running.point_of_attachment == point:
+            self.counters.add("duplicate.HIR")
+            running.mn = source
+            return  # HIC follows when the transfer ends
+        confirm = record.confirms.get(mn_id)
+        if confirm is not None and confirm.point_of_attachment == point and mn_id not in record.members:
+            self.counters.add("duplicate.HIR")
+            self._handover_initiation_confirm(record, confirm, source, message.profile)
+            return
+        member = record.members.get(mn_id)
+        if member is None:
+            self.counters.add("refused.handover-unknown-mn")  # [M-19]
+            self._handover_initiation_confirm(record, Confirm(point, False, None), source, message.profile)
+            return
+        if running is not None:  # another point of attachment: the MN has changed its mind
+            self._end_handover(record, mn_id, HandoverInput.MN_GONE)
+        member.endpoint, member.last_heard = source, now
+        self._begin_handover(record, message, point, source, now)
+
+    def _begin_handover(
+        self, record: SessionRecord, message: Message, point: bytes, source: Endpoint, now: float
+    ) -> None:
+        mn_id = message.mn_id
+        machine = Machine(HANDOVER_TABLE, self, session_id=record.session_id, mn_id=mn_id.hex())
+        machine.move(HandoverInput.HIR)
+        serving = self._controllers.serving(point)
+        full = len(self._channels) >= c.HANDOVERS_MAXIMUM
+        if serving is None or full or record.group is None or serving.endpoint == self._own:
+            # Unknown PoA: F=0. Same subnet: F=1 with this LMC's own address, and nothing else happens [7.5].
+            same_subnet = serving is not None and serving.endpoint == self._own
+            if not same_subnet:
+                self.counters.add("refused.handover-unknown-poa" if serving is None else "refused.handover-full")
+            machine.move(HandoverInput.CONFIRM)
+            confirm = Confirm(point, same_subnet, self._own if same_subnet else None)
+            self._handover_initiation_confirm(record, confirm, source, message.profile)
+            return
+        channel, self._next_channel = self._next_channel, self._next_channel + 1
+        handover = Handover(machine, mn_id, source, point, message.profile, serving.endpoint, channel)
+        record.handovers[mn_id] = handover
+        self._channels[channel] = (record, mn_id)
+        machine.move(HandoverInput.HCT)
+        self._transfer_context(record, handover, now)
+
+    def _transfer_context(self, record: SessionRecord, handover: Handover, now: float) -> None:
+        assert record.group is not None  # checked before the handover began
+        handover.sends += 1
+        self.send(
+            PacketType.HCT,
+            record.session_id,
+            handover.new_lmc,
+            MNIdentifier(handover.mn_id),
+            record.group,
+            profile=handover.profile,
+            channel=handover.channel,
+        )
+        self.timers.set(("ctt", record.session_id, handover.mn_id), now + self._timers.ctt_s)
+
+    def _context_transfer_time_expired(self, record: SessionRecord, mn_id: bytes, now: float) -> None:
+        handover = record.handovers[mn_id]
+        if handover.sends < c.CONTEXT_TRANSFER_SENDS:
+            handover.machine.move(HandoverInput.CONTEXT_TRANSFER_TIME)
+            self.counters.add("resent.HCT")
+            self._transfer_context(record, handover, now)
+            return
+        self.counters.add("exhausted.HCT")
+        self._finish_handover(record, handover, now, accepted=False)
+
+    def _handover_transfer_acknowledgement(
+        self, record: SessionRecord, message: Message, source: Endpoint, now: float, channel: int
+    ) -> None:
+        known = self._channels.get(channel)
+        handover = None if known is None or known[0] is not record else record.handovers.get(known[1])
+        if handover is None or source != handover.new_lmc:
+            self.drop("unmatched-HTA", source, channel=channel)
+            return
+        self._finish_handover(record, handover, now, accepted=message.accepted)
+
+    def _finish_handover(self, record: SessionRecord, handover: Handover, now: float, *, accepted: bool) -> None:
+        """Confirm to the MN; when the context is over there, forget the MN."""
+        mn_id = handover.mn_id
+        self._end_handover(record, mn_id, HandoverInput.CONFIRM)
+        confirm = Confirm(handover.point_of_attachment, accepted, handover.new_lmc if accepted else None)
+        self._handover_initiation_confirm(record, confirm, handover.mn, handover.profile)
+        if accepted:
+            record.members.pop(mn_id, None)
+            record.confirms[mn_id] = confirm
+            self.timers.set(("confirm", record.session_id, mn_id), now + c.CONFIRM_MEMORY)
+            self.act(Notify("mn-handed-over", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
+
+    def _handover_initiation_confirm(
+        self, record: SessionRecord, confirm: Confirm, mn: Endpoint, profile: Profile
+    ) -> None:
+        parameters = () if confirm.lmc is None else (lmc_address(confirm.lmc),)
+        self.send(PacketType.HIC, record.session_id, mn, *parameters, accepted=confirm.accepted, profile=profile)
+
+    def _end_handover(self, record: SessionRecord, mn_id: bytes, on: HandoverInput) -> None:
+        handover = record.handovers.pop(mn_id)
+        handover.machine.move(on)
+        self.timers.cancel(("ctt", record.session_id, mn_id))
+        del self._channels[handover.channel]
+        self.act(CloseChannel(handover.channel))
+
+    def _forget_confirm(self, record: SessionRecord, mn_id: bytes) -> None:
+        if record.confirms.pop(mn_id, None) is not None:
+            self.timers.cancel(("confirm", record.session_id, mn_id))
+
+    # --- handover towards here [7.5] ------------------------------------------------------------------------------
+
+    def _handover_context_transfer(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
+        """Join for the MN that will come, then acknowledge. An HCT is known by (session, MN ID)."""
+        mn_id = message.mn_id
+        expectation = record.expected.get(mn_id)
+        if expectation is not None and expectation.joined is not False:
+            self.counters.add("duplicate.HCT")
+            if ("linger", record.session_id, mn_id) not in self.timers:
+                self.timers.set(("hold", record.session_id, mn_id), now + self._timers.hold_time)
+            if expectation.joined is None:
+                if (source, message.profile) not in expectation.waiting:
+                    expectation.waiting.append((source, message.profile))
+            else:
+                self._acknowledge(record, source, message.profile, accepted=True)
+            return
+        if len(record.expected) >= c.EXPECTED_MAXIMUM:
+            self.counters.add("refused.expected-full")
+            self._acknowledge(record, source, message.profile, accepted=False)
+            return
+        group = message.multicast.group
+        expectation = Expectation(group, waiting=[(source, message.profile)])
+        record.expected[mn_id] = expectation
+        self.timers.set(("hold", record.session_id, mn_id), now + self._timers.hold_time)  # [M-9]
+        self._group_users[group] = self._group_users.get(group, 0) + 1
+        ssm_source = self._configuration.sources.get(group)
+        self.act(JoinGroup(group, self._configuration.interface, ssm_source))
+
+    def _group_joined(self, event: GroupJoined, now: float) -> None:
+        if not event.succeeded:
+            self.counters.add("failed.join")
+        for record in self._sessions.values():
+            for mn_id, expectation in list(record.expected.items()):
+                if expectation.group != event.group or expectation.joined is not None:
+                    continue
+                expectation.joined = event.succeeded
+                waiting, expectation.waiting = expectation.waiting, []
+                for endpoint, profile in waiting:
+                    self._acknowledge(record, endpoint, profile, accepted=event.succeeded)
+                if not event.succeeded:
+                    self._stop_expecting(record, mn_id)
+
+    def _acknowledge(self, record: SessionRecord, old_lmc: Endpoint, profile: Profile, *, accepted: bool) -> None:
+        self.send(PacketType.HTA, record.session_id, old_lmc, accepted=accepted, profile=profile)
+
+    def _stop_expecting(self, record: SessionRecord, mn_id: bytes) -> None:
+        """Leave the group when nobody is expected for it any more."""
+        expectation = record.expected.pop(mn_id)
+        self.timers.cancel(("hold", record.session_id, mn_id))
+        self.timers.cancel(("linger", record.session_id, mn_id))
+        self._group_users[expectation.group] -= 1
+        if not self._group_users[expectation.group]:
+            del self._group_users[expectation.group]
+            source = self._configuration.sources.get(expectation.group)
+            self.act(LeaveGroup(expectation.group, self._configuration.interface, source))

@@ -1,0 +1,79 @@
+"""What the three MMCP roles share: decoding with counts, sending, and the one function that changes a state."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Generic
+
+from agents.core.agent import Agent, Endpoint, SendDatagram
+from agents.core.errors import DecodeError
+from agents.core.machine import Input, State, TransitionTable
+from agents.mmcp.constants import PacketType, Profile
+from agents.mmcp.messages import Message, Parameter, decode, encode
+
+
+class Role(Agent):
+    """An MMCP role. Malformed datagrams, and packets the role never receives, are dropped and counted by reason."""
+
+    RECEIVES: frozenset[PacketType] = frozenset()
+
+    def receive(self, data: bytes, source: Endpoint, now: float, channel: int = 0) -> None:
+        """Decode one datagram and hand it to ``message_received``."""
+        try:
+            message = decode(data)
+        except DecodeError as error:
+            self.drop(error.reason, source, detail=error.detail)
+            return
+        self.counters.add(f"received.{message.packet.name}")
+        if message.packet not in self.RECEIVES:
+            self.drop("unexpected-type", source, packet=message.packet.name)
+            return
+        self.message_received(message, source, now, channel)
+
+    @abstractmethod
+    def message_received(self, message: Message, source: Endpoint, now: float, channel: int) -> None:
+        """Take one valid message of a type in RECEIVES."""
+
+    def send(
+        self,
+        packet: PacketType,
+        session_id: int,
+        destination: Endpoint,
+        *parameters: Parameter,
+        accepted: bool = False,
+        profile: Profile = Profile.L16,
+        channel: int = 0,
+    ) -> None:
+        """Queue one message. A reply is given the profile of its request [M-2]."""
+        message = Message(packet, session_id, parameters, accepted, profile)
+        self.counters.add(f"sent.{packet.name}")
+        self.trace("sent", packet=packet.name, to=str(destination), f=int(accepted))
+        self.act(SendDatagram(encode(message), destination, channel))
+
+
+class Machine(Generic[State, Input]):
+    """The state of one thing (an MN's session, an LMC's handover), changed by its table alone and traced each time."""
+
+    __slots__ = ("_owner", "_subject", "_table", "state")
+
+    def __init__(self, table: TransitionTable[State, Input], owner: Agent, **subject: object) -> None:
+        self._table = table
+        self._owner = owner
+        self._subject = subject
+        self.state: State = table.initial
+
+    def move(self, on: Input) -> State:
+        """Take the table's step for ``on``; raises IllegalTransitionError where there is none."""
+        before = self.state
+        self.state = self._table.next(before, on)
+        self._owner.trace(
+            "state",
+            machine=self._table.name,
+            **{"from": str(before.value), "to": str(self.state.value), "on": str(on.value)},
+            **self._subject,
+        )
+        return self.state
+
+    def allows(self, on: Input) -> bool:
+        """Whether the table has a step for ``on`` now."""
+        return self._table.allows(self.state, on)

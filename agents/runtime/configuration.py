@@ -1,0 +1,68 @@
+"""Agent configuration files: TOML into the plain dataclasses that each protocol declares; every fault names its place."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dacite
+
+from agents.core.errors import ConfigurationError
+
+RoleConfiguration = TypeVar("RoleConfiguration")
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeConfiguration:
+    """The ``[runtime]`` table, the same for every role: what the agent's driver needs.
+
+    ``node`` names the agent in traces; ``control`` is the path of its control socket, ``trace`` of its history.
+    """
+
+    node: str = ""
+    control: str | None = None
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    runtime: RuntimeConfiguration = field(default_factory=RuntimeConfiguration)
+
+
+def load(path: Path, role: type[RoleConfiguration]) -> tuple[RuntimeConfiguration, RoleConfiguration]:
+    """Read ``path``: a ``[runtime]`` table and the role's own keys at top level.
+
+    Raises ConfigurationError naming file, key and remedy: not readable, not TOML, a key that is unknown, missing or of
+    the wrong type.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(str(path), f"cannot be read: {error.strerror}", "give a readable file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(path), f"is not TOML: {error}", "mend that line") from error
+    runtime = _build(path, RuntimeConfiguration, content.pop("runtime", {}), "runtime.")
+    return runtime, _build(path, role, content, "")
+
+
+def _build(path: Path, kind: type[RoleConfiguration], content: Any, prefix: str) -> RoleConfiguration:
+    if not isinstance(content, dict):
+        raise ConfigurationError(
+            f"{path}: {prefix.rstrip('.')}", "is not a table", f"write it as [{prefix.rstrip('.')}]"
+        )
+    try:
+        # An integer where a float is meant ("srt_s = 2") is no fault.
+        return dacite.from_dict(kind, content, dacite.Config(strict=True, type_hooks={float: _as_float}))
+    except dacite.UnexpectedDataError as error:
+        keys = ", ".join(sorted(prefix + key for key in error.keys))
+        raise ConfigurationError(f"{path}: {keys}", "unknown key", "remove it, or correct its spelling") from error
+    except dacite.MissingValueError as error:
+        raise ConfigurationError(f"{path}: {prefix}{error.field_path}", "missing", "add it") from error
+    except dacite.DaciteFieldError as error:
+        raise ConfigurationError(f"{path}: {prefix}{error.field_path}", str(error), "give the right type") from error
+
+
+def _as_float(value: object) -> object:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -1,0 +1,64 @@
+"""UDP ports of an agent: non-blocking, drained at each wake-up, errors counted and never raised into the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from agents.core.agent import Endpoint
+from agents.core.counters import Counters
+
+MAXIMUM_DATAGRAM = 65535  # bytes
+# How many datagrams one wake-up takes before timers and other sockets have their turn.
+DATAGRAMS_PER_WAKE_UP = 256
+
+Receiver = Callable[[bytes, Endpoint], None]
+
+
+class DatagramPort:
+    """One bound UDP socket whose datagrams go to ``receiver(data, source)``."""
+
+    def __init__(self, family: int, address: str, port: int, counters: Counters, receiver: Receiver) -> None:
+        """Bind to ``address`` ("" for all) and ``port`` (0 for any); family is 4 or 6. Raises OSError."""
+        self._counters = counters
+        self._receiver = receiver
+        self._socket = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+        try:
+            if family == 6:
+                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            self._socket.setblocking(False)
+            self._socket.bind((address, port))
+        except OSError:
+            self._socket.close()
+            raise
+        asyncio.get_running_loop().add_reader(self._socket, self._drain)
+
+    def send(self, data: bytes, destination: Endpoint) -> None:
+        """Send one datagram; what the kernel refuses (no route, link down, full queue) is counted as lost here."""
+        try:
+            self._socket.sendto(data, (destination.address, destination.port))
+        except OSError as error:
+            self._counters.add(f"unsent.{error.__class__.__name__}.{error.errno}")
+
+    def close(self) -> None:
+        """Close the socket."""
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+
+    def _drain(self) -> None:
+        for _ in range(DATAGRAMS_PER_WAKE_UP):
+            try:
+                data, source = self._socket.recvfrom(MAXIMUM_DATAGRAM)
+            except BlockingIOError:
+                return
+            except OSError as error:  # an ICMP error about an earlier datagram
+                self._counters.add(f"socket-error.{error.errno}")
+                continue
+            self._receiver(data, Endpoint(source[0].partition("%")[0], source[1]))
+
+
+def family_of(address: str) -> int:
+    """4 or 6."""
+    return ip_address(address).version

@@ -1,0 +1,211 @@
+"""Drives one agent: hands it datagrams, timers and events with the time, and carries out its actions in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agents.core.agent import (
+    Action,
+    AddressConfigured,
+    Agent,
+    ApplicationLeave,
+    CloseChannel,
+    ConfigureAddress,
+    DataChannelReport,
+    Endpoint,
+    Event,
+    GroupJoined,
+    JoinGroup,
+    LeaveGroup,
+    LinkDetected,
+    LinkDown,
+    LinkUp,
+    Notify,
+    RenewMembership,
+    SendDatagram,
+    Trace,
+)
+from agents.runtime.configuration import RuntimeConfiguration
+from agents.runtime.control import ControlError, ControlServer
+from agents.runtime.datagram import DatagramPort
+from agents.runtime.links import Links
+from agents.runtime.membership import MembershipError, Memberships
+from agents.runtime.tracing import TraceFile
+
+Identifier = Callable[[str], bytes]
+
+
+class AgentHost:
+    """One agent on the real network. ``family`` is 4 or 6; ``address`` and ``port`` are the role's own UDP port."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        runtime: RuntimeConfiguration,
+        *,
+        family: int,
+        address: str,
+        port: int | None,
+        identifier: Identifier,
+        watch_links: bool,
+    ) -> None:
+        self._agent = agent
+        self._runtime = runtime
+        self._family = family
+        self._address = address
+        self._port = port
+        self._identifier = identifier
+        self._watch_links = watch_links
+        self._ports: dict[int, DatagramPort] = {}
+        self._memberships = Memberships(agent.counters)
+        self._links = Links(self._link_changed)
+        self._trace = TraceFile(None if runtime.trace is None else Path(runtime.trace), runtime.node)
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._finished = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    async def run(self) -> None:
+        """Run until SIGTERM, SIGINT, a ``leave`` command or a failure of ours, which is raised."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._finished.set)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._trace.close)
+            stack.callback(self._close_ports)
+            stack.callback(self._memberships.close)
+            if self._watch_links:
+                stack.push_async_callback(self._links.close)
+                await self._links.start()
+            if self._port is not None:
+                self._open_port(0, self._address, self._port)
+            if self._runtime.control is not None:
+                control = ControlServer(Path(self._runtime.control), self._command)
+                stack.push_async_callback(control.close)
+                await control.start()
+            print("ready", flush=True)
+            self._drive(self._agent.start)
+            await self._finished.wait()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._trace.write("counters", self._agent.counters.snapshot())
+        if self._failure is not None:
+            raise self._failure
+
+    # --- into the agent -------------------------------------------------------------------------------------------
+
+    def _drive(self, step: Callable[[float], None]) -> None:
+        """Take one step of the agent with the time, carry out what it asks, re-arm the one timer."""
+        loop = asyncio.get_running_loop()
+        step(loop.time())
+        for action in self._agent.take_actions():
+            self._carry_out(action)
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self._agent.next_deadline()
+        self._timer = None if deadline is None else loop.call_at(deadline, self._drive, self._agent.expire)
+
+    def _received(self, channel: int, data: bytes, source: Endpoint) -> None:
+        self._drive(lambda now: self._agent.receive(data, source, now, channel))
+
+    def _happened(self, event: Event) -> None:
+        self._drive(partial(self._agent.handle, event))
+
+    def _link_changed(self, interface: str, is_up: bool) -> None:
+        self._trace.write("link-up" if is_up else "link-down", {"interface": interface})
+        self._happened(LinkUp(interface) if is_up else LinkDown(interface))
+
+    # --- out of the agent -----------------------------------------------------------------------------------------
+
+    def _carry_out(self, action: Action) -> None:
+        match action:
+            case SendDatagram():
+                port = self._ports.get(action.channel)
+                if port is None:
+                    port = self._open_port(action.channel, self._address, 0)
+                port.send(action.data, action.destination)
+            case CloseChannel():
+                port = self._ports.pop(action.channel, None)
+                if port is not None:
+                    port.close()
+            case JoinGroup():
+                self._begin(self._join(action))
+            case LeaveGroup():
+                self._memberships.leave(action.group, action.interface, action.source)
+            case RenewMembership():
+                self._renew(action)
+            case ConfigureAddress():
+                self._begin(self._configure_address(action))
+            case Notify():
+                self._trace.write(action.event, action.details)
+                print(action.event, *(f"{key}={value}" for key, value in action.details.items()), flush=True)
+            case Trace():
+                self._trace.write(action.event, action.details)
+
+    def _open_port(self, channel: int, address: str, port: int) -> DatagramPort:
+        opened = DatagramPort(self._family, address, port, self._agent.counters, partial(self._received, channel))
+        self._ports[channel] = opened
+        return opened
+
+    def _close_ports(self) -> None:
+        for port in self._ports.values():
+            port.close()
+        self._ports.clear()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+            self._finished.set()
+
+    async def _join(self, action: JoinGroup) -> None:
+        try:
+            await self._memberships.join(action.group, action.interface, action.source)
+        except MembershipError as error:
+            self._happened(GroupJoined(action.group, action.interface, succeeded=False, reason=str(error)))
+        else:
+            self._happened(GroupJoined(action.group, action.interface, succeeded=True))
+
+    def _renew(self, action: RenewMembership) -> None:
+        try:
+            self._memberships.renew(action.group, action.interface, action.source)
+        except OSError as error:
+            print(f"cannot renew {action.group} on {action.interface}: {error}", file=sys.stderr, flush=True)
+            self._agent.counters.add("failed.renew")
+
+    async def _configure_address(self, action: ConfigureAddress) -> None:
+        await self._links.configure_address(action.interface, action.address, action.gateway)
+        self._happened(AddressConfigured(action.interface, action.address))
+
+    # --- the control socket ---------------------------------------------------------------------------------------
+
+    async def _command(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        match request:
+            case {"command": "state"}:
+                return {"state": self._agent.describe()}
+            case {"command": "counters"}:
+                return {"counters": dict(self._agent.counters.snapshot())}
+            case {"command": "leave"}:
+                self._happened(ApplicationLeave())
+                self._finished.set()
+                return {}
+            case {"command": "link-detected", "interface": str(interface), "point_of_attachment": str(point)}:
+                self._happened(LinkDetected(interface, self._identifier(point)))
+                return {}
+            case {"command": "data-channel-status", "packets_received": int(packets)}:
+                self._happened(DataChannelReport(packets))
+                return {}
+        raise ControlError(f"unknown command, or a field is missing: {dict(request)!r}")

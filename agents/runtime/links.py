@@ -1,0 +1,79 @@
+"""Link events and addresses through netlink (pyroute2)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from ipaddress import ip_interface
+
+from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.rtnl import RTMGRP_LINK
+
+_NODAD = 0x02  # IFA_F_NODAD: the lab gives addresses out, nobody else has them
+_IFF_RUNNING = 0x40
+
+LinkListener = Callable[[str, bool], None]
+
+
+class Links:
+    """Watches all interfaces of the node and tells ``listener(interface, is_up)`` when a carrier goes or comes."""
+
+    def __init__(self, listener: LinkListener) -> None:
+        self._listener = listener
+        self._running: dict[str, bool] = {}
+        self._stack = contextlib.AsyncExitStack()
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to watch; what is up or down already is no event."""
+        events = await self._stack.enter_async_context(AsyncIPRoute())
+        self._requests = await self._stack.enter_async_context(AsyncIPRoute())
+        await events.bind(groups=RTMGRP_LINK)
+        async for message in await self._requests.link("dump"):
+            self._running[message.get("ifname")] = bool(message["flags"] & _IFF_RUNNING)
+        self._watch = asyncio.create_task(self._follow(events), name="links")
+
+    async def _follow(self, events: AsyncIPRoute) -> None:
+        while True:
+            async for message in events.get():
+                if message["event"] not in ("RTM_NEWLINK", "RTM_DELLINK"):
+                    continue
+                name = message.get("ifname")
+                running = message["event"] == "RTM_NEWLINK" and bool(message["flags"] & _IFF_RUNNING)
+                if self._running.get(name) != running:
+                    self._running[name] = running
+                    self._listener(name, running)
+
+    async def configure_address(self, interface: str, address: str, gateway: str) -> None:
+        """Replace the global addresses of ``interface`` by ``address`` and set the default route by ``gateway``."""
+        wanted = ip_interface(address)
+        family = socket.AF_INET if wanted.version == 4 else socket.AF_INET6
+        index = socket.if_nametoindex(interface)
+        present = False
+        old: list[tuple[str, int]] = []
+        async for message in await self._requests.addr("dump", family=family, index=index):
+            found, length, scope = message.get("address"), message["prefixlen"], message["scope"]
+            if scope != 0:
+                continue
+            if found == str(wanted.ip) and length == wanted.network.prefixlen:
+                present = True
+            else:
+                old.append((found, length))
+        if not present:
+            extra = {"flags": _NODAD} if family == socket.AF_INET6 else {}
+            await self._requests.addr(
+                "add", index=index, address=str(wanted.ip), prefixlen=wanted.network.prefixlen, family=family, **extra
+            )
+        for found, length in old:
+            await self._requests.addr("del", index=index, address=found, prefixlen=length, family=family)
+        await self._requests.route("replace", dst="default", gateway=gateway, oif=index, family=family)
+
+    async def close(self) -> None:
+        """Stop watching."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        await self._stack.aclose()
