@@ -73,7 +73,7 @@ class AgentHost:
         self._failure: BaseException | None = None
 
     async def run(self) -> None:
-        """Run until SIGTERM, SIGINT, a ``leave`` command or a failure of ours, which is raised."""
+        """Run until SIGTERM, SIGINT or a failure of ours, which is raised."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._finished.set)
@@ -200,7 +200,6 @@ class AgentHost:
                 return {"counters": dict(self._agent.counters.snapshot())}
             case {"command": "leave"}:
                 self._happened(ApplicationLeave())
-                self._finished.set()
                 return {}
             case {"command": "link-detected", "interface": str(interface), "point_of_attachment": str(point)}:
                 self._happened(LinkDetected(interface, self._identifier(point)))

@@ -13,6 +13,9 @@ from pyroute2.netlink.rtnl import RTMGRP_LINK
 
 _NODAD = 0x02  # IFA_F_NODAD: the lab gives addresses out, nobody else has them
 _IFF_RUNNING = 0x40
+_RTN_LOCAL = 2
+_ADDRESS_DEADLINE = 1.0  # s
+_ADDRESS_PROBE_INTERVAL = 0.0005  # s
 
 LinkListener = Callable[[str, bool], None]
 
@@ -69,6 +72,23 @@ class Links:
         for found, length in old:
             await self._requests.addr("del", index=index, address=found, prefixlen=length, family=family)
         await self._requests.route("replace", dst="default", gateway=gateway, oif=index, family=family)
+        await self._until_local(str(wanted.ip), family)
+
+    async def _until_local(self, address: str, family: int) -> None:
+        """Wait until the kernel takes packets to ``address`` as its own.
+
+        It gives a new IPv6 address its local route a moment after the address itself; the neighbour advertisement that
+        answers the very first packet would be lost in between, and that packet with it for a second.
+        """
+        try:
+            async with asyncio.timeout(_ADDRESS_DEADLINE):
+                while True:
+                    routes = await self._requests.route("get", dst=address, family=family)
+                    if any(route["type"] == _RTN_LOCAL for route in routes):
+                        return
+                    await asyncio.sleep(_ADDRESS_PROBE_INTERVAL)
+        except TimeoutError:
+            raise OSError(f"{address} has not become local within {_ADDRESS_DEADLINE} s") from None
 
     async def close(self) -> None:
         """Stop watching."""

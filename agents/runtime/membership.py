@@ -169,5 +169,5 @@ class _ReportWatcher:
             return False
 
     def close(self) -> None:
-        """Stop watching."""
-        self._packets.close()
+        """Stop watching, in a thread: the kernel takes 16 ms to take a packet socket away, and a handover waits."""
+        asyncio.get_running_loop().run_in_executor(None, self._packets.close)

@@ -1,0 +1,99 @@
+"""Who is who in a lab: the capture's ``parameters`` step, checked once."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from captures.capture import CaptureError, Step
+
+_MMCP_PORT = 24793  # of every role unless the lab says otherwise [D M-1]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalMobilityController:
+    """An LMC as the parameters give it."""
+
+    name: str
+    address: str
+    interface: str
+    point_of_attachment: str
+
+
+@dataclass(frozen=True, slots=True)
+class MobileNode:
+    """An MN as the parameters give it: `mn_id` in hex, `addresses` by point of attachment."""
+
+    name: str
+    mn_id: str
+    interface: str
+    addresses: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The lab, as its ``parameters`` step describes it; addresses printed canonically, times in the unit named."""
+
+    lab: str
+    group: str
+    port: int
+    session_id: int
+    mmcp_port: int
+    nominal_spacing_ns: int
+    srt_s: float
+    session_manager: str
+    lmcs: tuple[LocalMobilityController, ...]
+    mns: tuple[MobileNode, ...]
+
+    @classmethod
+    def read(cls, step: Step) -> Parameters:
+        """Raises `CaptureError` naming what the step lacks or has wrong."""
+        fields = step.fields
+        try:
+            return cls(
+                lab=str(fields.get("lab", "")),
+                group=_address(fields["group"]),
+                port=int(fields["port"]),
+                session_id=int(fields["session_id"]),
+                mmcp_port=int(fields.get("mmcp_port", _MMCP_PORT)),
+                nominal_spacing_ns=int(fields["nominal_spacing_ns"]),
+                srt_s=float(fields["srt_s"]),
+                session_manager=_address(fields["sm"]["address"]),
+                lmcs=tuple(
+                    LocalMobilityController(
+                        str(lmc["name"]),
+                        _address(lmc["address"]),
+                        str(lmc["interface"]),
+                        str(lmc["point_of_attachment"]),
+                    )
+                    for lmc in fields["lmcs"]
+                ),
+                mns=tuple(
+                    MobileNode(
+                        str(mn["name"]),
+                        str(mn["id"]).lower(),
+                        str(mn["interface"]),
+                        {str(poa): _address(address) for poa, address in mn["addresses"].items()},
+                    )
+                    for mn in fields["mns"]
+                ),
+            )
+        except KeyError as error:
+            raise CaptureError(f"the parameters step (frame {step.number}) lacks {error}") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise CaptureError(f"the parameters step (frame {step.number}) has a wrong value: {error}") from error
+
+    def lmc_at(self, point_of_attachment: str) -> LocalMobilityController | None:
+        """The LMC that serves the point of attachment."""
+        return next((lmc for lmc in self.lmcs if lmc.point_of_attachment == point_of_attachment), None)
+
+    def mn(self, name: str) -> MobileNode | None:
+        """The MN of that name."""
+        return next((mn for mn in self.mns if mn.name == name), None)
+
+
+def _address(text: Any) -> str:
+    # An address given with its prefix length is still that address.
+    return str(ipaddress.ip_address(str(text).partition("/")[0]))

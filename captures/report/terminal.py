@@ -1,0 +1,81 @@
+"""A judgement as text: tables in a terminal, plain aligned lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from captures.judge import Judgement
+
+_ORDER = {"failed": 0, "unseen": 1, "passed": 2}
+_COLOURS = {"failed": "bold red", "unseen": "yellow", "passed": "green"}
+_HANDOVER_COLUMNS = (
+    ("handover", "handover"),
+    ("mode", "mode"),
+    ("outcome", "outcome"),
+    ("gap ms", "l2_gap_ms"),
+    ("disruption ms", "disruption_ms"),
+    ("excess ms", "excess_ms"),
+    ("packets", "packets"),
+    ("lost", "lost"),
+    ("duplicates", "duplicates"),
+    ("HIR-HIC ms", "hir_hic_ms"),
+    ("first packet ms", "first_packet_after_link_up_ms"),
+)
+_RULE_COLUMNS = ("verdict", "rule", "clause", "subject", "what was seen", "frames")
+_FRAMES_SHOWN = 8
+
+
+def show(judgement: Judgement) -> None:
+    """Print the judgement to stdout."""
+    handovers = [[_cell(record[field]) for _, field in _HANDOVER_COLUMNS] for record in judgement.handovers]
+    verdicts = sorted(judgement.verdicts, key=lambda verdict: _ORDER[verdict.verdict])
+    rules = [
+        [verdict.verdict, verdict.rule, verdict.clause, verdict.subject, verdict.message, _frames(verdict.frames)]
+        for verdict in verdicts
+    ]
+    titles = [title for title, _ in _HANDOVER_COLUMNS]
+    if sys.stdout.isatty():
+        _rich_table("Handovers", titles, handovers)
+        _rich_table("Rules", _RULE_COLUMNS, rules)
+    else:
+        _plain_table(titles, handovers)
+        print()
+        _plain_table(_RULE_COLUMNS, rules)
+    print()
+    for warning in judgement.warnings:
+        print(f"warning: {warning}")
+    count = {kind: len(judgement.with_verdict(kind)) for kind in _ORDER}
+    print(f"{count['failed']} failed, {count['unseen']} unseen, {count['passed']} passed")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def _frames(frames: Sequence[int]) -> str:
+    shown = " ".join(str(number) for number in frames[:_FRAMES_SHOWN])
+    return f"{shown} ..." if len(frames) > _FRAMES_SHOWN else shown
+
+
+def _plain_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[i]) for row in [titles, *rows]) for i in range(len(titles))]
+    for row in [titles, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _rich_table(title: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console  # noqa: PLC0415  only where somebody looks
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(title=title, title_justify="left")
+    for name in titles:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
+    Console().print(table)

@@ -1,0 +1,37 @@
+"""Movement: what a mobile node's link does when the node goes from one point of attachment to another."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from testbed.mininet_net import World
+from testbed.model import Radio
+from testbed.steps import Steps
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One move as it happened: CLOCK_REALTIME ns when the link went and when it came back."""
+
+    link_down_ns: int
+    link_up_ns: int
+
+
+def move(world: World, radio: Radio, to: str, gap_s: float, steps: Steps, **step_details: object) -> Move:
+    """Take the link away, put it into the other cell, and give it back when the gap is over.
+
+    The carrier goes and comes at the bridge's side, which the node sees as a radio link lost and found. The gap runs
+    from the moment the link is gone to the moment it is given back.
+    """
+    bridges, port = world.sandbox_namespace, radio.bridge_port
+    down = steps.add("link_down", **step_details)
+    bridges.set_up(port, False)
+    gone = time.monotonic()
+    bridges.set_master(port, to)
+    remaining = gap_s - (time.monotonic() - gone)
+    if remaining > 0:
+        time.sleep(remaining)  # the gap itself: the scenario's own time, not a wait for something
+    up = steps.add("link_up", **step_details)
+    bridges.set_up(port)
+    return Move(down, up)

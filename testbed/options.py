@@ -1,0 +1,110 @@
+"""Parameters of a lab: their units, bounds and defaults, and how a person's text becomes a value.
+
+Durations are written with a unit ("50ms", "0.1s") and become seconds; a bare number is refused, because nobody knows
+whether 50 means seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+_DURATION = re.compile(r"(-?\d+(?:\.\d+)?)(us|ms|s|min)")
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
+
+Value = float | int | str | Path | tuple[str, ...] | None
+
+
+class OptionError(ValueError):
+    """A value that a parameter does not take; says what was given, and what may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One parameter: ``name`` as on the command line without dashes, the default as a person would write it."""
+
+    name: str
+    help: str
+    default: str | None
+    parse: Callable[[str], Value]
+    metavar: str
+
+
+def duration(text: str, least_s: float, most_s: float) -> float:
+    """Seconds from "50ms" and the like, within bounds (seconds)."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        if re.fullmatch(r"-?\d+(\.\d+)?", text.strip()):
+            raise OptionError(f"{text!r} has no unit: write {text}ms or {text}s")
+        raise OptionError(f"{text!r} is no duration: write a number and us, ms, s or min, such as 50ms")
+    value = float(match[1]) * _SECONDS[match[2]]
+    if not least_s <= value <= most_s:
+        raise OptionError(f"{text} is out of bounds: {seconds(least_s)} to {seconds(most_s)}")
+    return value
+
+
+def seconds(value: float) -> str:
+    """A duration as a person writes it: "50ms" below a second, "2.5s" from there on."""
+    return f"{value * 1000:g}ms" if value < 1 else f"{value:g}s"
+
+
+def duration_option(name: str, help_text: str, default: str | None, least_s: float, most_s: float) -> Option:
+    """A duration between two bounds in seconds."""
+    bounds = f"{seconds(least_s)} to {seconds(most_s)}"
+    return Option(name, f"{help_text} ({bounds})", default, lambda text: duration(text, least_s, most_s), "DURATION")
+
+
+def number_option(name: str, help_text: str, default: str, least: float, most: float, unit: str = "") -> Option:
+    """A whole number between two bounds."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise OptionError(f"{text!r} is no whole number{f' of {unit}' if unit else ''}") from None
+        if not least <= value <= most:
+            raise OptionError(f"{text} is out of bounds: {least:g} to {most:g}{f' {unit}' if unit else ''}")
+        return value
+
+    bounds = f"{least:g} to {most:g}{f' {unit}' if unit else ''}"
+    return Option(name, f"{help_text} ({bounds})", default, parse, "NUMBER")
+
+
+def choice_option(name: str, help_text: str, default: str, choices: tuple[str, ...]) -> Option:
+    """One of a few words."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise OptionError(f"{text!r} is not one of {', '.join(choices)}")
+        return text
+
+    return Option(name, help_text, default, parse, "|".join(choices))
+
+
+def list_option(name: str, help_text: str, default: str, choices: tuple[str, ...]) -> Option:
+    """Some of a few words, separated by commas, each once."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        words = tuple(word.strip() for word in text.split(",") if word.strip())
+        for word in words:
+            if word not in choices:
+                raise OptionError(f"{word!r} is not one of {', '.join(choices)}")
+        if not words or len(set(words)) != len(words):
+            raise OptionError(f"{text!r}: give one or more of {', '.join(choices)}, each once, separated by commas")
+        return words
+
+    return Option(name, f"{help_text} (of {', '.join(choices)})", default, parse, "LIST")
+
+
+def file_option(name: str, help_text: str) -> Option:
+    """A file that exists; none by default."""
+
+    def parse(text: str) -> Path:
+        path = Path(text).resolve()
+        if not path.is_file():
+            raise OptionError(f"{text}: there is no such file")
+        return path
+
+    return Option(name, help_text, None, parse, "FILE")

@@ -1,0 +1,127 @@
+"""The numbers of a handover: exact on streams whose loss, order and gaps are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from captures.handovers import extended_sequence, stream_numbers
+from captures.judge import judge
+from captures.timeline import DataFlow
+from tests.captures.scripted_lab import T0, ScriptedLab, good_lab
+
+MS = 1_000_000
+
+
+def flow(*packets: tuple[int, int]) -> DataFlow:
+    """A flow of (time in ms, sequence number)."""
+    made = DataFlow()
+    for number, (at_ms, sequence) in enumerate(packets, 1):
+        made.number.append(number)
+        made.t_ns.append(T0 + at_ms * MS)
+        made.sequence.append(sequence % 65536)
+    made.sort()
+    return made
+
+
+def records(lab: ScriptedLab, folder: Path) -> list[dict[str, Any]]:
+    return judge(lab.write(folder / "lab.pcapng")).handovers
+
+
+def test_loss_duplicates_and_gap_are_counted() -> None:
+    numbers = stream_numbers(flow((0, 1), (10, 2), (20, 2), (30, 4), (80, 7), (90, 8)), T0, T0 + 90 * MS)
+    assert numbers is not None
+    assert (numbers.packets, numbers.lost, numbers.duplicates) == (6, 3, 1)
+    assert (numbers.gap_begin_ns - T0, numbers.gap_end_ns - T0) == (30 * MS, 80 * MS)
+
+
+def test_window_includes_both_its_ends() -> None:
+    stream = flow((0, 1), (10, 2), (20, 3), (30, 4))
+    numbers = stream_numbers(stream, T0 + 10 * MS, T0 + 20 * MS)
+    assert numbers is not None
+    assert numbers.packets == 2
+    assert stream_numbers(stream, T0 + 10 * MS + 1, T0 + 20 * MS) is None
+
+
+def test_of_equal_gaps_the_first_counts() -> None:
+    numbers = stream_numbers(flow((0, 1), (50, 2), (100, 3)), T0, T0 + 100 * MS)
+    assert numbers is not None
+    assert numbers.gap_begin_ns == T0
+
+
+def test_order_does_not_make_loss() -> None:
+    numbers = stream_numbers(flow((0, 65535), (10, 1), (20, 0), (30, 2)), T0, T0 + 30 * MS)
+    assert numbers is not None
+    assert (numbers.lost, numbers.duplicates) == (0, 0)
+
+
+@given(st.integers(0, 65535), st.lists(st.integers(1, 30_000), max_size=50), st.randoms())
+def test_sequence_numbers_are_continued_past_the_wrap(start: int, steps: list[int], chance: Any) -> None:
+    real = [start]
+    for step in steps:
+        real.append(real[-1] + step)
+    for i in range(0, len(real) - 1, 3):  # neighbours change places
+        if chance.random() < 0.5:
+            real[i], real[i + 1] = real[i + 1], real[i]
+    extended = extended_sequence([number % 65536 for number in real])
+    assert [number - extended[0] for number in extended] == [number - real[0] for number in real]
+
+
+def test_records_of_a_good_lab(tmp_path: Path) -> None:
+    first, second = records(good_lab(), tmp_path)
+    assert first == {
+        "handover": 1, "mode": "proactive", "mn": "mn", "from": "poa1", "to": "poa2", "outcome": "predictive",
+        "l2_gap_ms": 50.0, "address_delay_ms": 100.0, "overlap_ms": 200.0,
+        "disruption_ms": 50.0, "excess_ms": 0.0, "packets": 126, "lost": 5, "duplicates": 0,
+        "hir_hic_ms": 11.1, "first_packet_after_link_up_ms": 5.0,
+        "window": {"begin_ns": T0 + 3000 * MS, "end_ns": T0 + 4300 * MS},
+        "longest_gap": {"begin_ns": T0 + 3200 * MS, "end_ns": T0 + 3260 * MS},
+        "measured_link_gap_ms": 50.0,
+    }  # fmt: skip
+    assert (second["outcome"], second["disruption_ms"], second["lost"]) == ("reactive", 170.0, 17)
+    assert second["hir_hic_ms"] is None
+
+
+def test_fallback_is_called_so(tmp_path: Path) -> None:
+    first, _ = records(good_lab(fallback=True), tmp_path)
+    assert (first["outcome"], first["hir_hic_ms"]) == ("fallback", None)
+
+
+def test_hir_hic_counts_from_the_first_hir_to_the_hic_that_accepts(tmp_path: Path) -> None:
+    lab = good_lab().copy("h1.HIR@*", 5).copy("h1.HIC@*", -6)
+    lab.patch("copy.h1.HIC@*", b"\x0d\x01", b"\x0d\x00")
+    assert records(lab, tmp_path)[0]["hir_hic_ms"] == 11.1
+
+
+def test_without_data_there_are_no_numbers(tmp_path: Path) -> None:
+    first, _ = records(good_lab().drop("data.*@mn"), tmp_path)
+    assert (first["packets"], first["disruption_ms"], first["lost"], first["longest_gap"]) == (0, None, None, None)
+    assert first["outcome"] == "failed"
+
+
+def test_without_local_join_the_handover_failed(tmp_path: Path) -> None:
+    assert records(good_lab().drop("h1.LJC@*"), tmp_path)[0]["outcome"] == "failed"
+
+
+@pytest.mark.parametrize("step", ["link_down", "link_up", "handover_end"])
+def test_without_its_steps_a_handover_has_no_numbers(tmp_path: Path, step: str) -> None:
+    assert records(good_lab().drop_step(step, handover=1), tmp_path)[0]["disruption_ms"] is None
+
+
+def test_a_stream_that_is_no_rtp_does_not_count(tmp_path: Path) -> None:
+    lab = good_lab().patch("data.3100@mn", bytes.fromhex("8021"), bytes.fromhex("4021"))
+    first, _ = records(lab, tmp_path)
+    assert (first["packets"], first["lost"]) == (125, 6)
+
+
+def test_out_of_order_capture_is_put_in_order(tmp_path: Path) -> None:
+    """Time decides, not the place in the file."""
+    lab = good_lab()
+    path = lab.write(tmp_path / "a.pcapng")
+    expected = judge(path).handovers
+    lab.frames.sort(key=lambda frame: frame.data)
+    assert records(lab, tmp_path) == expected

@@ -1,0 +1,320 @@
+"""Every rule, on a capture that keeps it and on captures that do not.
+
+A good lab passes them all; each case spoils one thing in it and names the rules that must notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from captures.judge import Judgement, judge
+from captures.rules import RULES
+from tests.captures.scripted_lab import INTERFACES, MACS, MN_ID, ScriptedLab, Sent, ethernet, good_lab, ip, udp
+
+Spoil = Callable[[ScriptedLab], object]
+
+MN, GROUP_PORT = [["mn_id", MN_ID]], bytes.fromhex("138c")
+
+
+def probe(lab: ScriptedLab, at_ms: float) -> ScriptedLab:
+    return lab.mmcp(at_ms, "probe.USP", "lmc2", "mn")
+
+
+def from_cell_1(lab: ScriptedLab, at_ms: float, name: str, source: str, destination: str, f: int = 0) -> ScriptedLab:
+    """A message between nodes while the MN has its address of cell 1."""
+    cell, lab.cell = lab.cell, 1
+    lab.mmcp(at_ms, name, source, destination, MN if name.endswith(("ULR", "LJR", "USR", "HIR")) else [], f=f)
+    lab.cell = cell
+    return lab
+
+
+def again_with_new_lmc(
+    lab: ScriptedLab, at_ms: float, name: str, source: str, destination: str, f: int = 0
+) -> ScriptedLab:
+    """A message between nodes while the MN has its address of cell 2."""
+    cell, lab.cell = lab.cell, 2
+    lab.mmcp(at_ms, name, source, destination, MN if name.endswith(("SJR", "LJR", "USR")) else [], f=f)
+    lab.cell = cell
+    return lab
+
+
+def raw_frame(lab: ScriptedLab, at_ms: float, node: str, payload: bytes) -> None:
+    packet = ip(lab.addresses["sm"], lab.addresses["lmc1"], 17, udp(24793, 24793, payload))
+    lab.frames.append(Sent(at_ms, INTERFACES[node], ethernet(MACS[node], packet), "raw"))
+
+
+# What is spoiled, and the rules that must fail for it: these and no others.
+BROKEN: dict[str, tuple[Spoil, set[str]]] = {
+    # session join
+    "join without SJR": (lambda lab: lab.drop("join.SJR@*"), {"session-join-order"}),
+    "join without SJC": (lambda lab: lab.drop("join.SJC@*"), {"session-join-order", "no-report-before-confirm"}),
+    "join without LJR": (lambda lab: lab.drop("join.LJR@*"), {"session-join-order"}),
+    "join without LJC": (lambda lab: lab.drop("join.LJC@*"), {"session-join-order"}),
+    "LJR before SJC": (lambda lab: lab.move("join.LJR@*", -3), {"session-join-order"}),
+    "LJC before LJR": (lambda lab: lab.move("join.LJC@*", -3), {"session-join-order"}),
+    "SJC before SJR": (lambda lab: lab.move("join.SJC@*", -5), {"session-join-order"}),
+    "LJR to another than the SJC named": (
+        lambda lab: lab.patch("join.SJC@*", bytes([10, 0, 1, 2]), bytes([10, 0, 1, 9])),
+        {"session-join-order"},
+    ),
+    "report before SJC": (lambda lab: lab.move("join.report@mn", -8), {"no-report-before-confirm"}),
+    "early report besides the later one": (
+        lambda lab: lab.copy("join.report@mn", -10),
+        {"no-report-before-confirm"},
+    ),
+    # handover exchange
+    "no HIR": (
+        lambda lab: lab.drop("h1.HIR@*"),
+        {"handover-order", "fallback-join"},
+    ),
+    "no HCT": (lambda lab: lab.drop("h1.HCT@*"), {"handover-order"}),
+    "HCT lost on its way, yet acknowledged": (lambda lab: lab.drop("h1.HCT@lmc2"), {"handover-order"}),
+    "no report of the new LMC": (lambda lab: lab.drop("h1.report@*"), {"handover-order"}),
+    "report of the new LMC is a leave": (lambda lab: lab.patch("h1.report@*", b"\x04\0\0\0", b"\x03\0\0\0"), {"handover-order"}),
+    "no HTA": (lambda lab: lab.drop("h1.HTA@*"), {"handover-order"}),
+    "HTA refused": (lambda lab: lab.patch("h1.HTA@*", b"\x0c\x01", b"\x0c\x00"), {"handover-order"}),
+    "HTA to another port": (lambda lab: lab.patch("h1.HTA@*", (5151).to_bytes(2), (5152).to_bytes(2)), {"handover-order"}),
+    "HCT before HIR": (lambda lab: lab.move("h1.HCT@*", -1.5), {"handover-order"}),
+    "HTA before the report": (lambda lab: lab.move("h1.HTA@*", -2), {"handover-order"}),
+    "HIC before HTA": (lambda lab: lab.move("h1.HIC@*", -1.5), {"handover-order"}),
+    "report before HCT": (lambda lab: lab.move("h1.report@*", -9), {"handover-order"}),
+    "HIC lost": (lambda lab: lab.drop("h1.HIC@mn"), {"fallback-join"}),
+    "HIC refused": (lambda lab: lab.patch("h1.HIC@*", b"\x0d\x01", b"\x0d\x00"), {"fallback-join"}),
+    "HCT for another group": (
+        lambda lab: lab.patch("h1.HCT@*", bytes([239, 1, 1, 1]), bytes([239, 1, 1, 2])),
+        {"handover-context"},
+    ),
+    "HCT for another port": (lambda lab: lab.patch("h1.HCT@*", GROUP_PORT, b"\0\1"), {"handover-context"}),
+    "HIC names another LMC": (
+        lambda lab: lab.patch("h1.HIC@*", bytes([10, 0, 2, 2]), bytes([10, 0, 2, 9])),
+        {"handover-context"},
+    ),
+    # arrival
+    "no LJR after link up": (lambda lab: lab.drop("h1.LJR@*"), {"local-join-after-link-up"}),
+    "LJR before link up": (lambda lab: lab.move("h1.LJR@*", -110), {"local-join-after-link-up"}),
+    "no LJC": (lambda lab: lab.drop("h1.LJC@*"), {"local-join-after-link-up"}),
+    "LJC refused": (lambda lab: lab.patch("h1.LJC@*", b"\x04\x01", b"\x04\x00"), {"local-join-after-link-up"}),
+    "no report of the MN": (lambda lab: lab.drop("h1.mnreport@*"), {"report-on-new-link"}),
+    "SJR although HIC came": (
+        lambda lab: again_with_new_lmc(lab, 3358, "x.SJR", "mn", "sm"),
+        {"no-session-join-after-confirm"},
+    ),
+    "old LMC probes the MN it gave away": (
+        lambda lab: from_cell_1(lab, 3100, "x.USP", "lmc1", "mn"),
+        {"old-lmc-forgets-mn"},
+    ),
+    "old LMC repeats its HIC unasked": (lambda lab: lab.copy("h1.HIC@lmc1", 50), {"old-lmc-forgets-mn"}),
+    "old LMC probes the MN at its new address": (
+        lambda lab: again_with_new_lmc(lab, 6000, "x.USP", "lmc1", "mn"),
+        {"old-lmc-forgets-mn"},
+    ),
+    # stream
+    "no data at the MN": (lambda lab: lab.drop("data.*@mn"), {"stream-after-handover"}),
+    "no data after link up": (
+        lambda lab: [lab.drop(f"data.{tens}*@mn") for tens in ("326", "327", "328", "329", "33", "34", "35", "36", "37", "38", "39", "40", "41", "42", "4300")],
+        {"stream-after-handover"},
+    ),
+    "the new cell was warm": (lambda lab: lab.copy("data.3020@lmc2", -15), {"new-cell-cold"}),
+    "the new cell was warm, reactive": (lambda lab: lab.copy("data.10380@lmc1", -200), {"new-cell-cold"}),
+    "no data waiting": (
+        lambda lab: [lab.drop(f"data.{tens}*@lmc2") for tens in ("302", "303", "304", "305", "306", "307", "308", "309", "31", "320", "321", "322", "323", "324", "325")],
+        {"data-waits-for-mn"},
+    ),
+    "handover without end": (lambda lab: lab.drop_step("handover_end", handover=1), {"stream-after-handover"}),
+    # monitoring
+    "a USR is missing": (lambda lab: lab.drop("3.USR@*"), {"usr-period"}),
+    "no USR at all": (lambda lab: lab.drop("?.USR@*"), {"usr-period"}),
+    "a USR is early": (lambda lab: lab.move("3.USR@*", -300), {"usr-period"}),
+    "a USR is late": (lambda lab: lab.move("3.USR@*", 300), {"usr-period"}),
+    "a USR too many": (lambda lab: lab.copy("3.USR@*", 600), {"usr-period"}),
+    "a USR only when asked": (
+        lambda lab: (lab.move("3.USR@*", 1000), probe(lab, 8360)),
+        {"usr-period"},
+    ),
+    "an ASR is missing": (lambda lab: lab.drop("lmc2.3.ASR@*"), {"asr-period"}),
+    "no ASR": (lambda lab: lab.drop("lmc1.?.ASR@*"), {"asr-period"}),
+    "the last ASRs are missing": (lambda lab: lab.drop("lmc1.[56].ASR@*"), {"asr-period"}),
+    "an ASR is late": (lambda lab: lab.move("lmc1.3.ASR@*", 250), {"asr-period"}),
+    # form
+    "a malformed message": (lambda lab: raw_frame(lab, 500, "lmc1", bytes.fromhex("0300000800000001")), {"messages-well-formed"}),
+    "an IGMP report with TTL 64": (
+        lambda lab: lab.report(5000, "x", "lmc2", hop_limit=64),
+        {"membership-hop-limit"},
+    ),
+}  # fmt: skip
+
+# What looks odd but is right.
+TOLERATED: dict[str, Spoil] = {
+    "HIR sent twice, answered twice": lambda lab: (lab.copy("h1.HIR@*", 20), lab.copy("h1.HIC@*", 22)),
+    "HCT sent twice": lambda lab: lab.copy("h1.HCT@*", 250 / 100),
+    "old LMC answers a leave": lambda lab: (
+        from_cell_1(lab, 3100, "x.ULR", "mn", "lmc1"),
+        from_cell_1(lab, 3101, "x.ULC", "lmc1", "mn", f=1),
+    ),
+    "old LMC probes the MN that has come back": lambda lab: (
+        from_cell_1(lab, 12_000, "x.LJR", "mn", "lmc1"),
+        from_cell_1(lab, 12_001, "x.LJC", "lmc1", "mn", f=1),
+        from_cell_1(lab, 12_500, "x.USP", "lmc1", "mn"),
+    ),
+    "the join state report that answers a query": lambda lab: lab.report(6000, "x", "mn", kind=2),
+    "reports of other groups before SJC": lambda lab: lab.patch(
+        "join.report@mn", lab_group(lab), other_group(lab)
+    ).report(121, "late", "mn"),
+    "a leave of the group before SJC": lambda lab: lab.report(105, "x", "mn", kind=3),
+    "SJR after a refused LJC": lambda lab: (
+        again_with_new_lmc(lab, 3360.5, "x.LJC", "lmc2", "mn"),
+        again_with_new_lmc(lab, 3360.8, "x.SJR", "mn", "sm"),
+    ),
+    "a USR that was due while the link was down": lambda lab: lab.move("1.USR@*", -800),
+    "the old phase of USR kept through the handover": lambda lab: (
+        lab.move("2.USR@*", -1245),
+        lab.move("3.USR@*", -1245),
+        again_with_new_lmc(lab, 8116, "4.USR", "mn", "lmc2"),
+    ),
+    "a probe answered, the period restarted": lambda lab: (
+        probe(lab, 6360),
+        again_with_new_lmc(lab, 6361, "x.USR", "mn", "lmc2"),
+        lab.move("3.USR@*", 1000),
+    ),
+    "a probe answered, the period kept": lambda lab: (
+        probe(lab, 6360),
+        again_with_new_lmc(lab, 6361, "x.USR", "mn", "lmc2"),
+    ),
+    "an ASR split in two": lambda lab: lab.copy("lmc1.3.ASR@*", 1),
+    "an ASR at once after a leave": lambda lab: (
+        from_cell_1(lab, 11_000, "x.ULR", "mn", "lmc1"),
+        lab.copy("lmc1.5.ASR@*", 990),
+    ),
+    "an MMCP message of another session": lambda lab: (
+        from_cell_1(lab, 3100, "x.USP", "lmc1", "mn"),
+        lab.patch("x.USP@*", b"\x09\0\0\x08\0\0\0\x01", b"\x09\0\0\x08\0\0\0\x02"),
+    ),
+}
+
+
+def lab_group(lab: ScriptedLab) -> bytes:
+    return bytes([239, 1, 1, 1]) if lab.family == 4 else bytes.fromhex("ff1e0000000000000000000000010001")
+
+
+def other_group(lab: ScriptedLab) -> bytes:
+    return bytes([*lab_group(lab)[:-1], 9])
+
+
+def judged(lab: ScriptedLab, folder: Path) -> Judgement:
+    return judge(lab.write(folder / "lab.pcapng"))
+
+
+def failing(judgement: Judgement) -> set[str]:
+    return {verdict.rule for verdict in judgement.with_verdict("failed")}
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("fallback", [False, True])
+def test_good_lab_passes(tmp_path: Path, family: int, fallback: bool) -> None:
+    judgement = judged(good_lab(family, fallback=fallback), tmp_path)
+    assert [verdict.message for verdict in judgement.with_verdict("failed")] == []
+    assert judgement.warnings == []
+    assert judgement.exit_code() == 0
+
+
+def test_good_labs_show_every_rule_passing(tmp_path: Path) -> None:
+    passed = set()
+    for fallback in (False, True):
+        passed |= {v.rule for v in judged(good_lab(fallback=fallback), tmp_path).with_verdict("passed")}
+    assert passed == {rule.name for rule in RULES}
+
+
+def test_every_rule_is_broken_by_some_case() -> None:
+    assert set().union(*(rules for _, rules in BROKEN.values())) == {rule.name for rule in RULES}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_capture_fails_its_rule(tmp_path: Path, case: str) -> None:
+    spoil, expected = BROKEN[case]
+    lab = good_lab()
+    spoil(lab)
+    judgement = judged(lab, tmp_path)
+    assert failing(judgement) == expected, [v.message for v in judgement.with_verdict("failed")]
+    assert judgement.exit_code() == 1
+    for verdict in judgement.with_verdict("failed"):
+        assert verdict.message
+        assert verdict.clause
+        assert verdict.rule != "handover-order" or verdict.frames
+
+
+def unseen(judgement: Judgement) -> set[str]:
+    return {verdict.rule for verdict in judgement.with_verdict("unseen")}
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("case", TOLERATED)
+def test_tolerated_capture_passes(tmp_path: Path, case: str, family: int) -> None:
+    lab = good_lab(family)
+    TOLERATED[case](lab)
+    judgement = judged(lab, tmp_path)
+    assert [(verdict.rule, verdict.message) for verdict in judgement.with_verdict("failed")] == []
+
+
+@pytest.mark.parametrize("missing", ["SJR", "SJC", "LJR", "LJC"])
+def test_fallback_needs_the_whole_join(tmp_path: Path, missing: str) -> None:
+    judgement = judged(good_lab(fallback=True).drop(f"h1.{missing}@*"), tmp_path)
+    assert "fallback-join" in failing(judgement)
+
+
+def test_fallback_in_another_order_fails(tmp_path: Path) -> None:
+    judgement = judged(good_lab(fallback=True).move("h1.LJR@*", -4), tmp_path)
+    assert "fallback-join" in failing(judgement)
+
+
+def test_absence_is_not_believed_without_presence(tmp_path: Path) -> None:
+    """No report of the MN at all, and no data ever on the new cell: nothing can be said of them before their time."""
+    lab = good_lab().drop("*report@mn").drop("data.*@lmc2")
+    found = {(verdict.rule, verdict.verdict) for verdict in judged(lab, tmp_path).verdicts}
+    assert ("no-report-before-confirm", "unseen") in found
+    assert ("new-cell-cold", "unseen") in found
+    assert ("new-cell-cold", "passed") in found  # of the handover back, to the other cell
+
+
+def test_reactive_sessions_owe_no_mmcp(tmp_path: Path) -> None:
+    """Reports without SJC are no violation while the MN runs without MMCP."""
+    lab = good_lab()
+    lab.frames = [f for f in lab.frames if f.at_ms > 9000 or "lmc" in f.tag.split("@")[0] or f.tag.startswith("data")]
+    lab.steps = [
+        step for step in lab.steps if step["step"] == "parameters" or step["t_ns"] > lab.steps[0]["t_ns"] + 9e9
+    ]
+    judgement = judged(lab, tmp_path)
+    assert failing(judgement) == set()
+    assert {"session-join-order", "no-report-before-confirm", "handover-order", "usr-period"} <= unseen(judgement)
+
+
+def test_evidence_names_the_frames(tmp_path: Path) -> None:
+    """The frames of a verdict, looked up in the file, are the messages it speaks of."""
+    lab = good_lab()
+    lab.move("h1.HTA@*", -2)
+    judgement = judged(lab, tmp_path)
+    verdict = next(v for v in judgement.with_verdict("failed") if v.rule == "handover-order")
+    ordered: list[tuple[float, int, str]] = [(step["t_ns"] / 1e6 - 1.7e12, 0, step["step"]) for step in lab.steps]
+    ordered += [(frame.at_ms, 1, frame.tag) for frame in lab.frames]
+    tags = [tag for _, _, tag in sorted(ordered, key=lambda thing: thing[:2])]
+    assert {tags[number - 1] for number in verdict.frames} == {
+        "h1.HIR@mn", "h1.HCT@lmc1", "h1.HCT@lmc2", "h1.report@lmc2", "h1.HTA@lmc2", "h1.HTA@lmc1", "h1.HIC@lmc1", "h1.HIC@mn",
+    }  # fmt: skip
+    assert "HTA F=1 sent by lmc2" in verdict.message
+
+
+def test_same_lmc_on_both_cells_has_nothing_to_transfer(tmp_path: Path) -> None:
+    lab = good_lab()
+    lmcs = [dict(lmc, address=lab.addresses["lmc1"], interface=INTERFACES["lmc1"]) for lmc in lab.steps[0]["lmcs"]]
+    lab.steps[0] = {**lab.steps[0], "lmcs": lmcs}
+    found = {verdict.rule: verdict.verdict for verdict in judged(lab, tmp_path).verdicts}
+    assert found["handover-order"] == "unseen"
+
+
+def test_vlan_tagged_frames_are_judged_the_same(tmp_path: Path) -> None:
+    lab = good_lab()
+    lab.frames = [replace(f, data=f.data[:12] + bytes.fromhex("81000005") + f.data[12:]) for f in lab.frames]
+    assert judged(lab, tmp_path).exit_code() == 0

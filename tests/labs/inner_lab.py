@@ -1,0 +1,103 @@
+"""A program for the inside of a sandbox: `python -m tests.labs.inner_lab FAMILY RUN_FOLDER [ACTION]`.
+
+Builds the handover model, starts its routers, tells one JSON line about itself, then does ACTION:
+
+    stay     until a signal (exit status 7) or the death of something (2, with the reason)
+    leave    at once (0)
+    forget   joins and leaves a group and checks the cold start (0)
+"""
+
+import json
+import signal
+import socket
+import struct
+import sys
+from pathlib import Path
+from types import FrameType
+
+from testbed.checks import NotObserved
+from testbed.mininet_net import World, WorldError
+from testbed.model import ModelError
+from testbed.netlink import run_in_network_namespace
+from testbed.processes import ProcessError
+from testbed.progress import Progress
+from testbed.routing.frr import FrrRouter, RoutingError, make_cold, start_routers
+from testbed.sandbox import SandboxError
+from testbed.sandbox_init import namespaces
+from tests.testbed.handover_model import handover_model
+
+SIGNALLED = 7
+SOL_IPV4, IP_ADD_MEMBERSHIP, SOL_IPV6, IPV6_ADD_MEMBERSHIP = 0, 35, 41, 20
+
+
+def interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def join(world: World, node: str, interface: str, group: str) -> socket.socket:
+    """A socket in the node that is a member of the group on that interface; closing it leaves."""
+
+    def opened() -> socket.socket:
+        index = socket.if_nametoindex(interface)
+        if world.lab.family == 6:
+            member = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+            request = socket.inet_pton(socket.AF_INET6, group) + struct.pack("I", index)
+            member.setsockopt(SOL_IPV6, IPV6_ADD_MEMBERSHIP, request)
+        else:
+            member = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            request = socket.inet_aton(group) + bytes(4) + struct.pack("i", index)
+            member.setsockopt(SOL_IPV4, IP_ADD_MEMBERSHIP, request)
+        return member
+
+    return run_in_network_namespace(world.pid(node), opened)
+
+
+def forget(world: World, routers: dict[str, FrrRouter]) -> None:
+    group = world.lab.group
+    for _ in range(3):
+        member = join(world, "mn", "mn-radio", group)
+
+        def known() -> tuple[bool, str]:
+            state, above = routers["ar1"].group_state(group), routers["rr"].group_state(group)
+            fed = any("rr-ar1" in interfaces for interfaces in above.forwarding.values())
+            return bool(state.members and state.upstream and state.kernel and fed), f"ar1: {state}, rr: {above}"
+
+        world.eventually("ar1 to have joined", known, 10)
+        # The node vanishes without a word, as in a handover.
+        world.sandbox_namespace.set_up("air-mn", False)
+        member.close()
+        make_cold(world, routers, "ar1", group)
+        assert routers["ar1"].is_cold(group)
+        assert len(routers["ar1"].neighbours()) == 1
+        world.sandbox_namespace.set_up("air-mn")
+
+
+def main() -> int:
+    family, run_folder, action = int(sys.argv[1]), Path(sys.argv[2]), [*sys.argv, "leave"][3]
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGHUP, interrupt)
+    try:
+        lab = handover_model(6 if family == 6 else 4)
+        with World(lab, run_folder, Progress()) as world:
+            routers = start_routers(world)
+            told = {
+                "namespaces": namespaces(),
+                "neighbours": {name: router.neighbours() for name, router in routers.items()},
+                "interfaces": sorted(world.sandbox_namespace.interfaces()),
+            }
+            print(json.dumps(told), flush=True)
+            if action == "stay":
+                world.eventually("a signal", lambda: (False, "none"), 120)
+            elif action == "forget":
+                forget(world, routers)
+            world.processes.check_alive()
+    except KeyboardInterrupt:
+        return SIGNALLED
+    except (ModelError, WorldError, SandboxError, ProcessError, RoutingError, NotObserved) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

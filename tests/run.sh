@@ -1,0 +1,42 @@
+#!/bin/bash
+# Runs parts of the test suite and says how each went: run.sh PART…
+#
+#   lint    formatter, linter, types          fast    tests that need no namespaces, on all cores
+#   labs    tests that make namespaces        bench   measurements
+#
+# All parts run even if an earlier one failed. Exit status: 0 if every part passed, else 1.
+# PYTEST_ARGS, if set, goes to pytest as it is.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
+
+python=$PWD/.venv/bin/python
+read -ra more <<<"${PYTEST_ARGS:-}"
+# Through a pipe pytest cannot see the terminal.
+colour=no
+[ ! -t 1 ] || colour=yes
+
+part_lint() {
+    local status=0
+    "$python" -m ruff format --check --quiet . || { status=1; echo 'not formatted as above: .venv/bin/python -m ruff format .'; }
+    "$python" -m ruff check --quiet . || status=1
+    "$python" -m mypy || status=1
+    return $status
+}
+tests() { "$python" -m pytest -q "--color=$colour" "$@" ${more[@]+"${more[@]}"}; }
+part_fast() { tests -n auto -m 'not lab and not bench'; }
+part_labs() { tests -m lab; }
+part_bench() { tests -m bench -s; }
+
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+failed=0
+summary=()
+for part in "$@"; do
+    printf '== %s\n' "$part"
+    began=$SECONDS
+    if "part_$part" 2>&1 | tee "$output"; then verdict=passed; else verdict=FAILED failed=1; fi
+    summary+=("$(printf '%-6s %-6s %4d s   %s' "$part" "$verdict" $((SECONDS - began)) "$(tail -n 1 "$output")")")
+done
+printf '==\n'
+printf '%s\n' "${summary[@]}"
+exit $failed

@@ -1,0 +1,268 @@
+"""Who may import whom, enforced over the whole tree.
+
+A machine whose code never touches a clock, a socket or another protocol can be replayed, simulated and tested in
+milliseconds; a judge that shares no constant with the accused can find a wrong one. Both are lost by a single import, so
+nobody has to remember the table: this reads every import statement, those inside functions and imports by name included.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+PACKAGES = ("agents", "captures", "testbed", "topologies")
+
+WORLD_OUTSIDE = frozenset(
+    # Named by the house: what makes a core depend on when and where it runs.
+    {"asyncio", "socket", "select", "threading", "subprocess", "time", "random"}
+    # The same by other names.
+    | {
+        "_socket",
+        "_thread",
+        "concurrent",
+        "multiprocessing",
+        "sched",
+        "secrets",
+        "selectors",
+        "signal",
+        "socketserver",
+        "ssl",
+    }
+)
+
+
+PROTOCOLS = ("ectp", "gmp", "mmcp", "msmp", "omcp")
+
+
+@dataclass(frozen=True)
+class Room:
+    """A line of the table: modules, and what they may import.
+
+    modules: names of modules or packages; a package stands for everything in it. `X.__init__` is only the package's own file.
+    ours: what they may import of this project, in the same way.
+    libraries: what they may import from outside the standard library.
+    forbidden: what they may not import of the standard library.
+    computed: whether they may import a module whose name is only known at run time.
+    """
+
+    modules: tuple[str, ...]
+    ours: tuple[str, ...]
+    libraries: frozenset[str] = frozenset()
+    forbidden: frozenset[str] = frozenset()
+    computed: bool = False
+
+
+AGENT_LIBRARIES = frozenset({"click", "dacite", "pyroute2", "tomli_w"})
+TESTBED_LIBRARIES = frozenset({"click", "jinja2", "rich", "tomli_w"})
+
+TABLE = (
+    # A module belongs to the first room that names it: the special ones stand before the general.
+    Room(("agents.core", "agents.__init__"), ours=("agents.core",), forbidden=WORLD_OUTSIDE),
+    *(Room((f"agents.{name}",), ours=("agents.core", f"agents.{name}"), forbidden=WORLD_OUTSIDE) for name in PROTOCOLS),
+    Room(("agents.runtime", "agents.media"), ours=("agents",), libraries=AGENT_LIBRARIES),
+    Room(("agents.__main__",), ours=("agents",), libraries=AGENT_LIBRARIES, computed=True),
+    Room(("testbed.mininet_net",), ours=("testbed",), libraries=TESTBED_LIBRARIES | {"mininet"}),
+    Room(("testbed.netlink",), ours=("testbed",), libraries=TESTBED_LIBRARIES | {"pyroute2"}),
+    Room(("testbed.sim",), ours=("testbed", "agents.core", *(f"agents.{name}" for name in PROTOCOLS))),
+    # Labs are found by name: one module looks into the folder of topologies, and nothing else of the testbed knows any.
+    Room(("testbed.laboratory",), ours=("testbed", "topologies"), libraries=TESTBED_LIBRARIES, computed=True),
+    Room(("testbed",), ours=("testbed",), libraries=TESTBED_LIBRARIES),
+    Room(("topologies",), ours=("testbed", "topologies")),
+    Room(("captures",), ours=("captures",), libraries=frozenset({"click", "jinja2", "rich", "scapy"})),
+)
+
+NOT_KNOWN_BEFORE_RUN_TIME = "a module whose name is computed"
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import: the dotted name asked for, and the line it stands in."""
+
+    target: str
+    line: int
+
+
+def belongs(name: str, package: str) -> bool:
+    """True if a dotted name is a module or package, or something in it."""
+    return name == package or name.startswith(package + ".")
+
+
+def module_name(file: Path, root: Path) -> str:
+    """Return the dotted name of a file; that of a package's own file ends in __init__."""
+    return ".".join(file.relative_to(root).with_suffix("").parts)
+
+
+def imports(source: str, module: str) -> Iterator[Import]:
+    """Yield every import in a module's source, wherever it stands."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = absolute(node.module or "", node.level, module)
+            # `from package import module` asks for package.module; for any other name the longer form does no harm.
+            yield from (Import(f"{origin}.{alias.name}", node.lineno) for alias in node.names)
+        elif isinstance(node, ast.Call) and called(node) in {"import_module", "__import__"}:
+            yield Import(name_imported_by(node, module), node.lineno)
+
+
+def absolute(name: str, level: int, module: str) -> str:
+    """Return the absolute name of what a module calls `name` with so many leading dots."""
+    if level == 0:
+        return name
+    package = module.split(".")[:-level]
+    return ".".join([*package, name] if name else package)
+
+
+def called(call: ast.Call) -> str:
+    """Return the last name of what is called, e.g. import_module for importlib.import_module."""
+    function = call.func
+    return (
+        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    )
+
+
+def name_imported_by(call: ast.Call, module: str) -> str:
+    """Return the module imported by a call of import_module, or the package it must be in, as far as the source says."""
+    argument = next(iter([*call.args, *(word.value for word in call.keywords if word.arg == "name")]), None)
+    if isinstance(argument, ast.JoinedStr) and argument.values:
+        # f"captures.dissectors.{name}" is a module of captures.dissectors, whatever the name.
+        argument = argument.values[0]
+        complete = False
+    else:
+        complete = True
+    if not isinstance(argument, ast.Constant) or not isinstance(argument.value, str):
+        return NOT_KNOWN_BEFORE_RUN_TIME
+    name = argument.value
+    if not complete:
+        name, dot, _rest = name.rpartition(".")
+        if not dot:
+            return NOT_KNOWN_BEFORE_RUN_TIME
+    level = len(name) - len(name.lstrip("."))
+    return absolute(name.lstrip("."), level, module)
+
+
+def violation(module: str, target: str) -> str | None:
+    """Return why a module may not import a target, or None if it may."""
+    room = next((room for room in TABLE if any(belongs(module, name) for name in room.modules)), None)
+    if room is None:
+        return "has no line in the table"
+    top = target.partition(".")[0]
+    if target == NOT_KNOWN_BEFORE_RUN_TIME:
+        allowed = room.computed
+    elif top in PACKAGES:
+        allowed = any(belongs(target, name) for name in room.ours)
+    elif top in sys.stdlib_module_names:
+        allowed = top not in room.forbidden
+    else:
+        allowed = top in room.libraries
+    return None if allowed else f"may not import {target}"
+
+
+def violations(source: str, module: str) -> list[str]:
+    """Return everything in a module's source that the table forbids."""
+    found = ((wanted.line, violation(module, wanted.target)) for wanted in imports(source, module))
+    return [f"{module}, line {line}: {why}" for line, why in found if why]
+
+
+def source_files() -> list[Path]:
+    """Return every Python file the table is about."""
+    return sorted(file for package in PACKAGES for file in (PROJECT / package).rglob("*.py"))
+
+
+def test_the_tree_keeps_to_the_table() -> None:
+    files = source_files()
+    # An absence only counts where there is something to see.
+    assert {file.relative_to(PROJECT).parts[0] for file in files} == set(PACKAGES)
+    found = [why for file in files for why in violations(file.read_text(encoding="utf-8"), module_name(file, PROJECT))]
+    assert found == []
+
+
+def test_every_file_has_a_line_in_the_table() -> None:
+    strangers = [name for file in source_files() if violation(name := module_name(file, PROJECT), "sys")]
+    assert strangers == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("agents.core.timers", "import heapq\nfrom agents.core.errors import DecodeError"),
+        ("agents.core.timers", "from . import errors"),
+        ("agents.core.__init__", "from . import errors"),
+        ("agents.mmcp.messages", "import struct\nfrom agents.core.tlv import walk\nfrom . import constants"),
+        ("agents.mmcp.__init__", "from agents.mmcp import constants\nfrom .messages import Message"),
+        ("agents.runtime.datagram", "import asyncio, socket, pyroute2\nfrom agents import mmcp, core"),
+        ("agents.media", "import time, random"),
+        ("agents.__main__", "import click, importlib\nimportlib.import_module(name)"),
+        ("testbed.mininet_net", "from mininet.net import Mininet"),
+        ("testbed.netlink", "from pyroute2.netlink.exceptions import NetlinkError"),
+        ("testbed.sim", "from agents.core import agent\nimport agents.ectp.messages"),
+        ("testbed.laboratory", "import rich.table\nimportlib.import_module(f'topologies.{name}')"),
+        ("testbed.routing.frr", "import jinja2\nfrom ..model import Node"),
+        ("topologies.handover", "from testbed import model\nimport dataclasses"),
+        ("captures.dissectors.mmcp", "from scapy.packet import Packet"),
+        ("captures.__main__", "importlib.import_module(f'captures.dissectors.{protocol}')"),
+        ("captures.__main__", "import_module('.merge', 'captures')"),
+    ],
+)
+def test_what_the_table_allows(module: str, source: str) -> None:
+    assert violations(source, module) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "forbidden"),
+    [
+        *(("agents.core.timers", f"import {name}", name) for name in sorted(WORLD_OUTSIDE)),
+        *(("agents.mmcp.messages", f"import {name}", name) for name in sorted(WORLD_OUTSIDE)),
+        ("agents.core.timers", "import asyncio.events", "asyncio.events"),
+        ("agents.core.timers", "from time import monotonic", "time.monotonic"),
+        ("agents.core.timers", "def now():\n    import time", "time"),
+        ("agents.core.timers", "if TYPE_CHECKING:\n    import random", "random"),
+        ("agents.core.timers", "importlib.import_module('socket')", "socket"),
+        ("agents.core.timers", "import_module(name='socket')", "socket"),
+        ("agents.core.timers", "__import__('socket')", "socket"),
+        ("agents.core.timers", "importlib.import_module(name)", NOT_KNOWN_BEFORE_RUN_TIME),
+        ("agents.core.timers", "importlib.import_module(f'{name}')", NOT_KNOWN_BEFORE_RUN_TIME),
+        ("agents.core.timers", "import dacite", "dacite"),
+        ("agents.core.timers", "from agents.mmcp import messages", "agents.mmcp.messages"),
+        ("agents.core.timers", "from ..runtime import host", "agents.runtime.host"),
+        ("agents.__init__", "from agents import mmcp", "agents.mmcp"),
+        ("agents.mmcp.messages", "from agents import gmp", "agents.gmp"),
+        ("agents.mmcp.messages", "from ..gmp import constants", "agents.gmp.constants"),
+        ("agents.mmcp.__init__", "from ..gmp import constants", "agents.gmp.constants"),
+        ("agents.mmcp.messages", "import agents.runtime.host", "agents.runtime.host"),
+        ("agents.mmcp.messages", "import pyroute2", "pyroute2"),
+        ("agents.mmcp.messages", "importlib.import_module('..gmp', __package__)", "agents.gmp"),
+        ("agents.runtime.host", "import scapy.all", "scapy.all"),
+        ("agents.runtime.host", "from testbed import model", "testbed.model"),
+        ("agents.media", "from captures import headers", "captures.headers"),
+        ("testbed.processes", "from mininet.node import Node", "mininet.node.Node"),
+        ("testbed.netlink", "import mininet", "mininet"),
+        ("testbed.mininet_net", "import pyroute2", "pyroute2"),
+        ("testbed.scenario", "from agents.core import agent", "agents.core.agent"),
+        ("testbed.scenario", "importlib.import_module(f'agents.{protocol}')", "agents"),
+        ("testbed.sim", "from agents.runtime import host", "agents.runtime.host"),
+        ("testbed.sim", "import agents.media", "agents.media"),
+        ("testbed.scenario", "import captures", "captures"),
+        ("testbed.scenario", "importlib.import_module(f'topologies.{name}')", "topologies"),
+        ("testbed.scenario", "import scapy", "scapy"),
+        ("topologies.handover", "from agents.mmcp import constants", "agents.mmcp.constants"),
+        ("topologies.handover", "import rich", "rich"),
+        ("captures.rules.mmcp", "from agents.mmcp import constants", "agents.mmcp.constants"),
+        ("captures.rules.mmcp", "import testbed.model", "testbed.model"),
+        ("captures.__main__", "importlib.import_module('agents.mmcp')", "agents.mmcp"),
+        ("captures.__main__", "importlib.import_module(name)", NOT_KNOWN_BEFORE_RUN_TIME),
+        ("captures.capture", "import pyroute2", "pyroute2"),
+    ],
+)
+def test_what_the_table_forbids(module: str, source: str, forbidden: str) -> None:
+    line = source.count("\n") + 1
+    assert violations(source, module) == [f"{module}, line {line}: may not import {forbidden}"]
+
+
+def test_a_new_room_needs_a_line_in_the_table() -> None:
+    assert violations("import sys", "agents.newcomer") == ["agents.newcomer, line 1: has no line in the table"]

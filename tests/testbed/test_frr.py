@@ -1,0 +1,109 @@
+"""FRR's configuration files, and the kernel's multicast cache as this package reads it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from testbed.model import Family
+from testbed.routing import frr
+from testbed.routing.frr import GroupState, PimTimers, kernel_sources, render_interfaces, render_rendezvous_point
+from tests.testbed.handover_model import handover_model
+
+ACCESS_ROUTER_4 = """\
+service integrated-vtysh-config
+router pim
+ keep-alive-timer 3
+exit
+interface ar1-rr
+ ip pim
+ ip pim hello 1
+exit
+interface ar1-poa1
+ ip pim
+ ip pim hello 1
+ ip igmp
+ ip igmp query-max-response-time 20
+ ip igmp query-interval 10
+ ip igmp last-member-query-interval 1
+exit
+"""
+
+
+def test_an_access_router() -> None:
+    assert render_interfaces(handover_model(4), "ar1", PimTimers()) == ACCESS_ROUTER_4
+
+
+def test_the_other_family_differs_in_words_only() -> None:
+    translated = ACCESS_ROUTER_4.replace("router pim", "router pim6").replace(" ip ", " ipv6 ").replace("igmp", "mld")
+    assert render_interfaces(handover_model(6), "ar1", PimTimers()) == translated
+
+
+def test_timers_are_parameters() -> None:
+    timers = PimTimers(
+        hello_s=5, query_interval_s=125, max_response_ds=100, last_member_query_interval_ds=10, keep_alive_s=9
+    )
+    text = render_interfaces(handover_model(4), "rr", timers)
+    for line in ("ip pim hello 5", "ip igmp query-interval 125", "ip igmp query-max-response-time 100",
+                 "ip igmp last-member-query-interval 10", "keep-alive-timer 9"):  # fmt: skip
+        assert line in text
+    # FRR refuses a query interval shorter than the response time in force.
+    assert text.index("query-max-response-time") < text.index("query-interval")
+
+
+@pytest.mark.parametrize(("family", "line"), [(4, " rp 10.0.10.1 224.0.0.0/4"), (6, " rp 2001:db8:10::1 ff00::/8")])
+def test_rendezvous_point(family: Family, line: str) -> None:
+    text = render_rendezvous_point(handover_model(family))
+    assert text.splitlines() == ["router pim" + ("" if family == 4 else "6"), line, "exit"]
+
+
+def test_cold_means_nothing_known_by_anyone() -> None:
+    assert GroupState((), {}, {}, ()).cold
+    assert str(GroupState((), {}, {}, ())) == "nothing known"
+    for state in (
+        GroupState(("ar1-poa1",), {}, {}, ()),
+        GroupState((), {"*": ()}, {}, ()),
+        GroupState((), {}, {"*": "J"}, ()),
+        GroupState((), {}, {}, ("10.0.10.2",)),
+    ):
+        assert not state.cold
+        assert str(state) != "nothing known"
+
+
+CACHE_4 = """\
+Group    Origin   Iif     Pkts    Bytes    Wrong Oifs
+010101EF 00000000 2          1      228        0  0:1    1:1    2:1
+010101EF 020A000A 2         23     5244        0  1:1
+010101EF 030A000A -1         0        0        0
+020101EF 040A000A 2         23     5244        0  1:1
+"""
+CACHE_6 = """\
+Group                            Origin                           Iif      Pkts  Bytes     Wrong  Oifs
+ff1e:0000:0000:0000:0000:0000:0000:0001 0000:0000:0000:0000:0000:0000:0000:0000 2          1      248        0  0:1
+ff1e:0000:0000:0000:0000:0000:0000:0001 2001:0db8:0010:0000:0000:0000:0000:0002 2       1405   348440        0  1:1
+ff1e:0000:0000:0000:0000:0000:0000:0001 2001:0db8:0010:0000:0000:0000:0000:0003 -1         0        0        0
+"""
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="the example is a little-endian machine's")
+@pytest.mark.parametrize(
+    ("family", "cache", "group", "sources"),
+    [
+        (4, CACHE_4, "239.1.1.1", ("*", "10.0.10.2")),
+        (4, CACHE_4, "239.1.1.3", ()),
+        (6, CACHE_6, "ff1e::1", ("*", "2001:db8:10::2")),
+    ],
+)
+def test_kernel_sources(
+    monkeypatch: pytest.MonkeyPatch, family: int, cache: str, group: str, sources: tuple[str, ...]
+) -> None:
+    class Cache:
+        def __init__(self, path: str) -> None:
+            assert path == f"/proc/77/net/{'ip' if family == 4 else 'ip6'}_mr_cache"
+
+        def read_text(self) -> str:
+            return cache
+
+    monkeypatch.setattr(frr, "Path", Cache)
+    assert kernel_sources(77, family, group) == sources
