@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from agents.core.errors import ConfigurationError, DecodeError, EncodeError
+from agents.core.errors import ConfigurationError, EncodeError
 
 CONFIGURATION = click.option(
     "--config",
@@ -48,13 +48,9 @@ def _run_role(load_role: Callable[[], tuple[type[Any], type[Any]]], path: Path, 
     configuration_class, agent_class = load_role()
     try:
         runtime, configuration = load(path, configuration_class)
-        try:
-            agent = agent_class(configuration)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{path}: {error.key}", *str(error).split(": ", 1)[1].split("; ", 1)) from error
         listen = configuration.listen
         host = AgentHost(
-            agent,
+            agent_class(configuration),
             runtime,
             family=4 if listen is None else family_of(listen.address),
             address="" if listen is None else listen.address,
@@ -182,21 +178,21 @@ def describe(file: Path) -> None:
 
 
 @main.command()
-@click.argument("protocol", type=click.Choice(["mmcp"]))
-def decode(protocol: str) -> None:
+@click.argument("protocol", type=click.Choice(["mmcp"]), expose_value=False)
+def decode() -> None:
     """Read one message a line from stdin, in hex; print each as a JSON object, or as {"error": …}."""
     from agents.mmcp.messages import decode as decode_message
     from agents.mmcp.plain import to_plain
 
     def convert(line: str) -> object:
-        return to_plain(decode_message(bytes.fromhex(line)))
+        return to_plain(decode_message(_octets(line)))
 
     _convert_lines(convert)
 
 
 @main.command()
-@click.argument("protocol", type=click.Choice(["mmcp"]))
-def encode(protocol: str) -> None:
+@click.argument("protocol", type=click.Choice(["mmcp"]), expose_value=False)
+def encode() -> None:
     """Read one JSON object a line from stdin, as ``decode`` prints them; print each message in hex."""
     from agents.mmcp.messages import encode as encode_message
     from agents.mmcp.plain import from_plain
@@ -212,14 +208,22 @@ def encode(protocol: str) -> None:
 
 def _convert_lines(convert: Callable[[str], object]) -> None:
     """One output line for each line that is not blank; a line that cannot be converted gives {"error": …}."""
-    for line in sys.stdin:
-        if not line.strip():
+    for octets in sys.stdin.buffer:  # not text, which stops at the first octet that is no UTF-8
+        line = octets.decode(errors="replace").strip()
+        if not line:
             continue
         try:
-            result = convert(line.strip())
-        except (DecodeError, EncodeError, ValueError) as error:
+            result = convert(line)
+        except (ValueError, RecursionError) as error:  # DecodeError and EncodeError are ValueErrors
             result = {"error": str(error)}
         click.echo(result if isinstance(result, str) else json.dumps(result))
+
+
+def _octets(line: str) -> bytes:
+    try:
+        return bytes.fromhex(line)
+    except ValueError:
+        raise ValueError(f"not hexadecimal: {line[:60]!r}") from None
 
 
 @main.command()

@@ -1,6 +1,6 @@
 """``python -m captures``: merge what was captured, judge it, dissect messages."""
 
-# ruff: noqa: PLC0415  each command imports what it needs: merging must not wait for scapy
+
 
 from __future__ import annotations
 

@@ -94,7 +94,12 @@ def _lab_command(topology: Topology) -> click.Command:
             type=click.Path(path_type=Path, exists=True, dir_okay=False),
             help='TOML file; [external] names commands that play roles: mn = "my-mn --config {config}".',
         ),
-        click.Option(["--runs"], type=click.Path(path_type=Path), help="Folder for the run's folder.", show_default=str("captures/runs")),
+        click.Option(
+            ["--runs"],
+            type=click.Path(path_type=Path),
+            help="Folder for the run's folder.",
+            show_default="captures/runs",
+        ),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON on standard output."),
     ]
 
@@ -219,7 +224,7 @@ def inside_command(run_folder: Path) -> None:
     except CANNOT_RUN as error:
         result = results.could_not_run(lab, str(error))
         status = EXIT_COULD_NOT_RUN
-    except Exception as error:  # a fault of ours: the run's folder keeps where it happened
+    except Exception as error:  # noqa: BLE001  a fault of ours: the run's folder keeps where it happened
         (run_folder / "fault.txt").write_text(traceback.format_exc(), encoding="utf-8")
         result = results.could_not_run(lab, f"a fault of the lab itself, see fault.txt: {error!r}")
         status = EXIT_COULD_NOT_RUN

@@ -14,7 +14,7 @@ from typing import Any
 
 from testbed.mininet_net import World
 from testbed.model import Lab
-from testbed.options import Option, Value
+from testbed.options import Option, Value, Values
 from testbed.progress import Progress
 from testbed.recording import Recording, judge, merge
 from testbed.roles import Roles
@@ -32,7 +32,7 @@ class Stage:
     routers: Mapping[str, FrrRouter]
     roles: Roles
     steps: Steps
-    values: Mapping[str, Value]
+    values: Values
     progress: Progress
     started: float
 
@@ -59,9 +59,9 @@ class Topology:
     name: str
     summary: str
     options: tuple[Option, ...]
-    build: Callable[[Mapping[str, Value]], Lab]
+    build: Callable[[Values], Lab]
     perform: Callable[[Stage], Measurements]
-    conclude: Callable[[Mapping[str, Value], Measurements, Mapping[str, Any]], Conclusion]
+    conclude: Callable[[Values, Measurements, Mapping[str, Any]], Conclusion]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +75,25 @@ class Conclusion:
 def topologies() -> dict[str, Topology]:
     """Every lab there is, by name: the modules of the package ``topologies``, each with a TOPOLOGY."""
     package = importlib.import_module("topologies")
-    found = [importlib.import_module(f"topologies.{entry.name}").TOPOLOGY for entry in pkgutil.iter_modules(package.__path__)]
+    found = [
+        importlib.import_module(f"topologies.{entry.name}").TOPOLOGY for entry in pkgutil.iter_modules(package.__path__)
+    ]
     return {topology.name: topology for topology in sorted(found, key=lambda each: each.name)}
 
 
-def parse_values(topology: Topology, texts: Mapping[str, str | None]) -> dict[str, Value]:
+def parse_values(topology: Topology, texts: Mapping[str, str | None]) -> Values:
     """The lab's values from what a person wrote, defaults for the rest; raises OptionError."""
     values: dict[str, Value] = {}
     for option in topology.options:
         text = texts.get(option.name)
         text = option.default if text is None else text
         values[option.name] = None if text is None else option.parse(text)
-    return values
+    return Values(values)
 
 
 def perform(
     topology: Topology,
-    values: Mapping[str, Value],
+    values: Values,
     external: Mapping[str, Sequence[str]],
     run_folder: Path,
     progress: Progress,
@@ -118,7 +120,7 @@ def perform(
             versions = routing_versions(routers)
             dropped = recording.stop()
         except BaseException:
-            _salvage(world, recording, run_folder, progress)
+            _salvage(recording, run_folder, progress)
             raise
     with progress.step("joining the captures"):
         pcapng = merge(run_folder)
@@ -143,7 +145,7 @@ def perform(
     }
 
 
-def _salvage(world: World, recording: Recording, run_folder: Path, progress: Progress) -> None:
+def _salvage(recording: Recording, run_folder: Path, progress: Progress) -> None:
     """Keep what was captured of a run that failed; a second failure must not hide the first."""
     try:
         recording.stop()
@@ -162,7 +164,7 @@ def routing_versions(routers: Mapping[str, FrrRouter]) -> dict[str, str]:
     return {name: version for name, version in installed(root).items() if name in ("frr", "smcroute")}
 
 
-def read_request(run_folder: Path) -> tuple[Topology, dict[str, Value], dict[str, list[str]]]:
+def read_request(run_folder: Path) -> tuple[Topology, Values, dict[str, list[str]]]:
     """What the run was asked to do, from its folder."""
     request = json.loads((run_folder / REQUEST).read_text(encoding="utf-8"))
     topology = topologies()[request["lab"]]

@@ -7,14 +7,56 @@ whether 50 means seconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 _DURATION = re.compile(r"(-?\d+(?:\.\d+)?)(us|ms|s|min)")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 
 Value = float | int | str | Path | tuple[str, ...] | None
+_Kind = TypeVar("_Kind", float, int, str, tuple[str, ...])
+
+
+class Values:
+    """The values of a run's parameters by name, each asked for as what its option makes of it."""
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        self._values = dict(values)
+
+    def seconds(self, name: str) -> float:
+        """A duration."""
+        return self._of(name, float)
+
+    def milliseconds(self, name: str) -> float:
+        """A duration, for results."""
+        return round(self._of(name, float) * 1000, 3)
+
+    def number(self, name: str) -> int:
+        """A whole number."""
+        return self._of(name, int)
+
+    def word(self, name: str) -> str:
+        """One of a choice."""
+        return self._of(name, str)
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """Some of a choice, in order."""
+        return self._of(name, tuple)
+
+    def file(self, name: str) -> Path | None:
+        """A file, or None where none was given."""
+        value = self._values[name]
+        if value is not None and not isinstance(value, Path):
+            raise TypeError(f"option {name} is no file")
+        return value
+
+    def _of(self, name: str, kind: type[_Kind]) -> _Kind:
+        value = self._values[name]
+        if not isinstance(value, kind):
+            raise TypeError(f"option {name} gives {type(value).__name__}, not {kind.__name__}")
+        return value
 
 
 class OptionError(ValueError):

@@ -72,7 +72,6 @@ class Recording:
         self._processes.clear()
         return dropped
 
-
     def _written(self) -> tuple[bool, str]:
         behind: list[str] = []
         for process in self._processes:

@@ -163,7 +163,7 @@ def main() -> int:
     for number in forwarded:
         signal.signal(number, signal.SIG_IGN)  # they come over `control`; from a terminal they are the program's
     wakeup_read, wakeup_write = socket.socketpair()
-    wakeup_write.setblocking(False)  # noqa: FBT003
+    wakeup_write.setblocking(False)
     signal.set_wakeup_fd(wakeup_write.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     try:

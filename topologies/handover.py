@@ -1,13 +1,13 @@
-"""A mobile node walks between two cells of different subnets while it receives a multicast stream.
+r"""A mobile node walks between two cells of different subnets while it receives a multicast stream.
 
 ::
 
     mcs ──── rr ──── sm            rr is the rendezvous point, the first router
-            /  \\
+            /  \
           ar1   ar2                access routers: PIM towards rr, IGMP or MLD towards their cell
            |     |
          poa1   poa2               points of attachment: Linux bridges, one radio cell each
-         /  \\   /  \\
+         /  \   /  \
       lmc1   mn     lmc2           mn moves between poa1 and poa2; an LMC in each cell
 
 The scenario compares ways to move, in one run: *proactive* (MMCP: the LMC of the next cell joins before the node is there),
@@ -26,36 +26,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from testbed import agreement, mmcp_session
 from testbed.laboratory import Conclusion, Measurements, Stage, Topology
 from testbed.mobility import move
 from testbed.model import FRR_PIM, Attachment, End, Family, Lab, Link, Node, PointOfAttachment, Radio
+from testbed.observation import groups_joined, udp_counter
 from testbed.options import (
     OptionError,
-    Value,
+    Values,
     choice_option,
     duration_option,
     file_option,
     list_option,
     number_option,
 )
-from testbed.observation import groups_joined, sent_packets, udp_counter
 from testbed.roles import RoleError, RunningRole
-from testbed.routing.static import gateway
 
 MODES = ("proactive", "reactive", "silent")
 CELLS = ("poa1", "poa2")
-SESSION_ID = 1
-PORT = 5004  # UDP, of the stream
-MMCP_PORT = 24793
-MN_ID = "mn1"
 GROUPS = {4: "239.1.1.1", 6: "ff1e::1:1"}
-# A short status report time, so that a run of some seconds shows several reports.
-STATUS_REPORT_S = 2.0
 QUIET_PACKETS = 100  # packets that must arrive undisturbed before and after a handover's own part
-JOINED_DEADLINE_S = 15.0
+LEFT_DEADLINE_S = 15.0
 COLD_DEADLINE_S = 20.0
 STREAM_DEADLINE_S = 45.0  # a silent node waits for a general query, every 10 s, and its response time
-AGREEMENT_MS = 2.0  # how far the receiver's and the capture's disruption may be apart
 
 OPTIONS = (
     choice_option("family", "IP version", "4", ("4", "6")),
@@ -71,9 +64,9 @@ OPTIONS = (
 )
 
 
-def build(values: Mapping[str, Value]) -> Lab:
+def build(values: Values) -> Lab:
     """The model, IPv4 or IPv6."""
-    family: Family = 4 if values["family"] == "4" else 6
+    family: Family = 4 if values.word("family") == "4" else 6
 
     def at(subnet: int, host: int) -> str:
         return f"10.0.{subnet}.{host}/24" if family == 4 else f"2001:db8:{subnet}::{host}/64"
@@ -120,147 +113,24 @@ def perform(stage: Stage) -> Measurements:
     """Start the roles, let the node walk in every mode, and measure."""
     measurements = Measurements()
     spacing_ns = _nominal_spacing_ns(stage.values)
-    _record_parameters(stage, spacing_ns)
-    infrastructure = _start_infrastructure(stage)
-    receiver = _start_receiver(stage)
+    mmcp_session.record_parameters(stage, spacing_ns)
+    infrastructure = mmcp_session.start_infrastructure(stage)
+    receiver = mmcp_session.start_receiver(stage)
     walk = Walk()
-    for mode in stage.values["modes"]:  # type: ignore[union-attr]  # list_option gives a tuple of words
+    for mode in stage.values.words("modes"):
         stage.steps.add("session_begin", mode=mode, mn="mn")
-        node = _start_mobile_node(stage, str(mode), walk)
+        node = mmcp_session.start_mobile_node(stage, mode, walk.cell)
         _await_stream(stage, f"the stream at the mobile node ({mode})")
         if measurements.start_to_first_data_s is None:
             measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
-        for _ in range(int(stage.values["repeat"])):  # type: ignore[arg-type]
-            number, begin_ns, end_ns = _hand_over(stage, node, str(mode), walk)
+        for _ in range(stage.values.number("repeat")):
+            number, begin_ns, end_ns = _hand_over(stage, node, mode, walk)
             measurements.windows[number] = _receiver_window(receiver, begin_ns, end_ns)
         _stop_mobile_node(stage, node, walk)
         stage.steps.add("session_end", mode=mode, mn="mn")
     for role in (receiver, *infrastructure):
         stage.roles.stop(role)
     return measurements
-
-
-# --- the roles --------------------------------------------------------------------------------------------------------
-
-
-def _address(stage: Stage, node: str) -> str:
-    end = next(iter(stage.world.lab.ends_of(node)))
-    return end.address.partition("/")[0]
-
-
-def _controllers(stage: Stage) -> list[dict[str, object]]:
-    """The table that the SM and the LMCs share."""
-    return [
-        {"name": f"lmc{cell}", "address": _address(stage, f"lmc{cell}"), "points_of_attachment": [f"poa{cell}"]}
-        for cell in (1, 2)
-    ]
-
-
-def _timers() -> dict[str, float]:
-    return {"srt_s": STATUS_REPORT_S}
-
-
-def _points_of_attachment(stage: Stage) -> list[dict[str, str]]:
-    lab = stage.world.lab
-    return [
-        {"name": name, "address": address, "gateway": gateway(lab, name)} for name, address in lab.radio("mn").addresses
-    ]
-
-
-def _start_infrastructure(stage: Stage) -> tuple[RunningRole, ...]:
-    """SM and the stream, then the LMCs (each announces itself to the SM); returns what runs, to be stopped in this order."""
-    lab, world = stage.world.lab, stage.world
-    sm_address = _address(stage, "sm")
-    with stage.progress.step("SM, LMCs and the stream"):
-        sm = stage.roles.start(
-            "sm",
-            "sm",
-            ("mmcp", "sm"),
-            {
-                "address": sm_address,
-                "sessions": [{"session_id": SESSION_ID, "group": lab.group, "port": PORT}],
-                "controllers": _controllers(stage),
-                "timers": _timers(),
-            },
-        )
-        source = stage.roles.start("mcs", "mcs", ("media", "source"), _source_configuration(stage))
-        stage.roles.await_ready(sm)
-        lmcs = [
-            stage.roles.start(
-                f"lmc{cell}",
-                f"lmc{cell}",
-                ("mmcp", "lmc"),
-                {
-                    "name": f"lmc{cell}",
-                    "interface": f"lmc{cell}-poa{cell}",
-                    "subnet": str(next(s.network for s in lab.subnets() if s.point_of_attachment == f"poa{cell}")),
-                    "session_manager": sm_address,
-                    "controllers": _controllers(stage),
-                    "sessions": [SESSION_ID],
-                    "timers": _timers(),
-                },
-            )
-            for cell in (1, 2)
-        ]
-        stage.roles.await_ready(*lmcs, source)
-
-    def announced() -> tuple[bool, str]:
-        answered = [lmc.name for lmc in lmcs if udp_counter(world, lmc.node, "InDatagrams")]
-        return len(answered) == len(lmcs), f"answered so far: {', '.join(answered) or 'none'}"
-
-    world.eventually("the SM to answer both LMCs", announced, JOINED_DEADLINE_S)
-
-    def streaming() -> tuple[bool, str]:
-        sent = sent_packets(world, "mcs", "mcs-rr")
-        return sent >= QUIET_PACKETS // 10, f"{sent} packets sent"
-
-    world.eventually("the source to send", streaming, JOINED_DEADLINE_S)
-    return source, *lmcs, sm
-
-
-def _source_configuration(stage: Stage) -> dict[str, object]:
-    values, media = stage.values, stage.values["media"]
-    shape = {"rate": values["rate"], "size": values["size"]} if media is None else {"media": str(media)}
-    return {"group": stage.world.lab.group, "port": PORT, "interface": "mcs-rr", **shape}
-
-
-def _start_receiver(stage: Stage) -> RunningRole:
-    media = None if stage.values["media"] is None else str(stage.world.run_folder / "received.ts")
-    receiver = stage.roles.start(
-        "receiver",
-        "mn",
-        ("media", "receiver"),
-        {
-            "group": stage.world.lab.group,
-            "port": PORT,
-            "media": media,
-            "report_to": str(stage.roles.control_path("mn")),
-        },
-    )
-    stage.roles.await_ready(receiver)
-    return receiver
-
-
-def _start_mobile_node(stage: Stage, mode: str, walk: Walk) -> RunningRole:
-    common: dict[str, object] = {
-        "interface": stage.world.lab.radio("mn").interface,
-        "points_of_attachment": _points_of_attachment(stage),
-        "attached_to": walk.cell,
-        "address_delay_s": stage.values["address-delay"],
-    }
-    if mode == "proactive":
-        own = {
-            "mn_id": MN_ID,
-            "session_id": SESSION_ID,
-            "session_manager": _address(stage, "sm"),
-            "timers": _timers(),
-        }
-        node = stage.roles.start("mn", "mn", ("mmcp", "mn"), common | own)
-    else:
-        own = {"group": stage.world.lab.group, "rejoin": mode == "reactive"}
-        node = stage.roles.start("mn", "mn", ("mmcp", "bare"), common | own)
-    stage.roles.await_ready(node)
-    return node
 
 
 def _stop_mobile_node(stage: Stage, node: RunningRole, walk: Walk) -> None:
@@ -273,7 +143,7 @@ def _stop_mobile_node(stage: Stage, node: RunningRole, walk: Walk) -> None:
             members = router.group_state(stage.world.lab.group).members
             return not members, f"members on {', '.join(members)}"
 
-        stage.world.eventually(f"{router.node} to see the node leave", gone, JOINED_DEADLINE_S)
+        stage.world.eventually(f"{router.node} to see the node leave", gone, LEFT_DEADLINE_S)
     stage.roles.stop(node)
 
 
@@ -298,22 +168,22 @@ def _hand_over(stage: Stage, node: RunningRole, mode: str, walk: Walk) -> tuple[
             mode=mode,
             mn="mn",
             **{"from": origin, "to": target},
-            l2_gap_ms=_milliseconds(values["l2-gap"]),
-            overlap_ms=_milliseconds(values["overlap"]),
-            address_delay_ms=_milliseconds(values["address-delay"]),
+            l2_gap_ms=values.milliseconds("l2-gap"),
+            overlap_ms=values.milliseconds("overlap"),
+            address_delay_ms=values.milliseconds("address-delay"),
         )
         _await_packets(stage, QUIET_PACKETS, "the stream before the handover", quiet=True)
         triggered = time.monotonic()
         steps.add("link_trigger", handover=number)
         node.ask("link-detected", interface=world.lab.radio("mn").interface, point_of_attachment=target)
-        remaining = float(values["overlap"]) - (time.monotonic() - triggered)  # type: ignore[arg-type]
+        remaining = values.seconds("overlap") - (time.monotonic() - triggered)
         if remaining > 0:
             time.sleep(remaining)  # the overlap of the cells: the scenario's own time, not a wait for something
-        move(world, world.lab.radio("mn"), target, float(values["l2-gap"]), steps, handover=number)  # type: ignore[arg-type]
+        move(world, world.lab.radio("mn"), target, values.seconds("l2-gap"), steps, handover=number)
         walk.cell = target
         _await_packets(stage, 1, "the stream after the move", quiet=True)
         # The address delay in packets: what the node does when it has its address belongs to the handover too.
-        delay_packets = float(values["address-delay"]) / (_nominal_spacing_ns(values) / 1e9)  # type: ignore[arg-type]
+        delay_packets = values.seconds("address-delay") / (_nominal_spacing_ns(values) / 1e9)
         _await_packets(stage, int(delay_packets) + 2 * QUIET_PACKETS, "an undisturbed stream", quiet=True)
         end_ns = steps.add("handover_end", handover=number)
     return number, begin_ns, end_ns
@@ -368,15 +238,11 @@ def _receiver_window(receiver: RunningRole, begin_ns: int, end_ns: int) -> Mappi
 # --- parameters and conclusion ----------------------------------------------------------------------------------------
 
 
-def _milliseconds(value: Value) -> float:
-    return round(float(value) * 1000, 3)  # type: ignore[arg-type]  # a duration option
-
-
-def _nominal_spacing_ns(values: Mapping[str, Value]) -> int:
-    media = values["media"]
+def _nominal_spacing_ns(values: Values) -> int:
+    media = values.file("media")
     if media is None:
-        return round(1e9 / float(values["rate"]))  # type: ignore[arg-type]
-    return _media_spacing_ns(Path(str(media)))
+        return round(1e9 / values.number("rate"))
+    return _media_spacing_ns(media)
 
 
 def _media_spacing_ns(path: Path) -> int:
@@ -388,80 +254,20 @@ def _media_spacing_ns(path: Path) -> int:
     return spacing
 
 
-def _record_parameters(stage: Stage, spacing_ns: int) -> None:
-    """What the judge needs to know who is who; everything else it sees on the wire."""
-    lab = stage.world.lab
-    radio = lab.radio("mn")
-    stage.steps.add(
-        "parameters",
-        lab=lab.name,
-        family=lab.family,
-        group=lab.group,
-        port=PORT,
-        session_id=SESSION_ID,
-        mmcp_port=MMCP_PORT,
-        nominal_spacing_ns=spacing_ns,
-        srt_s=STATUS_REPORT_S,
-        mcs={"node": "mcs", "address": _address(stage, "mcs")},
-        sm={"node": "sm", "address": _address(stage, "sm")},
-        lmcs=[
-            {
-                "name": f"lmc{cell}",
-                "node": f"lmc{cell}",
-                "address": _address(stage, f"lmc{cell}"),
-                "interface": f"lmc{cell}:lmc{cell}-poa{cell}",
-                "point_of_attachment": f"poa{cell}",
-            }
-            for cell in (1, 2)
-        ],
-        mns=[
-            {
-                "name": "mn",
-                "node": "mn",
-                "id": MN_ID.encode().hex(),
-                "interface": f"mn:{radio.interface}",
-                "addresses": {name: address.partition("/")[0] for name, address in radio.addresses},
-            }
-        ],
-    )
-
-
-def conclude(values: Mapping[str, Value], measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
+def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
     """Put the judge's and the receiver's figures side by side, and hold them to the bounds."""
     failures: list[str] = []
     rows: list[dict[str, Any]] = []
-    expected = int(values["repeat"]) * len(values["modes"])  # type: ignore[arg-type]
+    expected = values.number("repeat") * len(values.words("modes"))
     judged = verdict["handovers"]
     if len(judged) != expected:
         failures.append(f"{expected} handovers were made, the capture shows {len(judged)}")
     for row in judged:
-        problems = _problems(values, row, measurements.windows.get(row["handover"], {"error": "not measured"}))
+        window = measurements.windows.get(row["handover"], {"error": "not measured"})
+        problems = agreement.problems(row, window, _nominal_spacing_ns(values), values.milliseconds("max-excess"))
         rows.append({**row, "receiver": measurements.windows.get(row["handover"]), "problems": problems})
         failures += [f"handover {row['handover']} ({row['mode']}): {problem}" for problem in problems]
     return Conclusion(rows, failures)
-
-
-def _problems(values: Mapping[str, Value], row: Mapping[str, Any], window: Mapping[str, Any]) -> list[str]:
-    if row.get("disruption_ms") is None:
-        return [f"not measured: {row.get('error', 'no figures in the capture')}"]
-    problems = []
-    if "error" in window:
-        problems.append(f"the receiver's own figures are missing: {window['error']}")
-    else:
-        gap_difference = abs(window["longest_gap_ns"] / 1e6 - row["disruption_ms"] - _nominal_spacing_ns(values) / 1e6)
-        if gap_difference > AGREEMENT_MS:
-            problems.append(f"receiver and capture differ by {gap_difference:.1f} ms in the longest gap")
-        problems += [
-            f"receiver counted {window[name]} {name}, the capture {row[name]}"
-            for name in ("packets", "lost", "duplicates")
-            if window[name] != row[name]
-        ]
-    bound_ms = _milliseconds(values["max-excess"])
-    if row["outcome"] == "predictive" and row["excess_ms"] > bound_ms:
-        problems.append(f"{row['excess_ms']:.1f} ms beyond the gap, the bound is {bound_ms:g} ms")
-    if row["outcome"] == "failed":
-        problems.append("the node did not arrive")
-    return problems
 
 
 TOPOLOGY = Topology(

@@ -25,6 +25,12 @@ class ConfigurationError(ValueError):
     def __init__(self, key: str, found: str, remedy: str) -> None:
         super().__init__(f"{key}: {found}; {remedy}")
         self.key = key
+        self.found = found
+        self.remedy = remedy
+
+    def in_file(self, path: object) -> ConfigurationError:
+        """The same fault, naming the file that it stands in."""
+        return ConfigurationError(f"{path}: {self.key}", self.found, self.remedy)
 
 
 class IllegalTransitionError(RuntimeError):

@@ -18,8 +18,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import BinaryIO
 
+from agents.core.checks import check_address, check_port
 from agents.core.counters import Counters
-from agents.core.errors import ConfigurationError
 from agents.media import rtp
 from agents.media.arrivals import ArrivalLog, WindowError
 from agents.runtime.control import ControlError, ControlServer
@@ -43,12 +43,8 @@ class ReceiverConfiguration:
 
     def check(self) -> None:
         """Raise ConfigurationError for the first thing wrong."""
-        if not ip_address(self.group).is_multicast:
-            raise ConfigurationError(
-                "group", f"{self.group} is no multicast address", "give one of 224.0.0.0/4 or ff00::/8"
-            )
-        if not 1 <= self.port <= 0xFFFF:
-            raise ConfigurationError("port", str(self.port), "give 1 to 65535")
+        check_address("group", self.group, multicast=True)
+        check_port("port", self.port)
 
 
 class Reception:

@@ -17,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from types import FrameType
 
+from agents.core.checks import check_address, check_port
 from agents.core.errors import ConfigurationError
 from agents.media import rtp
 from agents.media.transport_stream import TransportStream
@@ -41,12 +42,8 @@ class SourceConfiguration:
 
     def check(self) -> None:
         """Raise ConfigurationError for the first thing wrong."""
-        if not ip_address(self.group).is_multicast:
-            raise ConfigurationError(
-                "group", f"{self.group} is no multicast address", "give one of 224.0.0.0/4 or ff00::/8"
-            )
-        if not 1 <= self.port <= 0xFFFF:
-            raise ConfigurationError("port", str(self.port), "give 1 to 65535")
+        check_address("group", self.group, multicast=True)
+        check_port("port", self.port)
         if not RATE_MINIMUM <= self.rate <= RATE_MAXIMUM:
             raise ConfigurationError("rate", f"{self.rate} packets/s", f"give {RATE_MINIMUM:g} to {RATE_MAXIMUM:g}")
         if not SIZE_MINIMUM <= self.size <= SIZE_MAXIMUM:

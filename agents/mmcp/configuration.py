@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface, ip_network
 
 from agents.core.agent import Endpoint
+from agents.core.checks import check_address, check_group, check_port
 from agents.core.errors import ConfigurationError
 from agents.mmcp import constants as c
 
@@ -52,8 +53,9 @@ class Timers:
 
     def check(self) -> None:
         """Raise ConfigurationError for a timer out of bounds, or for HIT < 3 x CTT + join time [M-8]."""
-        for name in ("jwt_s", "srt_s", "probe_time", "hit_s", "ctt_s", "hold_time", "linger_s"):
-            value = getattr(self, name)
+        followed = {"spt_s": self.probe_time, "hold_s": self.hold_time}
+        for name in ("jwt_s", "srt_s", "spt_s", "hit_s", "ctt_s", "hold_s", "linger_s"):
+            value = followed.get(name, getattr(self, name))
             if not c.TIMER_MINIMUM <= value <= c.TIMER_MAXIMUM:
                 raise ConfigurationError(
                     f"timers.{name}", f"{value} s", f"give {c.TIMER_MINIMUM} to {c.TIMER_MAXIMUM:g} s"
@@ -79,23 +81,6 @@ def _check_identifier(key: str, text: str) -> None:
         )
 
 
-def _check_address(key: str, text: str, *, multicast: bool = False) -> int:
-    """Check an IP address and return its version."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        raise ConfigurationError(key, f"{text!r} is no IP address", "give an IPv4 or IPv6 address") from None
-    if address.is_multicast != multicast:
-        wanted = "a multicast" if multicast else "a unicast"
-        raise ConfigurationError(key, f"{text} is not {wanted} address", f"give {wanted} address")
-    return address.version
-
-
-def _check_port(key: str, port: int) -> None:
-    if not 1 <= port <= 0xFFFF:
-        raise ConfigurationError(key, f"port {port}", "give 1 to 65535")
-
-
 def _check_session_id(key: str, session_id: int) -> None:
     if not 0 <= session_id <= c.SESSION_ID_MAXIMUM:
         raise ConfigurationError(key, str(session_id), f"give 0 to {c.SESSION_ID_MAXIMUM}")
@@ -114,10 +99,8 @@ class Session:
     def check(self, key: str) -> None:
         """Raise ConfigurationError for a value that cannot be."""
         _check_session_id(f"{key}.session_id", self.session_id)
-        version = _check_address(f"{key}.group", self.group, multicast=True)
-        _check_port(f"{key}.port", self.port)
-        if self.source is not None and _check_address(f"{key}.source", self.source) != version:
-            raise ConfigurationError(f"{key}.source", self.source, f"give an IPv{version} address like the group's")
+        check_group(self.group, self.source, f"{key}.")
+        check_port(f"{key}.port", self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +127,8 @@ class ControllerTable:
         for number, controller in enumerate(controllers):
             key = f"controllers[{number}]"
             _check_identifier(f"{key}.name", controller.name)
-            _check_address(f"{key}.address", controller.address)
-            _check_port(f"{key}.port", controller.port)
+            check_address(f"{key}.address", controller.address)
+            check_port(f"{key}.port", controller.port)
             name = identifier(controller.name)
             if name in self._by_name:
                 raise ConfigurationError(f"{key}.name", f"{controller.name!r} is there twice", "name each LMC once")
@@ -186,8 +169,8 @@ class SessionManagerConfiguration:
 
     def check(self) -> None:
         """Raise ConfigurationError for the first thing wrong."""
-        _check_address("address", self.address)
-        _check_port("port", self.port)
+        check_address("address", self.address)
+        check_port("port", self.port)
         self.timers.check()
         seen: set[int] = set()
         for number, session in enumerate(self.sessions):
@@ -220,8 +203,8 @@ class LocalMobilityControllerConfiguration:
     def check(self) -> None:
         """Raise ConfigurationError for the first thing wrong."""
         _check_identifier("name", self.name)
-        _check_address("session_manager", self.session_manager)
-        _check_port("session_manager_port", self.session_manager_port)
+        check_address("session_manager", self.session_manager)
+        check_port("session_manager_port", self.session_manager_port)
         self.timers.check()
         own = ControllerTable(self.controllers).named(identifier(self.name))
         if own is None:
@@ -250,7 +233,7 @@ class LocalMobilityControllerConfiguration:
     @property
     def own(self) -> Controller:
         """The LMC's own row of the table."""
-        return next(row for row in self.controllers if row.name == self.name)
+        return next(row for row in self.controllers if identifier(row.name) == identifier(self.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +265,9 @@ class MobileNodeConfiguration:
         """Raise ConfigurationError for the first thing wrong."""
         _check_identifier("mn_id", self.mn_id)
         _check_session_id("session_id", self.session_id)
-        version = _check_address("session_manager", self.session_manager)
-        _check_port("session_manager_port", self.session_manager_port)
-        _check_port("port", self.port)
+        version = check_address("session_manager", self.session_manager)
+        check_port("session_manager_port", self.session_manager_port)
+        check_port("port", self.port)
         self.timers.check()
         if not 0 <= self.address_delay_s <= c.TIMER_MAXIMUM:
             raise ConfigurationError("address_delay_s", str(self.address_delay_s), f"give 0 to {c.TIMER_MAXIMUM:g} s")
@@ -293,7 +276,7 @@ class MobileNodeConfiguration:
         for number, point in enumerate(self.points_of_attachment):
             key = f"points_of_attachment[{number}]"
             _check_identifier(f"{key}.name", point.name)
-            _check_address(f"{key}.gateway", point.gateway)
+            check_address(f"{key}.gateway", point.gateway)
             try:
                 address = ip_interface(point.address)
             except ValueError as error:

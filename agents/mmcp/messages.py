@@ -42,6 +42,7 @@ _ONE_COUNT = Struct("!I")
 _TWO_COUNTS = Struct("!II")
 
 _FLAG_ACCEPTED = 0x01
+_KNOWN_TYPES = frozenset(ParameterType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ class Message:
         raise KeyError(f"{self.packet.name} without {kind.__name__}")
 
 
-def mandatory_parameters(packet: PacketType, accepted: bool) -> tuple[type[Parameter], ...]:
+def mandatory_parameters(packet: PacketType, *, accepted: bool) -> tuple[type[Parameter], ...]:
     """The parameter classes that ``packet`` must hold, given its F."""
     return _MANDATORY[packet] + (_MANDATORY_WHEN_ACCEPTED.get(packet, ()) if accepted else ())
 
@@ -229,7 +230,7 @@ def decode(data: bytes) -> Message:
     )
     accepted = packet in PACKETS_WITH_ACCEPTED_FLAG and bool(flags & _FLAG_ACCEPTED)
     present = {type(parameter) for parameter in parameters}
-    for kind in mandatory_parameters(packet, accepted):
+    for kind in mandatory_parameters(packet, accepted=accepted):
         if kind not in present:
             raise DecodeError("parameter-missing", f"{packet.name} without {kind.__name__}")
     return Message(packet, session_id, parameters, accepted, profile)
@@ -292,10 +293,12 @@ def encode(message: Message) -> bytes:
     if message.accepted and packet not in PACKETS_WITH_ACCEPTED_FLAG:
         raise EncodeError(f"{packet.name} has no F flag")
     present = {type(parameter) for parameter in message.parameters}
-    for kind in mandatory_parameters(packet, message.accepted):
+    for kind in mandatory_parameters(packet, accepted=message.accepted):
         if kind not in present:
             raise EncodeError(f"{packet.name} needs {kind.__name__}")
     body = b"".join([_encode_parameter(parameter, message.profile) for parameter in message.parameters])
+    if message.profile is Profile.L16 and body and body[1]:  # only an unknown parameter's own bytes can be so
+        raise EncodeError(f"unknown parameter {body[:4].hex()}…: as the first one it has a second octet of 0 in L16")
     size = HEADER_SIZE + len(body)
     if size > MAXIMUM_MESSAGE_SIZE:
         raise EncodeError(f"{packet.name} of {size} bytes: no UDP datagram holds more than {MAXIMUM_MESSAGE_SIZE}")
@@ -304,7 +307,7 @@ def encode(message: Message) -> bytes:
 
 def _encode_parameter(parameter: Parameter, profile: Profile) -> bytes:
     if isinstance(parameter, UnknownParameter):
-        return parameter.raw
+        return _unknown(parameter.raw, profile)
     if isinstance(parameter, MNIdentifier):
         return _identifier(ParameterType.MN_IDENTIFIER, parameter.value, profile)
     if isinstance(parameter, PoAIdentifier):
@@ -321,6 +324,18 @@ def _encode_parameter(parameter: Parameter, profile: Profile) -> bytes:
     _check_counts(parameter.members)
     value = _ONE_COUNT.pack(parameter.members)
     return _fixed_header(ParameterType.MEMBERSHIP, MEMBERSHIP_PARAMETER_SIZE, profile) + value
+
+
+def _unknown(raw: bytes, profile: Profile) -> bytes:
+    header = _PARAMETER_L16 if profile is Profile.L16 else _PARAMETER_L8
+    if len(raw) < header.size:
+        raise EncodeError(f"unknown parameter {raw.hex()!r}: a header in {profile.value} has {header.size} bytes")
+    code, length = header.unpack_from(raw)
+    if length != len(raw):
+        raise EncodeError(f"unknown parameter {raw.hex()}: its length says {length}, it has {len(raw)} bytes")
+    if code in _KNOWN_TYPES:
+        raise EncodeError(f"unknown parameter {raw.hex()}: type {code} is {ParameterType(code).name}")
+    return raw
 
 
 def _header(code: ParameterType, value_size: int, profile: Profile) -> bytes:

@@ -82,7 +82,7 @@ _PARAMETER_LENGTHS = {"mn_id": 2, "poa_id": 2, "multicast": 3, "lmc": 3, "status
 
 
 def _parameter_from_plain(item: object) -> Parameter:
-    if not isinstance(item, list) or not item or item[0] not in _PARAMETER_LENGTHS:
+    if not isinstance(item, list) or not item or not isinstance(item[0], str) or item[0] not in _PARAMETER_LENGTHS:
         raise EncodeError(f"params: {item!r} does not begin with one of {', '.join(_PARAMETER_LENGTHS)}")
     name = item[0]
     if len(item) != _PARAMETER_LENGTHS[name]:
@@ -98,16 +98,22 @@ def _integer(key: str, value: object) -> int:
 
 def _octets(item: Sequence[object]) -> bytes:
     try:
-        return bytes.fromhex(str(item[1]))
+        return bytes.fromhex(_text(item))
     except ValueError:
         raise EncodeError(f"params: {item[0]} {item[1]!r} is not hexadecimal") from None
 
 
 def _address(item: Sequence[object]) -> bytes:
     try:
-        return ip_address(str(item[1])).packed
+        return ip_address(_text(item)).packed
     except ValueError:
         raise EncodeError(f"params: {item[0]} {item[1]!r} is not an IP address") from None
+
+
+def _text(item: Sequence[object]) -> str:
+    if not isinstance(item[1], str):
+        raise ValueError(f"{item[1]!r} is no string")  # noqa: TRY004  both callers say it in their own words
+    return item[1]
 
 
 def _counted(item: Sequence[object], position: int) -> int:

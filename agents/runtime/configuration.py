@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import dacite
 
 from agents.core.errors import ConfigurationError
 
-RoleConfiguration = TypeVar("RoleConfiguration")
+
+class Checked(Protocol):
+    """A role's configuration: a dataclass that knows its bounds."""
+
+    def check(self) -> None:
+        """Raise ConfigurationError for the first thing wrong."""
+
+
+RoleConfiguration = TypeVar("RoleConfiguration", bound=Checked)
+Table = TypeVar("Table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +35,11 @@ class RuntimeConfiguration:
     trace: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    runtime: RuntimeConfiguration = field(default_factory=RuntimeConfiguration)
-
-
 def load(path: Path, role: type[RoleConfiguration]) -> tuple[RuntimeConfiguration, RoleConfiguration]:
     """Read ``path``: a ``[runtime]`` table and the role's own keys at top level.
 
-    Raises ConfigurationError naming file, key and remedy: not readable, not TOML, a key that is unknown, missing or of
-    the wrong type.
+    Raises ConfigurationError naming file, key and remedy: not readable, not TOML, a key that is unknown, missing, of
+    the wrong type or out of its bounds.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -44,10 +48,15 @@ def load(path: Path, role: type[RoleConfiguration]) -> tuple[RuntimeConfiguratio
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(str(path), f"is not TOML: {error}", "mend that line") from error
     runtime = _build(path, RuntimeConfiguration, content.pop("runtime", {}), "runtime.")
-    return runtime, _build(path, role, content, "")
+    configuration = _build(path, role, content, "")
+    try:
+        configuration.check()
+    except ConfigurationError as error:
+        raise error.in_file(path) from error
+    return runtime, configuration
 
 
-def _build(path: Path, kind: type[RoleConfiguration], content: Any, prefix: str) -> RoleConfiguration:
+def _build(path: Path, kind: type[Table], content: Any, prefix: str) -> Table:
     if not isinstance(content, dict):
         raise ConfigurationError(
             f"{path}: {prefix.rstrip('.')}", "is not a table", f"write it as [{prefix.rstrip('.')}]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -17,11 +18,27 @@ DATAGRAMS_PER_WAKE_UP = 256
 Receiver = Callable[[bytes, Endpoint], None]
 
 
+class PortError(OSError):
+    """A port that cannot be opened; the message says which, why and what to do."""
+
+    def __init__(self, address: str, port: int, reason: OSError) -> None:
+        remedy = {
+            errno.EADDRINUSE: "stop what listens there (ss -lunp names it), or configure another port",
+            errno.EADDRNOTAVAIL: "give the address to an interface of this node first, or configure another",
+            errno.EACCES: "configure a port above 1023",
+        }.get(reason.errno or 0, "configure another address or port")
+        where = f"UDP {Endpoint(address or 'any address', port)}"
+        super().__init__(reason.errno, f"{where} cannot be opened: {reason.strerror}; {remedy}")
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 class DatagramPort:
     """One bound UDP socket whose datagrams go to ``receiver(data, source)``."""
 
     def __init__(self, family: int, address: str, port: int, counters: Counters, receiver: Receiver) -> None:
-        """Bind to ``address`` ("" for all) and ``port`` (0 for any); family is 4 or 6. Raises OSError."""
+        """Bind to ``address`` ("" for all) and ``port`` (0 for any); family is 4 or 6. Raises PortError."""
         self._counters = counters
         self._receiver = receiver
         self._socket = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
@@ -30,9 +47,9 @@ class DatagramPort:
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             self._socket.setblocking(False)
             self._socket.bind((address, port))
-        except OSError:
+        except OSError as error:
             self._socket.close()
-            raise
+            raise PortError(address, port, error) from error
         asyncio.get_running_loop().add_reader(self._socket, self._drain)
 
     def send(self, data: bytes, destination: Endpoint) -> None:

@@ -119,7 +119,7 @@ class AgentHost:
     def _happened(self, event: Event) -> None:
         self._drive(partial(self._agent.handle, event))
 
-    def _link_changed(self, interface: str, is_up: bool) -> None:
+    def _link_changed(self, interface: str, is_up: bool) -> None:  # noqa: FBT001  called by Links
         self._trace.write("link-up" if is_up else "link-down", {"interface": interface})
         self._happened(LinkUp(interface) if is_up else LinkDown(interface))
 

@@ -27,6 +27,9 @@ ADJACENCY_DEADLINE_S = 20.0
 COMMAND_DEADLINE_S = 10.0
 COLD_DEADLINE_S = 5.0
 
+DATASTORE_LOCKED = "locked by another session"
+"""FRR's complaint while mgmtd, just started, is still busy with its own start-up: to be asked again."""
+
 _TEMPLATES = Environment(  # noqa: S701  # no HTML: a daemon reads it
     loader=PackageLoader("testbed.routing", "templates"),
     undefined=StrictUndefined,
@@ -168,7 +171,18 @@ class FrrRouter:
         # Never pim6d.conf: a daemon may read a file of its own name by itself, and pim6d 10.3 then crashes on warnings.
         path = f"etc/frr/{self.node}/lab-{name}.conf"
         (self.root / path).write_text(configuration)
-        self._vtysh("-f", f"/{path}")
+
+        def loaded() -> tuple[bool, str]:
+            try:
+                self._vtysh("-f", f"/{path}")
+            except RoutingError as error:
+                if DATASTORE_LOCKED in str(error):
+                    return False, str(error)
+                raise
+            return True, "accepted"
+
+        # Every line may be given twice, so the whole file is simply given again.
+        self.world.eventually(f"FRR on {self.node} to accept {path}", loaded, COMMAND_DEADLINE_S, quiet=True)
 
     def start(self, deadline_s: float = START_DEADLINE_S) -> None:
         """`launch` and `configure` in one."""
@@ -228,7 +242,7 @@ class FrrRouter:
                 answers.append(answer)
                 text = text[end:].lstrip()
             if len(answers) != len(commands):
-                raise ValueError(f"{len(answers)} answers")  # noqa: TRY301  # one report for both
+                raise ValueError(f"{len(answers)} answers")  # one report for both
         except ValueError as error:
             raise RoutingError(
                 f"{self.node}: {'; '.join(commands)} did not answer with JSON ({error}): {text[:400]}"
@@ -272,11 +286,12 @@ class FrrRouter:
         """True if this router knows nothing of the group. See `make_cold` for the routers that feed it."""
         return self.group_state(group).cold
 
-    def forget(self, group: str) -> None:  # noqa: ARG002  # FRR can only forget all groups; another daemon may do better
-        """Drops all state and members of the group, and of every other group, and prunes the router off the trees.
+    def forget(self, group: str) -> None:
+        """Drops all state and members of the group (FRR: of all groups) and prunes the router off the trees.
 
-        Works for both families without touching adjacencies or the querier; done in 0.1 s. Hosts that are still members bring their groups back with their next report. (`clear ip igmp
-        interfaces` would forget the members without a prune: the router above keeps sending for minutes.)
+        Works for both families without touching adjacencies or the querier; done in 0.1 s. Hosts that are still members
+        bring their groups back with their next report. (`clear ip igmp interfaces` would forget the members without a
+        prune: the router above would go on sending for minutes.)
         """
         self.command(f"clear {self._ip} mroute")
 

@@ -166,17 +166,18 @@ main() {
         fail 2 "this system has no apt-get" "The labs need Debian 12, Debian 13 or Ubuntu 24.04; the Vagrantfile brings one up."
     if ready "$@"; then return; fi
 
-    mapfile -t missing < <(missing_packages)
     mkdir -p "$state" 2>/dev/null && [ -w "$state" ] && [ -w "$project" ] ||
         fail 2 "$project is not writable for $(id -un), and the set-up is not complete" \
             "Run make setup once as the user the folder belongs to ($(stat -c %U "$project"))."
-    exec 9>>"$state/set-up.lock" || fail 2 "cannot open $state/set-up.lock" "Remove it, or run as $(stat -c %U "$state")."
+    # Opened for reading: the file may be another user's.
+    [ -e "$state/set-up.lock" ] || : >"$state/set-up.lock"
+    exec 9<"$state/set-up.lock"
     if ! flock --nonblock 9; then
         say "another set-up of this folder is at work; waiting for it …"
         flock 9
         if ready "$@"; then return; fi
     fi
-    [ -w "$state" ] && : >"$log"
+    rm -f "$log"
     trap 'rm -rf "$project/.venv.making" "$state/making-routing-root"' EXIT
 
     mapfile -t missing < <(missing_packages)

@@ -1,0 +1,32 @@
+"""Checks that the configurations of all roles share; each raises ConfigurationError with the key it was given."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from agents.core.errors import ConfigurationError
+
+
+def check_address(key: str, text: str, *, multicast: bool = False) -> int:
+    """Check an IP address, unicast unless ``multicast``, and return its version."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise ConfigurationError(key, f"{text!r} is no IP address", "give an IPv4 or IPv6 address") from None
+    if address.is_multicast != multicast:
+        wanted = "a multicast" if multicast else "a unicast"
+        raise ConfigurationError(key, f"{text} is not {wanted} address", f"give {wanted} address")
+    return address.version
+
+
+def check_group(group: str, source: str | None, prefix: str = "") -> None:
+    """Check the keys ``group`` and ``source`` (None: any-source) behind ``prefix``."""
+    version = check_address(f"{prefix}group", group, multicast=True)
+    if source is not None and check_address(f"{prefix}source", source) != version:
+        raise ConfigurationError(f"{prefix}source", source, f"give an IPv{version} address like the group's")
+
+
+def check_port(key: str, port: int) -> None:
+    """Check a UDP port that can be sent to."""
+    if not 1 <= port <= 0xFFFF:
+        raise ConfigurationError(key, f"port {port}", "give 1 to 65535")

@@ -1,0 +1,136 @@
+"""What an LMC keeps: the tables of its sessions and handovers (Annex B.2), and its records of MNs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from agents.core.agent import Endpoint
+from agents.core.machine import TransitionTable
+from agents.mmcp.constants import Profile
+from agents.mmcp.messages import DataChannelStatus, MulticastAddress
+from agents.mmcp.role import Machine
+
+
+class SessionState(Enum):
+    """States of a session at an LMC [Annex B.2]."""
+
+    CLOSED = "CLOSED"
+    SJR_SENT = "SJR-SENT"
+    ESTABLISHED = "ESTABLISHED"
+
+
+class SessionInput(Enum):
+    """What moves a session at an LMC."""
+
+    JOIN = "app: mmcp_lmc_join()"
+    SJC_ACCEPTED = "recv: SJC with F = 1"
+    SJC_REFUSED = "recv: SJC with F = 0"
+    JOIN_WAITING_TIME = "JWT expired"
+    LEAVE = "app: mmcp_leave()"
+
+
+SESSION_TABLE = TransitionTable(
+    "MMCP LMC session",
+    SessionState.CLOSED,
+    {
+        SessionState.CLOSED: {SessionInput.JOIN: SessionState.SJR_SENT},
+        SessionState.SJR_SENT: {
+            SessionInput.SJC_ACCEPTED: SessionState.ESTABLISHED,
+            SessionInput.SJC_REFUSED: SessionState.CLOSED,
+            SessionInput.JOIN_WAITING_TIME: SessionState.SJR_SENT,
+            SessionInput.LEAVE: SessionState.CLOSED,
+        },
+        SessionState.ESTABLISHED: {SessionInput.LEAVE: SessionState.CLOSED},
+    },
+)
+
+
+class HandoverState(Enum):
+    """States of one MN's handover at its old LMC [Annex B.2]."""
+
+    ESTABLISHED = "ESTABLISHED"
+    HIR_RECEIVED = "HIR-RCVD"
+    HCT_SENT = "HCT-SENT"
+
+
+class HandoverInput(Enum):
+    """What moves a handover at the old LMC."""
+
+    HIR = "recv: HIR"
+    HCT = "send: HCT"
+    CONFIRM = "send: HIC"
+    CONTEXT_TRANSFER_TIME = "CTT expired/send: HCT"
+    MN_GONE = "recv: ULR or LJR"
+
+
+HANDOVER_TABLE = TransitionTable(
+    "MMCP LMC handover",
+    HandoverState.ESTABLISHED,
+    {
+        HandoverState.ESTABLISHED: {HandoverInput.HIR: HandoverState.HIR_RECEIVED},
+        HandoverState.HIR_RECEIVED: {
+            HandoverInput.HCT: HandoverState.HCT_SENT,
+            HandoverInput.CONFIRM: HandoverState.ESTABLISHED,
+        },
+        HandoverState.HCT_SENT: {
+            HandoverInput.CONTEXT_TRANSFER_TIME: HandoverState.HCT_SENT,
+            HandoverInput.CONFIRM: HandoverState.ESTABLISHED,
+            HandoverInput.MN_GONE: HandoverState.ESTABLISHED,
+        },
+    },
+)
+
+
+@dataclass(slots=True)
+class Member:
+    """An MN attached here: where it spoke from, when, and what it last reported."""
+
+    endpoint: Endpoint
+    last_heard: float
+    status: DataChannelStatus | None = None
+
+
+@dataclass(slots=True)
+class Handover:
+    """A handover away from here, until HIC is sent."""
+
+    machine: Machine[HandoverState, HandoverInput]
+    mn_id: bytes
+    mn: Endpoint
+    point_of_attachment: bytes
+    profile: Profile
+    new_lmc: Endpoint
+    channel: int
+    sends: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """The HIC that ended a handover, for a resent HIR with the same point of attachment."""
+
+    point_of_attachment: bytes
+    accepted: bool
+    lmc: Endpoint | None
+
+
+@dataclass(slots=True)
+class Expectation:
+    """An MN that is to come: whom to acknowledge, and whether the group is joined (None: not known yet)."""
+
+    group: str
+    joined: bool | None = None
+    waiting: list[tuple[Endpoint, Profile]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SessionRecord:
+    """One session at this LMC."""
+
+    session_id: int
+    machine: Machine[SessionState, SessionInput]
+    group: MulticastAddress | None = None
+    members: dict[bytes, Member] = field(default_factory=dict)
+    handovers: dict[bytes, Handover] = field(default_factory=dict)
+    confirms: dict[bytes, Confirm] = field(default_factory=dict)
+    expected: dict[bytes, Expectation] = field(default_factory=dict)

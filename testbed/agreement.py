@@ -1,0 +1,40 @@
+"""Two witnesses of one handover, the capture and the receiver, side by side; and the bounds that both are held to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+AGREEMENT_MS = 2.0  # how far the receiver's and the capture's disruption may be apart
+
+
+def problems(
+    judged: Mapping[str, Any], window: Mapping[str, Any], nominal_spacing_ns: int, bound_ms: float
+) -> list[str]:
+    """What is wrong with a handover's figures, in words; nothing if nothing.
+
+    ``judged``: the judge's row. ``window``: what the receiver counted between the same two moments, or {"error": why
+    not}. ``bound_ms``: a prepared (predictive) handover's disruption beyond the link gap, at most; others have none,
+    since they show what happens without preparation.
+    """
+    if judged.get("disruption_ms") is None:
+        return [f"not measured: {judged.get('error', 'no figures in the capture')}"]
+    found = []
+    if "error" in window:
+        found.append(f"the receiver's own figures are missing: {window['error']}")
+    else:
+        disruption_ms = (window["longest_gap_ns"] - nominal_spacing_ns) / 1e6
+        if abs(disruption_ms - judged["disruption_ms"]) > AGREEMENT_MS:
+            found.append(
+                f"the receiver measured {disruption_ms:.1f} ms of disruption, the capture {judged['disruption_ms']:.1f}"
+            )
+        found += [
+            f"the receiver counted {window[name]} {name}, the capture {judged[name]}"
+            for name in ("packets", "lost", "duplicates")
+            if window[name] != judged[name]
+        ]
+    if judged["outcome"] == "predictive" and judged["excess_ms"] > bound_ms:
+        found.append(f"{judged['excess_ms']:.1f} ms beyond the gap, the bound is {bound_ms:g} ms")
+    if judged["outcome"] == "failed":
+        found.append("the node did not arrive")
+    return found

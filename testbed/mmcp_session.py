@@ -1,0 +1,181 @@
+"""An MMCP session in a lab: what each role is configured with, who is started when, and what the judge is told of it.
+
+The lab's model says where the roles are: ``sm``, ``mcs`` (the contents server, behind its router), ``lmcN`` and the access
+router ``arN`` in each cell ``poaN``, and the mobile node ``mn``.
+"""
+
+from __future__ import annotations
+
+from testbed.laboratory import Stage
+from testbed.observation import sent_packets, udp_counter
+from testbed.roles import RunningRole
+from testbed.routing.static import gateway
+
+SESSION_ID = 1
+PORT = 5004  # UDP, of the stream
+MMCP_PORT = 24793
+MN_ID = "mn1"
+# A short status report time, so that a run of some seconds shows several reports.
+STATUS_REPORT_S = 2.0
+JOINED_DEADLINE_S = 15.0
+STREAMING_PACKETS = 10  # sent packets that show a source at work
+
+
+def _address(stage: Stage, node: str) -> str:
+    end = next(iter(stage.world.lab.ends_of(node)))
+    return end.address.partition("/")[0]
+
+
+def _controllers(stage: Stage) -> list[dict[str, object]]:
+    """The table that the SM and the LMCs share."""
+    return [
+        {"name": f"lmc{cell}", "address": _address(stage, f"lmc{cell}"), "points_of_attachment": [f"poa{cell}"]}
+        for cell in (1, 2)
+    ]
+
+
+def _timers() -> dict[str, float]:
+    return {"srt_s": STATUS_REPORT_S}
+
+
+def _points_of_attachment(stage: Stage) -> list[dict[str, str]]:
+    lab = stage.world.lab
+    return [
+        {"name": name, "address": address, "gateway": gateway(lab, name)} for name, address in lab.radio("mn").addresses
+    ]
+
+
+def start_infrastructure(stage: Stage) -> tuple[RunningRole, ...]:
+    """SM and the stream, then the LMCs (each announces itself to the SM); returns what runs, to be stopped in this order."""
+    lab, world = stage.world.lab, stage.world
+    sm_address = _address(stage, "sm")
+    with stage.progress.step("SM, LMCs and the stream"):
+        sm = stage.roles.start(
+            "sm",
+            "sm",
+            ("mmcp", "sm"),
+            {
+                "address": sm_address,
+                "sessions": [{"session_id": SESSION_ID, "group": lab.group, "port": PORT}],
+                "controllers": _controllers(stage),
+                "timers": _timers(),
+            },
+        )
+        source = stage.roles.start("mcs", "mcs", ("media", "source"), _source_configuration(stage))
+        stage.roles.await_ready(sm)
+        lmcs = [
+            stage.roles.start(
+                f"lmc{cell}",
+                f"lmc{cell}",
+                ("mmcp", "lmc"),
+                {
+                    "name": f"lmc{cell}",
+                    "interface": f"lmc{cell}-poa{cell}",
+                    "subnet": str(next(s.network for s in lab.subnets() if s.point_of_attachment == f"poa{cell}")),
+                    "session_manager": sm_address,
+                    "controllers": _controllers(stage),
+                    "sessions": [SESSION_ID],
+                    "timers": _timers(),
+                },
+            )
+            for cell in (1, 2)
+        ]
+        stage.roles.await_ready(*lmcs, source)
+
+    def announced() -> tuple[bool, str]:
+        answered = [lmc.name for lmc in lmcs if udp_counter(world, lmc.node, "InDatagrams")]
+        return len(answered) == len(lmcs), f"answered so far: {', '.join(answered) or 'none'}"
+
+    world.eventually("the SM to answer both LMCs", announced, JOINED_DEADLINE_S)
+
+    def streaming() -> tuple[bool, str]:
+        sent = sent_packets(world, "mcs", "mcs-rr")
+        return sent >= STREAMING_PACKETS, f"{sent} packets sent"
+
+    world.eventually("the source to send", streaming, JOINED_DEADLINE_S)
+    return source, *lmcs, sm
+
+
+def _source_configuration(stage: Stage) -> dict[str, object]:
+    values, media = stage.values, stage.values.file("media")
+    shape = {"rate": values.number("rate"), "size": values.number("size")} if media is None else {"media": str(media)}
+    return {"group": stage.world.lab.group, "port": PORT, "interface": "mcs-rr", **shape}
+
+
+def start_receiver(stage: Stage) -> RunningRole:
+    """The mobile node's receiver; with --media it keeps what it receives."""
+    media = None if stage.values.file("media") is None else str(stage.world.run_folder / "received.ts")
+    receiver = stage.roles.start(
+        "receiver",
+        "mn",
+        ("media", "receiver"),
+        {
+            "group": stage.world.lab.group,
+            "port": PORT,
+            "media": media,
+            "report_to": str(stage.roles.control_path("mn")),
+        },
+    )
+    stage.roles.await_ready(receiver)
+    return receiver
+
+
+def start_mobile_node(stage: Stage, mode: str, cell: str) -> RunningRole:
+    """The mobile node's agent in ``cell``: MMCP's for mode proactive, else one without MMCP (reactive or silent)."""
+    common: dict[str, object] = {
+        "interface": stage.world.lab.radio("mn").interface,
+        "points_of_attachment": _points_of_attachment(stage),
+        "attached_to": cell,
+        "address_delay_s": stage.values.seconds("address-delay"),
+    }
+    if mode == "proactive":
+        own = {
+            "mn_id": MN_ID,
+            "session_id": SESSION_ID,
+            "session_manager": _address(stage, "sm"),
+            "timers": _timers(),
+        }
+        node = stage.roles.start("mn", "mn", ("mmcp", "mn"), common | own)
+    else:
+        own = {"group": stage.world.lab.group, "rejoin": mode == "reactive"}
+        node = stage.roles.start("mn", "mn", ("mmcp", "bare"), common | own)
+    stage.roles.await_ready(node)
+    return node
+
+
+def record_parameters(stage: Stage, spacing_ns: int) -> None:
+    """What the judge needs to know who is who; everything else it sees on the wire."""
+    lab = stage.world.lab
+    radio = lab.radio("mn")
+    stage.steps.add(
+        "parameters",
+        lab=lab.name,
+        family=lab.family,
+        group=lab.group,
+        port=PORT,
+        session_id=SESSION_ID,
+        mmcp_port=MMCP_PORT,
+        nominal_spacing_ns=spacing_ns,
+        srt_s=STATUS_REPORT_S,
+        mcs={"node": "mcs", "address": _address(stage, "mcs")},
+        sm={"node": "sm", "address": _address(stage, "sm")},
+        lmcs=[
+            {
+                "name": f"lmc{cell}",
+                "node": f"lmc{cell}",
+                "address": _address(stage, f"lmc{cell}"),
+                "interface": f"lmc{cell}:lmc{cell}-poa{cell}",
+                "point_of_attachment": f"poa{cell}",
+            }
+            for cell in (1, 2)
+        ],
+        mns=[
+            {
+                "name": "mn",
+                "node": "mn",
+                "id": MN_ID.encode().hex(),
+                "interface": f"mn:{radio.interface}",
+                "addresses": {name: address.partition("/")[0] for name, address in radio.addresses},
+            }
+        ],
+    )
