@@ -1,7 +1,5 @@
 """``python -m captures``: merge what was captured, judge it, dissect messages."""
 
-
-
 from __future__ import annotations
 
 import json

@@ -239,7 +239,7 @@ def handover_record(timeline: Timeline, handover: Handover) -> dict[str, Any]:
         nominal_gap = handover.nominal["l2_gap_ms"]
         excess_ms = disruption_ms - nominal_gap if isinstance(nominal_gap, int | float) else None
     requests = handover_requests(timeline, handover)
-    confirm = accepted_confirm(timeline, handover)
+    confirm = accepted_confirm(timeline, handover) if is_predictive(timeline, handover) else None
     first = first_data_after(timeline, handover)
     down, up = handover.down_ns, handover.up_ns
     return {

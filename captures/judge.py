@@ -34,7 +34,14 @@ class Judgement:
         return 1 if self.with_verdict("failed") else 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The judgement as JSON; the schema is that of `python -m captures judge --json`."""
+        """The judgement as JSON, the output of ``python -m captures judge --json``.
+
+        - ``handovers``: what `captures.handovers.handover_record` gives for each, in order of time;
+        - ``rules``: ``checked`` (verdicts that passed or failed) and ``passed`` are counts, ``unseen``, ``failed`` and
+          ``all`` are lists of ``{"rule", "clause", "subject", "verdict", "message", "frames"}``;
+        - ``interfaces``: number of frames by interface name;
+        - ``warnings``: texts; ``truncated``: where the file breaks off, null if it is whole.
+        """
         failed, passed = self.with_verdict("failed"), self.with_verdict("passed")
         return {
             "handovers": self.handovers,

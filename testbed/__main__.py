@@ -38,7 +38,20 @@ from testbed.setup import NotSetUpError, routing_root
 
 EXIT_COULD_NOT_RUN = 2
 EXIT_INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
-NEEDED = ("unshare",)
+NEEDED = (
+    "sandbox-sysctl",
+    "sandbox-tmpfs",
+    "veth",
+    "bridge",
+    "ethtool",
+    "mininet",
+    "mnexec",
+    "routing-root",
+    "tcpdump",
+    "zebra",
+    "mgmtd",
+)
+NEEDED_BY_FAMILY = {"4": ("ipv4-multicast-routing", "pimd"), "6": ("ipv6", "ipv6-multicast-routing", "pim6d")}
 
 CANNOT_RUN = (
     ModelError,
@@ -156,10 +169,10 @@ def _run(
 ) -> NoReturn:
     """Check what can be checked from outside, then run the lab in a sandbox and pass its exit status on."""
     try:
-        parse_values(topology, texts)
+        values = parse_values(topology, texts)
         external = _external_roles(lab_config)
         root = routing_root()
-        doctor.require(*NEEDED)
+        doctor.require(*NEEDED, *NEEDED_BY_FAMILY[values.word("family")])
         run_folder = results.make_run_folder(runs.resolve(), topology.name)
     except CANNOT_RUN as error:
         _fail(error)

@@ -45,10 +45,13 @@ class Recording:
         self._folder.mkdir()
         with self._world.progress.step("recording of every link"):
             for node, interface in self._world.lab.captured_ends():
+                # The routing root's tcpdump, since a host's own may be confined, or refuse the one user there is.
+                # From in there the run's folder is seen through the root of the sandbox's first process.
+                file = f"/proc/1/root{self._folder.resolve()}/{node}:{interface}.pcap"
                 argv = [
-                    "tcpdump", "--interface", interface, "--snapshot-length", str(SNAPSHOT_BYTES),
-                    "--time-stamp-precision=nano", "--no-promiscuous-mode", "-B", str(BUFFER_KIB), "-n", "-Z", "root",
-                    "-w", str(self._folder / f"{node}:{interface}.pcap"),
+                    "chroot", str(self._world.routing_root), "tcpdump", "--interface", interface,
+                    "--snapshot-length", str(SNAPSHOT_BYTES), "--time-stamp-precision=nano", "--no-promiscuous-mode",
+                    "-B", str(BUFFER_KIB), "-n", "-Z", "root", "-w", file,
                 ]  # fmt: skip
                 self._processes.append(self._world.processes.start(f"tcpdump-{interface}", node, argv))
             for process in self._processes:

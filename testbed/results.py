@@ -78,9 +78,6 @@ def show(result: Mapping[str, Any], run_folder: Path, console: Console) -> None:
     """Print the table of handovers, what failed, and where the files are."""
     table = Table(
         box=None,
-        title="times in ms, lost and dup in packets; arrival: first packet after link up",
-        title_justify="left",
-        title_style="",
         show_edge=False,
         padding=(0, 1, 0, 0),
         pad_edge=False,
@@ -91,6 +88,7 @@ def show(result: Mapping[str, Any], run_folder: Path, console: Console) -> None:
     table.add_column("verdict", no_wrap=True)
     for row in result["handovers"]:
         table.add_row(str(row["handover"]), *(_cell(row, key) for _, key in _COLUMNS), _verdict(row))
+    console.print("times in ms, lost and dup in packets; arrival: first packet after link up", highlight=False)
     console.print(table)
     rules = result["rules"]
     for failed in rules["failed"]:

@@ -41,13 +41,13 @@ from testbed.options import (
     number_option,
 )
 from testbed.roles import RoleError, RunningRole
+from testbed.routing.frr import make_cold
 
 MODES = ("proactive", "reactive", "silent")
 CELLS = ("poa1", "poa2")
 GROUPS = {4: "239.1.1.1", 6: "ff1e::1:1"}
 QUIET_PACKETS = 100  # packets that must arrive undisturbed before and after a handover's own part
 LEFT_DEADLINE_S = 15.0
-COLD_DEADLINE_S = 20.0
 STREAM_DEADLINE_S = 45.0  # a silent node waits for a general query, every 10 s, and its response time
 
 OPTIONS = (
@@ -194,18 +194,13 @@ def _make_cold(stage: Stage, cell: str) -> None:
 
     An LMC that lingers from an earlier handover is waited for; what a node that just went away left is dropped.
     """
-    router, lmc, group = stage.routers[_router(cell)], cell.replace("poa", "lmc"), stage.world.lab.group
+    lmc, group = cell.replace("poa", "lmc"), stage.world.lab.group
 
-    def cold() -> tuple[bool, str]:
-        if group in groups_joined(stage.world, lmc):
-            return False, f"{lmc} is still a member"
-        state = router.group_state(group)
-        if state.cold:
-            return True, "nothing"
-        router.forget(group)
-        return False, f"{router.node}: {state}"
+    def left() -> tuple[bool, str]:
+        return group not in groups_joined(stage.world, lmc), f"{lmc} is still a member"
 
-    stage.world.eventually(f"cell {cell} to know nothing of {group}", cold, COLD_DEADLINE_S, quiet=True)
+    stage.world.eventually(f"{lmc} to leave {group}", left, LEFT_DEADLINE_S, quiet=True)
+    make_cold(stage.world, stage.routers, _router(cell), group)
 
 
 def _await_stream(stage: Stage, awaited: str) -> None:

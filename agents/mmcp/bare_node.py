@@ -72,10 +72,10 @@ class BareNode(Agent):
         match event:
             case LinkDetected() if event.point_of_attachment in self._points:
                 self._next_point = event.point_of_attachment
-            case LinkDown():
+            case LinkDown() if event.interface == configuration.interface:
                 self._link_is_up = False
                 self.timers.cancel("address")
-            case LinkUp() if not self._link_is_up:
+            case LinkUp() if event.interface == configuration.interface and not self._link_is_up:
                 self._link_is_up = True
                 self.timers.set("address", now + configuration.address_delay_s)
             case AddressConfigured():

@@ -124,6 +124,14 @@ class Expectation:
 
 
 @dataclass(slots=True)
+class GroupUse:
+    """A group joined for MNs that are to come: for how many, and whether the report is on the wire."""
+
+    users: int = 0
+    joined: bool = False
+
+
+@dataclass(slots=True)
 class SessionRecord:
     """One session at this LMC."""
 

@@ -31,6 +31,7 @@ from agents.mmcp.controller_state import (
     SESSION_TABLE,
     Confirm,
     Expectation,
+    GroupUse,
     Handover,
     HandoverInput,
     Member,
@@ -79,7 +80,7 @@ class LocalMobilityController(Role):
         }
         self._channels: dict[int, tuple[SessionRecord, bytes]] = {}
         self._next_channel = 1
-        self._group_users: dict[str, int] = {}
+        self._groups: dict[str, GroupUse] = {}
 
     def start(self, now: float) -> None:
         """Announce this LMC to the SM for every session (``mmcp_lmc_join``)."""
@@ -149,7 +150,7 @@ class LocalMobilityController(Role):
         return {
             "role": "lmc",
             "name": self._configuration.name,
-            "groups": sorted(self._group_users),
+            "groups": sorted(self._groups),
             "sessions": {
                 str(record.session_id): {
                     "state": record.machine.state.value,
@@ -390,7 +391,8 @@ class LocalMobilityController(Role):
         expectation = record.expected.get(mn_id)
         if expectation is not None and expectation.joined is not False:
             self.counters.add("duplicate.HCT")
-            if ("linger", record.session_id, mn_id) not in self.timers:
+            if mn_id not in record.members:  # it has not come yet, or has been here and is to come back
+                self.timers.cancel(("linger", record.session_id, mn_id))
                 self.timers.set(("hold", record.session_id, mn_id), now + self._timers.hold_time)
             if expectation.joined is None:
                 if (source, message.profile) not in expectation.waiting:
@@ -398,21 +400,30 @@ class LocalMobilityController(Role):
             else:
                 self._acknowledge(record, source, message.profile, accepted=True)
             return
-        if len(record.expected) >= c.EXPECTED_MAXIMUM:
-            self.counters.add("refused.expected-full")
+        established = record.machine.state is SessionState.ESTABLISHED
+        if not established or len(record.expected) >= c.EXPECTED_MAXIMUM:
+            self.counters.add("refused.expected-full" if established else "refused.session-not-established")
             self._acknowledge(record, source, message.profile, accepted=False)
             return
         group = message.multicast.group
-        expectation = Expectation(group, waiting=[(source, message.profile)])
-        record.expected[mn_id] = expectation
+        use = self._groups.setdefault(group, GroupUse())
+        use.users += 1
+        expectation = record.expected[mn_id] = Expectation(group)
         self.timers.set(("hold", record.session_id, mn_id), now + self._timers.hold_time)  # [M-9]
-        self._group_users[group] = self._group_users.get(group, 0) + 1
-        ssm_source = self._configuration.sources.get(group)
-        self.act(JoinGroup(group, self._configuration.interface, ssm_source))
+        if use.joined:
+            expectation.joined = True
+            self._acknowledge(record, source, message.profile, accepted=True)
+            return
+        expectation.waiting.append((source, message.profile))
+        if use.users == 1:  # else the join that is under way answers for all
+            ssm_source = self._configuration.sources.get(group)
+            self.act(JoinGroup(group, self._configuration.interface, ssm_source))
 
     def _group_joined(self, event: GroupJoined, now: float) -> None:
         if not event.succeeded:
             self.counters.add("failed.join")
+        if event.group in self._groups:
+            self._groups[event.group].joined = event.succeeded
         for record in self._sessions.values():
             for mn_id, expectation in list(record.expected.items()):
                 if expectation.group != event.group or expectation.joined is not None:
@@ -432,8 +443,9 @@ class LocalMobilityController(Role):
         expectation = record.expected.pop(mn_id)
         self.timers.cancel(("hold", record.session_id, mn_id))
         self.timers.cancel(("linger", record.session_id, mn_id))
-        self._group_users[expectation.group] -= 1
-        if not self._group_users[expectation.group]:
-            del self._group_users[expectation.group]
+        use = self._groups[expectation.group]
+        use.users -= 1
+        if not use.users:
+            del self._groups[expectation.group]
             source = self._configuration.sources.get(expectation.group)
             self.act(LeaveGroup(expectation.group, self._configuration.interface, source))

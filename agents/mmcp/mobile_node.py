@@ -120,6 +120,7 @@ class MobileNode(Role):
         self._attached_to = identifier(configuration.attached_to)
         self._next_point: bytes | None = None  # where a link trigger says the MN goes
         self._link_is_up = True
+        self._awaits_address = False  # on a new link, and not yet given its address there
         # The LMC (or SM) the MN reports to; the LMC that HIC named; the one that LJR was sent to.
         self._parent: Endpoint | None = None
         self._promised_lmc: Endpoint | None = None
@@ -169,7 +170,7 @@ class MobileNode(Role):
             case LinkUp() if event.interface == self._configuration.interface:
                 self._link_up(now)
             case AddressConfigured() if event.interface == self._configuration.interface:
-                self._arrived(now)
+                self._address_configured(event, now)
             case GroupJoined():
                 self.counters.add("joined.group" if event.succeeded else "failed.join")
             case DataChannelReport():
@@ -248,11 +249,11 @@ class MobileNode(Role):
         self.timers.set("jwt", now + self._timers.jwt_s)
 
     def _local_join_confirm(self, message: Message, source: Endpoint, now: float) -> None:
-        if source != self._asked_lmc:
-            self.drop("unknown-peer", source, packet="LJC")
-            return
         if self.state is not State.LJR_SENT:
             self.counters.add("duplicate.LJC")
+            return
+        if source != self._asked_lmc:
+            self.drop("unknown-peer", source, packet="LJC")
             return
         self.timers.cancel("jwt")
         if message.accepted:
@@ -322,7 +323,8 @@ class MobileNode(Role):
         self._report(self._parent, now, message.profile)
 
     def _report_if_due(self, now: float) -> None:
-        if self._report_is_due and self._parent is not None and self._link_is_up and self._promised_lmc is None:
+        belongs = self._promised_lmc in (None, self._parent)  # the same subnet's promise changes nothing
+        if self._report_is_due and self._parent is not None and self._link_is_up and belongs:
             self._report_is_due = False
             self._report(self._parent, now, Profile.L16)
 
@@ -342,13 +344,16 @@ class MobileNode(Role):
         if point == self._attached_to and self._link_is_up:
             self.counters.add("ignored.already-attached")
             return
-        self._next_point = point
-        if not self._link_is_up or not self._machine.allows(Input.LINK_TRIGGER) or self._parent is None:
+        if point == self._next_point and (self._promised_lmc is not None or self.state is State.HIR_SENT):
+            self.counters.add("duplicate.link-trigger")
+            return
+        self._next_point, self._promised_lmc = point, None  # a promise for another point is void
+        parent = self._parent if self._link_is_up and not self._awaits_address else None
+        if parent is None or not self._machine.allows(Input.LINK_TRIGGER):
             return  # too late or too early for a handover: the fall-back at link up takes care
         self._machine.move(Input.LINK_TRIGGER)
-        self._promised_lmc = None
         self._resends_left = c.HANDOVER_INITIATION_SENDS - 1
-        self._send_handover_initiation_request(self._parent, point, now)
+        self._send_handover_initiation_request(parent, point, now)
 
     def _send_handover_initiation_request(self, parent: Endpoint, point: bytes, now: float) -> None:
         self.send(PacketType.HIR, self._session_id, parent, self._mn_id, PoAIdentifier(point))
@@ -395,8 +400,10 @@ class MobileNode(Role):
         if self._link_is_up:
             return
         self._link_is_up = True
-        if self._next_point is None or self._next_point == self._attached_to:
-            self._next_point = None
+        if self._next_point is not None and self._next_point != self._attached_to:
+            self._attached_to, self._awaits_address = self._next_point, True
+        self._next_point = None
+        if not self._awaits_address:
             self._renew_membership()
             self._report_if_due(now)
             return
@@ -404,18 +411,21 @@ class MobileNode(Role):
         self.trace("awaiting-address", delay_s=self._configuration.address_delay_s)
 
     def _ask_for_address(self) -> None:
-        point = None if self._next_point is None else self._configuration.find(self._next_point)
-        if point is None:
-            return
+        point = self._configuration.find(self._attached_to)
+        assert point is not None  # only a known point of attachment is gone to
         self.act(ConfigureAddress(self._configuration.interface, point.address, point.gateway))
+
+    def _address_configured(self, event: AddressConfigured, now: float) -> None:
+        point = self._configuration.find(self._attached_to)
+        if not self._awaits_address or not self._link_is_up or point is None or event.address != point.address:
+            self.counters.add("ignored.AddressConfigured")  # of a link that has gone since
+            return
+        self._awaits_address = False
+        if self.state is not State.CLOSED:
+            self._arrived(now)
 
     def _arrived(self, now: float) -> None:
         """Link and address are there: show the membership, then join the new LMC or, without one, the session again."""
-        if self._next_point is None:
-            return
-        self._attached_to, self._next_point = self._next_point, None
-        if self.state is State.CLOSED:
-            return
         self._renew_membership()
         lmc = self._promised_lmc
         if self.state is State.ESTABLISHED and lmc is not None:

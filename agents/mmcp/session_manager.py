@@ -190,8 +190,9 @@ class SessionManager(Role):
         serving = self._controllers.serving(message.point_of_attachment)
         name = b"" if serving is None else identifier(serving.name)
         announced = record.controllers.get(name)
-        record.members[mn_id] = Member(source, name if announced is not None else b"", now)
-        self.act(Notify("mn-joined", {"session_id": message.session_id, "mn_id": mn_id.hex(), "lmc": name.hex()}))
+        assigned = name if announced is not None else b""
+        record.members[mn_id] = Member(source, assigned, now)
+        self.act(Notify("mn-joined", {"session_id": message.session_id, "mn_id": mn_id.hex(), "lmc": assigned.hex()}))
         self._session_join_confirm(
             record, message, source, accepted=True, lmc=None if announced is None else announced.endpoint
         )

@@ -3,4 +3,8 @@
 from captures.rules import handover, membership, monitoring, session, stream
 from captures.rules.verdict import RULES, Case, Rule, Verdict
 
+# Judgements list the rules in the order in which a session goes.
+_ORDER = [module.__name__ for module in (session, handover, stream, monitoring, membership)]
+RULES.sort(key=lambda rule: _ORDER.index(rule.function.__module__))
+
 __all__ = ["RULES", "Case", "Rule", "Verdict", "handover", "membership", "monitoring", "session", "stream"]

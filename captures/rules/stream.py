@@ -73,11 +73,13 @@ def new_cell_cold(case: Case) -> Iterator[Finding]:
 
 def _cold_until(case: Case, handover: Handover, up_ns: int) -> tuple[int, str]:
     """Until when nothing had asked for the group on the new cell, and what then did."""
-    report = report_of_lmc(case, handover)
-    if report is not None and report[0] < up_ns:
-        return report[0], "the report of its LMC"
     requests = handover_requests(case.timeline, handover)
-    if requests and is_predictive(case.timeline, handover):
+    if not requests:  # without HIR no LMC has a reason to be joined, nor to join, before the MN comes
+        return up_ns, "link up"
+    report = report_of_lmc(case, handover)
+    if report is not None and requests[0].t_ns < report[0] < up_ns:
+        return report[0], "the report of its LMC"
+    if is_predictive(case.timeline, handover):
         return requests[0].t_ns, "the HIR"
     return up_ns, "link up"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -200,6 +201,7 @@ class FrrRouter:
             # vtysh talks over a socket in the file system, so it need not enter the node.
             finished = subprocess.run(
                 self._chroot("/usr/bin/vtysh", "-N", self.node, *arguments),
+                env={**os.environ, "VTYSH_HISTFILE": "/dev/null"},  # nothing is written into the shared root
                 capture_output=True,
                 text=True,
                 timeout=COMMAND_DEADLINE_S,

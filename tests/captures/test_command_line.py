@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -38,6 +41,22 @@ def test_judge_passes_a_good_lab(good: Path) -> None:
     assert answer.exit_code == 0
     assert "0 failed" in answer.stdout
     assert "\x1b" not in answer.stdout
+
+
+def test_judge_draws_tables_in_a_terminal(good: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "captures", "judge", str(good)]
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200"}
+    with subprocess.Popen(command, stdout=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO is how a pseudo terminal says that the other end is gone
+            while octets := os.read(ours, 65536):
+                shown += octets
+        os.close(ours)
+        assert process.wait(timeout=20) == 0
+    assert b"\x1b[" in shown
+    assert "┃ rule".encode() in shown.replace(b"\x1b[1m", b"").replace(b"\x1b[0m", b"")
 
 
 def test_judge_json_has_the_documented_fields(good: Path) -> None:

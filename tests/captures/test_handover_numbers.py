@@ -59,7 +59,7 @@ def test_order_does_not_make_loss() -> None:
     assert (numbers.lost, numbers.duplicates) == (0, 0)
 
 
-@given(st.integers(0, 65535), st.lists(st.integers(1, 30_000), max_size=50), st.randoms())
+@given(st.integers(0, 65535), st.lists(st.integers(1, 15_000), max_size=50), st.randoms())
 def test_sequence_numbers_are_continued_past_the_wrap(start: int, steps: list[int], chance: Any) -> None:
     real = [start]
     for step in steps:
@@ -84,6 +84,17 @@ def test_records_of_a_good_lab(tmp_path: Path) -> None:
     }  # fmt: skip
     assert (second["outcome"], second["disruption_ms"], second["lost"]) == ("reactive", 170.0, 17)
     assert second["hir_hic_ms"] is None
+
+
+def test_silent_handover_is_called_so(tmp_path: Path) -> None:
+    lab = good_lab()
+    lab.steps = [{**step, "mode": "silent"} if step.get("mode") == "reactive" else step for step in lab.steps]
+    assert records(lab, tmp_path)[1]["outcome"] == "silent"
+
+
+def test_handover_without_stream_after_it_failed(tmp_path: Path) -> None:
+    lab = good_lab().drop("data.103*@mn").drop("data.10[4-9]*@mn").drop("data.11*@mn")
+    assert records(lab, tmp_path)[1]["outcome"] == "failed"
 
 
 def test_fallback_is_called_so(tmp_path: Path) -> None:

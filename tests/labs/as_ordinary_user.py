@@ -31,7 +31,7 @@ def main() -> None:
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
-    os.execvp(argv[0], argv)
+    os.execvp(argv[0], argv)  # noqa: S606  # an argv list is what it should be
 
 
 if __name__ == "__main__":

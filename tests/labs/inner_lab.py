@@ -5,15 +5,20 @@ Builds the handover model, starts its routers, tells one JSON line about itself,
     stay     until a signal (exit status 7) or the death of something (2, with the reason)
     leave    at once (0)
     forget   joins and leaves a group and checks the cold start (0)
+    spoil    undoes each setting that multicast needs and checks that this is noticed (0)
 """
 
 import json
+import re
 import signal
 import socket
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from types import FrameType
+
+import pytest
 
 from testbed.checks import NotObserved
 from testbed.mininet_net import World, WorldError
@@ -72,6 +77,38 @@ def forget(world: World, routers: dict[str, FrrRouter]) -> None:
         world.sandbox_namespace.set_up("air-mn")
 
 
+def spoil(world: World) -> None:
+    """Undoes one setting after the other; each must be found, by name, and nothing else."""
+    ar1, bridges = world.namespace("ar1"), world.sandbox_namespace
+    world.verify_multicast_settings()
+    ar1.write_sysctls({"net/ipv4/conf/ar1-rr/rp_filter": "1"})
+    refused(world, "node ar1, interface ar1-rr: rp_filter is 1")
+    ar1.write_sysctls({"net/ipv4/conf/ar1-rr/rp_filter": "0", "net/ipv4/conf/all/rp_filter": "2"})
+    refused(world, "node ar1, interface all: rp_filter is 2")
+    ar1.write_sysctls({"net/ipv4/conf/all/rp_filter": "0"})
+    for namespace, node, interface in ((ar1, "ar1", "ar1-poa1"), (bridges, "sandbox", "air-mn")):
+        run_in_network_namespace(namespace.pid, lambda name=interface: set_offload(name, "tx", on=True))  # type: ignore[misc]
+        refused(world, f"node {node}, interface {interface}: tx-checksumming")
+        namespace.disable_offloads(interface)
+    if (name := "net/bridge/bridge-nf-call-iptables") and bridges.read_sysctl(name) is not None:
+        bridges.write_sysctls({name: "1"})
+        refused(world, f"{name} is 1")
+        bridges.write_sysctls({name: "0"})
+    subprocess.run(["ip", "link", "set", "poa2", "type", "bridge", "mcast_snooping", "1"], check=True)
+    refused(world, "bridge poa2: multicast snooping is on, the model says off")
+    subprocess.run(["ip", "link", "set", "poa2", "type", "bridge", "mcast_snooping", "0"], check=True)
+    world.verify_multicast_settings()
+
+
+def set_offload(interface: str, feature: str, *, on: bool) -> None:
+    subprocess.run(["ethtool", "-K", interface, feature, "on" if on else "off"], check=True, stdout=subprocess.DEVNULL)
+
+
+def refused(world: World, words: str) -> None:
+    with pytest.raises(WorldError, match=re.escape(words)):
+        world.verify_multicast_settings()
+
+
 def main() -> int:
     family, run_folder, action = int(sys.argv[1]), Path(sys.argv[2]), [*sys.argv, "leave"][3]
     signal.signal(signal.SIGTERM, interrupt)
@@ -90,6 +127,8 @@ def main() -> int:
                 world.eventually("a signal", lambda: (False, "none"), 120)
             elif action == "forget":
                 forget(world, routers)
+            elif action == "spoil":
+                spoil(world)
             world.processes.check_alive()
     except KeyboardInterrupt:
         return SIGNALLED

@@ -59,6 +59,7 @@ class RunningLab:
     told: dict[str, Any] = field(default_factory=dict)
     members: dict[int, str] = field(default_factory=dict)
     namespaces: dict[str, set[int]] = field(default_factory=dict)
+    held: list[int] = field(default_factory=list)
 
     def said(self) -> str:
         return self.errors.read_text()
@@ -72,6 +73,8 @@ class RunningLab:
         self.members = processes_in("pid", {self.told["namespaces"]["pid"]})
         ours = {kind: inode(os.getpid(), kind) for kind in KINDS}
         self.namespaces = {kind: {inode(pid, kind) for pid in self.members} - {ours[kind]} for kind in KINDS}
+        # A namespace held open keeps its inode number from being given to somebody else's lab.
+        self.held = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for pid in self.members for kind in KINDS]
         assert len(self.namespaces["net"]) == 1 + 8, "the sandbox's own and one per node"
         assert all(self.namespaces[kind] for kind in ("mnt", "pid", "uts", "ipc"))
 
@@ -152,11 +155,14 @@ def lab(tmp_path: Path, user: str, family: int, action: str = "stay", **options:
             stdin=subprocess.DEVNULL,
             **options,
         )
+    running = RunningLab(process, errors)
     with process:
         try:
-            yield RunningLab(process, errors)
+            yield running
         finally:
             process.kill()
+            for descriptor in running.held:
+                os.close(descriptor)
 
 
 def nothing_remains(running: RunningLab) -> None:
@@ -192,6 +198,13 @@ def test_adjacency_then_nothing_is_left(tmp_path: Path, user: str, family: int) 
 @families
 def test_cold_start(tmp_path: Path, user: str, family: int) -> None:
     with lab(tmp_path, user, family, "forget") as running:
+        running.look()
+        assert running.process.wait(60) == 0, running.said()
+
+
+@users
+def test_every_setting_that_eats_multicast_is_noticed(tmp_path: Path, user: str) -> None:
+    with lab(tmp_path, user, 4, "spoil") as running:
         running.look()
         assert running.process.wait(60) == 0, running.said()
 
@@ -298,7 +311,7 @@ def test_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(PROJECT_ROOT)
-        os.execvp(argv[0], argv)
+        os.execvp(argv[0], argv)  # noqa: S606  # an argv list is what it should be
     try:
         said = read_until(terminal, b"neighbours")
         assert b"neighbours" in said, said
@@ -374,6 +387,17 @@ def test_run_is_private_and_marked() -> None:
     )
     assert run_outer(sys.executable, "-c", program).stdout.split(maxsplit=2) == ["True", "/run/tmp", "['lo']\n"]
     assert not MARKER.exists()
+
+
+def test_a_project_below_run_stays_visible(tmp_path: Path) -> None:
+    # In a sandbox of its own, so that the host's /run stays as it is.
+    script = (
+        f"mkdir /run/project && mount --bind {PROJECT_ROOT} /run/project && cd /run/project &&"
+        f" exec .venv/bin/python -m tests.labs.outer --lab 4 {tmp_path} leave"
+    )
+    done = run_outer("sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["neighbours"]) == 3
 
 
 def test_no_lab_on_the_host(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from testbed.processes import ManagedProcess, ProcessDied, ProcessError, Process
 SLEEP = ("sleep", "60")
 
 
-def launch(_node: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+def launch(node: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    assert node
     return subprocess.Popen(list(argv), start_new_session=True, **options)
 
 
@@ -52,7 +53,7 @@ def test_a_death_by_signal_is_named(table: ProcessTable) -> None:
     table.check_alive()
     process.popen.kill()
     process.popen.wait(5)
-    with pytest.raises(ProcessDied, match="zebra on node rr was killed by SIGKILL; it said nothing"):
+    with pytest.raises(ProcessDied, match=r"zebra on node rr was killed by SIGKILL; it said nothing"):
         table.check_alive()
 
 
@@ -76,7 +77,7 @@ def test_a_process_that_may_end_must_end_well(table: ProcessTable, argv: list[st
 def test_one_that_will_not_stop_is_killed_with_its_children(table: ProcessTable) -> None:
     process = table.start("stubborn", "mn", ["sh", "-c", "trap '' TERM; sleep 60 & echo $!; while :; do wait; done"])
     child = int(table.wait_for_log(process, r"^(\d+)$", 5)[1])
-    with pytest.raises(ProcessError, match="stubborn on node mn ignored SIGTERM for 0.1 s and was killed"):
+    with pytest.raises(ProcessError, match=r"stubborn on node mn ignored SIGTERM for 0\.1 s and was killed"):
         table.stop(process, deadline_s=0.1)
     assert process.popen.returncode == -signal.SIGKILL
     deadline = time.monotonic() + 5
