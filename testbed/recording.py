@@ -76,14 +76,16 @@ class Recording:
         return dropped
 
     def _written(self) -> tuple[bool, str]:
+        """Whether each recorder has written as many packets as its filter had received when it first answered."""
         behind: list[str] = []
         for process in self._processes:
             said = process.log.read_text(errors="replace") if process.log else ""
-            counts = _COUNTS.findall(said)
-            if not counts or counts[-1][0] != counts[-1][1]:
-                behind.append(f"{process.name} {' of '.join(counts[-1]) if counts else 'has not answered'}")
-            process.popen.send_signal(signal.SIGUSR1)
-        return not behind, f"{', '.join(behind)} packets" if behind else "all written"
+            counts = [(int(captured), int(received)) for captured, received in _COUNTS.findall(said)]
+            if not counts or counts[-1][0] < counts[0][1]:
+                behind.append(f"{process.name}: {counts[-1][0] if counts else 'no answer'}")
+            if process.running:
+                process.popen.send_signal(signal.SIGUSR1)
+        return not behind, f"packets written: {', '.join(behind)}" if behind else "all written"
 
 
 def merge(run_folder: Path) -> Path:

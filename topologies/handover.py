@@ -65,7 +65,8 @@ OPTIONS = (
 
 
 def build(values: Values) -> Lab:
-    """The model, IPv4 or IPv6."""
+    """The model, IPv4 or IPv6. A media file that cannot be streamed is refused before anything is made."""
+    _nominal_spacing_ns(values)
     family: Family = 4 if values.word("family") == "4" else 6
 
     def at(subnet: int, host: int) -> str:

@@ -93,7 +93,9 @@ class Reception:
     def _measure_jitter(self, packet: rtp.Packet, time_ns: int) -> None:
         transit = time_ns * rtp.CLOCK_RATE / 1e9 - packet.timestamp
         if self._transit is not None:
-            self.jitter += (abs(transit - self._transit) - self.jitter) / 16
+            # Timestamps wrap at 32 bits.
+            difference = (transit - self._transit + 2**31) % 2**32 - 2**31
+            self.jitter += (abs(difference) - self.jitter) / 16
         self._transit = transit
 
     def describe(self) -> dict[str, object]:

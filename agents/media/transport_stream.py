@@ -48,12 +48,17 @@ class TransportStream:
             self._stack.close()
             raise TransportStreamError(f"{path}: cannot be read: {error}") from error
         self._packets = len(self._data) // PACKET_SIZE
-        self._references = list(self._clock_references())
-        if len(self._references) < 2:
+        try:
+            self._references = list(self._clock_references())
+            if len(self._references) < 2:
+                raise TransportStreamError(
+                    f"{path}: no clock references (PCR) in {self._packets} packets; give an MPEG transport stream"
+                )
+            if not self._references[-1][1]:
+                raise TransportStreamError(f"{path}: the clock (PCR) stands still; remultiplex the file")
+        except TransportStreamError:
             self._stack.close()
-            raise TransportStreamError(
-                f"{path}: no clock references (PCR) in {self._packets} packets; give an MPEG transport stream"
-            )
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from agents.core.agent import (
     AddressConfigured,
@@ -23,7 +24,13 @@ from agents.core.agent import (
     LinkUp,
     RenewMembership,
 )
-from agents.mmcp.configuration import PointOfAttachment, identifier
+from agents.core.checks import check_group
+from agents.mmcp.configuration import (
+    PointOfAttachment,
+    check_address_delay,
+    check_points_of_attachment,
+    identifier,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,10 @@ class BareNodeConfiguration:
         """It speaks no protocol, so it has no port."""
 
     def check(self) -> None:
-        """Nothing to refuse: the fields' types say all."""
+        """Raise ConfigurationError for the first thing wrong."""
+        check_group(self.group, self.source)
+        check_points_of_attachment(self.points_of_attachment, self.attached_to, ip_address(self.group).version)
+        check_address_delay(self.address_delay_s)
 
 
 class BareNode(Agent):
@@ -51,6 +61,7 @@ class BareNode(Agent):
 
     def __init__(self, configuration: BareNodeConfiguration) -> None:
         super().__init__()
+        configuration.check()
         self._configuration = configuration
         self._points = {identifier(point.name): point for point in configuration.points_of_attachment}
         self._attached_to = identifier(configuration.attached_to)

@@ -245,6 +245,28 @@ class PointOfAttachment:
     gateway: str
 
 
+def check_points_of_attachment(points: list[PointOfAttachment], attached_to: str, version: int) -> None:
+    """Check where a node may go, with addresses of IP ``version``, and that it begins at one of them."""
+    if attached_to not in {point.name for point in points}:
+        raise ConfigurationError("attached_to", repr(attached_to), "give one of points_of_attachment")
+    for number, point in enumerate(points):
+        key = f"points_of_attachment[{number}]"
+        _check_identifier(f"{key}.name", point.name)
+        check_address(f"{key}.gateway", point.gateway)
+        try:
+            address = ip_interface(point.address)
+        except ValueError as error:
+            raise ConfigurationError(f"{key}.address", str(error), "give address/prefix length") from None
+        if address.version != version:
+            raise ConfigurationError(f"{key}.address", point.address, f"give an IPv{version} address")
+
+
+def check_address_delay(delay_s: float) -> None:
+    """Check the key ``address_delay_s``."""
+    if not 0 <= delay_s <= c.TIMER_MAXIMUM:
+        raise ConfigurationError("address_delay_s", str(delay_s), f"give 0 to {c.TIMER_MAXIMUM:g} s")
+
+
 @dataclass(frozen=True, slots=True)
 class MobileNodeConfiguration:
     """What an MN is given. ``address_delay_s`` stands for the time that DHCP or SLAAC takes after link up."""
@@ -269,20 +291,8 @@ class MobileNodeConfiguration:
         check_port("session_manager_port", self.session_manager_port)
         check_port("port", self.port)
         self.timers.check()
-        if not 0 <= self.address_delay_s <= c.TIMER_MAXIMUM:
-            raise ConfigurationError("address_delay_s", str(self.address_delay_s), f"give 0 to {c.TIMER_MAXIMUM:g} s")
-        if self.attached_to not in {point.name for point in self.points_of_attachment}:
-            raise ConfigurationError("attached_to", repr(self.attached_to), "give one of points_of_attachment")
-        for number, point in enumerate(self.points_of_attachment):
-            key = f"points_of_attachment[{number}]"
-            _check_identifier(f"{key}.name", point.name)
-            check_address(f"{key}.gateway", point.gateway)
-            try:
-                address = ip_interface(point.address)
-            except ValueError as error:
-                raise ConfigurationError(f"{key}.address", str(error), "give address/prefix length") from None
-            if address.version != version:
-                raise ConfigurationError(f"{key}.address", point.address, f"give an IPv{version} address like the SM's")
+        check_points_of_attachment(self.points_of_attachment, self.attached_to, version)
+        check_address_delay(self.address_delay_s)
 
     @property
     def session_manager_endpoint(self) -> Endpoint:

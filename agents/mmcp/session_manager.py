@@ -251,6 +251,7 @@ class SessionManager(Role):
                     member.last_heard, member.lmc = now, name
             elif isinstance(parameter, DataChannelStatus) and mn_id in record.members:
                 record.members[mn_id].status = parameter
+                mn_id = None  # of several the first counts
 
     # --- handover without an LMC [M-15] ---------------------------------------------------------------------------
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_args, get_type_hints
 
 import dacite
 
@@ -61,17 +62,33 @@ def _build(path: Path, kind: type[Table], content: Any, prefix: str) -> Table:
         raise ConfigurationError(
             f"{path}: {prefix.rstrip('.')}", "is not a table", f"write it as [{prefix.rstrip('.')}]"
         )
+    unknown = sorted(_unknown_keys(kind, content, prefix))
+    if unknown:
+        raise ConfigurationError(f"{path}: {', '.join(unknown)}", "unknown key", "remove it, or correct its spelling")
     try:
         # An integer where a float is meant ("srt_s = 2") is no fault.
-        return dacite.from_dict(kind, content, dacite.Config(strict=True, type_hooks={float: _as_float}))
-    except dacite.UnexpectedDataError as error:
-        keys = ", ".join(sorted(prefix + key for key in error.keys))
-        raise ConfigurationError(f"{path}: {keys}", "unknown key", "remove it, or correct its spelling") from error
+        return dacite.from_dict(kind, content, dacite.Config(type_hooks={float: _as_float}))
     except dacite.MissingValueError as error:
         raise ConfigurationError(f"{path}: {prefix}{error.field_path}", "missing", "add it") from error
     except dacite.DaciteFieldError as error:
         raise ConfigurationError(f"{path}: {prefix}{error.field_path}", str(error), "give the right type") from error
 
 
+def _unknown_keys(kind: type[Any], content: dict[str, Any], prefix: str) -> Iterator[str]:
+    """Where ``content`` has keys that the dataclass ``kind``, or one inside it, does not."""
+    hints = get_type_hints(kind)
+    for key, value in content.items():
+        if key not in hints:
+            yield prefix + key
+            continue
+        inner = next((part for part in (hints[key], *get_args(hints[key])) if is_dataclass(part)), None)
+        rows = {f"[{number}]": row for number, row in enumerate(value)} if isinstance(value, list) else {"": value}
+        for place, row in rows.items():
+            if isinstance(inner, type) and isinstance(row, dict):
+                yield from _unknown_keys(inner, row, f"{prefix}{key}{place}.")
+
+
 def _as_float(value: object) -> object:
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, bool):  # an int to Python, and no number to anybody else
+        raise dacite.WrongTypeError(float, value)
+    return float(value) if isinstance(value, int) else value

@@ -62,7 +62,7 @@ class ControlServer:
             if not isinstance(request, dict):
                 raise ControlError("a request is a JSON object")
             return {"ok": True, **await self._handler(request)}
-        except (ValueError, ControlError) as error:
+        except (ValueError, RecursionError, ControlError) as error:
             return {"ok": False, "error": str(error)}
 
 

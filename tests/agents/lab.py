@@ -1,0 +1,139 @@
+"""The lab of the role tests: an SM, two LMCs, an MN with four points of attachment in reach, on a virtual network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.core.agent import Endpoint
+from agents.mmcp.configuration import (
+    Controller,
+    LocalMobilityControllerConfiguration,
+    MobileNodeConfiguration,
+    PointOfAttachment,
+    Session,
+    SessionManagerConfiguration,
+    Timers,
+)
+from agents.mmcp.local_mobility_controller import LocalMobilityController
+from agents.mmcp.mobile_node import MobileNode
+from agents.mmcp.session_manager import SessionManager
+from captures.dissectors import mmcp as judge
+from tests.agents.network import PORT, Network
+
+GROUP, GROUP_PORT, SESSION = "239.1.1.1", 5004, 1
+SM, LMC1, LMC2 = (Endpoint(address, PORT) for address in ("10.0.20.2", "10.0.1.2", "10.0.2.2"))
+MN_AT_POA1 = Endpoint("10.0.1.100", PORT)
+STRANGER = Endpoint("10.9.9.9", PORT)
+MN_ID = b"mn1".hex()
+
+CONTROLLERS = [
+    Controller("lmc1", LMC1.address, ["poa1", "poa1b"]),
+    Controller("lmc2", LMC2.address, ["poa2"]),
+]
+POINTS = [
+    PointOfAttachment("poa1", "10.0.1.100/24", "10.0.1.1"),
+    PointOfAttachment("poa1b", "10.0.1.101/24", "10.0.1.1"),
+    PointOfAttachment("poa2", "10.0.2.100/24", "10.0.2.1"),
+    PointOfAttachment("nobodys", "10.0.9.100/24", "10.0.9.1"),  # no LMC serves it
+]
+TIMERS = Timers(srt_s=2.0)
+
+
+def session_manager(**changes: Any) -> SessionManager:
+    """The SM, provisioned for session 1."""
+    given: dict[str, Any] = {
+        "address": SM.address,
+        "sessions": [Session(SESSION, GROUP, GROUP_PORT)],
+        "controllers": CONTROLLERS,
+        "timers": TIMERS,
+    }
+    return SessionManager(SessionManagerConfiguration(**{**given, **changes}))
+
+
+def controller(number: int, **changes: Any) -> LocalMobilityController:
+    """lmc1 or lmc2."""
+    given: dict[str, Any] = {
+        "name": f"lmc{number}",
+        "interface": f"lmc{number}-poa{number}",
+        "subnet": f"10.0.{number}.0/24",
+        "session_manager": SM.address,
+        "controllers": CONTROLLERS,
+        "sessions": [SESSION],
+        "timers": TIMERS,
+    }
+    return LocalMobilityController(LocalMobilityControllerConfiguration(**{**given, **changes}))
+
+
+def mobile_node(**changes: Any) -> MobileNode:
+    """The MN, at poa1 unless changed."""
+    given: dict[str, Any] = {
+        "mn_id": "mn1",
+        "session_id": SESSION,
+        "interface": "mn-radio",
+        "session_manager": SM.address,
+        "points_of_attachment": POINTS,
+        "attached_to": "poa1",
+        "timers": TIMERS,
+    }
+    return MobileNode(MobileNodeConfiguration(**{**given, **changes}))
+
+
+def lab(
+    sm: dict[str, Any] | None = None,
+    lmc: dict[str, Any] | None = None,
+    mn: dict[str, Any] | None = None,
+    *,
+    with_lmcs: bool = True,
+) -> Network:
+    """All roles, the SM and the LMCs in their session, the MN not started yet."""
+    network = Network()
+    network.add("sm", session_manager(**(sm or {})), SM.address)
+    network.add("lmc1", controller(1, **(lmc or {})), LMC1.address)
+    network.add("lmc2", controller(2, **(lmc or {})), LMC2.address)
+    network.add("mn", mobile_node(**(mn or {})), MN_AT_POA1.address)
+    network.start("sm", *(("lmc1", "lmc2") if with_lmcs else ()))
+    network.run_for(0.1)
+    return network
+
+
+def joined(**changes: Any) -> Network:
+    """The lab with the MN in its session."""
+    network = lab(**changes)
+    network.start("mn")
+    network.run_for(0.1)
+    assert state(network) == "ESTABLISHED"
+    return network
+
+
+def state(network: Network, name: str = "mn") -> str:
+    """The state of the MN, or of session 1 at another role."""
+    described: Any = network.nodes[name].agent.describe()
+    return str(described["state"] if name == "mn" else described["sessions"][str(SESSION)]["state"])
+
+
+def row(network: Network, name: str) -> dict[str, Any]:
+    """What an SM or LMC says of session 1."""
+    described: Any = network.nodes[name].agent.describe()
+    found: dict[str, Any] = described["sessions"][str(SESSION)]
+    return found
+
+
+def count(network: Network, name: str, counter: str) -> int:
+    """One counter of one role."""
+    return network.nodes[name].agent.counters[counter]
+
+
+def message(packet: str, *params: list[Any], f: int = 0, profile: str = "L16", session_id: int = SESSION) -> bytes:
+    """A message as the judge's dissector writes it."""
+    fields = {"packet": packet, "session_id": session_id, "f": f, "profile": profile, "params": list(params)}
+    return judge.build(fields)
+
+
+def move(network: Network, point: str, *, gap: float = 0.05, overlap: float = 0.2) -> None:
+    """Trigger, overlap, link down, gap, link up."""
+    network.trigger(point)
+    network.run_for(overlap)
+    network.link_down()
+    network.run_for(gap)
+    network.link_up()
+    network.run_for(0.1)

@@ -1,0 +1,180 @@
+"""What all roles share: timers, counters, the TLV walk, tables, errors."""
+
+from __future__ import annotations
+
+from enum import Enum
+from struct import Struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.core.agent import Endpoint
+from agents.core.counters import Counters
+from agents.core.errors import ConfigurationError, DecodeError, IllegalTransitionError
+from agents.core.machine import TransitionTable
+from agents.core.timers import Timers
+from agents.core.tlv import walk
+from agents.mmcp.mobile_node import MOBILE_NODE_TABLE
+
+moments = st.integers(0, 50).map(float)
+operations = st.lists(
+    st.one_of(
+        st.tuples(st.just("set"), st.integers(0, 5), moments),
+        st.tuples(st.just("cancel"), st.integers(0, 5), st.just(0.0)),
+        st.tuples(st.just("due"), st.just(0), moments),
+        st.tuples(st.just("clear"), st.just(0), st.just(0.0)),
+    ),
+    max_size=200,
+)
+
+
+@given(operations)
+def test_timers_do_what_a_plain_list_does(steps: list[tuple[str, int, float]]) -> None:
+    timers: Timers[int] = Timers()
+    plain: list[tuple[float, int]] = []  # in the order they were set
+    for what, key, moment in steps:
+        match what:
+            case "set":
+                timers.set(key, moment)
+                plain = [row for row in plain if row[1] != key] + [(moment, key)]
+            case "cancel":
+                timers.cancel(key)
+                plain = [row for row in plain if row[1] != key]
+            case "clear":
+                timers.clear()
+                plain = []
+            case _:
+                expected = [key for deadline, key in sorted(plain, key=lambda row: row[0]) if deadline <= moment]
+                assert list(timers.due(moment)) == expected
+                plain = [row for row in plain if row[0] > moment]
+        assert timers.next_deadline() == min((deadline for deadline, _ in plain), default=None)
+        assert len(timers) == len(plain)
+        assert [key in timers for key in range(6)] == [key in {row[1] for row in plain} for key in range(6)]
+
+
+def test_timer_set_while_others_fire_fires_in_the_same_turn_if_it_is_due() -> None:
+    timers: Timers[str] = Timers()
+    timers.set("first", 1.0)
+    fired = []
+    for key in timers.due(5.0):
+        fired.append(key)
+        if key == "first":
+            timers.set("past", 4.0)
+            timers.set("future", 6.0)
+    assert fired == ["first", "past"]
+    assert timers.next_deadline() == 6.0
+
+
+def test_timer_cancelled_while_others_fire_does_not_fire() -> None:
+    timers: Timers[str] = Timers()
+    timers.set("a", 1.0)
+    timers.set("b", 1.0)
+    fired = []
+    for key in timers.due(2.0):
+        timers.cancel("b")
+        fired.append(key)
+    assert fired == ["a"]
+
+
+def test_timer_that_is_moved_again_and_again_keeps_little() -> None:
+    timers: Timers[str] = Timers()
+    for number in range(10_000):
+        timers.set("one", float(number))
+    assert len(timers._heap) < 200
+    assert timers.next_deadline() == 9999.0
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9))))
+def test_counters_add_up(added: list[tuple[str, int]]) -> None:
+    counters = Counters()
+    for name, amount in added:
+        counters.add(name, amount)
+    assert all(counters[name] == sum(n for key, n in added if key == name) for name in "abc")
+    snapshot = counters.snapshot()
+    assert list(snapshot) == sorted({name for name, _ in added})
+    counters.add("a")
+    assert snapshot.get("a", 0) == counters["a"] - 1
+
+
+def test_counters_only_grow() -> None:
+    with pytest.raises(ValueError, match="counter lost: -1 is negative, counters only grow"):
+        Counters().add("lost", -1)
+
+
+HEADERS = {4: Struct("!BxH"), 2: Struct("!BB")}
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=20)), max_size=6),
+    st.sampled_from([2, 4]),
+    st.binary(max_size=9),
+)
+def test_walk_finds_what_was_written(rows: list[tuple[int, bytes]], size: int, before: bytes) -> None:
+    header = HEADERS[size]
+    data = before + b"".join(header.pack(code, size + len(value)) + value for code, value in rows)
+    found = [(code, data[start:end]) for code, start, end in walk(data, len(before), header, "test")]
+    assert found == rows
+
+
+@given(st.binary(max_size=40), st.sampled_from([2, 4]), st.integers(0, 50))
+def test_walk_covers_everything_or_refuses(data: bytes, size: int, start: int) -> None:
+    try:
+        found = list(walk(data, start, HEADERS[size], "test"))
+    except DecodeError as error:
+        assert error.reason in {"parameter-overrun", "parameter-size"}
+        assert error.detail.startswith("test parameter")
+    else:
+        positions = [start, *(end for _, _, end in found)]
+        assert [first for _, first, _ in found] == [position + size for position in positions[:-1]]
+        assert positions[-1] == max(start, len(data)) or not found
+
+
+class Light(Enum):
+    RED = "RED"
+    GREEN_LIGHT = "GREEN-LIGHT"
+
+
+class Push(Enum):
+    BUTTON = "recv: push"
+
+
+def test_table_is_drawn_as_mermaid() -> None:
+    table = TransitionTable(
+        "lamp", Light.RED, {Light.RED: {Push.BUTTON: Light.GREEN_LIGHT}, Light.GREEN_LIGHT: {Push.BUTTON: Light.RED}}
+    )
+    assert table.mermaid() == (
+        "stateDiagram-v2\n    [*] --> RED\n    RED --> GREEN_LIGHT: recv: push\n    GREEN_LIGHT --> RED: recv: push"
+    )
+    assert table.next(Light.RED, Push.BUTTON) is Light.GREEN_LIGHT
+
+
+def test_table_must_have_a_row_for_every_state() -> None:
+    with pytest.raises(ValueError, match="table lamp has no row for: GREEN-LIGHT"):
+        TransitionTable("lamp", Light.RED, {Light.RED: {Push.BUTTON: Light.RED}})
+
+
+def test_step_that_is_not_in_the_table_is_a_bug() -> None:
+    table: TransitionTable[Light, Push] = TransitionTable(
+        "lamp", Light.RED, {Light.RED: {Push.BUTTON: Light.GREEN_LIGHT}, Light.GREEN_LIGHT: {}}
+    )
+    assert not table.allows(Light.GREEN_LIGHT, Push.BUTTON)
+    with pytest.raises(IllegalTransitionError, match="lamp: no step for recv: push in GREEN-LIGHT"):
+        table.next(Light.GREEN_LIGHT, Push.BUTTON)
+
+
+def test_diagram_of_the_mn_shows_every_step() -> None:
+    lines = MOBILE_NODE_TABLE.mermaid().splitlines()
+    assert len(lines) == 2 + sum(len(row) for row in MOBILE_NODE_TABLE.steps.values())
+    assert "    ESTABLISHED --> HIR_SENT: new PoA detected/send: HIR" in lines
+
+
+def test_endpoints_as_text() -> None:
+    assert str(Endpoint("10.0.0.1", 5)) == "10.0.0.1:5"
+    assert str(Endpoint("2001:db8::1", 5)) == "[2001:db8::1]:5"
+
+
+def test_configuration_error_names_its_file() -> None:
+    error = ConfigurationError("timers.hit_s", "0 s", "give more").in_file("/x/mn.toml")
+    assert str(error) == "/x/mn.toml: timers.hit_s: 0 s; give more"
+    assert (error.key, error.found, error.remedy) == ("/x/mn.toml: timers.hit_s", "0 s", "give more")

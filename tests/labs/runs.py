@@ -1,0 +1,81 @@
+"""Runs of a lab as a person starts them: `python -m testbed run …`, as root or as an ordinary user."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from testbed.sandbox import PROJECT_ROOT, needs_user_namespace
+
+AS_ROOT = "root"
+AS_USER = "ordinary user"
+RUN_DEADLINE_S = 150.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended."""
+
+    status: int
+    out: str
+    errors: str
+    folder: Path | None
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """Its result.json."""
+        assert self.folder is not None, f"no run folder; status {self.status}\n{self.errors}"
+        found: dict[str, Any] = json.loads((self.folder / "result.json").read_text())
+        return found
+
+    def explain(self) -> str:
+        """What a failed assertion wants to show."""
+        return f"status {self.status}\n{self.out}\n{self.errors}"
+
+
+def command(runs: Path, *words: str, user: str = AS_ROOT) -> list[str]:
+    """argv of `python -m testbed run WORDS` with its results below `runs`; the user sees that folder as /media."""
+    if user == AS_ROOT or needs_user_namespace():
+        return [sys.executable, "-m", "testbed", "run", *words, "--runs", str(runs)]
+    runs.chmod(0o777)
+    python = Path("/mnt", Path(sys.executable).relative_to(PROJECT_ROOT))
+    change = [sys.executable, str(Path(__file__).with_name("as_ordinary_user.py"))]
+    change += [str(PROJECT_ROOT), "/mnt", str(runs), "/media", "--"]
+    return [*change, str(python), "-m", "testbed", "run", *words, "--runs", "/media"]
+
+
+def start(runs: Path, *words: str, user: str = AS_ROOT) -> subprocess.Popen[str]:
+    """Start a run."""
+    runs.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        command(runs, *words, user=user),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+
+
+def finish(process: subprocess.Popen[str], runs: Path) -> Run:
+    """Wait for a run's end. One that does not end is killed, and fails the test."""
+    try:
+        out, errors = process.communicate(timeout=RUN_DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        out, errors = process.communicate()
+        raise AssertionError(f"no end within {RUN_DEADLINE_S:g} s\n{out}\n{errors}") from None
+    latest = runs / "latest"
+    return Run(process.returncode, out, errors, latest.resolve() if latest.exists() else None)
+
+
+def run(runs: Path, *words: str, user: str = AS_ROOT) -> Run:
+    """Start a run and wait for its end."""
+    return finish(start(runs, *words, user=user), runs)
