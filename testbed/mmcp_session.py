@@ -137,7 +137,7 @@ def start_mobile_node(stage: Stage, mode: str, cell: str) -> RunningRole:
         }
         node = stage.roles.start("mn", "mn", ("mmcp", "mn"), common | own)
     else:
-        own = {"group": stage.world.lab.group, "rejoin": mode == "reactive"}
+        own = {"group": stage.world.lab.group, "port": PORT, "rejoin": mode == "reactive"}
         node = stage.roles.start("mn", "mn", ("mmcp", "bare"), common | own)
     stage.roles.await_ready(node)
     return node

@@ -50,11 +50,16 @@ class CloseChannel:
 
 @dataclass(frozen=True, slots=True)
 class JoinGroup:
-    """Join ``group`` on ``interface`` with IGMP or MLD; answered by a GroupJoined event once the report is on the wire."""
+    """Join ``group`` on ``interface`` with IGMP or MLD; answered by a GroupJoined event once the report is on the wire.
+
+    ``source`` makes it source-specific. ``port``, the data's UDP port, is given by who receives the data here: from it
+    the driver learns where the data comes from, so that a RenewMembership loses none of it.
+    """
 
     group: str
     interface: str
     source: str | None = None
+    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,8 @@ class LeaveGroup:
 class RenewMembership:
     """Make the membership of ``group`` visible on the link that ``interface`` is on now.
 
-    The kernel sends no IGMP report of its own after a change of link, so the driver drops and adds the membership.
+    The kernel sends no IGMP report of its own after a change of link, so the driver drops and adds the membership,
+    without a moment in which the data would not be taken.
     """
 
     group: str

@@ -41,6 +41,7 @@ class BareNodeConfiguration:
     group: str
     points_of_attachment: list[PointOfAttachment]
     attached_to: str
+    port: int
     rejoin: bool = True
     source: str | None = None
     address_delay_s: float = 0.0
@@ -71,7 +72,7 @@ class BareNode(Agent):
     def start(self, now: float) -> None:
         """Join the group."""
         configuration = self._configuration
-        self.act(JoinGroup(configuration.group, configuration.interface, configuration.source))
+        self.act(JoinGroup(configuration.group, configuration.interface, configuration.source, configuration.port))
 
     def receive(self, data: bytes, source: Endpoint, now: float, channel: int = 0) -> None:
         """Nothing is expected; whatever comes is counted."""

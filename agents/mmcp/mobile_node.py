@@ -272,7 +272,8 @@ class MobileNode(Role):
         if not self._group_joined:
             assert self._group is not None  # SJC brought it
             self._group_joined = True
-            self.act(JoinGroup(self._group.group, self._configuration.interface, self._configuration.source))
+            configuration = self._configuration
+            self.act(JoinGroup(self._group.group, configuration.interface, configuration.source, self._group.port))
         if "srt" not in self.timers:
             self.timers.set("srt", now + self._timers.srt_s)
         self._report_if_due(now)

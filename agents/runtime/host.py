@@ -173,7 +173,7 @@ class AgentHost:
 
     async def _join(self, action: JoinGroup) -> None:
         try:
-            await self._memberships.join(action.group, action.interface, action.source)
+            await self._memberships.join(action.group, action.interface, action.source, action.port)
         except MembershipError as error:
             self._happened(GroupJoined(action.group, action.interface, succeeded=False, reason=str(error)))
         else:

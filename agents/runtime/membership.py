@@ -6,6 +6,7 @@ One socket a group, because a socket takes 20 IPv4 memberships at most by defaul
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import socket
 import struct
@@ -13,10 +14,9 @@ from ipaddress import ip_address
 
 from agents.core.counters import Counters
 
-_MCAST_JOIN_GROUP = 42  # <linux/in.h>, not in Python's socket module; the same for both families
-_MCAST_LEAVE_GROUP = 45
-_MCAST_JOIN_SOURCE_GROUP = 46
-_MCAST_LEAVE_SOURCE_GROUP = 47
+# <linux/in.h>, not in Python's socket module; the same for both families: (for any source, for one source).
+_JOIN = (42, 46)  # MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP
+_LEAVE = (45, 47)  # MCAST_LEAVE_GROUP, MCAST_LEAVE_SOURCE_GROUP
 _SOCKADDR_STORAGE_SIZE = 128
 _SO_ATTACH_FILTER = 26
 _ETH_P_ALL = 0x0003
@@ -32,28 +32,25 @@ class Memberships:
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self._sockets: dict[tuple[str, str, str | None], socket.socket] = {}
+        self._joined: dict[tuple[str, str, str | None], _Membership] = {}
 
-    async def join(self, group: str, interface: str, source: str | None) -> None:
+    async def join(self, group: str, interface: str, source: str | None, port: int | None = None) -> None:
         """Join and return when the report has been seen leaving; raises MembershipError.
 
-        Without the right to see packets (CAP_NET_RAW) the join is taken as done at once, which is counted.
+        Without the right to see packets (CAP_NET_RAW) the join is taken as done at once, which is counted. ``port`` is
+        the data's, for those who want to renew the membership without losing any of it.
         """
         key = (group, interface, source)
-        if key in self._sockets:
+        if key in self._joined:
             return
         watcher = _ReportWatcher.open(group, interface)
         try:
-            joining = socket.socket(_family(group), socket.SOCK_DGRAM)
-            try:
-                _change(joining, _MCAST_JOIN_GROUP, _MCAST_JOIN_SOURCE_GROUP, group, interface, source)
-            except OSError as error:
-                joining.close()
-                raise MembershipError(error.errno, f"cannot join {group} on {interface}: {error.strerror}") from error
-            self._sockets[key] = joining
+            membership = _Membership(group, interface, source, port)
+            self._joined[key] = membership
             if watcher is None:
                 self._counters.add("joined.unobserved")
             elif not await watcher.seen():
+                self.leave(*key)
                 raise MembershipError(0, f"no report for {group} left {interface} within {_REPORT_DEADLINE} s")
         finally:
             if watcher is not None:
@@ -61,27 +58,105 @@ class Memberships:
 
     def leave(self, group: str, interface: str, source: str | None) -> None:
         """Leave; closing the socket makes the kernel do so."""
-        joined = self._sockets.pop((group, interface, source), None)
-        if joined is not None:
-            joined.close()
+        membership = self._joined.pop((group, interface, source), None)
+        if membership is not None:
+            membership.close()
 
     def renew(self, group: str, interface: str, source: str | None) -> None:
-        """Drop and add an IPv4 membership, so that the kernel reports it on the link the interface is on now.
+        """Make the kernel report an IPv4 membership on the link the interface is on now.
 
         For IPv6 the kernel reports by itself when the carrier comes back; for IPv4 it does not.
         """
-        joined = self._sockets.get((group, interface, source))
-        if joined is None or joined.family == socket.AF_INET6:
-            return
-        _change(joined, _MCAST_LEAVE_GROUP, _MCAST_LEAVE_SOURCE_GROUP, group, interface, source)
-        _change(joined, _MCAST_JOIN_GROUP, _MCAST_JOIN_SOURCE_GROUP, group, interface, source)
-        self._counters.add("renewed.membership")
+        membership = self._joined.get((group, interface, source))
+        if membership is not None and ip_address(group).version == 4:
+            self._counters.add("renewed.membership" if membership.renew() else "renewed.membership.interrupted")
 
     def close(self) -> None:
         """Leave all groups."""
-        for joined in self._sockets.values():
-            joined.close()
-        self._sockets.clear()
+        for membership in self._joined.values():
+            membership.close()
+        self._joined.clear()
+
+
+class _Membership:
+    """One group on one interface, and the source its data was last seen to come from."""
+
+    def __init__(self, group: str, interface: str, source: str | None, port: int | None) -> None:
+        self._group = group
+        self._interface = interface
+        self._source = source
+        self._port = port
+        self._data_source: str | None = None
+        self._listener: socket.socket | None = None
+        self._socket = socket.socket(_family(group), socket.SOCK_DGRAM)
+        try:
+            self._change(self._socket, _JOIN, source)
+        except OSError as error:
+            self._socket.close()
+            raise MembershipError(error.errno, f"cannot join {group} on {interface}: {error.strerror}") from error
+        self._learn_data_source()
+
+    def renew(self) -> bool:
+        """Drop and add; False if data that came in between, some microseconds, was not taken.
+
+        While a second socket is a member for the data's source alone, the kernel goes on taking that data, and its
+        report still says that the group was joined for any source: the last state counts when it is sent.
+        """
+        keeper: socket.socket | None = None
+        if self._source is None and self._data_source is not None:
+            keeper = socket.socket(self._socket.family, socket.SOCK_DGRAM)
+            self._change(keeper, _JOIN, self._data_source)
+        try:
+            self._change(self._socket, _LEAVE, self._source)
+            self._change(self._socket, _JOIN, self._source)
+        finally:
+            if keeper is not None:
+                keeper.close()
+        self._learn_data_source()  # it may be another one by the next time
+        return keeper is not None
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._stop_listening()
+        self._socket.close()
+
+    def _change(self, of: socket.socket, what: tuple[int, int], source: str | None) -> None:
+        """One membership call of RFC 3678's protocol-independent API: struct group_req or group_source_req."""
+        index = struct.pack("=I4x", socket.if_nametoindex(self._interface))
+        level = socket.IPPROTO_IP if of.family == socket.AF_INET else socket.IPPROTO_IPV6
+        if source is None:
+            of.setsockopt(level, what[0], index + _storage(self._group))
+        else:
+            of.setsockopt(level, what[1], index + _storage(self._group) + _storage(source))
+
+    def _learn_data_source(self) -> None:
+        """Take one datagram of the data, beside whoever receives it, to see who sends it."""
+        if self._port is None or self._listener is not None:
+            return
+        listener = socket.socket(self._socket.family, socket.SOCK_DGRAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setblocking(False)
+        try:
+            listener.bind((self._group, self._port))
+        except OSError:  # somebody has the port for himself: a renewal is then counted as interrupted
+            listener.close()
+            return
+        self._listener = listener
+        asyncio.get_running_loop().add_reader(listener, self._data_arrived)
+
+    def _data_arrived(self) -> None:
+        if self._listener is None:
+            return
+        with contextlib.suppress(OSError):
+            _, sender = self._listener.recvfrom(1)
+            self._data_source = sender[0].partition("%")[0]
+            self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
 
 
 def _family(address: str) -> socket.AddressFamily:
@@ -97,16 +172,6 @@ def _storage(address: str) -> bytes:
 
 def _ipv6_address(packed: bytes) -> bytes:
     return struct.pack("=HHI16sI", socket.AF_INET6, 0, 0, packed, 0)
-
-
-def _change(of: socket.socket, plain: int, specific: int, group: str, interface: str, source: str | None) -> None:
-    """One membership call of RFC 3678's protocol-independent API: struct group_req or group_source_req."""
-    index = struct.pack("=I4x", socket.if_nametoindex(interface))
-    level = socket.IPPROTO_IP if of.family == socket.AF_INET else socket.IPPROTO_IPV6
-    if source is None:
-        of.setsockopt(level, plain, index + _storage(group))
-    else:
-        of.setsockopt(level, specific, index + _storage(group) + _storage(source))
 
 
 class _Instruction(ctypes.Structure):

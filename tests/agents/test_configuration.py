@@ -36,7 +36,7 @@ MN = MobileNodeConfiguration(
 )
 SOURCE = SourceConfiguration("239.1.1.1", 5004, "eth0")
 RECEIVER = ReceiverConfiguration("239.1.1.1", 5004)
-BARE = BareNodeConfiguration("radio", "239.1.1.1", MN.points_of_attachment, "poa1")
+BARE = BareNodeConfiguration("radio", "239.1.1.1", MN.points_of_attachment, "poa1", 5004)
 ROW = SM.controllers[0]
 POINT = MN.points_of_attachment[0]
 SESSION = SM.sessions[0]

@@ -255,7 +255,7 @@ def test_trace_without_a_file_does_nothing() -> None:
 
 def bare(*, rejoin: bool = True, delay: float = 0.5) -> BareNode:
     return BareNode(
-        BareNodeConfiguration("radio", "239.1.1.1", POINTS, "poa1", rejoin=rejoin, source=None, address_delay_s=delay)
+        BareNodeConfiguration("radio", "239.1.1.1", POINTS, "poa1", 5004, rejoin=rejoin, source=None, address_delay_s=delay)
     )
 
 
@@ -263,7 +263,7 @@ def bare(*, rejoin: bool = True, delay: float = 0.5) -> BareNode:
 def test_bare_node_moves(rejoin: bool) -> None:
     node = bare(rejoin=rejoin)
     node.start(0.0)
-    assert JoinGroup("239.1.1.1", "radio") in node.take_actions()
+    assert JoinGroup("239.1.1.1", "radio", port=5004) in node.take_actions()
     node.handle(LinkDetected("radio", b"poa2"), 1.0)
     node.handle(LinkDown("lo"), 1.1)
     assert node.describe()["link_is_up"] is True
