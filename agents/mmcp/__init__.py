@@ -31,4 +31,5 @@ Taken by this implementation:
 - M-21 a status report that falls due between HIC and LJC is sent after LJC.
 - M-22 an LJR that JWT leaves unanswered after a handover is a failed handover: the MN falls back to SJR.
 - M-23 an LMC remembers the HIC of a finished handover for four default HITs, to answer a resent HIR with the same.
+- M-24 an LMC takes a context (HCT) only from an LMC of the shared table, and only for the session's own group.
 """

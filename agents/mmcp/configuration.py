@@ -124,6 +124,7 @@ class ControllerTable:
     def __init__(self, controllers: list[Controller]) -> None:
         self._by_name: dict[bytes, Controller] = {}
         self._by_point: dict[bytes, Controller] = {}
+        self._addresses: set[str] = set()
         for number, controller in enumerate(controllers):
             key = f"controllers[{number}]"
             _check_identifier(f"{key}.name", controller.name)
@@ -133,6 +134,7 @@ class ControllerTable:
             if name in self._by_name:
                 raise ConfigurationError(f"{key}.name", f"{controller.name!r} is there twice", "name each LMC once")
             self._by_name[name] = controller
+            self._addresses.add(controller.endpoint.address)
             for point in controller.points_of_attachment:
                 _check_identifier(f"{key}.points_of_attachment", point)
                 other = self._by_point.setdefault(identifier(point), controller)
@@ -146,6 +148,10 @@ class ControllerTable:
     def named(self, name: bytes) -> Controller | None:
         """The LMC of that name, or None."""
         return self._by_name.get(name)
+
+    def has_address(self, address: str) -> bool:
+        """Whether one of the LMCs has this address (canonical text)."""
+        return address in self._addresses
 
     def serving(self, point_of_attachment: bytes | None) -> Controller | None:
         """The LMC that serves that point of attachment, or None."""

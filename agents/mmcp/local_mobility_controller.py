@@ -386,7 +386,13 @@ class LocalMobilityController(Role):
     # --- handover towards here [7.5] ------------------------------------------------------------------------------
 
     def _handover_context_transfer(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
-        """Join for the MN that will come, then acknowledge. An HCT is known by (session, MN ID)."""
+        """Join for the MN that will come, then acknowledge. An HCT is known by (session, MN ID).
+
+        Only the LMCs of the shared table may hand contexts over, and only for the session's own group [M-24].
+        """
+        if not self._controllers.has_address(source.address):
+            self.drop("unknown-lmc", source, packet="HCT")
+            return
         mn_id = message.mn_id
         expectation = record.expected.get(mn_id)
         if expectation is not None and expectation.joined is not False:
@@ -400,9 +406,9 @@ class LocalMobilityController(Role):
             else:
                 self._acknowledge(record, source, message.profile, accepted=True)
             return
-        established = record.machine.state is SessionState.ESTABLISHED
-        if not established or len(record.expected) >= c.EXPECTED_MAXIMUM:
-            self.counters.add("refused.expected-full" if established else "refused.session-not-established")
+        refusal = self._refusal_of_context(record, message)
+        if refusal is not None:
+            self.counters.add(refusal)
             self._acknowledge(record, source, message.profile, accepted=False)
             return
         group = message.multicast.group
@@ -418,6 +424,16 @@ class LocalMobilityController(Role):
         if use.users == 1:  # else the join that is under way answers for all
             ssm_source = self._configuration.sources.get(group)
             self.act(JoinGroup(group, self._configuration.interface, ssm_source))
+
+    def _refusal_of_context(self, record: SessionRecord, message: Message) -> str | None:
+        """Why this context cannot be taken over, as a counter's name, or None."""
+        if record.machine.state is not SessionState.ESTABLISHED:
+            return "refused.session-not-established"
+        if record.group is None or message.multicast.group != record.group.group:
+            return "refused.group-not-the-sessions"
+        if len(record.expected) >= c.EXPECTED_MAXIMUM:
+            return "refused.expected-full"
+        return None
 
     def _group_joined(self, event: GroupJoined, now: float) -> None:
         if not event.succeeded:

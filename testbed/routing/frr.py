@@ -26,7 +26,8 @@ START_DEADLINE_S = 20.0
 
 ADJACENCY_DEADLINE_S = 20.0
 COMMAND_DEADLINE_S = 10.0
-COLD_DEADLINE_S = 5.0
+COLD_DEADLINE_S = 15.0
+"""A prune takes 0.1 s; one that got lost is made up for by the join's time-out, `PimTimers.join_prune_s`."""
 
 DATASTORE_LOCKED = "locked by another session"
 """FRR's complaint while mgmtd, just started, is still busy with its own start-up: to be asked again."""
@@ -49,7 +50,8 @@ class PimTimers:
     """Timers of a PIM router. `_s` are seconds, `_ds` tenths of a second, as FRR wants them.
 
     The last member query interval and the keep-alive timer are as short as FRR allows, since a lab repeats handovers
-    and each must find a router that has forgotten the one before.
+    and each must find a router that has forgotten the one before. So is the join/prune interval: a prune that got lost
+    is made up for when the join it should have ended times out, after 3.5 intervals.
     """
 
     hello_s: int = 1
@@ -57,6 +59,7 @@ class PimTimers:
     max_response_ds: int = 20
     last_member_query_interval_ds: int = 1
     keep_alive_s: int = 3
+    join_prune_s: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ def render_interfaces(lab: Lab, router: str, timers: PimTimers) -> str:
         membership="igmp" if lab.family == 4 else "mld",
         hello_s=timers.hello_s,
         keep_alive_s=timers.keep_alive_s,
+        join_prune_s=timers.join_prune_s,
         query_interval_s=timers.query_interval_s,
         max_response_ds=timers.max_response_ds,
         last_member_query_interval_ds=timers.last_member_query_interval_ds,

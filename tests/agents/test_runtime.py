@@ -255,7 +255,9 @@ def test_trace_without_a_file_does_nothing() -> None:
 
 def bare(*, rejoin: bool = True, delay: float = 0.5) -> BareNode:
     return BareNode(
-        BareNodeConfiguration("radio", "239.1.1.1", POINTS, "poa1", 5004, rejoin=rejoin, source=None, address_delay_s=delay)
+        BareNodeConfiguration(
+            "radio", "239.1.1.1", POINTS, "poa1", 5004, rejoin=rejoin, source=None, address_delay_s=delay
+        )
     )
 
 

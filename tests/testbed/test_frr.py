@@ -15,6 +15,7 @@ ACCESS_ROUTER_4 = """\
 service integrated-vtysh-config
 router pim
  keep-alive-timer 3
+ join-prune-interval 2
 exit
 interface ar1-rr
  ip pim
@@ -42,11 +43,17 @@ def test_the_other_family_differs_in_words_only() -> None:
 
 def test_timers_are_parameters() -> None:
     timers = PimTimers(
-        hello_s=5, query_interval_s=125, max_response_ds=100, last_member_query_interval_ds=10, keep_alive_s=9
+        hello_s=5,
+        query_interval_s=125,
+        max_response_ds=100,
+        last_member_query_interval_ds=10,
+        keep_alive_s=9,
+        join_prune_s=60,
     )
     text = render_interfaces(handover_model(4), "rr", timers)
     for line in ("ip pim hello 5", "ip igmp query-interval 125", "ip igmp query-max-response-time 100",
-                 "ip igmp last-member-query-interval 10", "keep-alive-timer 9"):  # fmt: skip
+                 "ip igmp last-member-query-interval 10", "keep-alive-timer 9",
+                 "join-prune-interval 60"):  # fmt: skip
         assert line in text
     # FRR refuses a query interval shorter than the response time in force.
     assert text.index("query-max-response-time") < text.index("query-interval")
