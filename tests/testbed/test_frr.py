@@ -16,6 +16,7 @@ service integrated-vtysh-config
 router pim
  keep-alive-timer 3
  join-prune-interval 2
+ spt-switchover infinity-and-beyond
 exit
 interface ar1-rr
  ip pim
