@@ -40,12 +40,11 @@ from agents.mmcp.controller_state import (
     SessionState,
 )
 from agents.mmcp.messages import (
-    Membership,
     Message,
     MNIdentifier,
-    Parameter,
     lmc_address,
 )
+from agents.mmcp.reports import aggregates
 from agents.mmcp.role import Machine, Role
 
 
@@ -251,23 +250,10 @@ class LocalMobilityController(Role):
         self._send_aggregate(record, profile)
 
     def _send_aggregate(self, record: SessionRecord, profile: Profile) -> None:
-        """Send the ASRs about all MNs here: each full count, and as many reports as fit 1400 bytes [M-12]."""
-        count = Membership(len(record.members))
-        room = c.AGGREGATE_MAXIMUM - c.HEADER_SIZE - c.MEMBERSHIP_PARAMETER_SIZE
-        batch: list[Parameter] = []
-        used = 0
-        sent = False
-        for mn_id, member in record.members.items():
-            size = 4 + len(mn_id) + (0 if member.status is None else c.STATUS_PARAMETER_SIZE)
-            if used + size > room:
-                self.send(PacketType.ASR, record.session_id, self._session_manager, count, *batch, profile=profile)
-                batch, used, sent = [], 0, True
-            batch.append(MNIdentifier(mn_id))
-            if member.status is not None:
-                batch.append(member.status)
-            used += size
-        if batch or not sent:
-            self.send(PacketType.ASR, record.session_id, self._session_manager, count, *batch, profile=profile)
+        """Send the ASRs about all MNs here."""
+        reports = ((mn_id, member.status) for mn_id, member in record.members.items())
+        for parameters in aggregates(len(record.members), reports):
+            self.send(PacketType.ASR, record.session_id, self._session_manager, *parameters, profile=profile)
 
     # --- handover away from here [7.5] ----------------------------------------------------------------------------
 

@@ -19,10 +19,10 @@ from agents.mmcp.constants import MEMBERS_MAXIMUM, PacketType
 from agents.mmcp.messages import (
     DataChannelStatus,
     Message,
-    MNIdentifier,
     lmc_address,
     multicast_address,
 )
+from agents.mmcp.reports import reports_in
 from agents.mmcp.role import Machine, Role
 
 
@@ -240,18 +240,13 @@ class SessionManager(Role):
             return
         controller = record.controllers[name]
         controller.last_heard, controller.members = now, message.members
-        mn_id: bytes | None = None
-        for parameter in message.parameters:
-            if isinstance(parameter, MNIdentifier):
-                mn_id = parameter.value
-                member = record.members.get(mn_id)
-                if member is None:
-                    self.counters.add("report.unknown-mn")
-                else:
-                    member.last_heard, member.lmc = now, name
-            elif isinstance(parameter, DataChannelStatus) and mn_id in record.members:
-                record.members[mn_id].status = parameter
-                mn_id = None  # of several the first counts
+        for mn_id, status in reports_in(message):
+            member = record.members.get(mn_id)
+            if member is None:
+                self.counters.add("report.unknown-mn")
+                continue
+            member.last_heard, member.lmc = now, name
+            member.status = member.status if status is None else status
 
     # --- handover without an LMC [M-15] ---------------------------------------------------------------------------
 

@@ -137,3 +137,18 @@ def move(network: Network, point: str, *, gap: float = 0.05, overlap: float = 0.
     network.run_for(gap)
     network.link_up()
     network.run_for(0.1)
+
+
+def without_reports(lines: list[str]) -> list[str]:
+    return [line for line in lines if " USR " not in line and " ASR " not in line]
+
+
+def ordered(lines: list[str], *wanted: str) -> bool:
+    """Whether ``wanted`` happened in this order, other things between them."""
+    rest = iter(lines)
+    return all(line in rest for line in wanted)
+
+
+def hit(network: Network) -> list[float]:
+    times = [sent.time for sent in network.packets("HIR")]
+    return [round(time - times[0], 6) for time in times]

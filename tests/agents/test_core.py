@@ -15,7 +15,7 @@ from agents.core.errors import ConfigurationError, DecodeError, IllegalTransitio
 from agents.core.machine import TransitionTable
 from agents.core.timers import Timers
 from agents.core.tlv import walk
-from agents.mmcp.mobile_node import MOBILE_NODE_TABLE
+from agents.mmcp.mobile_node_state import MOBILE_NODE_TABLE
 
 moments = st.integers(0, 50).map(float)
 operations = st.lists(

@@ -24,7 +24,7 @@ from agents.core.agent import (
 )
 from agents.core.errors import IllegalTransitionError
 from agents.core.machine import TransitionTable
-from agents.mmcp import controller_state, mobile_node, session_manager
+from agents.mmcp import controller_state, mobile_node_state, session_manager
 from agents.mmcp.configuration import Timers
 from agents.mmcp.role import Machine
 from tests.agents.lab import GROUP, LMC1, LMC2, MN_ID, SM, STRANGER, count, joined, lab, message, move, row, state
@@ -159,7 +159,7 @@ SITUATIONS: dict[str, tuple[Callable[[], Network], dict[str, str]]] = {
     "left": (left, {"mn": "CLOSED", "lmc1": "CLOSED", "sm": "CLOSED"}),
 }
 STATES = {
-    "mn": {row.value for row in mobile_node.State},
+    "mn": {row.value for row in mobile_node_state.State},
     "lmc1": {row.value for row in controller_state.SessionState},
     "lmc2": {row.value for row in controller_state.SessionState},
     "sm": {row.value for row in session_manager.SessionState},
@@ -182,7 +182,7 @@ def test_situation_is_what_it_is_called(situation: str) -> None:
 
 def test_situations_cover_every_state() -> None:
     seen = {(name.rstrip("12"), value) for _, states in SITUATIONS.values() for name, value in states.items()}
-    every = {("mn", row.value) for row in mobile_node.State}
+    every = {("mn", row.value) for row in mobile_node_state.State}
     every |= {("lmc", row.value) for row in controller_state.SessionState}
     every |= {("sm", row.value) for row in session_manager.SessionState}
     # The SM decides within one call, so nobody finds it in SJR-RCVD.
@@ -338,7 +338,7 @@ def test_l8_handover_request_gets_an_l8_confirm() -> None:
 # --- the tables -------------------------------------------------------------------------------------------------------
 
 TABLES: list[TransitionTable[Any, Any]] = [
-    mobile_node.MOBILE_NODE_TABLE,
+    mobile_node_state.MOBILE_NODE_TABLE,
     controller_state.SESSION_TABLE,
     controller_state.HANDOVER_TABLE,
     session_manager.SESSION_TABLE,
