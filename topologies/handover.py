@@ -126,7 +126,11 @@ def perform(stage: Stage) -> Measurements:
             measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
         for _ in range(stage.values.number("repeat")):
             number, begin_ns, end_ns = _hand_over(stage, node, mode, walk)
-            measurements.windows[number] = _receiver_window(receiver, begin_ns, end_ns)
+            window = _receiver_window(receiver, begin_ns, end_ns)
+            measurements.windows[number] = window
+            if "error" not in window:
+                gap_ms = window["longest_gap_ns"] / 1e6
+                stage.progress.note(f"  the receiver: {gap_ms:.1f} ms without a packet, {window['lost']} lost")
         _stop_mobile_node(stage, node, walk)
         stage.steps.add("session_end", mode=mode, mn="mn")
     for role in (receiver, *infrastructure):
