@@ -32,4 +32,12 @@ Taken by this implementation:
 - M-22 an LJR that JWT leaves unanswered after a handover is a failed handover: the MN falls back to SJR.
 - M-23 an LMC remembers the HIC of a finished handover for four default HITs, to answer a resent HIR with the same.
 - M-24 an LMC takes a context (HCT) only from an LMC of the shared table, and only for the session's own group.
+- M-25 membership is renewed every SPT: an established MN sends LJR to its LMC (SJR where the SM is its parent), an LMC SJR to
+  the SM. A refusal, or three renewals without an answer, sends the MN back to SJR. So a parent that restarts with empty
+  memory has its children back within SPT.
+- M-26 an SM takes an allowed MN that an announced LMC reports and that it does not know as a member of that LMC; one that no
+  LMC has reported for 4 SPT is gone.
+- M-27 an MN that was established once and gets no answer to its SJR or LJR goes on asking, every JWT; only a refusal or its own
+  leave ends its session.
+- M-28 an MN whose link never went within ``hold`` after HIC with F=1 joins the session again where it is.
 """

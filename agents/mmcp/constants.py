@@ -67,6 +67,8 @@ JOIN_WAITING_TIME = 2.0  # JWT: wait for SJC or LJC
 JOIN_RETRIES = 0  # resends of SJR or LJR after JWT [M-7]
 STATUS_REPORT_TIME = 10.0  # SRT: period of USR and ASR
 STATUS_PROBE_FACTOR = 3.0  # SPT = 3 x SRT [7.4]
+UNANSWERED_PROBES = 3  # USPs without an answer, after which, SPT later, a child has failed [7.4, M-13]
+UNANSWERED_RENEWALS = 3  # renewals of a membership without an answer, after which the parent is given up [M-25]
 HANDOVER_INITIATION_TIME = 1.0  # HIT: resend of HIR
 HANDOVER_INITIATION_SENDS = 3  # sends of one HIR at most [M-8]
 CONTEXT_TRANSFER_TIME = 0.25  # CTT: resend of HCT

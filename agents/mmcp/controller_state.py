@@ -9,6 +9,7 @@ from agents.core.agent import Endpoint
 from agents.core.machine import TransitionTable
 from agents.mmcp.constants import Profile
 from agents.mmcp.messages import DataChannelStatus, MulticastAddress
+from agents.mmcp.monitoring import Child
 from agents.mmcp.role import Machine
 
 
@@ -83,12 +84,12 @@ HANDOVER_TABLE = TransitionTable(
 
 
 @dataclass(slots=True)
-class Member:
-    """An MN attached here: where it spoke from, when, and what it last reported."""
+class Member(Child):
+    """An MN attached here: where it spoke from, what it last reported, and in which profile it speaks."""
 
-    endpoint: Endpoint
-    last_heard: float
-    status: DataChannelStatus | None = None
+    endpoint: Endpoint = field(kw_only=True)
+    profile: Profile = field(default=Profile.L16, kw_only=True)
+    status: DataChannelStatus | None = field(default=None, kw_only=True)
 
 
 @dataclass(slots=True)

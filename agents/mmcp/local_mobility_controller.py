@@ -44,6 +44,7 @@ from agents.mmcp.messages import (
     MNIdentifier,
     lmc_address,
 )
+from agents.mmcp.monitoring import Watch
 from agents.mmcp.reports import aggregates
 from agents.mmcp.role import Machine, Role
 
@@ -122,7 +123,7 @@ class LocalMobilityController(Role):
                 self.counters.add(f"ignored.{type(event).__name__}")
 
     def timer_expired(self, key: Hashable, now: float) -> None:
-        """JWT, SRT, CTT, hold, linger, or the end of a remembered confirm."""
+        """JWT, SRT, SPT, CTT, hold, linger, the next renewal, or the end of a remembered confirm."""
         assert isinstance(key, tuple)
         record = self._sessions[key[1]]
         match key[0]:
@@ -134,6 +135,10 @@ class LocalMobilityController(Role):
             case "srt":
                 self._send_aggregate(record, Profile.L16)
                 self.timers.set(key, now + self._timers.srt_s)
+            case "spt":
+                self._look_at_member(record, key[2], now)
+            case "renew":
+                self._renew(record, now)
             case "ctt":
                 self._context_transfer_time_expired(record, key[2], now)
             case "hold":
@@ -164,6 +169,10 @@ class LocalMobilityController(Role):
     # --- the LMC's own join [M-11] --------------------------------------------------------------------------------
 
     def _announce(self, record: SessionRecord, now: float) -> None:
+        self._send_announcement(record)
+        self.timers.set(("jwt", record.session_id), now + self._timers.jwt_s)
+
+    def _send_announcement(self, record: SessionRecord) -> None:
         self.send(
             PacketType.SJR,
             record.session_id,
@@ -171,14 +180,17 @@ class LocalMobilityController(Role):
             MNIdentifier(self._name),
             lmc_address(self._own),
         )
-        self.timers.set(("jwt", record.session_id), now + self._timers.jwt_s)
 
     def _session_join_confirm(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         if source != self._session_manager:
             self.drop("unknown-peer", source, packet="SJC")
             return
         if record.machine.state is not SessionState.SJR_SENT:
-            self.counters.add("duplicate.SJC")
+            # The answer to a renewal; an SM that has changed its mind ends what it had granted.
+            self.counters.add("renewed.session" if message.accepted else "ended.session")
+            if not message.accepted and record.machine.allows(SessionInput.LEAVE):
+                self._leave_session(record)
+                self.act(Notify("join-refused", {"session_id": record.session_id}))
             return
         self.timers.cancel(("jwt", record.session_id))
         if not message.accepted:
@@ -188,18 +200,30 @@ class LocalMobilityController(Role):
         record.machine.move(SessionInput.SJC_ACCEPTED)
         record.group = message.multicast
         self.timers.set(("srt", record.session_id), now + self._timers.srt_s)
+        self.timers.set(("renew", record.session_id), now + self._timers.probe_time)
         self.act(Notify("established", {"session_id": record.session_id, "group": record.group.group}))
+
+    def _renew(self, record: SessionRecord, now: float) -> None:
+        """Announce this LMC again, so that an SM that has lost its memory has it back [M-25]."""
+        self._send_announcement(record)
+        self.timers.set(("renew", record.session_id), now + self._timers.probe_time)
 
     def _leave_all(self) -> None:
         for record in self._sessions.values():
-            for mn_id in list(record.expected):
-                self._stop_expecting(record, mn_id)
-            for mn_id in list(record.handovers):
-                self._end_handover(record, mn_id, HandoverInput.CONFIRM)
-            record.members.clear()
-            if record.machine.allows(SessionInput.LEAVE):
-                record.machine.move(SessionInput.LEAVE)
+            self._leave_session(record)
         self.timers.clear()
+
+    def _leave_session(self, record: SessionRecord) -> None:
+        for mn_id in list(record.expected):
+            self._stop_expecting(record, mn_id)
+        for mn_id in list(record.handovers):
+            self._end_handover(record, mn_id, HandoverInput.CONFIRM)
+        for mn_id in list(record.members):
+            self._forget_member(record, mn_id)
+        for what in ("jwt", "srt", "renew"):
+            self.timers.cancel((what, record.session_id))
+        if record.machine.allows(SessionInput.LEAVE):
+            record.machine.move(SessionInput.LEAVE)
 
     # --- MNs here: local join, leave, status [7.2 to 7.4] ---------------------------------------------------------
 
@@ -214,7 +238,11 @@ class LocalMobilityController(Role):
         if mn_id in record.handovers:  # it is back before it left
             self._end_handover(record, mn_id, HandoverInput.MN_GONE)
         self._forget_confirm(record, mn_id)
-        record.members[mn_id] = Member(source, now)
+        known = record.members.get(mn_id)
+        record.members[mn_id] = Member(
+            now, endpoint=source, profile=message.profile, status=None if known is None else known.status
+        )
+        self.timers.set(("spt", record.session_id, mn_id), now + self._timers.probe_time)
         if mn_id in record.expected and ("linger", record.session_id, mn_id) not in self.timers:
             self.timers.cancel(("hold", record.session_id, mn_id))
             self.timers.set(("linger", record.session_id, mn_id), now + self._timers.linger_s)  # [M-10]
@@ -223,7 +251,7 @@ class LocalMobilityController(Role):
 
     def _user_leave_request(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         mn_id = message.mn_id
-        if record.members.pop(mn_id, None) is None:
+        if not self._forget_member(record, mn_id):
             self.counters.add("leave.unknown-mn")
         else:
             self.act(Notify("mn-left", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
@@ -240,8 +268,31 @@ class LocalMobilityController(Role):
         if member is None:
             self.drop("unknown-mn", source, packet="USR")
             return
-        member.endpoint, member.last_heard = source, now
+        member.heard(now)
+        member.endpoint, member.profile = source, message.profile
         member.status = message.status
+
+    def _look_at_member(self, record: SessionRecord, mn_id: bytes, now: float) -> None:
+        """Probe an MN that is silent; one that answers no probe has failed, as the next ASR will show [7.4, M-13]."""
+        member = record.members[mn_id]
+        match member.look(now, self._timers.probe_time):
+            case Watch.FAILED:
+                self.counters.add("failed.mn")
+                if mn_id in record.handovers:
+                    self._end_handover(record, mn_id, HandoverInput.MN_GONE)
+                self._forget_member(record, mn_id)
+                self.act(Notify("mn-failed", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
+                return
+            case Watch.PROBE:
+                self.send(PacketType.USP, record.session_id, member.endpoint, profile=member.profile)
+            case Watch.WAIT:
+                pass
+        self.timers.set(("spt", record.session_id, mn_id), member.deadline(self._timers.probe_time))
+
+    def _forget_member(self, record: SessionRecord, mn_id: bytes) -> bool:
+        """Remove an MN that may be here; whether it was."""
+        self.timers.cancel(("spt", record.session_id, mn_id))
+        return record.members.pop(mn_id, None) is not None
 
     def _user_status_probe(self, record: SessionRecord, source: Endpoint, profile: Profile) -> None:
         if source != self._session_manager:
@@ -279,7 +330,8 @@ class LocalMobilityController(Role):
             return
         if running is not None:  # another point of attachment: the MN has changed its mind
             self._end_handover(record, mn_id, HandoverInput.MN_GONE)
-        member.endpoint, member.last_heard = source, now
+        member.heard(now)
+        member.endpoint = source
         self._begin_handover(record, message, point, source, now)
 
     def _begin_handover(
@@ -347,7 +399,7 @@ class LocalMobilityController(Role):
         confirm = Confirm(handover.point_of_attachment, accepted, handover.new_lmc if accepted else None)
         self._handover_initiation_confirm(record, confirm, handover.mn, handover.profile)
         if accepted:
-            record.members.pop(mn_id, None)
+            self._forget_member(record, mn_id)
             record.confirms[mn_id] = confirm
             self.timers.set(("confirm", record.session_id, mn_id), now + c.CONFIRM_MEMORY)
             self.act(Notify("mn-handed-over", {"session_id": record.session_id, "mn_id": mn_id.hex()}))

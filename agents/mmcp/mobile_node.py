@@ -65,6 +65,8 @@ class MobileNode(Role):
         self._group_joined = False
         self._joined_at = 0.0
         self._report_is_due = False
+        self._renewals_unanswered = 0
+        self._is_established_once = False
         self._packets_received: int | None = None
 
     @property
@@ -116,7 +118,7 @@ class MobileNode(Role):
                 self.counters.add(f"ignored.{type(event).__name__}")
 
     def timer_expired(self, key: Hashable, now: float) -> None:
-        """JWT, HIT, SRT, or the end of the address delay."""
+        """JWT, HIT, SRT, the next renewal, the end of a promise or of the address delay."""
         match key:
             case "jwt":
                 self._join_waiting_time_expired(now)
@@ -126,6 +128,13 @@ class MobileNode(Role):
                 self.timers.set("srt", now + self._timers.srt_s)
                 self._report_is_due = True
                 self._report_if_due(now)
+            case "renew":
+                self._renew(now)
+            case "promise":
+                # The old LMC has forgotten this MN and the new one waits no longer, but the link never went [M-28].
+                if self.state is State.ESTABLISHED and self._promised_lmc is not None and self._link_is_up:
+                    self._next_point = None
+                    self._fall_back("the move did not happen", now)
             case "address":
                 self._ask_for_address()
 
@@ -159,7 +168,7 @@ class MobileNode(Role):
             self.drop("unknown-peer", source, packet="SJC")
             return
         if self.state is not State.SJR_SENT:
-            self.counters.add("duplicate.SJC")
+            self._renewal_answered(message, source, now)
             return
         if not message.accepted:
             self._machine.move(Input.SJC_REFUSED)
@@ -185,7 +194,7 @@ class MobileNode(Role):
 
     def _local_join_confirm(self, message: Message, source: Endpoint, now: float) -> None:
         if self.state is not State.LJR_SENT:
-            self.counters.add("duplicate.LJC")
+            self._renewal_answered(message, source, now)
             return
         if source != self._asked_lmc:
             self.drop("unknown-peer", source, packet="LJC")
@@ -209,6 +218,9 @@ class MobileNode(Role):
             self._group_joined = True
             configuration = self._configuration
             self.act(JoinGroup(self._group.group, configuration.interface, configuration.source, self._group.port))
+        self._is_established_once = True
+        self._renewals_unanswered = 0
+        self.timers.set("renew", now + self._timers.probe_time)
         if "srt" not in self.timers:
             self.timers.set("srt", now + self._timers.srt_s)
         self._report_if_due(now)
@@ -223,8 +235,8 @@ class MobileNode(Role):
             else:
                 self.counters.add("resent.SJR")
                 self._send_session_join_request(now)
-        elif self.state is State.LJR_SENT and self._promised_lmc is not None:
-            self._fall_back("no LJC within JWT", now)
+        elif self._is_established_once:  # it has lost its parent, not its right to be there [M-22, M-27]
+            self._fall_back("no answer within JWT", now)
         else:
             awaited = "SJC" if self.state is State.SJR_SENT else "LJC"
             self._machine.move(Input.JOIN_FAILED)
@@ -239,6 +251,35 @@ class MobileNode(Role):
             self._group_joined = False
             self.act(LeaveGroup(self._group.group, self._configuration.interface, self._configuration.source))
         self.act(Notify(event, {"session_id": self._session_id, **details}))
+
+    def _renew(self, now: float) -> None:
+        """Tell the parent again that this MN is here, in case it has lost its memory; give up one that is gone [M-25]."""
+        self.timers.set("renew", now + self._timers.probe_time)
+        parent = self._parent
+        if self.state is not State.ESTABLISHED or parent is None or not self._is_reachable():
+            return
+        if self._renewals_unanswered >= c.UNANSWERED_RENEWALS:
+            self._fall_back("the parent answers no more", now)
+            return
+        self._renewals_unanswered += 1
+        if parent == self._session_manager:
+            point = PoAIdentifier(self._attached_to)
+            self.send(PacketType.SJR, self._session_id, parent, self._mn_id, point)
+        else:
+            self.send(PacketType.LJR, self._session_id, parent, self._mn_id)
+
+    def _renewal_answered(self, message: Message, source: Endpoint, now: float) -> None:
+        if source != self._parent or not self._renewals_unanswered:
+            self.counters.add(f"duplicate.{message.packet.name}")
+            return
+        self._renewals_unanswered = 0
+        if self.state is not State.ESTABLISHED:
+            return
+        if not message.accepted:
+            self._fall_back(f"renewal refused with {message.packet.name}", now)
+        elif message.packet is PacketType.SJC and message.lmc is not None:
+            # There is an LMC for this place by now.
+            self._fall_back("an LMC has come", now)
 
     # --- leave and status [7.3, 7.4] ------------------------------------------------------------------------------
 
@@ -258,9 +299,12 @@ class MobileNode(Role):
             return
         self._report(self._parent, now, message.profile)
 
+    def _is_reachable(self) -> bool:
+        """Whether the MN is on its parent's link and not on its way to another; the same subnet's promise is none."""
+        return self._link_is_up and not self._awaits_address and self._promised_lmc in (None, self._parent)
+
     def _report_if_due(self, now: float) -> None:
-        belongs = self._promised_lmc in (None, self._parent)  # the same subnet's promise changes nothing
-        if self._report_is_due and self._parent is not None and self._link_is_up and belongs:
+        if self._report_is_due and self._parent is not None and self._is_reachable():
             self._report_is_due = False
             self._report(self._parent, now, Profile.L16)
 
@@ -284,6 +328,7 @@ class MobileNode(Role):
             self.counters.add("duplicate.link-trigger")
             return
         self._next_point, self._promised_lmc = point, None  # a promise for another point is void
+        self.timers.cancel("promise")
         parent = self._parent if self._link_is_up and not self._awaits_address else None
         if parent is None or not self._machine.allows(Input.LINK_TRIGGER):
             return  # too late or too early for a handover: the fall-back at link up takes care
@@ -316,6 +361,8 @@ class MobileNode(Role):
         self._machine.move(Input.HIC)
         if message.accepted:
             self._promised_lmc = message.lmc
+            if message.lmc != self._parent:
+                self.timers.set("promise", now + self._timers.hold_time)
             self.act(Notify("handover-prepared", {"lmc": str(message.lmc)}))
         else:
             self.counters.add("refused.handover")
@@ -326,6 +373,7 @@ class MobileNode(Role):
             return
         self._link_is_up = False
         self.timers.cancel("address")
+        self.timers.cancel("promise")
         if self.state is State.HIR_SENT:
             self.timers.cancel("hit")
             self.counters.add("interrupted.HIR")

@@ -9,19 +9,20 @@ assigned the LMC that serves its point of attachment if that LMC has announced i
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from agents.core.agent import ApplicationLeave, Endpoint, Event, Notify
 from agents.core.machine import TransitionTable
 from agents.mmcp.configuration import ControllerTable, Session, SessionManagerConfiguration, identifier
-from agents.mmcp.constants import MEMBERS_MAXIMUM, PacketType
+from agents.mmcp.constants import MEMBERS_MAXIMUM, PacketType, Profile
 from agents.mmcp.messages import (
     DataChannelStatus,
     Message,
     lmc_address,
     multicast_address,
 )
+from agents.mmcp.monitoring import Child, Watch
 from agents.mmcp.reports import reports_in
 from agents.mmcp.role import Machine, Role
 
@@ -58,22 +59,24 @@ SESSION_TABLE = TransitionTable(
 
 
 @dataclass(slots=True)
-class Member:
-    """An MN as the SM knows it: where it spoke from, its LMC's name (b"": none), and what it last reported."""
+class Member(Child):
+    """An MN as the SM knows it: where it spoke from, its LMC's name (b"": the SM is its parent), its last report.
 
-    endpoint: Endpoint
-    lmc: bytes
-    last_heard: float
-    status: DataChannelStatus | None = None
+    ``endpoint`` is None of an MN that this SM knows from an LMC's reports only [M-26].
+    """
+
+    endpoint: Endpoint | None = field(kw_only=True)
+    lmc: bytes = field(kw_only=True)
+    profile: Profile = field(default=Profile.L16, kw_only=True)
+    status: DataChannelStatus | None = field(default=None, kw_only=True)
 
 
 @dataclass(slots=True)
-class AnnouncedController:
+class AnnouncedController(Child):
     """An LMC that has joined the session: where it is, and how many MNs it last reported."""
 
-    endpoint: Endpoint
-    last_heard: float
-    members: int = 0
+    endpoint: Endpoint = field(kw_only=True)
+    members: int = field(default=0, kw_only=True)
 
 
 class _SessionRecord:
@@ -96,6 +99,7 @@ class SessionManager(Role):
     def __init__(self, configuration: SessionManagerConfiguration) -> None:
         super().__init__()
         configuration.check()
+        self._timers = configuration.timers
         self._controllers = ControllerTable(configuration.controllers)
         self._sessions = {session.session_id: _SessionRecord(session, self) for session in configuration.sessions}
 
@@ -125,6 +129,7 @@ class SessionManager(Role):
     def handle(self, event: Event, now: float) -> None:
         """The SM has no interest in links and groups; the application may end it."""
         if isinstance(event, ApplicationLeave):
+            self.timers.clear()
             for record in self._sessions.values():
                 if record.machine.allows(SessionInput.TERMINATE):
                     record.machine.move(SessionInput.TERMINATE)
@@ -132,7 +137,13 @@ class SessionManager(Role):
             self.counters.add(f"ignored.{type(event).__name__}")
 
     def timer_expired(self, key: Hashable, now: float) -> None:
-        """The SM arms no timers."""
+        """SPT of an LMC or of an MN: keys are (what, session id, name or MN ID)."""
+        assert isinstance(key, tuple)
+        record = self._sessions[key[1]]
+        if key[0] == "lmc":
+            self._look_at_controller(record, key[2], now)
+        else:
+            self._look_at_member(record, key[2], now)
 
     def describe(self) -> Mapping[str, object]:
         """Sessions with their members and LMCs."""
@@ -173,8 +184,13 @@ class SessionManager(Role):
             self.counters.add("refused.lmc-address")
             self._session_join_confirm(record, message, source, accepted=False)
             return
-        record.controllers[message.mn_id] = AnnouncedController(lmc, now)
-        self.act(Notify("lmc-joined", {"session_id": message.session_id, "lmc": message.mn_id.hex()}))
+        known = record.controllers.get(message.mn_id)
+        if known is None:
+            record.controllers[message.mn_id] = AnnouncedController(now, endpoint=lmc)
+            self.timers.set(("lmc", message.session_id, message.mn_id), now + self._timers.probe_time)
+            self.act(Notify("lmc-joined", {"session_id": message.session_id, "lmc": message.mn_id.hex()}))
+        else:  # a renewal, or an LMC that has lost its memory [M-25]
+            known.heard(now)
         self._session_join_confirm(record, message, source, accepted=True)
 
     def _admit_member(self, record: _SessionRecord, message: Message, source: Endpoint, now: float) -> None:
@@ -191,7 +207,9 @@ class SessionManager(Role):
         name = b"" if serving is None else identifier(serving.name)
         announced = record.controllers.get(name)
         assigned = name if announced is not None else b""
-        record.members[mn_id] = Member(source, assigned, now)
+        self._remember(
+            record, mn_id, Member(now, endpoint=source, lmc=assigned, profile=message.profile), self._timers.probe_time
+        )
         self.act(Notify("mn-joined", {"session_id": message.session_id, "mn_id": mn_id.hex(), "lmc": assigned.hex()}))
         self._session_join_confirm(
             record, message, source, accepted=True, lmc=None if announced is None else announced.endpoint
@@ -218,7 +236,7 @@ class SessionManager(Role):
 
     def _user_leave_request(self, record: _SessionRecord, message: Message, source: Endpoint) -> None:
         """ULC is always answered; a leave of somebody unknown is confirmed too, he is not here."""
-        if record.members.pop(message.mn_id, None) is None:
+        if not self._forget(record, message.mn_id):
             self.counters.add("leave.unknown-mn")
         else:
             self.act(Notify("mn-left", {"session_id": message.session_id, "mn_id": message.mn_id.hex()}))
@@ -229,7 +247,9 @@ class SessionManager(Role):
         if member is None:
             self.drop("unknown-mn", source, packet="USR")
             return
-        member.last_heard, member.status = now, message.status
+        member.heard(now)
+        # The MN itself says who its parent is, by reporting here.
+        member.endpoint, member.lmc, member.profile, member.status = source, b"", message.profile, message.status
 
     def _aggregation_status_report(
         self, record: _SessionRecord, message: Message, source: Endpoint, now: float
@@ -239,14 +259,63 @@ class SessionManager(Role):
             self.drop("unknown-lmc", source, packet="ASR")
             return
         controller = record.controllers[name]
-        controller.last_heard, controller.members = now, message.members
+        controller.heard(now)
+        controller.members = message.members
         for mn_id, status in reports_in(message):
             member = record.members.get(mn_id)
             if member is None:
-                self.counters.add("report.unknown-mn")
-                continue
-            member.last_heard, member.lmc = now, name
+                member = self._adopt(record, mn_id, name, now)
+                if member is None:
+                    continue
+            member.heard(now)
+            member.lmc = name
             member.status = member.status if status is None else status
+
+    def _adopt(self, record: _SessionRecord, mn_id: bytes, lmc: bytes, now: float) -> Member | None:
+        """Take an MN that an announced LMC reports: an SM that has lost its memory has it back so [M-26]."""
+        refused = record.allowed is not None and mn_id not in record.allowed
+        if refused or len(record.members) >= MEMBERS_MAXIMUM:
+            self.counters.add("report.refused-mn")
+            return None
+        self.counters.add("report.adopted-mn")
+        return self._remember(record, mn_id, Member(now, endpoint=None, lmc=lmc), self._timers.probe_time)
+
+    def _remember(self, record: _SessionRecord, mn_id: bytes, member: Member, probe_time: float) -> Member:
+        record.members[mn_id] = member
+        self.timers.set(("mn", record.provisioned.session_id, mn_id), member.deadline(probe_time))
+        return member
+
+    def _forget(self, record: _SessionRecord, mn_id: bytes) -> bool:
+        self.timers.cancel(("mn", record.provisioned.session_id, mn_id))
+        return record.members.pop(mn_id, None) is not None
+
+    def _look_at_member(self, record: _SessionRecord, mn_id: bytes, now: float) -> None:
+        """Probe a direct MN that is silent. One of an LMC is that LMC's to probe; unreported for as long, it is gone."""
+        member = record.members[mn_id]
+        what = member.look(now, self._timers.probe_time)
+        if what is Watch.FAILED:
+            self._forget(record, mn_id)
+            event = "failed.mn" if member.lmc == b"" else "unreported.mn"
+            self.counters.add(event)
+            self.act(Notify("mn-failed", {"session_id": record.provisioned.session_id, "mn_id": mn_id.hex()}))
+            return
+        if what is Watch.PROBE and member.lmc == b"" and member.endpoint is not None:
+            self.send(PacketType.USP, record.provisioned.session_id, member.endpoint, profile=member.profile)
+        self.timers.set(("mn", record.provisioned.session_id, mn_id), member.deadline(self._timers.probe_time))
+
+    def _look_at_controller(self, record: _SessionRecord, name: bytes, now: float) -> None:
+        """Probe an LMC that is silent; one that answers no probe is assigned to nobody any more [7.4, M-13]."""
+        controller = record.controllers[name]
+        session_id = record.provisioned.session_id
+        what = controller.look(now, self._timers.probe_time)
+        if what is Watch.FAILED:
+            del record.controllers[name]
+            self.counters.add("failed.lmc")
+            self.act(Notify("lmc-failed", {"session_id": session_id, "lmc": name.hex()}))
+            return
+        if what is Watch.PROBE:
+            self.send(PacketType.USP, session_id, controller.endpoint)
+        self.timers.set(("lmc", session_id, name), controller.deadline(self._timers.probe_time))
 
     # --- handover without an LMC [M-15] ---------------------------------------------------------------------------
 

@@ -90,7 +90,7 @@ def test_aggregate_is_split_at_1400_bytes(members: int, with_status: bool, datag
     assert len(told) == len(set(told)) == members
     network.run_for(0.1)
     assert row(network, "sm")["lmcs"][b"lmc1".hex()]["members"] == members
-    assert count(network, "sm", "report.unknown-mn") == members
+    assert count(network, "sm", "report.adopted-mn") == members
 
 
 @pytest.mark.parametrize(("last", "sizes"), [(4, [1400]), (5, [1392, 25])])
