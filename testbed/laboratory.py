@@ -114,7 +114,8 @@ def perform(
         try:
             recording.start()
             routers = start_routers(world)
-            stage = Stage(world, routers, Roles(world, external), steps, values, progress, started)
+            roles = Roles(world, external)
+            stage = Stage(world, routers, roles, steps, values, progress, started)
             measurements = topology.perform(stage)
             world.verify_multicast_settings()
             versions = routing_versions(routers)
@@ -140,6 +141,7 @@ def perform(
         "warnings": [*verdict.get("warnings", []), *measurements.notes],
         "pcap": pcapng.name,
         "start_to_first_data_s": measurements.start_to_first_data_s,
+        "counters": roles.counters,
         "versions": versions,
         "duration_s": round(time.monotonic() - started, 3),
     }

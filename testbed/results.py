@@ -5,7 +5,8 @@ run), failures (bounds and agreements not kept), handovers (one object each: han
 l2_gap_ms, overlap_ms, address_delay_ms, disruption_ms, excess_ms, packets, lost, duplicates, hir_hic_ms,
 first_packet_after_link_up_ms, receiver (its own window), problems), rules {checked, passed, unseen, failed: [{rule,
 clause, subject, message, frames}], all}, warnings, pcap, started (ISO 8601, UTC), duration_s, start_to_first_data_s,
-versions, parameters. Times in ms unless the name says otherwise; null where there is nothing to measure.
+counters (by role: what it sent, received, dropped and why, resent, refused), versions, parameters. Times in ms unless the
+name says otherwise; null where there is nothing to measure.
 """
 
 from __future__ import annotations

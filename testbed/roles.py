@@ -61,6 +61,7 @@ class Roles:
         self._external = external
         self._configurations = world.run_folder / "config"
         self._traces = world.run_folder / "traces"
+        self.counters: dict[str, dict[str, int]] = {}  # by role; of a role that ran several times the sums
         self._controls = Path("/run/roles")  # private to the sandbox
         for folder in (self._configurations, self._traces, self._controls):
             folder.mkdir(exist_ok=True)
@@ -93,7 +94,13 @@ class Roles:
                 self._world.processes.wait_for_log(role.process, r"^ready$", READY_DEADLINE_S)
 
     def stop(self, role: RunningRole) -> None:
-        """Stop one role."""
+        """Stop one role; what ours has counted is kept in ``counters``."""
+        if role.is_ours and role.control.exists():
+            counted = role.ask("counters")["counters"]
+            if isinstance(counted, dict):
+                kept = self.counters.setdefault(role.name, {})
+                for name, value in counted.items():
+                    kept[name] = kept.get(name, 0) + int(value)
         self._world.processes.stop(role.process)
 
 

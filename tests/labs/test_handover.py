@@ -51,6 +51,9 @@ def test_both_ways_to_move(tmp_path: Path, family: str, user: str) -> None:
         assert row["packets"] > 100
         assert row["lost"] > 10, "a gap of 50 ms at 1000 packets/s loses some"
     assert result["rules"]["checked"] > 20
+    assert result["counters"]["mn"]["sent.HIR"] == 2
+    assert result["counters"]["lmc2"]["received.HCT"] + result["counters"]["lmc1"]["received.HCT"] == 2
+    assert not [name for role in result["counters"].values() for name in role if name.startswith("dropped.")]
     assert result["rules"]["failed"] == []
     assert finished.folder is not None
     names = {path.name for path in finished.folder.iterdir()}
