@@ -28,7 +28,10 @@ class StreamNumbers:
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """One handover as its steps tell it; `down_ns` and `up_ns` are None where the step was not seen."""
+    """One handover as its steps tell it; `down_ns` and `up_ns` are None where the step was not seen.
+
+    `cold`: the scenario says that nothing of the group was left in the new cell from an earlier handover.
+    """
 
     name: str
     number: Any
@@ -41,6 +44,7 @@ class Handover:
     begin_ns: int
     end_ns: int
     complete: bool
+    cold: bool
     down_ns: int | None
     up_ns: int | None
     trigger_ns: int | None
@@ -91,6 +95,7 @@ def find_handovers(timeline: Timeline) -> list[Handover]:
                 begin_ns=begin.t_ns,
                 end_ns=timeline.end_ns if end is None else end.t_ns,
                 complete=all(name in steps for name in ("link_down", "link_up", "handover_end")),
+                cold=bool(fields.get("cold", True)),
                 down_ns=times.get("link_down"),
                 up_ns=times.get("link_up"),
                 trigger_ns=times.get("link_trigger"),

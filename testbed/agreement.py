@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from testbed.laboratory import Conclusion
 
 AGREEMENT_MS = 2.0  # how far the receiver's and the capture's disruption may be apart
 
@@ -38,3 +40,24 @@ def problems(
     if judged["outcome"] == "failed":
         found.append("the node did not arrive")
     return found
+
+
+def conclude(
+    judged: Sequence[Mapping[str, Any]],
+    windows: Mapping[int, Mapping[str, Any]],
+    *,
+    expected: int,
+    nominal_spacing_ns: int,
+    bound_ms: float,
+) -> Conclusion:
+    """All handovers of a run: each judged row with the receiver's window and what is wrong, and all failures in words."""
+    failures: list[str] = []
+    rows: list[dict[str, Any]] = []
+    if len(judged) != expected:
+        failures.append(f"{expected} handovers were made, the capture shows {len(judged)}")
+    for row in judged:
+        window = windows.get(row["handover"], {"error": "not measured"})
+        found = problems(row, window, nominal_spacing_ns, bound_ms)
+        rows.append({**row, "receiver": window, "problems": found})
+        failures += [f"handover {row['handover']} ({row['mode']}): {problem}" for problem in found]
+    return Conclusion(rows, failures)

@@ -46,8 +46,8 @@ class Values:
         return self._of(name, tuple)
 
     def file(self, name: str) -> Path | None:
-        """A file, or None where none was given."""
-        value = self._values[name]
+        """A file, or None where none was given, or where the lab takes none."""
+        value = self._values.get(name)
         if value is not None and not isinstance(value, Path):
             raise TypeError(f"option {name} is no file")
         return value

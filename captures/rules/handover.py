@@ -48,16 +48,18 @@ def _events(
         return next((message for message in found if message.destination_port in ports), None)
 
     report = report_of_lmc(case, handover)
+    # In a cell that is warm the LMC may be a member still, and then has nothing to report.
+    reported = (
+        f"IGMP or MLD report of {new.name} for the group on the new link",
+        None if report is None else _Event("report", *report),
+    )
     addresses = set(mn.addresses.values())
     sent = (m for m in case.messages(old.interface, "HIC", begin, end, f=1) if m.source == old.address)
     return [
         (f"HIR sent by {mn.name}", _event("HIR", request)),
         (f"HCT sent by {old.name}", _event("HCT", next(iter(transfers), None))),
         (f"HCT received by {new.name}", _event("HCT", next(iter(arrived), None))),
-        (
-            f"IGMP or MLD report of {new.name} for the group on the new link",
-            None if report is None else _Event("report", *report),
-        ),
+        *([reported] if handover.cold else []),
         (f"HTA F=1 sent by {new.name}", _event("HTA", acknowledgement(new.interface))),
         (f"HTA F=1 received by {old.name}", _event("HTA", acknowledgement(old.interface))),
         (f"HIC F=1 sent by {old.name}", _event("HIC", next((m for m in sent if m.destination in addresses), None))),

@@ -50,7 +50,7 @@ def stream_after_handover(case: Case) -> Iterator[Finding]:
 def new_cell_cold(case: Case) -> Iterator[Finding]:
     """No data reaches the new cell before its LMC or the MN has asked for it there, else the figures would lie."""
     for handover in case.handovers:
-        if handover.new_lmc is None or handover.up_ns is None:
+        if handover.new_lmc is None or handover.up_ns is None or not handover.cold:
             continue
         limit, asked = _cold_until(case, handover, handover.up_ns)
         flow = case.timeline.flow(handover.new_lmc.interface)

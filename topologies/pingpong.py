@@ -1,0 +1,86 @@
+"""A mobile node that goes back and forth between two cells, faster than its LMCs leave the group (see testbed.two_cells).
+
+Every handover is MMCP's. The cell it goes to is warm: its LMC may still be joined from the time before, or still hold the
+node for its own. What must hold all the same: each handover is prepared, the stream goes on, all roles agree at the end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from testbed import agreement, mmcp_session
+from testbed.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.model import Lab
+from testbed.options import Values, choice_option, duration_option, number_option
+from testbed.two_cells import two_cells
+from testbed.walking import Walk, await_stream, hand_over, nominal_spacing_ns, receiver_window, stop_mobile_node
+
+# Before the trigger and, twice, after the move. With the other defaults a round takes 400 ms.
+QUIET_PACKETS = 60
+
+OPTIONS = (
+    choice_option("family", "IP version", "4", ("4", "6")),
+    number_option("repeat", "Handovers", "10", 1, 1000),
+    duration_option("l2-gap", "Time without any link between the cells", "50ms", 0.0, 10.0),
+    duration_option("overlap", "Link trigger until link down", "150ms", 0.0, 10.0),
+    duration_option("address-delay", "Link up until the new address is there", "20ms", 0.0, 10.0),
+    number_option("rate", "Stream", "1000", 10, 5000, "packets/s"),
+    number_option("size", "RTP payload of each packet", "188", 8, 1400, "bytes"),
+    duration_option("max-excess", "Bound on a handover's disruption beyond the gap", "250ms", 0.001, 60.0),
+)
+
+
+def build(values: Values) -> Lab:
+    """The two-cell model."""
+    return two_cells("pingpong", 4 if values.word("family") == "4" else 6)
+
+
+def perform(stage: Stage) -> Measurements:
+    """Start the roles, then go back and forth without a rest."""
+    measurements = Measurements()
+    walk = Walk()
+    mmcp_session.record_parameters(stage, nominal_spacing_ns(stage.values))
+    infrastructure = mmcp_session.start_infrastructure(stage)
+    receiver = mmcp_session.start_receiver(stage)
+    stage.steps.add("session_begin", mode="proactive", mn="mn")
+    node = mmcp_session.start_mobile_node(stage, "proactive", walk.cell)
+    await_stream(stage, "the stream at the mobile node")
+    measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
+    windows = [
+        hand_over(stage, node, "proactive", walk, cold=False, quiet_packets=QUIET_PACKETS)
+        for _ in range(stage.values.number("repeat"))
+    ]
+    for number, begin_ns, end_ns in windows:
+        measurements.windows[number] = receiver_window(receiver, begin_ns, end_ns)
+    stop_mobile_node(stage, node, walk)
+    stage.steps.add("session_end", mode="proactive", mn="mn")
+    for role in (receiver, *infrastructure):
+        stage.roles.stop(role)
+    return measurements
+
+
+def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
+    """Each handover must have been prepared, and both witnesses must agree on it."""
+    conclusion = agreement.conclude(
+        verdict["handovers"],
+        measurements.windows,
+        expected=values.number("repeat"),
+        nominal_spacing_ns=nominal_spacing_ns(values),
+        bound_ms=values.milliseconds("max-excess"),
+    )
+    for row in conclusion.handovers:
+        if row["outcome"] != "predictive":
+            conclusion.failures.append(f"handover {row['handover']} was not prepared: {row['outcome']}")
+    return conclusion
+
+
+TOPOLOGY = Topology(
+    name="pingpong",
+    summary="a mobile node goes back and forth between two cells, 400 ms apart",
+    options=OPTIONS,
+    build=build,
+    perform=perform,
+    conclude=conclude,
+)
