@@ -69,6 +69,8 @@ def judge(path: Path) -> Judgement:
     if not case.handovers:
         broken = f" before it breaks off ({timeline.truncated})" if timeline.truncated else ""
         raise CaptureError(f"{path} shows no handover{broken}: no handover_begin step was seen, nothing to judge")
-    verdicts = [verdict for rule in RULES for verdict in rule.judge(case)]
+    left_out = timeline.parameters.left_out
+    timeline.warnings += [f"rule {name} left out: {why}" for name, why in left_out.items()]
+    verdicts = [verdict for rule in RULES if rule.name not in left_out for verdict in rule.judge(case)]
     records = [handover_record(timeline, handover) for handover in case.handovers]
     return Judgement(path, records, verdicts, timeline.interfaces, timeline.warnings, timeline.truncated)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from captures.capture import CaptureError, Step
@@ -34,7 +34,10 @@ class MobileNode:
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The lab, as its ``parameters`` step describes it; addresses printed canonically, times in the unit named."""
+    """The lab, as its ``parameters`` step describes it; addresses printed canonically, times in the unit named.
+
+    `left_out`: rules that cannot be asked of this lab, such as one that kills roles, each with the reason.
+    """
 
     lab: str
     group: str
@@ -46,6 +49,7 @@ class Parameters:
     session_manager: str
     lmcs: tuple[LocalMobilityController, ...]
     mns: tuple[MobileNode, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, step: Step) -> Parameters:
@@ -79,6 +83,7 @@ class Parameters:
                     )
                     for mn in fields["mns"]
                 ),
+                left_out={str(rule): str(why) for rule, why in fields.get("left_out", {}).items()},
             )
         except KeyError as error:
             raise CaptureError(f"the parameters step (frame {step.number}) lacks {error}") from error

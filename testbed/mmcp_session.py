@@ -6,10 +6,13 @@ router ``arN`` in each cell ``poaN``, and the mobile node ``mn``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from testbed.laboratory import Stage
 from testbed.observation import sent_packets, udp_counter
 from testbed.roles import RunningRole
 from testbed.routing.static import gateway
+from testbed.two_cells import CELLS, controller_of
 
 SESSION_ID = 1
 PORT = 5004  # UDP, of the stream
@@ -45,41 +48,48 @@ def _points_of_attachment(stage: Stage) -> list[dict[str, str]]:
     ]
 
 
+def start_session_manager(stage: Stage) -> RunningRole:
+    """The SM, first or again."""
+    return stage.roles.start(
+        "sm",
+        "sm",
+        ("mmcp", "sm"),
+        {
+            "address": _address(stage, "sm"),
+            "sessions": [{"session_id": SESSION_ID, "group": stage.world.lab.group, "port": PORT}],
+            "controllers": _controllers(stage),
+            "timers": _timers(),
+        },
+    )
+
+
+def start_controller(stage: Stage, cell: str) -> RunningRole:
+    """The LMC of a cell, first or again."""
+    name = controller_of(cell)
+    return stage.roles.start(
+        name,
+        name,
+        ("mmcp", "lmc"),
+        {
+            "name": name,
+            "interface": f"{name}-{cell}",
+            "subnet": str(next(s.network for s in stage.world.lab.subnets() if s.point_of_attachment == cell)),
+            "session_manager": _address(stage, "sm"),
+            "controllers": _controllers(stage),
+            "sessions": [SESSION_ID],
+            "timers": _timers(),
+        },
+    )
+
+
 def start_infrastructure(stage: Stage) -> tuple[RunningRole, ...]:
     """SM and the stream, then the LMCs (each announces itself to the SM); returns what runs, to be stopped in this order."""
-    lab, world = stage.world.lab, stage.world
-    sm_address = _address(stage, "sm")
+    world = stage.world
     with stage.progress.step("SM, LMCs and the stream"):
-        sm = stage.roles.start(
-            "sm",
-            "sm",
-            ("mmcp", "sm"),
-            {
-                "address": sm_address,
-                "sessions": [{"session_id": SESSION_ID, "group": lab.group, "port": PORT}],
-                "controllers": _controllers(stage),
-                "timers": _timers(),
-            },
-        )
+        sm = start_session_manager(stage)
         source = stage.roles.start("mcs", "mcs", ("media", "source"), _source_configuration(stage))
         stage.roles.await_ready(sm)
-        lmcs = [
-            stage.roles.start(
-                f"lmc{cell}",
-                f"lmc{cell}",
-                ("mmcp", "lmc"),
-                {
-                    "name": f"lmc{cell}",
-                    "interface": f"lmc{cell}-poa{cell}",
-                    "subnet": str(next(s.network for s in lab.subnets() if s.point_of_attachment == f"poa{cell}")),
-                    "session_manager": sm_address,
-                    "controllers": _controllers(stage),
-                    "sessions": [SESSION_ID],
-                    "timers": _timers(),
-                },
-            )
-            for cell in (1, 2)
-        ]
+        lmcs = [start_controller(stage, cell) for cell in CELLS]
         stage.roles.await_ready(*lmcs, source)
 
     def announced() -> tuple[bool, str]:
@@ -143,8 +153,8 @@ def start_mobile_node(stage: Stage, mode: str, cell: str) -> RunningRole:
     return node
 
 
-def record_parameters(stage: Stage, spacing_ns: int) -> None:
-    """What the judge needs to know who is who; everything else it sees on the wire."""
+def record_parameters(stage: Stage, spacing_ns: int, left_out: Mapping[str, str] | None = None) -> None:
+    """What the judge needs to know who is who; everything else it sees on the wire. ``left_out``: rules not to ask."""
     lab = stage.world.lab
     radio = lab.radio("mn")
     stage.steps.add(
@@ -156,6 +166,7 @@ def record_parameters(stage: Stage, spacing_ns: int) -> None:
         session_id=SESSION_ID,
         mmcp_port=MMCP_PORT,
         nominal_spacing_ns=spacing_ns,
+        left_out=dict(left_out or {}),
         srt_s=STATUS_REPORT_S,
         mcs={"node": "mcs", "address": _address(stage, "mcs")},
         sm={"node": "sm", "address": _address(stage, "sm")},

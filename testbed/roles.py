@@ -104,6 +104,19 @@ class Roles:
         self._world.processes.stop(role.process)
 
 
+def await_answer(world: World, role: RunningRole, deadline_s: float) -> None:
+    """Wait until a role of ours answers on its control socket: it may have been started again a moment ago."""
+
+    def answers() -> tuple[bool, str]:
+        try:
+            role.ask("state")
+        except RoleError as error:
+            return False, str(error)
+        return True, "it answers"
+
+    world.eventually(f"{role.name} to answer", answers, deadline_s, quiet=True)
+
+
 def _without_none(configuration: Mapping[str, object]) -> dict[str, object]:
     """TOML has no null: a key without a value is left out."""
     return {key: value for key, value in configuration.items() if value is not None}

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from testbed.roles import RoleError, RunningRole
 from testbed.routing.frr import make_cold
 from testbed.two_cells import CELLS, controller_of, router_of
 
+MOMENTS = ("before the trigger", "before the link goes", "after link up")
+"""Moments of a handover at which something may be done to it."""
+
 QUIET_PACKETS = 100  # packets that must arrive undisturbed before and after a handover's own part
 LEFT_DEADLINE_S = 15.0
 STREAM_DEADLINE_S = 45.0  # a silent node waits for a general query, every 10 s, and its response time
@@ -30,6 +33,7 @@ class Walk:
 
     cell: str = CELLS[0]
     handovers: int = 0
+    last: tuple[int, int, int] = (0, 0, 0)  # number, begin and end of the last one (CLOCK_REALTIME ns)
 
     @property
     def next_cell(self) -> str:
@@ -52,13 +56,20 @@ def stop_mobile_node(stage: Stage, node: RunningRole, walk: Walk) -> None:
 
 
 def hand_over(
-    stage: Stage, node: RunningRole, mode: str, walk: Walk, *, cold: bool = True, quiet_packets: int = QUIET_PACKETS
+    stage: Stage,
+    node: RunningRole,
+    mode: str,
+    walk: Walk,
+    *,
+    cold: bool = True,
+    quiet_packets: int = QUIET_PACKETS,
+    disturb: Callable[[str], None] | None = None,
 ) -> tuple[int, int, int]:
     """One measured handover; returns its number and its window (CLOCK_REALTIME ns).
 
     Options l2-gap, overlap and address-delay say how. ``cold``: the next cell must know nothing of the group before;
     else the handover begins at once, whatever is left there of an earlier one. ``quiet_packets`` are awaited before the
-    trigger and, twice as many, after the move.
+    trigger and, twice as many, after the move. ``disturb`` is called at each of MOMENTS.
     """
     world, steps, values = stage.world, stage.steps, stage.values
     origin, target = walk.cell, walk.next_cell
@@ -79,20 +90,28 @@ def hand_over(
             address_delay_ms=values.milliseconds("address-delay"),
         )
         await_packets(stage, quiet_packets, "the stream before the handover", quiet=True)
+        at = disturb or _nothing
+        at("before the trigger")
         triggered = time.monotonic()
         steps.add("link_trigger", handover=number)
         node.ask("link-detected", interface=world.lab.radio("mn").interface, point_of_attachment=target)
         remaining = values.seconds("overlap") - (time.monotonic() - triggered)
         if remaining > 0:
             time.sleep(remaining)  # the overlap of the cells: the scenario's own time, not a wait for something
+        at("before the link goes")
         move(world, world.lab.radio("mn"), target, values.seconds("l2-gap"), steps, handover=number)
         walk.cell = target
+        at("after link up")
         await_packets(stage, 1, "the stream after the move", quiet=True)
         # The address delay in packets: what the node does when it has its address belongs to the handover too.
         delay_packets = values.seconds("address-delay") / (nominal_spacing_ns(values) / 1e9)
         await_packets(stage, int(delay_packets) + 2 * quiet_packets, "an undisturbed stream", quiet=True)
         end_ns = steps.add("handover_end", handover=number)
     return number, begin_ns, end_ns
+
+
+def _nothing(_moment: str) -> None:
+    """Leave the handover alone."""
 
 
 def _make_cold(stage: Stage, cell: str) -> None:

@@ -1,0 +1,32 @@
+"""Labs that go wrong on purpose: cells that are still warm, and roles that are killed in the middle of a handover."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.labs.runs import run
+
+pytestmark = pytest.mark.timeout(240)
+families = pytest.mark.parametrize("family", ["4", "6"])
+
+
+@families
+def test_back_and_forth_between_warm_cells(tmp_path: Path, family: str) -> None:
+    finished = run(tmp_path, "pingpong", "--family", family)
+    assert finished.status == 0, finished.explain()
+    rows = finished.result["handovers"]
+    assert [row["outcome"] for row in rows] == ["predictive"] * 10
+    # From the third on the LMC is still joined from the time before, and answers without a join.
+    assert min(row["hir_hic_ms"] for row in rows[:2]) > max(row["hir_hic_ms"] for row in rows[4:])
+
+
+@pytest.mark.parametrize(("family", "victims"), [("4", "old-lmc,new-lmc,sm"), ("6", "new-lmc")])
+def test_roles_that_are_killed_are_survived(tmp_path: Path, family: str, victims: str) -> None:
+    finished = run(tmp_path, "crash", "--family", family, "--victims", victims)
+    assert finished.status == 0, finished.explain()
+    result = finished.result
+    assert len(result["handovers"]) == 3 * len(victims.split(","))
+    assert sum("all agree" in line for line in result["warnings"]) == len(result["handovers"])
+    assert sum("left out" in line for line in result["warnings"]) > 5, "what cannot be judged here is said"
