@@ -22,6 +22,7 @@ from rich.console import Console
 
 from testbed import doctor, results
 from testbed.checks import NotObserved
+from testbed.impairment import ImpairmentError
 from testbed.laboratory import REQUEST, Topology, parse_values, perform, read_request, topologies
 from testbed.mininet_net import WorldError
 from testbed.model import ModelError
@@ -54,6 +55,7 @@ NEEDED = (
 NEEDED_BY_FAMILY = {"4": ("ipv4-multicast-routing", "pimd"), "6": ("ipv6", "ipv6-multicast-routing", "pim6d")}
 
 CANNOT_RUN = (
+    ImpairmentError,
     ModelError,
     NetlinkError,
     NotObserved,

@@ -11,11 +11,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from testbed import mmcp_session
+from testbed import mmcp_session, role_agreement
 from testbed.laboratory import Conclusion, Measurements, Stage, Topology
 from testbed.model import Lab
 from testbed.options import Values, choice_option, duration_option, list_option, number_option
-from testbed.roles import RoleError, RunningRole, await_answer
+from testbed.roles import RunningRole, await_answer
 from testbed.two_cells import CELLS, controller_of, two_cells
 from testbed.walking import (
     MOMENTS,
@@ -28,8 +28,6 @@ from testbed.walking import (
 )
 
 VICTIMS = ("old-lmc", "new-lmc", "sm")
-STATUS_PROBE_S = 3 * mmcp_session.STATUS_REPORT_S  # SPT
-AGREEMENT_DEADLINE_S = 5 * STATUS_PROBE_S
 ANSWER_DEADLINE_S = 10.0
 
 OPTIONS = (
@@ -97,46 +95,14 @@ def _crash(
 
     walk.last = hand_over(stage, node, "proactive", walk, cold=False, disturb=disturb)
     await_answer(stage.world, running[name], ANSWER_DEADLINE_S)
-    began = time.monotonic()
-    stage.world.eventually(
-        f"all roles to agree ({name} killed {moment})",
-        lambda: _agreement(node, running, walk.cell),
-        AGREEMENT_DEADLINE_S,
-    )
-    return f"handover {walk.last[0]}: {name} killed {moment}, all agree {time.monotonic() - began:.1f} s after it"
-
-
-def _agreement(node: RunningRole, running: Mapping[str, RunningRole], cell: str) -> tuple[bool, str]:
-    """Whether the node, both LMCs and the SM say the same of where the node is."""
-    wanted = controller_of(cell)
-    try:
-        mn: Any = node.ask("state")["state"]
-        lmcs: Any = {name: running[name].ask("state")["state"] for name in map(controller_of, CELLS)}
-        sm: Any = running["sm"].ask("state")["state"]
-    except RoleError as error:
-        return False, str(error)
-    session = str(mmcp_session.SESSION_ID)
-    mn_id = mmcp_session.MN_ID.encode().hex()
-    having = [name for name, state in lmcs.items() if mn_id in state["sessions"][session]["members"]]
-    known = sm["sessions"][session]["members"].get(mn_id, {}).get("lmc")
-    seen = f"MN {mn['state']}; it is a member at {', '.join(having) or 'no LMC'}; the SM says {known}"
-    return mn["state"] == "ESTABLISHED" and having == [wanted] and known == wanted.encode().hex(), seen
+    took_s = role_agreement.await_agreement(stage, node, running, walk.cell, f"{name} killed {moment}")
+    return f"handover {walk.last[0]}: {name} killed {moment}, all agree {took_s:.1f} s after it"
 
 
 def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
     """The stream must have resumed within SPT, in every handover."""
-    failures: list[str] = []
-    rows: list[dict[str, Any]] = []
     expected = len(values.words("victims")) * len(MOMENTS)
-    if len(verdict["handovers"]) != expected:
-        failures.append(f"{expected} handovers were made, the capture shows {len(verdict['handovers'])}")
-    for row in verdict["handovers"]:
-        problems: list[str] = []
-        if row["disruption_ms"] is None or row["disruption_ms"] > STATUS_PROBE_S * 1000:
-            problems.append(f"the stream was away for {row['disruption_ms']} ms, more than SPT ({STATUS_PROBE_S:g} s)")
-        rows.append({**row, "receiver": measurements.windows.get(row["handover"]), "problems": problems})
-        failures += [f"handover {row['handover']}: {problem}" for problem in problems]
-    return Conclusion(rows, failures)
+    return role_agreement.conclude(verdict["handovers"], measurements.windows, expected=expected)
 
 
 TOPOLOGY = Topology(

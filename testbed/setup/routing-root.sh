@@ -12,7 +12,8 @@ umask 022
 
 release=trixie
 # tcpdump because captures are made as root of a user namespace too: Debian 12's refuses that, Ubuntu 24.04's crashes.
-packages=base-files,libc-bin,frr,smcroute,tcpdump
+# nftables for links that lose: this way every host has the same, and one that needs no right on the host.
+packages=base-files,libc-bin,frr,smcroute,tcpdump,nftables
 # Given by name because a host of another distribution does not trust Debian's keys by itself.
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -47,7 +48,7 @@ find "$root/dev" -mindepth 1 -delete
 find "$root" -type f -perm /6000 -exec chmod ug-s {} +
 chmod --recursive a+rX,go-w,-t "$root"
 
-for program in usr/bin/vtysh usr/lib/frr/{zebra,mgmtd,pimd,pim6d} usr/sbin/smcrouted usr/bin/tcpdump; do
+for program in usr/bin/vtysh usr/lib/frr/{zebra,mgmtd,pimd,pim6d} usr/sbin/smcrouted usr/bin/tcpdump usr/sbin/nft; do
     [ -x "$root/$program" ] || { echo "the packages brought no /$program" >&2; exit 1; }
 done
 LC_ALL=C sort -o "$root/manifest" "$root/manifest"

@@ -1,0 +1,58 @@
+"""Whether the roles of an MMCP session agree on where the mobile node is, and what a lab with faults in it must show."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from testbed import mmcp_session
+from testbed.laboratory import Conclusion, Stage
+from testbed.roles import RoleError, RunningRole
+from testbed.two_cells import CELLS, controller_of
+
+STATUS_PROBE_S = 3 * mmcp_session.STATUS_REPORT_S  # SPT
+AGREEMENT_DEADLINE_S = 5 * STATUS_PROBE_S
+
+
+def await_agreement(stage: Stage, node: RunningRole, running: Mapping[str, RunningRole], cell: str, when: str) -> float:
+    """Wait until the node, both LMCs and the SM say that it is in ``cell``; returns the seconds that took."""
+    began = time.monotonic()
+    stage.world.eventually(
+        f"all roles to agree ({when})", lambda: _agreement(node, running, cell), AGREEMENT_DEADLINE_S
+    )
+    return time.monotonic() - began
+
+
+def _agreement(node: RunningRole, running: Mapping[str, RunningRole], cell: str) -> tuple[bool, str]:
+    """Whether the node, both LMCs and the SM say the same of where the node is."""
+    wanted = controller_of(cell)
+    try:
+        mn: Any = node.ask("state")["state"]
+        lmcs: Any = {name: running[name].ask("state")["state"] for name in map(controller_of, CELLS)}
+        sm: Any = running["sm"].ask("state")["state"]
+    except RoleError as error:
+        return False, str(error)
+    session = str(mmcp_session.SESSION_ID)
+    mn_id = mmcp_session.MN_ID.encode().hex()
+    having = [name for name, state in lmcs.items() if mn_id in state["sessions"][session]["members"]]
+    known = sm["sessions"][session]["members"].get(mn_id, {}).get("lmc")
+    seen = f"MN {mn['state']}; it is a member at {', '.join(having) or 'no LMC'}; the SM says {known}"
+    return mn["state"] == "ESTABLISHED" and having == [wanted] and known == wanted.encode().hex(), seen
+
+
+def conclude(
+    judged: Sequence[Mapping[str, Any]], windows: Mapping[int, Mapping[str, Any]], *, expected: int
+) -> Conclusion:
+    """The stream must have come back within SPT in each of ``expected`` handovers, however they went."""
+    failures: list[str] = []
+    rows: list[dict[str, Any]] = []
+    if len(judged) != expected:
+        failures.append(f"{expected} handovers were made, the capture shows {len(judged)}")
+    for row in judged:
+        problems: list[str] = []
+        if row["disruption_ms"] is None or row["disruption_ms"] > STATUS_PROBE_S * 1000:
+            problems.append(f"the stream was away for {row['disruption_ms']} ms, more than SPT ({STATUS_PROBE_S:g} s)")
+        rows.append({**row, "receiver": windows.get(row["handover"]), "problems": problems})
+        failures += [f"handover {row['handover']}: {problem}" for problem in problems]
+    return Conclusion(rows, failures)

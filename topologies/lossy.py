@@ -1,0 +1,88 @@
+"""Handovers while the control path loses datagrams (see testbed.two_cells).
+
+Once the node is in its session, every role loses a share of the MMCP datagrams that reach it; the stream loses none. Every
+handover must be prepared or fall back, none may hang: all roles agree again within five SPT.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from testbed import mmcp_session, role_agreement
+from testbed.impairment import datagrams_lost, lose_datagrams
+from testbed.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.model import Lab
+from testbed.options import Values, choice_option, duration_option, number_option
+from testbed.two_cells import CELLS, controller_of, two_cells
+from testbed.walking import Walk, await_stream, hand_over, nominal_spacing_ns, receiver_window, stop_mobile_node
+
+OPTIONS = (
+    choice_option("family", "IP version", "4", ("4", "6")),
+    number_option("loss", "Share of the MMCP datagrams that each role loses", "20", 0, 90, "percent"),
+    number_option("repeat", "Handovers", "10", 1, 1000),
+    duration_option("l2-gap", "Time without any link between the cells", "50ms", 0.0, 10.0),
+    duration_option("overlap", "Link trigger until link down", "1s", 0.0, 10.0),
+    duration_option("address-delay", "Link up until the new address is there", "20ms", 0.0, 10.0),
+    number_option("rate", "Stream", "500", 10, 5000, "packets/s"),
+    number_option("size", "RTP payload of each packet", "188", 8, 1400, "bytes"),
+)
+
+ROLES = ("sm", *map(controller_of, CELLS), "mn")
+# The judge sees what was sent and not what reached a role, so it cannot ask for answers, nor for what follows from them.
+WHY = "datagrams are lost in this lab after they were captured"
+LEFT_OUT = (
+    "data-waits-for-mn", "fallback-join", "handover-context", "handover-order", "local-join-after-link-up", "new-cell-cold",
+    "no-session-join-after-confirm", "old-lmc-forgets-mn", "session-join-order", "usr-period",
+)  # fmt: skip
+
+
+def build(values: Values) -> Lab:
+    """The two-cell model."""
+    return two_cells("lossy", 4 if values.word("family") == "4" else 6)
+
+
+def perform(stage: Stage) -> Measurements:
+    """Join, then lose, and walk."""
+    measurements = Measurements()
+    walk = Walk()
+    mmcp_session.record_parameters(stage, nominal_spacing_ns(stage.values), dict.fromkeys(LEFT_OUT, WHY))
+    running = {role.name: role for role in mmcp_session.start_infrastructure(stage)}
+    receiver = mmcp_session.start_receiver(stage)
+    stage.steps.add("session_begin", mode="proactive", mn="mn")
+    node = mmcp_session.start_mobile_node(stage, "proactive", walk.cell)
+    await_stream(stage, "the stream at the mobile node")
+    measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
+    for name in ROLES:
+        lose_datagrams(stage.world, name, mmcp_session.MMCP_PORT, stage.values.number("loss") / 100)
+    for _ in range(stage.values.number("repeat")):
+        walk.last = hand_over(stage, node, "proactive", walk, cold=False)
+        role_agreement.await_agreement(stage, node, running, walk.cell, "after the handover")
+        number, begin_ns, end_ns = walk.last
+        measurements.windows[number] = receiver_window(receiver, begin_ns, end_ns)
+    lost = {name: datagrams_lost(stage.world, name) for name in ROLES}
+    measurements.notes.append(f"MMCP datagrams lost: {', '.join(f'{name} {count}' for name, count in lost.items())}")
+    if stage.values.number("loss") and not sum(lost.values()):
+        measurements.notes.append("no datagram was lost: this run shows nothing")
+    stop_mobile_node(stage, node, walk)
+    stage.steps.add("session_end", mode="proactive", mn="mn")
+    for name in ("mcs", *map(controller_of, CELLS), "sm"):
+        stage.roles.stop(running[name])
+    stage.roles.stop(receiver)
+    return measurements
+
+
+def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
+    """Every handover must have happened, and the stream must have come back within SPT."""
+    return role_agreement.conclude(verdict["handovers"], measurements.windows, expected=values.number("repeat"))
+
+
+TOPOLOGY = Topology(
+    name="lossy",
+    summary="handovers while the control path loses a share of its datagrams",
+    options=OPTIONS,
+    build=build,
+    perform=perform,
+    conclude=conclude,
+)
