@@ -17,7 +17,7 @@ PYTHON := .venv/bin/python
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help setup setup-test test test-fast lint bench doctor list lock clean-runs
+.PHONY: help setup setup-test test test-fast lint bench docs doctor list lock clean-runs
 
 help:
 	@printf '%s\n' \
@@ -28,6 +28,7 @@ help:
 	  'make test-fast    the tests that need no privileges' \
 	  'make lint         formatter, linter, types' \
 	  'make bench        measure the handover' \
+	  'make docs         write the protocol pages again from the source' \
 	  'make clean-runs   remove the results of past runs' \
 	  'make setup        only prepare this machine for labs (setup-test: for tests too)'
 
@@ -58,6 +59,9 @@ lint: setup-test
 
 bench: setup-test
 	@exec tests/run.sh bench
+
+docs: setup
+	@exec $(PYTHON) -m agents document mmcp
 
 # Needs uv, which nothing else here needs. No index is named in the lock files: whoever installs uses theirs.
 lock:

@@ -227,6 +227,17 @@ def _octets(line: str) -> bytes:
 
 
 @main.command()
+@click.argument("protocol", type=click.Choice(["mmcp"]))
+def document(protocol: str) -> None:
+    """Write the protocol's page, agents/PROTOCOL/*.md, from the source: decisions, state machines, calls."""
+    from agents.documentation import page, page_path
+
+    path = page_path(protocol)
+    path.write_text(page(protocol), encoding="utf-8")
+    click.echo(path)
+
+
+@main.command()
 @click.argument("control", type=click.Path(path_type=Path))
 @click.argument("command", type=click.Choice(["state", "counters", "leave"]))
 def ctl(control: Path, command: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Generic, TypeVar
@@ -36,12 +37,25 @@ class TransitionTable(Generic[State, Input]):
 
     def mermaid(self) -> str:
         """The table as a Mermaid state diagram, for the documentation."""
-        lines = ["stateDiagram-v2", f"    [*] --> {_label(self.initial)}"]
+        names = [f'    state "{_text(state.value)}" as {_name(state)}' for state in self.steps]
+        lines = ["stateDiagram-v2", *names, f"    [*] --> {_name(self.initial)}"]
         for state, row in self.steps.items():
             for on, following in row.items():
-                lines.append(f"    {_label(state)} --> {_label(following)}: {on.value}")
+                lines.append(f"    {_name(state)} --> {_name(following)}: {_text(on.value)}")
         return "\n".join(lines)
 
 
-def _label(state: Enum) -> str:
-    return str(state.value).replace("-", "_")
+_NOT_IN_A_NAME = re.compile(r"\W", re.ASCII)
+# What ends a Mermaid label or text (colon, semicolon, quotes, newline), begins a comment or an entity (percent sign,
+# number sign), or would be taken for HTML.
+_NOT_IN_A_TEXT = re.compile(r"[:;\"\n%#&<>]")
+
+
+def _name(state: Enum) -> str:
+    """A Mermaid identifier for ``state``: hyphens and the like would be arrows there, and a bare word a keyword."""
+    return "s_" + _NOT_IN_A_NAME.sub("_", str(state.value))
+
+
+def _text(value: object) -> str:
+    """``value`` as Mermaid text: what its grammar gives a meaning is written as a numeric entity."""
+    return _NOT_IN_A_TEXT.sub(lambda found: f"#{ord(found.group())};", str(value))

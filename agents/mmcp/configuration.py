@@ -202,7 +202,7 @@ class LocalMobilityControllerConfiguration:
     controllers: list[Controller]
     sessions: list[int]
     session_manager_port: int = c.DEFAULT_PORT
-    sources: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)  # group -> source of SSM groups [M-6]
     asr_on_leave: bool = False
     timers: Timers = field(default_factory=Timers)
 

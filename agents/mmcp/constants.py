@@ -1,7 +1,7 @@
 """MMCP's codes, sizes, timers and bounds (ITU-T X.604.1), each with its unit and its clause or decision id.
 
 Clauses are those of X.604.1; ``M-n`` are the decisions this project took where the standard is silent or contradicts
-itself. The list of decisions is in ``agents/mmcp/__init__.py``.
+itself. The list of decisions is in ``agents/mmcp/decisions.py``.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ CONTEXT_TRANSFER_TIME = 0.25  # CTT: resend of HCT
 CONTEXT_TRANSFER_SENDS = 3  # sends of one HCT at most, then HIC F=0 [M-8]
 LINGER_TIME = 2.0  # how long a new LMC stays joined after the MN's own LJR [M-10]
 # How long an old LMC remembers the confirm of a finished handover, to answer a resent HIR with the same: all sends of
-# a HIR at the default HIT, and one more.
+# a HIR at the default HIT, and one more [M-23].
 CONFIRM_MEMORY = HANDOVER_INITIATION_TIME * (HANDOVER_INITIATION_SENDS + 1)
 
 TIMER_MINIMUM = 0.01  # s, of every configured timer

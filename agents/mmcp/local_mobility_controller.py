@@ -351,7 +351,7 @@ class LocalMobilityController(Role):
             confirm = Confirm(point, same_subnet, self._own if same_subnet else None)
             self._handover_initiation_confirm(record, confirm, source, message.profile)
             return
-        channel, self._next_channel = self._next_channel, self._next_channel + 1
+        channel, self._next_channel = self._next_channel, self._next_channel + 1  # [M-16]
         handover = Handover(machine, mn_id, source, point, message.profile, serving.endpoint, channel)
         record.handovers[mn_id] = handover
         self._channels[channel] = (record, mn_id)

@@ -226,7 +226,7 @@ class MobileNode(Role):
         self._report_if_due(now)
 
     def _join_waiting_time_expired(self, now: float) -> None:
-        if self._resends_left > 0:
+        if self._resends_left > 0:  # [M-7]
             self._resends_left -= 1
             if self.state is State.LJR_SENT:
                 assert self._asked_lmc is not None
@@ -304,7 +304,7 @@ class MobileNode(Role):
         return self._link_is_up and not self._awaits_address and self._promised_lmc in (None, self._parent)
 
     def _report_if_due(self, now: float) -> None:
-        if self._report_is_due and self._parent is not None and self._is_reachable():
+        if self._report_is_due and self._parent is not None and self._is_reachable():  # [M-21]
             self._report_is_due = False
             self._report(self._parent, now, Profile.L16)
 
@@ -418,7 +418,7 @@ class MobileNode(Role):
                 self._report_if_due(now)
                 return
             self._machine.move(Input.ARRIVED)
-            self._request_local_join(lmc, now)
+            self._request_local_join(lmc, now)  # without a new SJR [M-14]
         else:
             self._fall_back("no HIC with F = 1 before the link went", now)
 

@@ -170,7 +170,7 @@ class SessionManager(Role):
     def _session_join_request(self, record: _SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         record.machine.move(SessionInput.SJR)
         lmc = message.lmc
-        if lmc is not None and self._controllers.named(message.mn_id) is not None:
+        if lmc is not None and self._controllers.named(message.mn_id) is not None:  # [M-11]
             self._admit_controller(record, message, lmc, source, now)
         else:
             self._admit_member(record, message, source, now)
@@ -205,7 +205,7 @@ class SessionManager(Role):
             return
         serving = self._controllers.serving(message.point_of_attachment)
         name = b"" if serving is None else identifier(serving.name)
-        announced = record.controllers.get(name)
+        announced = record.controllers.get(name)  # [M-18]
         assigned = name if announced is not None else b""
         self._remember(
             record, mn_id, Member(now, endpoint=source, lmc=assigned, profile=message.profile), self._timers.probe_time
@@ -320,7 +320,7 @@ class SessionManager(Role):
     # --- handover without an LMC [M-15] ---------------------------------------------------------------------------
 
     def _handover_initiation_request(self, record: _SessionRecord, message: Message, source: Endpoint) -> None:
-        """Answer with the LMC that serves the new point of attachment, or F=0; a stranger is told F=0 [M-19]."""
+        """Answer with the LMC that serves the new point of attachment, or F=0 [M-15]; a stranger is told F=0 [M-19]."""
         serving = self._controllers.serving(message.point_of_attachment)
         announced = None if serving is None else record.controllers.get(identifier(serving.name))
         member = record.members.get(message.mn_id)

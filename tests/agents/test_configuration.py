@@ -81,7 +81,7 @@ def test_identifier_is_text_mac_or_hexadecimal(text: str, octets: bytes) -> None
         ),
     ],
 )
-def test_timers_out_of_bounds(given: dict[str, Any], error: str) -> None:
+def test_timers_out_of_bounds(given: dict[str, Any], error: str) -> None:  # M-8
     with pytest.raises(ConfigurationError) as raised:
         Timers(**given).check()
     assert str(raised.value).startswith(error)
@@ -180,7 +180,7 @@ def test_bad_value_is_named_with_its_remedy(configuration: Any, error: str) -> N
     assert "; " in str(raised.value)
 
 
-def test_where_roles_listen() -> None:
+def test_where_roles_listen() -> None:  # M-1
     assert (SM.listen.address, SM.listen.port) == ("10.0.20.2", 24793)
     assert (LMC.listen.address, LMC.listen.port) == ("10.0.1.2", 24793)
     assert MN.listen.address == "0.0.0.0"

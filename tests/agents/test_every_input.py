@@ -319,14 +319,14 @@ def test_malformed_datagram_is_counted_and_not_answered(vector: dict[str, Any], 
         ("sm", "HIR", [MN, POA2], "HIC"),
     ],
 )
-def test_l8_request_gets_an_l8_reply(role: str, packet: str, params: list[Any], answer: str) -> None:
+def test_l8_request_gets_an_l8_reply(role: str, packet: str, params: list[Any], answer: str) -> None:  # M-2
     network = joined()
     network.give(role, message(packet, *params, profile="L8"), STRANGER)
     sent = network.sent[-1]
     assert (sent.packet, sent.fields["f"], sent.fields["profile"]) == (answer, 1, "L8")
 
 
-def test_l8_handover_request_gets_an_l8_confirm() -> None:
+def test_l8_handover_request_gets_an_l8_confirm() -> None:  # M-2
     network = joined()
     network.give("lmc1", message("HIR", MN, POA2, profile="L8"), STRANGER)
     network.run_for(0.1)

@@ -24,7 +24,7 @@ from tests.agents.lab import (
 from tests.agents.network import PORT
 
 
-def test_complete_handover_in_order() -> None:
+def test_complete_handover_in_order() -> None:  # M-14
     network = joined()
     mark = network.mark()
     move(network, "poa2")
@@ -84,7 +84,7 @@ def test_old_lmc_forgets_the_mn_only_with_the_confirm() -> None:
                if report.sender == "lmc1" and report.time > 102.5)  # fmt: skip
 
 
-def test_new_lmc_lingers_then_leaves_the_group() -> None:
+def test_new_lmc_lingers_then_leaves_the_group() -> None:  # M-10
     network = joined()
     move(network, "poa2")
     [arrival] = network.times("lmc2 LJC+ mn")
@@ -95,7 +95,7 @@ def test_new_lmc_lingers_then_leaves_the_group() -> None:
     assert count(network, "lmc2", "expired.hold") == 0
 
 
-def test_new_lmc_gives_up_on_an_mn_that_does_not_come() -> None:
+def test_new_lmc_gives_up_on_an_mn_that_does_not_come() -> None:  # M-9
     network = joined(lmc={"timers": replace(TIMERS, hold_s=3.0)})
     network.trigger("poa2")
     network.run_for(0.1)

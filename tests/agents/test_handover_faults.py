@@ -33,7 +33,7 @@ def test_lost_hic_is_asked_for_again_after_hit() -> None:
     assert network.notices("mn")[-1] == "handover-prepared"
 
 
-def test_hir_is_sent_three_times_and_then_the_mn_falls_back() -> None:
+def test_hir_is_sent_three_times_and_then_the_mn_falls_back() -> None:  # M-8
     network = joined()
     network.lose("HIR", "HIR", "HIR", "HIR", "HIR")
     network.trigger("poa2")
@@ -60,7 +60,7 @@ def test_hir_is_sent_three_times_and_then_the_mn_falls_back() -> None:
     assert network.lines().count(f"mn joins {GROUP}") == 1
 
 
-def test_link_that_goes_before_hic_means_a_new_session_join() -> None:
+def test_link_that_goes_before_hic_means_a_new_session_join() -> None:  # M-14
     network = joined()
     network.nodes["lmc2"].join_delay = 0.5
     mark = network.mark()
@@ -88,7 +88,7 @@ def test_lost_transfer_is_resent_after_ctt_from_the_same_port(lost: str) -> None
     assert network.notices("mn")[-1] == "handover-prepared"
 
 
-def test_hct_is_sent_three_times_and_then_refused() -> None:
+def test_hct_is_sent_three_times_and_then_refused() -> None:  # M-8
     network = joined()
     network.lose("HCT", "HCT", "HCT", "HCT")
     network.trigger("poa2")
@@ -117,7 +117,7 @@ def test_duplicate_requests_have_no_second_effect() -> None:
     assert network.lines().count(f"lmc2 joins {GROUP}") == 1
 
 
-def test_late_copies_are_answered_with_the_same_confirm() -> None:
+def test_late_copies_are_answered_with_the_same_confirm() -> None:  # M-23
     network = joined()
     network.trigger("poa2")
     network.run_for(0.2)
@@ -134,7 +134,7 @@ def test_late_copies_are_answered_with_the_same_confirm() -> None:
     assert count(network, "mn", "late.HIC") == 1
 
 
-def test_confirm_is_remembered_for_four_default_hits() -> None:
+def test_confirm_is_remembered_for_four_default_hits() -> None:  # M-23
     network = joined()
     network.trigger("poa2")
     network.run_for(3.9)
@@ -192,7 +192,7 @@ def test_lmc_outside_its_session_refuses_the_context() -> None:
     assert not any("lmc2 joins" in line for line in network.lines())
 
 
-def test_new_lmc_that_refuses_the_local_join_means_a_new_session_join() -> None:
+def test_new_lmc_that_refuses_the_local_join_means_a_new_session_join() -> None:  # M-14
     network = joined()
     network.trigger("poa2")
     network.run_for(0.1)
@@ -205,7 +205,7 @@ def test_new_lmc_that_refuses_the_local_join_means_a_new_session_join() -> None:
     assert count(network, "mn", "fallback") == 1
 
 
-def test_local_join_without_answer_after_a_handover_means_a_new_session_join() -> None:
+def test_local_join_without_answer_after_a_handover_means_a_new_session_join() -> None:  # M-22
     network = joined()
     network.trigger("poa2")
     network.run_for(0.1)

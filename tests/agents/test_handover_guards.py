@@ -12,7 +12,7 @@ def context(group: str = GROUP) -> bytes:
     return message("HCT", ["mn_id", MN_ID], ["multicast", group, GROUP_PORT])
 
 
-def test_a_strangers_context_is_dropped_and_never_answered() -> None:
+def test_a_strangers_context_is_dropped_and_never_answered() -> None:  # M-24
     network = joined()
     mark = network.mark()
     network.give("lmc2", context(), STRANGER)
@@ -22,7 +22,7 @@ def test_a_strangers_context_is_dropped_and_never_answered() -> None:
 
 
 @pytest.mark.parametrize("group", ["239.9.9.9", "ff1e::9"])
-def test_a_context_for_another_group_is_refused_without_a_join(group: str) -> None:
+def test_a_context_for_another_group_is_refused_without_a_join(group: str) -> None:  # M-24
     network = joined()
     mark = network.mark()
     network.give("lmc2", context(group), Endpoint(LMC1.address, 40000))

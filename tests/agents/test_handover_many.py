@@ -35,7 +35,7 @@ def two_mns() -> Network:
     return network
 
 
-def test_two_transfers_at_once_have_ports_of_their_own() -> None:
+def test_two_transfers_at_once_have_ports_of_their_own() -> None:  # M-16
     network = two_mns()
     network.nodes["lmc2"].join_delay = 0.05
     network.trigger("poa2")
@@ -78,7 +78,7 @@ def test_failed_join_refuses_all_who_wait_for_it() -> None:
 # --- handover without an LMC, and strangers ---------------------------------------------------------------------------
 
 
-def test_hir_at_the_sm_names_the_lmc_of_the_new_point() -> None:
+def test_hir_at_the_sm_names_the_lmc_of_the_new_point() -> None:  # M-15
     network = joined(mn={"attached_to": "nobodys"})
     mark = network.mark()
     move(network, "poa2")
@@ -91,7 +91,7 @@ def test_hir_at_the_sm_names_the_lmc_of_the_new_point() -> None:
 @pytest.mark.parametrize(
     ("changes", "point"), [({}, "nobodys"), ({"with_lmcs": False}, "poa2")], ids=["nobody serves it", "LMC is absent"]
 )
-def test_hir_at_the_sm_is_refused_where_no_lmc_serves(changes: dict[str, Any], point: str) -> None:
+def test_hir_at_the_sm_is_refused_where_no_lmc_serves(changes: dict[str, Any], point: str) -> None:  # M-15
     network = joined(mn={"attached_to": "nobodys" if point == "poa2" else "poa1"}, **changes)
     network.give("sm", message("HIR", ["mn_id", MN_ID], ["poa_id", point.encode().hex()]), STRANGER)
     assert network.lines()[-1] == "sm HIC- nobody"
@@ -99,7 +99,7 @@ def test_hir_at_the_sm_is_refused_where_no_lmc_serves(changes: dict[str, Any], p
 
 
 @pytest.mark.parametrize("name", ["sm", "lmc1"])
-def test_hir_of_a_stranger_is_refused(name: str) -> None:
+def test_hir_of_a_stranger_is_refused(name: str) -> None:  # M-19
     network = joined()
     network.give(name, message("HIR", ["mn_id", "77"], ["poa_id", b"poa2".hex()]), STRANGER)
     assert network.lines()[-1] == f"{name} HIC- nobody"

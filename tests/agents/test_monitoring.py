@@ -39,7 +39,7 @@ def test_reporting_mn_is_never_probed() -> None:
     assert count(network, "lmc1", "failed.mn") == 0
 
 
-def test_silent_mn_is_probed_three_times_and_has_failed_at_four_spt() -> None:
+def test_silent_mn_is_probed_three_times_and_has_failed_at_four_spt() -> None:  # M-13
     network = joined()
     network.run_for(SRT + 0.5)
     (heard,) = network.times("mn USR lmc1")
@@ -57,7 +57,7 @@ def test_silent_mn_is_probed_three_times_and_has_failed_at_four_spt() -> None:
     )
 
 
-def test_an_answer_clears_the_count() -> None:
+def test_an_answer_clears_the_count() -> None:  # M-13
     network = joined()
     network.lose(*["USR"] * 5, *["LJR"] * 1)
     network.run_for(5 * SRT + SPT)
@@ -66,7 +66,7 @@ def test_an_answer_clears_the_count() -> None:
     assert MN_ID in row(network, "lmc1")["members"]
 
 
-def test_silent_lmc_fails_at_the_sm_and_its_mns_with_it() -> None:
+def test_silent_lmc_fails_at_the_sm_and_its_mns_with_it() -> None:  # M-13
     network = joined()
     network.run_for(SRT + 0.5)
     silence(network, "lmc1")
@@ -78,7 +78,7 @@ def test_silent_lmc_fails_at_the_sm_and_its_mns_with_it() -> None:
     assert "lmc-failed" in network.notices("sm")
 
 
-def test_silent_direct_mn_is_probed_by_the_sm() -> None:
+def test_silent_direct_mn_is_probed_by_the_sm() -> None:  # M-13
     network = joined(with_lmcs=False)
     network.run_for(SRT + 0.5)
     silence(network, "mn")
@@ -88,7 +88,7 @@ def test_silent_direct_mn_is_probed_by_the_sm() -> None:
     assert network.notices("sm")[-1] == "mn-failed"
 
 
-def test_lmc_that_restarts_has_its_mn_back_within_spt() -> None:
+def test_lmc_that_restarts_has_its_mn_back_within_spt() -> None:  # M-25
     network = joined()
     network.run_for(SRT)
     replace(network, "lmc1", controller(1), LMC1.address)
@@ -99,7 +99,7 @@ def test_lmc_that_restarts_has_its_mn_back_within_spt() -> None:
     assert network.packets("SJR")[-1].sender != "mn", "a renewal is enough"
 
 
-def test_sm_that_restarts_has_lmcs_and_mns_back_within_spt_and_srt() -> None:
+def test_sm_that_restarts_has_lmcs_and_mns_back_within_spt_and_srt() -> None:  # M-25, M-26
     network = joined()
     network.run_for(SRT)
     replace(network, "sm", session_manager(), SM.address)
@@ -109,7 +109,7 @@ def test_sm_that_restarts_has_lmcs_and_mns_back_within_spt_and_srt() -> None:
     assert row(network, "sm")["members"][MN_ID]["lmc"] == LMC1_ID
 
 
-def test_mn_gives_a_dead_lmc_up_and_comes_back_when_there_is_one() -> None:
+def test_mn_gives_a_dead_lmc_up_and_comes_back_when_there_is_one() -> None:  # M-25, M-27
     network = joined()
     network.run_for(SRT)
     silence(network, "lmc1")
@@ -133,7 +133,7 @@ def test_direct_mn_moves_to_an_lmc_that_has_come() -> None:
     assert MN_ID in row(network, "lmc1")["members"]
 
 
-def test_mn_that_does_not_move_after_all_belongs_to_its_place_again() -> None:
+def test_mn_that_does_not_move_after_all_belongs_to_its_place_again() -> None:  # M-28
     network = joined()
     network.trigger("poa2")
     network.run_for(0.5)
@@ -144,7 +144,7 @@ def test_mn_that_does_not_move_after_all_belongs_to_its_place_again() -> None:
     assert count(network, "mn", "fallback") == 1
 
 
-def test_leave_ends_renewals_and_probes() -> None:
+def test_leave_ends_renewals_and_probes() -> None:  # M-26
     network = joined()
     network.tell("mn", ApplicationLeave())
     mark = network.mark()

@@ -57,7 +57,7 @@ def test_join_with_lmc() -> None:
         ({"sm": {"controllers": []}}, "there are no LMCs"),
     ],
 )
-def test_join_without_lmc(changes: dict[str, Any], why: str) -> None:
+def test_join_without_lmc(changes: dict[str, Any], why: str) -> None:  # M-18
     network = lab(**changes)
     mark = network.mark()
     network.start("mn")
@@ -69,7 +69,7 @@ def test_join_without_lmc(changes: dict[str, Any], why: str) -> None:
     assert network.nodes["sm"].notices[-1].details["lmc"] == ""
 
 
-def test_source_specific_session_is_joined_with_its_source() -> None:
+def test_source_specific_session_is_joined_with_its_source() -> None:  # M-6
     group = "232.1.1.1"
     network = joined(sm={"sessions": [Session(1, group, 5004, source="10.0.10.2")]}, mn={"source": "10.0.10.2"})
     assert f"mn joins {group} from 10.0.10.2" in network.lines()
@@ -80,7 +80,7 @@ def test_ipv6_session() -> None:
     assert "mn joins ff1e::1:1" in network.lines()
 
 
-def test_mn_that_is_not_allowed_is_refused() -> None:
+def test_mn_that_is_not_allowed_is_refused() -> None:  # M-4
     network = lab(sm={"sessions": [Session(1, GROUP, 5004, allowed_mn_ids=["mn2", "02:00:00:00:0a:01"])]})
     mark = network.mark()
     network.start("mn")
@@ -116,7 +116,7 @@ def test_unknown_session_is_dropped_and_counted() -> None:
 
 
 @pytest.mark.parametrize("retries", [0, 2])
-def test_silent_sm_fails_the_join_after_the_resends(retries: int) -> None:
+def test_silent_sm_fails_the_join_after_the_resends(retries: int) -> None:  # M-7
     network = lab(mn={"timers": Timers(jwt_s=0.5, join_retries=retries)})
     network.lose(*["SJR"] * 5)
     network.start("mn")
@@ -130,7 +130,7 @@ def test_silent_sm_fails_the_join_after_the_resends(retries: int) -> None:
 
 
 @pytest.mark.parametrize("retries", [0, 2])
-def test_silent_lmc_fails_the_join_after_the_resends(retries: int) -> None:
+def test_silent_lmc_fails_the_join_after_the_resends(retries: int) -> None:  # M-7
     network = lab(mn={"timers": Timers(jwt_s=0.5, join_retries=retries)})
     network.lose(*["LJC"] * 5)
     network.start("mn")
@@ -151,7 +151,7 @@ def test_one_lost_confirm_is_made_good_by_a_resend() -> None:
     assert list(row(network, "sm")["members"]) == [MN_ID]
 
 
-def test_lmc_announces_itself_until_it_is_heard() -> None:
+def test_lmc_announces_itself_until_it_is_heard() -> None:  # M-11, M-20
     network = Network()
     network.add("lmc1", controller(1), LMC1.address)
     network.start("lmc1")
@@ -173,7 +173,7 @@ def test_lmc_announces_itself_until_it_is_heard() -> None:
     assert {round(later - earlier, 2) for earlier, later in pairwise(times)} == {6.0}
 
 
-def test_lmc_with_another_address_than_provisioned_is_refused() -> None:
+def test_lmc_with_another_address_than_provisioned_is_refused() -> None:  # M-11
     network = lab(with_lmcs=False)
     network.give("sm", message("SJR", ["mn_id", b"lmc1".hex()], ["lmc", "10.0.1.3", 24793]), LMC1)
     assert network.lines() == ["sm SJC- lmc1"]
@@ -223,7 +223,7 @@ def test_group_that_cannot_be_joined_is_counted() -> None:
 # --- leave ------------------------------------------------------------------------------------------------------------
 
 
-def test_leave_with_lmc() -> None:
+def test_leave_with_lmc() -> None:  # M-5
     network = joined()
     mark = network.mark()
     network.tell("mn", ApplicationLeave())
@@ -301,7 +301,7 @@ def test_several_sessions_do_not_mix() -> None:
     assert {key: list(value["members"]) for key, value in described.items()} == {"1": [MN_ID], "2": [b"mn2".hex()]}
 
 
-def test_default_timers_are_those_of_the_decisions() -> None:
+def test_default_timers_are_those_of_the_decisions() -> None:  # M-7 to M-10
     timers = Timers()
     values = (timers.jwt_s, timers.join_retries, timers.srt_s, timers.hit_s, timers.ctt_s, timers.linger_s)
     assert values == (2.0, 0, 10.0, 1.0, 0.25, 2.0)

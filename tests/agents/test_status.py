@@ -40,7 +40,7 @@ def test_report_without_a_receiver_holds_no_status() -> None:
     assert network.packets("USR")[0].fields["params"] == [["mn_id", MN_ID]]
 
 
-def test_counts_wrap_at_32_bits() -> None:
+def test_counts_wrap_at_32_bits() -> None:  # M-3
     network = joined()
     network.tell("mn", DataChannelReport(2**32 + 7))
     network.run_for(PERIOD)
@@ -72,7 +72,7 @@ def test_lmc_reports_its_mns_to_the_sm_every_srt() -> None:
 @pytest.mark.parametrize(
     ("members", "with_status", "datagrams"), [(53, True, 1), (54, True, 2), (200, False, 1), (400, True, 8)]
 )
-def test_aggregate_is_split_at_1400_bytes(members: int, with_status: bool, datagrams: int) -> None:
+def test_aggregate_is_split_at_1400_bytes(members: int, with_status: bool, datagrams: int) -> None:  # M-12
     network = lab()
     status = [["status", 1, 2]] if with_status else []
     for number in range(members):
@@ -94,7 +94,7 @@ def test_aggregate_is_split_at_1400_bytes(members: int, with_status: bool, datag
 
 
 @pytest.mark.parametrize(("last", "sizes"), [(4, [1400]), (5, [1392, 25])])
-def test_aggregate_of_exactly_1400_bytes_is_one(last: int, sizes: list[int]) -> None:
+def test_aggregate_of_exactly_1400_bytes_is_one(last: int, sizes: list[int]) -> None:  # M-12
     network = lab()
     for number in range(173):
         mn = ["mn_id", number.to_bytes(last if number == 172 else 4, "big").hex()]
@@ -155,7 +155,7 @@ def test_aggregate_tells_the_sm_where_an_mn_is() -> None:
     assert row(network, "sm")["members"][MN_ID]["lmc"] == b"lmc2".hex()
 
 
-def test_report_that_falls_due_during_a_handover_follows_the_local_join() -> None:
+def test_report_that_falls_due_during_a_handover_follows_the_local_join() -> None:  # M-21
     network = joined()
     network.run_for(PERIOD - 0.2)
     move(network, "poa2", gap=0.3)

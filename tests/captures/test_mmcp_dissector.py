@@ -79,13 +79,13 @@ def test_built_message_is_read_back(packet: str, f: int, params: list[Any], prof
     ("parameter", "l16", "l8"),
     [(["mn_id", "01"], 5, 3), (["multicast", "239.1.1.1", 1], 10, 8), (LMC, 22, 20), (STATUS, 12, 12), (MEMBERS, 8, 8)],
 )
-def test_parameter_sizes_are_those_of_table_2(parameter: list[Any], l16: int, l8: int) -> None:
+def test_parameter_sizes_are_those_of_table_2(parameter: list[Any], l16: int, l8: int) -> None:  # M-2
     for profile, size in (("L16", l16), ("L8", l8)):
         data = build({"packet": "USP", "session_id": 1, "profile": profile, "params": [parameter]})
         assert len(data) == 8 + size
 
 
-def test_the_first_parameter_tells_the_profile() -> None:
+def test_the_first_parameter_tells_the_profile() -> None:  # M-2
     assert dissect(bytes.fromhex("0300000d 00000001 0105 6d6e31"))["profile"] == "L8"
     with pytest.raises(MalformedMessageError, match="octet 9: 1 fits neither profile"):
         dissect(bytes.fromhex("0300000f 00000001 0101 0007 6d6e31"))

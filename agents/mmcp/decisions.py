@@ -1,0 +1,138 @@
+"""Every decision that MMCP needs where X.604.1 is silent or contradicts itself: the one place that states them.
+
+Code that depends on one names it, as in ``[M-2]``. `MMCP.md` beside this file, made by ``make docs``, lists them with the
+places in the code and the tests that name them, so that somebody with another reading of the standard finds what to change.
+"""
+
+from __future__ import annotations
+
+from agents.core.decision import Decision
+
+SPECIFICATION = (
+    Decision("M-1", "Every role listens on UDP port 24793 unless configured otherwise.", "silent"),
+    Decision(
+        "M-2",
+        "Parameter headers have 4 bytes (profile L16, the default) or 2 bytes (profile L8), told apart by the second octet "
+        "of the first parameter; a reply uses its request's profile.",
+        "8.2 and 8.2.1 to 8.2.6 contradict each other about the width of the length",
+    ),
+    Decision("M-3", '"Packets received" counts packets, modulo 2^32.', "8.2.5 also says bytes"),
+    Decision("M-4", "SJC with F = 0 holds no parameters.", "8.3.2 does not say"),
+    Decision("M-5", "ULR holds the MN ID.", "8.4.1 describes it by a figure only, which is missing"),
+    Decision(
+        "M-6",
+        "The source of an SSM group comes from provisioning, at SM, LMC and MN; with it, joins are source-specific.",
+        "7.1 allows SSM, 8.2.3 has no field for a source",
+    ),
+    Decision(
+        "M-7",
+        "SJR and LJR are resent ``join_retries`` times, by default never.",
+        "7.2 gives a join up after JWT and knows no resend",
+    ),
+    Decision(
+        "M-8",
+        "HIR is sent three times at most; so is HCT, and then HIC with F = 0. HIT is at least 3 CTT and the time of a join.",
+        "7.5 and Annex A know no bound",
+    ),
+    Decision(
+        "M-9", "A new LMC stays joined for ``hold``, by default SPT, for an MN that has not come.", "7.5 does not say"
+    ),
+    Decision(
+        "M-10",
+        "A new LMC stays joined for ``linger``, 2 s, after the MN's own LJR, so that no gap opens.",
+        "7.5 does not say",
+    ),
+    Decision(
+        "M-11",
+        "An LMC announces itself to the SM with an SJR that holds its name as MN ID and its LMC Address.",
+        "Annex B lets an LMC send SJR, 8.3.1 gives it no form",
+    ),
+    Decision(
+        "M-12",
+        "An ASR has 1400 bytes at most; more follow in a row, each with the full Membership count.",
+        "8.5.2 allows several in a row and gives no size",
+    ),
+    Decision(
+        "M-13",
+        "A child that three probes in a row, SPT apart, leave unanswered has failed: at 4 SPT after its last report.",
+        "7.4 counts three probes and does not say when the third has failed",
+    ),
+    Decision(
+        "M-14",
+        "After HIC with F = 1 the MN sends LJR to the new LMC without a new SJR; SJR only where LJC has F = 0 or no HIC came.",
+        "7.5 would have the session joined again after every move",
+    ),
+    Decision(
+        "M-15",
+        "An SM answers HIR with the address of the LMC that serves the new point of attachment, or with F = 0.",
+        "6.4 lets an MN send HIR to an SM, 7.5 and 8.6 do not say what follows",
+    ),
+    Decision(
+        "M-16",
+        "Each outstanding HCT has a local UDP port of its own, by which its HTA is known.",
+        "8.6.3 gives HTA no MN ID",
+    ),
+    Decision(
+        "M-17",
+        'Two slips of the state diagrams: where an LMC "may send a USR" to a silent MN, USP is meant; where an MN receives '
+        "HIR, HIC.",
+        "Annex B",
+        without_code="it corrects the standard's text; the code has the packets that are meant",
+    ),
+)
+"""Decisions of the protocol page that this project's protocols are written from."""
+
+IMPLEMENTATION = (
+    Decision(
+        "M-18",
+        "The SM assigns only an LMC that has announced itself for the session: another could not answer LJR.",
+        "7.2 does not say",
+    ),
+    Decision(
+        "M-19",
+        "HIR from an MN that is not a member is answered HIC with F = 0, so that it falls back at once.",
+        "silent",
+    ),
+    Decision("M-20", "An LMC whose SJR is not answered asks again every JWT for as long as it runs.", "silent"),
+    Decision("M-21", "A status report that falls due between HIC and LJC is sent after LJC.", "silent"),
+    Decision(
+        "M-22",
+        "An LJR that JWT leaves unanswered after a handover is a failed handover: the MN falls back to SJR.",
+        "7.2 would end the membership",
+    ),
+    Decision(
+        "M-23",
+        "An LMC remembers the HIC of a finished handover for four default HITs, to answer a resent HIR with the same.",
+        "silent",
+    ),
+    Decision(
+        "M-24",
+        "An LMC takes a context (HCT) only from an LMC of the shared table, and only for the session's own group.",
+        "silent",
+    ),
+    Decision(
+        "M-25",
+        "Membership is renewed every SPT: an established MN sends LJR to its LMC (SJR where the SM is its parent), an LMC SJR "
+        "to the SM. A refusal, or three renewals without an answer, sends the MN back to SJR. So a parent that restarts with "
+        "empty memory has its children back within SPT.",
+        "silent",
+    ),
+    Decision(
+        "M-26",
+        "An SM takes an allowed MN that an announced LMC reports and that it does not know as a member of that LMC; one that "
+        "no LMC has reported for 4 SPT is gone.",
+        "silent",
+    ),
+    Decision(
+        "M-27",
+        "An MN that was established once and gets no answer to its SJR or LJR goes on asking, every JWT; only a refusal or "
+        "its own leave ends its session.",
+        "7.2 would end the membership",
+    ),
+    Decision(
+        "M-28",
+        "An MN whose link never went within ``hold`` after HIC with F = 1 joins the session again where it is.",
+        "silent",
+    ),
+)
+"""Decisions that this implementation has added."""
