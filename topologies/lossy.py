@@ -1,7 +1,7 @@
 """Handovers while the control path loses datagrams (see testbed.two_cells).
 
 Once the node is in its session, every role loses a share of the MMCP datagrams that reach it; the stream loses none. Every
-handover must be prepared or fall back, none may hang: all roles agree again within five SPT.
+handover must be prepared or fall back, none may hang: all roles agree again within eight SPT.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def perform(stage: Stage) -> Measurements:
         lose_datagrams(stage.world, name, mmcp_session.MMCP_PORT, stage.values.number("loss") / 100)
     for _ in range(stage.values.number("repeat")):
         walk.last = hand_over(stage, node, "proactive", walk, cold=False)
-        role_agreement.await_agreement(stage, node, running, walk.cell, "after the handover")
+        role_agreement.await_agreement(
+            stage, node, running, walk.cell, "after the handover", role_agreement.AGREEMENT_DEADLINE_WITH_LOSS_S
+        )
         number, begin_ns, end_ns = walk.last
         measurements.windows[number] = receiver_window(receiver, begin_ns, end_ns)
     lost = {name: datagrams_lost(stage.world, name) for name in ROLES}
