@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from testbed import mmcp_session
 from testbed.laboratory import Conclusion, Stage
-from testbed.roles import RoleError, RunningRole
+from testbed.roles import RoleError
 from testbed.two_cells import CELLS, controller_of
+from testbed.walking import Company
 
 STATUS_PROBE_S = 3 * mmcp_session.STATUS_REPORT_S  # SPT
 # An LMC that a node has left without its knowledge has forgotten it at 4 SPT [M-13]; where reports are lost it takes longer.
@@ -17,27 +17,18 @@ AGREEMENT_DEADLINE_S = 5 * STATUS_PROBE_S
 AGREEMENT_DEADLINE_WITH_LOSS_S = 8 * STATUS_PROBE_S
 
 
-def await_agreement(
-    stage: Stage,
-    node: RunningRole,
-    running: Mapping[str, RunningRole],
-    cell: str,
-    when: str,
-    deadline_s: float = AGREEMENT_DEADLINE_S,
-) -> float:
-    """Wait until the node, both LMCs and the SM say that it is in ``cell``; returns the seconds that took."""
-    began = time.monotonic()
-    stage.world.eventually(f"all roles to agree ({when})", lambda: _agreement(node, running, cell), deadline_s)
-    return time.monotonic() - began
+def await_agreement(stage: Stage, company: Company, when: str, deadline_s: float = AGREEMENT_DEADLINE_S) -> float:
+    """Wait until the node, both LMCs and the SM say that it is where it walked to; returns the seconds that took."""
+    return stage.world.eventually(f"all roles to agree ({when})", lambda: _agreement(company), deadline_s)
 
 
-def _agreement(node: RunningRole, running: Mapping[str, RunningRole], cell: str) -> tuple[bool, str]:
+def _agreement(company: Company) -> tuple[bool, str]:
     """Whether the node, both LMCs and the SM say the same of where the node is."""
-    wanted = controller_of(cell)
+    wanted = controller_of(company.walk.cell)
     try:
-        mn: Any = node.ask("state")["state"]
-        lmcs: Any = {name: running[name].ask("state")["state"] for name in map(controller_of, CELLS)}
-        sm: Any = running["sm"].ask("state")["state"]
+        mn: Any = company.node.ask("state")["state"]
+        lmcs: Any = {name: company.running[name].ask("state")["state"] for name in map(controller_of, CELLS)}
+        sm: Any = company.running["sm"].ask("state")["state"]
     except RoleError as error:
         return False, str(error)
     session = str(mmcp_session.SESSION_ID)

@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from testbed.laboratory import Stage
+from testbed import mmcp_session
+from testbed.laboratory import Measurements, Stage
 from testbed.mobility import move
 from testbed.observation import groups_joined, udp_counter
 from testbed.options import OptionError, Values
@@ -33,12 +35,48 @@ class Walk:
 
     cell: str = CELLS[0]
     handovers: int = 0
-    last: tuple[int, int, int] = (0, 0, 0)  # number, begin and end of the last one (CLOCK_REALTIME ns)
+    done: list[tuple[int, int, int]] = field(default_factory=list)  # number, begin, end (CLOCK_REALTIME ns) of each
 
     @property
     def next_cell(self) -> str:
         """The other cell."""
         return CELLS[1 - CELLS.index(self.cell)]
+
+
+@dataclass(slots=True)
+class Company:
+    """Everybody in a session of which the mobile node is a member: the roles by name, its agent and its receiver."""
+
+    walk: Walk
+    running: dict[str, RunningRole]
+    receiver: RunningRole
+    node: RunningRole
+
+
+@contextmanager
+def proactive_session(
+    stage: Stage, measurements: Measurements, left_out: Mapping[str, str] | None = None
+) -> Iterator[Company]:
+    """Start all roles and let the node join; at the end it leaves and all stop. ``left_out``: rules not to be judged.
+
+    Each handover's window that ``Walk.done`` holds by then is measured by the receiver.
+    """
+    walk = Walk()
+    mmcp_session.record_parameters(stage, nominal_spacing_ns(stage.values), left_out)
+    running = {role.name: role for role in mmcp_session.start_infrastructure(stage)}
+    receiver = mmcp_session.start_receiver(stage)
+    stage.steps.add("session_begin", mode="proactive", mn="mn")
+    node = mmcp_session.start_mobile_node(stage, "proactive", walk.cell)
+    await_stream(stage, "the stream at the mobile node")
+    measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
+    yield Company(walk, running, receiver, node)
+    for number, begin_ns, end_ns in walk.done:
+        measurements.windows[number] = receiver_window(receiver, begin_ns, end_ns)
+    stop_mobile_node(stage, node, walk)
+    stage.steps.add("session_end", mode="proactive", mn="mn")
+    for name in ("mcs", *map(controller_of, CELLS), "sm"):
+        stage.roles.stop(running[name])
+    stage.roles.stop(receiver)
 
 
 def stop_mobile_node(stage: Stage, node: RunningRole, walk: Walk) -> None:
@@ -107,6 +145,7 @@ def hand_over(
         delay_packets = values.seconds("address-delay") / (nominal_spacing_ns(values) / 1e9)
         await_packets(stage, int(delay_packets) + 2 * quiet_packets, "an undisturbed stream", quiet=True)
         end_ns = steps.add("handover_end", handover=number)
+    walk.done.append((number, begin_ns, end_ns))
     return number, begin_ns, end_ns
 
 

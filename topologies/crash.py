@@ -7,7 +7,6 @@ the SM knows which.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,17 +14,9 @@ from testbed import mmcp_session, role_agreement
 from testbed.laboratory import Conclusion, Measurements, Stage, Topology
 from testbed.model import Lab
 from testbed.options import Values, choice_option, duration_option, list_option, number_option
-from testbed.roles import RunningRole, await_answer
-from testbed.two_cells import CELLS, controller_of, two_cells
-from testbed.walking import (
-    MOMENTS,
-    Walk,
-    await_stream,
-    hand_over,
-    nominal_spacing_ns,
-    receiver_window,
-    stop_mobile_node,
-)
+from testbed.roles import await_answer
+from testbed.two_cells import controller_of, two_cells
+from testbed.walking import MOMENTS, Company, hand_over, proactive_session
 
 VICTIMS = ("old-lmc", "new-lmc", "sm")
 ANSWER_DEADLINE_S = 10.0
@@ -55,31 +46,16 @@ def build(values: Values) -> Lab:
 def perform(stage: Stage) -> Measurements:
     """One handover for each victim and moment, each followed by a look at what the roles know."""
     measurements = Measurements()
-    walk = Walk()
-    mmcp_session.record_parameters(stage, nominal_spacing_ns(stage.values), dict.fromkeys(LEFT_OUT, WHY))
-    running = {role.name: role for role in mmcp_session.start_infrastructure(stage)}
-    receiver = mmcp_session.start_receiver(stage)
-    stage.steps.add("session_begin", mode="proactive", mn="mn")
-    node = mmcp_session.start_mobile_node(stage, "proactive", walk.cell)
-    await_stream(stage, "the stream at the mobile node")
-    measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
-    for victim in stage.values.words("victims"):
-        for moment in MOMENTS:
-            measurements.notes.append(_crash(stage, node, walk, running, victim, moment))
-            number, begin_ns, end_ns = walk.last
-            measurements.windows[number] = receiver_window(receiver, begin_ns, end_ns)
-    stop_mobile_node(stage, node, walk)
-    stage.steps.add("session_end", mode="proactive", mn="mn")
-    for name in ("mcs", *map(controller_of, CELLS), "sm"):
-        stage.roles.stop(running[name])
-    stage.roles.stop(receiver)
+    with proactive_session(stage, measurements, dict.fromkeys(LEFT_OUT, WHY)) as company:
+        for victim in stage.values.words("victims"):
+            for moment in MOMENTS:
+                measurements.notes.append(_crash(stage, company, victim, moment))
     return measurements
 
 
-def _crash(
-    stage: Stage, node: RunningRole, walk: Walk, running: dict[str, RunningRole], victim: str, moment: str
-) -> str:
+def _crash(stage: Stage, company: Company, victim: str, moment: str) -> str:
     """One handover with a death in it; says in words what became of it."""
+    walk, running = company.walk, company.running
     cells = {"old-lmc": walk.cell, "new-lmc": walk.next_cell}
     name = "sm" if victim == "sm" else controller_of(cells[victim])
 
@@ -93,10 +69,10 @@ def _crash(
         else:
             running[name] = mmcp_session.start_controller(stage, cells[victim])
 
-    walk.last = hand_over(stage, node, "proactive", walk, cold=False, disturb=disturb)
+    number, _, _ = hand_over(stage, company.node, "proactive", walk, cold=False, disturb=disturb)
     await_answer(stage.world, running[name], ANSWER_DEADLINE_S)
-    took_s = role_agreement.await_agreement(stage, node, running, walk.cell, f"{name} killed {moment}")
-    return f"handover {walk.last[0]}: {name} killed {moment}, all agree {took_s:.1f} s after it"
+    took_s = role_agreement.await_agreement(stage, company, f"{name} killed {moment}")
+    return f"handover {number}: {name} killed {moment}, all agree {took_s:.1f} s after it"
 
 
 def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:

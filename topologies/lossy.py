@@ -6,7 +6,6 @@ handover must be prepared or fall back, none may hang: all roles agree again wit
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from testbed.laboratory import Conclusion, Measurements, Stage, Topology
 from testbed.model import Lab
 from testbed.options import Values, choice_option, duration_option, number_option
 from testbed.two_cells import CELLS, controller_of, two_cells
-from testbed.walking import Walk, await_stream, hand_over, nominal_spacing_ns, receiver_window, stop_mobile_node
+from testbed.walking import hand_over, proactive_session
 
 OPTIONS = (
     choice_option("family", "IP version", "4", ("4", "6")),
@@ -46,32 +45,19 @@ def build(values: Values) -> Lab:
 def perform(stage: Stage) -> Measurements:
     """Join, then lose, and walk."""
     measurements = Measurements()
-    walk = Walk()
-    mmcp_session.record_parameters(stage, nominal_spacing_ns(stage.values), dict.fromkeys(LEFT_OUT, WHY))
-    running = {role.name: role for role in mmcp_session.start_infrastructure(stage)}
-    receiver = mmcp_session.start_receiver(stage)
-    stage.steps.add("session_begin", mode="proactive", mn="mn")
-    node = mmcp_session.start_mobile_node(stage, "proactive", walk.cell)
-    await_stream(stage, "the stream at the mobile node")
-    measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
-    for name in ROLES:
-        lose_datagrams(stage.world, name, mmcp_session.MMCP_PORT, stage.values.number("loss") / 100)
-    for _ in range(stage.values.number("repeat")):
-        walk.last = hand_over(stage, node, "proactive", walk, cold=False)
-        role_agreement.await_agreement(
-            stage, node, running, walk.cell, "after the handover", role_agreement.AGREEMENT_DEADLINE_WITH_LOSS_S
-        )
-        number, begin_ns, end_ns = walk.last
-        measurements.windows[number] = receiver_window(receiver, begin_ns, end_ns)
-    lost = {name: datagrams_lost(stage.world, name) for name in ROLES}
+    world = stage.world
+    with proactive_session(stage, measurements, dict.fromkeys(LEFT_OUT, WHY)) as company:
+        for name in ROLES:
+            lose_datagrams(world, name, mmcp_session.MMCP_PORT, stage.values.number("loss") / 100)
+        for _ in range(stage.values.number("repeat")):
+            hand_over(stage, company.node, "proactive", company.walk, cold=False)
+            role_agreement.await_agreement(
+                stage, company, "after the handover", role_agreement.AGREEMENT_DEADLINE_WITH_LOSS_S
+            )
+        lost = {name: datagrams_lost(world, name) for name in ROLES}
     measurements.notes.append(f"MMCP datagrams lost: {', '.join(f'{name} {count}' for name, count in lost.items())}")
     if stage.values.number("loss") and not sum(lost.values()):
         measurements.notes.append("no datagram was lost: this run shows nothing")
-    stop_mobile_node(stage, node, walk)
-    stage.steps.add("session_end", mode="proactive", mn="mn")
-    for name in ("mcs", *map(controller_of, CELLS), "sm"):
-        stage.roles.stop(running[name])
-    stage.roles.stop(receiver)
     return measurements
 
 

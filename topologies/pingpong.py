@@ -6,16 +6,15 @@ node for its own. What must hold all the same: each handover is prepared, the st
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from testbed import agreement, mmcp_session
+from testbed import agreement
 from testbed.laboratory import Conclusion, Measurements, Stage, Topology
 from testbed.model import Lab
 from testbed.options import Values, choice_option, duration_option, number_option
 from testbed.two_cells import two_cells
-from testbed.walking import Walk, await_stream, hand_over, nominal_spacing_ns, receiver_window, stop_mobile_node
+from testbed.walking import hand_over, nominal_spacing_ns, proactive_session
 
 # Before the trigger and, twice, after the move. With the other defaults a round takes 400 ms.
 QUIET_PACKETS = 60
@@ -40,24 +39,9 @@ def build(values: Values) -> Lab:
 def perform(stage: Stage) -> Measurements:
     """Start the roles, then go back and forth without a rest."""
     measurements = Measurements()
-    walk = Walk()
-    mmcp_session.record_parameters(stage, nominal_spacing_ns(stage.values))
-    infrastructure = mmcp_session.start_infrastructure(stage)
-    receiver = mmcp_session.start_receiver(stage)
-    stage.steps.add("session_begin", mode="proactive", mn="mn")
-    node = mmcp_session.start_mobile_node(stage, "proactive", walk.cell)
-    await_stream(stage, "the stream at the mobile node")
-    measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
-    windows = [
-        hand_over(stage, node, "proactive", walk, cold=False, quiet_packets=QUIET_PACKETS)
-        for _ in range(stage.values.number("repeat"))
-    ]
-    for number, begin_ns, end_ns in windows:
-        measurements.windows[number] = receiver_window(receiver, begin_ns, end_ns)
-    stop_mobile_node(stage, node, walk)
-    stage.steps.add("session_end", mode="proactive", mn="mn")
-    for role in (receiver, *infrastructure):
-        stage.roles.stop(role)
+    with proactive_session(stage, measurements) as company:
+        for _ in range(stage.values.number("repeat")):
+            hand_over(stage, company.node, "proactive", company.walk, cold=False, quiet_packets=QUIET_PACKETS)
     return measurements
 
 

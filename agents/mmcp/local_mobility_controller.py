@@ -19,8 +19,6 @@ from agents.core.agent import (
     Endpoint,
     Event,
     GroupJoined,
-    JoinGroup,
-    LeaveGroup,
     Notify,
 )
 from agents.mmcp import constants as c
@@ -30,8 +28,6 @@ from agents.mmcp.controller_state import (
     HANDOVER_TABLE,
     SESSION_TABLE,
     Confirm,
-    Expectation,
-    GroupUse,
     Handover,
     HandoverInput,
     Member,
@@ -39,6 +35,7 @@ from agents.mmcp.controller_state import (
     SessionRecord,
     SessionState,
 )
+from agents.mmcp.expected_nodes import ExpectedNodes
 from agents.mmcp.messages import (
     Message,
     MNIdentifier,
@@ -80,7 +77,7 @@ class LocalMobilityController(Role):
         }
         self._channels: dict[int, tuple[SessionRecord, bytes]] = {}
         self._next_channel = 1
-        self._groups: dict[str, GroupUse] = {}
+        self._expected = ExpectedNodes(self, configuration.interface, configuration.sources, configuration.timers)
 
     def start(self, now: float) -> None:
         """Announce this LMC to the SM for every session (``mmcp_lmc_join``)."""
@@ -108,7 +105,11 @@ class LocalMobilityController(Role):
             case PacketType.HIR:
                 self._handover_initiation_request(record, message, source, now)
             case PacketType.HCT:
-                self._handover_context_transfer(record, message, source, now)
+                # Only the LMCs of the shared table may hand contexts over [M-24].
+                if self._controllers.has_address(source.address):
+                    self._expected.context_transferred(record, message, source, now)
+                else:
+                    self.drop("unknown-lmc", source, packet="HCT")
             case PacketType.HTA:
                 self._handover_transfer_acknowledgement(record, message, source, now, channel)
 
@@ -116,7 +117,7 @@ class LocalMobilityController(Role):
         """Take the outcome of a group join, or the application's wish to end."""
         match event:
             case GroupJoined():
-                self._group_joined(event, now)
+                self._expected.group_joined(event, self._sessions.values())
             case ApplicationLeave():
                 self._leave_all()
             case _:
@@ -143,9 +144,9 @@ class LocalMobilityController(Role):
                 self._context_transfer_time_expired(record, key[2], now)
             case "hold":
                 self.counters.add("expired.hold")
-                self._stop_expecting(record, key[2])
+                self._expected.stop_expecting(record, key[2])
             case "linger":
-                self._stop_expecting(record, key[2])
+                self._expected.stop_expecting(record, key[2])
             case "confirm":
                 record.confirms.pop(key[2], None)
 
@@ -154,7 +155,7 @@ class LocalMobilityController(Role):
         return {
             "role": "lmc",
             "name": self._configuration.name,
-            "groups": sorted(self._groups),
+            "groups": self._expected.groups,
             "sessions": {
                 str(record.session_id): {
                     "state": record.machine.state.value,
@@ -215,7 +216,7 @@ class LocalMobilityController(Role):
 
     def _leave_session(self, record: SessionRecord) -> None:
         for mn_id in list(record.expected):
-            self._stop_expecting(record, mn_id)
+            self._expected.stop_expecting(record, mn_id)
         for mn_id in list(record.handovers):
             self._end_handover(record, mn_id, HandoverInput.CONFIRM)
         for mn_id in list(record.members):
@@ -243,10 +244,9 @@ class LocalMobilityController(Role):
             now, endpoint=source, profile=message.profile, status=None if known is None else known.status
         )
         self.timers.set(("spt", record.session_id, mn_id), now + self._timers.probe_time)
-        if mn_id in record.expected and ("linger", record.session_id, mn_id) not in self.timers:
-            self.timers.cancel(("hold", record.session_id, mn_id))
-            self.timers.set(("linger", record.session_id, mn_id), now + self._timers.linger_s)  # [M-10]
-        self.act(Notify("mn-attached", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
+        self._expected.arrived(record, mn_id, now)
+        if known is None:
+            self.act(Notify("mn-attached", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
         self.send(PacketType.LJC, record.session_id, source, accepted=True, profile=message.profile)
 
     def _user_leave_request(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
@@ -258,7 +258,7 @@ class LocalMobilityController(Role):
         if mn_id in record.handovers:
             self._end_handover(record, mn_id, HandoverInput.MN_GONE)
         if mn_id in record.expected:
-            self._stop_expecting(record, mn_id)
+            self._expected.stop_expecting(record, mn_id)
         self.send(PacketType.ULC, record.session_id, source, accepted=True, profile=message.profile)
         if self._configuration.asr_on_leave and record.machine.state is SessionState.ESTABLISHED:
             self._send_aggregate(record, Profile.L16)
@@ -420,86 +420,3 @@ class LocalMobilityController(Role):
     def _forget_confirm(self, record: SessionRecord, mn_id: bytes) -> None:
         if record.confirms.pop(mn_id, None) is not None:
             self.timers.cancel(("confirm", record.session_id, mn_id))
-
-    # --- handover towards here [7.5] ------------------------------------------------------------------------------
-
-    def _handover_context_transfer(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
-        """Join for the MN that will come, then acknowledge. An HCT is known by (session, MN ID).
-
-        Only the LMCs of the shared table may hand contexts over, and only for the session's own group [M-24].
-        """
-        if not self._controllers.has_address(source.address):
-            self.drop("unknown-lmc", source, packet="HCT")
-            return
-        mn_id = message.mn_id
-        expectation = record.expected.get(mn_id)
-        if expectation is not None and expectation.joined is not False:
-            self.counters.add("duplicate.HCT")
-            if mn_id not in record.members:  # it has not come yet, or has been here and is to come back
-                self.timers.cancel(("linger", record.session_id, mn_id))
-                self.timers.set(("hold", record.session_id, mn_id), now + self._timers.hold_time)
-            if expectation.joined is None:
-                if (source, message.profile) not in expectation.waiting:
-                    expectation.waiting.append((source, message.profile))
-            else:
-                self._acknowledge(record, source, message.profile, accepted=True)
-            return
-        refusal = self._refusal_of_context(record, message)
-        if refusal is not None:
-            self.counters.add(refusal)
-            self._acknowledge(record, source, message.profile, accepted=False)
-            return
-        group = message.multicast.group
-        use = self._groups.setdefault(group, GroupUse())
-        use.users += 1
-        expectation = record.expected[mn_id] = Expectation(group)
-        self.timers.set(("hold", record.session_id, mn_id), now + self._timers.hold_time)  # [M-9]
-        if use.joined:
-            expectation.joined = True
-            self._acknowledge(record, source, message.profile, accepted=True)
-            return
-        expectation.waiting.append((source, message.profile))
-        if use.users == 1:  # else the join that is under way answers for all
-            ssm_source = self._configuration.sources.get(group)
-            self.act(JoinGroup(group, self._configuration.interface, ssm_source))
-
-    def _refusal_of_context(self, record: SessionRecord, message: Message) -> str | None:
-        """Why this context cannot be taken over, as a counter's name, or None."""
-        if record.machine.state is not SessionState.ESTABLISHED:
-            return "refused.session-not-established"
-        if record.group is None or message.multicast.group != record.group.group:
-            return "refused.group-not-the-sessions"
-        if len(record.expected) >= c.EXPECTED_MAXIMUM:
-            return "refused.expected-full"
-        return None
-
-    def _group_joined(self, event: GroupJoined, now: float) -> None:
-        if not event.succeeded:
-            self.counters.add("failed.join")
-        if event.group in self._groups:
-            self._groups[event.group].joined = event.succeeded
-        for record in self._sessions.values():
-            for mn_id, expectation in list(record.expected.items()):
-                if expectation.group != event.group or expectation.joined is not None:
-                    continue
-                expectation.joined = event.succeeded
-                waiting, expectation.waiting = expectation.waiting, []
-                for endpoint, profile in waiting:
-                    self._acknowledge(record, endpoint, profile, accepted=event.succeeded)
-                if not event.succeeded:
-                    self._stop_expecting(record, mn_id)
-
-    def _acknowledge(self, record: SessionRecord, old_lmc: Endpoint, profile: Profile, *, accepted: bool) -> None:
-        self.send(PacketType.HTA, record.session_id, old_lmc, accepted=accepted, profile=profile)
-
-    def _stop_expecting(self, record: SessionRecord, mn_id: bytes) -> None:
-        """Leave the group when nobody is expected for it any more."""
-        expectation = record.expected.pop(mn_id)
-        self.timers.cancel(("hold", record.session_id, mn_id))
-        self.timers.cancel(("linger", record.session_id, mn_id))
-        use = self._groups[expectation.group]
-        use.users -= 1
-        if not use.users:
-            del self._groups[expectation.group]
-            source = self._configuration.sources.get(expectation.group)
-            self.act(LeaveGroup(expectation.group, self._configuration.interface, source))

@@ -116,7 +116,7 @@ def test_handovers_beyond_the_bound_are_refused(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_expected_mns_beyond_the_bound_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.mmcp.constants.EXPECTED_MAXIMUM", 0)
+    monkeypatch.setattr("agents.mmcp.expected_nodes.EXPECTED_MAXIMUM", 0)
     network = joined()
     network.trigger("poa2")
     network.run_for(0.1)

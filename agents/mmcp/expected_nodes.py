@@ -1,0 +1,119 @@
+"""The MNs that an LMC expects: contexts taken over from other LMCs, and the group joined until each MN is there (7.5).
+
+An HCT makes the LMC join the group with IGMP or MLD; HTA goes out once the report is on the wire. It stays joined for
+``hold`` until the MN comes, and for ``linger`` after the MN's own LJR [M-9, M-10]. One join serves all who are expected
+for a group, and the last to go ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from agents.core.agent import Endpoint, GroupJoined, JoinGroup, LeaveGroup
+from agents.mmcp.configuration import Timers
+from agents.mmcp.constants import EXPECTED_MAXIMUM, PacketType, Profile
+from agents.mmcp.controller_state import Expectation, GroupUse, SessionRecord, SessionState
+from agents.mmcp.messages import Message
+from agents.mmcp.role import Role
+
+
+class ExpectedNodes:
+    """What an LMC does for MNs that are to come. Its timers and actions are the role's: keys (what, session, MN ID)."""
+
+    def __init__(self, role: Role, interface: str, sources: Mapping[str, str], timers: Timers) -> None:
+        self._role = role
+        self._interface = interface
+        self._sources = sources
+        self._timers = timers
+        self._groups: dict[str, GroupUse] = {}
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups joined for somebody."""
+        return sorted(self._groups)
+
+    def arrived(self, record: SessionRecord, mn_id: bytes, now: float) -> None:
+        """The MN is here; the group is kept a while, until its own membership is in effect [M-10]."""
+        linger = ("linger", record.session_id, mn_id)
+        if mn_id in record.expected and linger not in self._role.timers:
+            self._role.timers.cancel(("hold", record.session_id, mn_id))
+            self._role.timers.set(linger, now + self._timers.linger_s)
+
+    def context_transferred(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
+        """Join for the MN that will come, then acknowledge. An HCT is known by (session, MN ID).
+
+        Only the session's own group is taken over [M-24].
+        """
+        mn_id = message.mn_id
+        expectation = record.expected.get(mn_id)
+        if expectation is not None and expectation.joined is not False:
+            self._role.counters.add("duplicate.HCT")
+            if mn_id not in record.members:  # it has not come yet, or has been here and is to come back
+                self._role.timers.cancel(("linger", record.session_id, mn_id))
+                self._role.timers.set(("hold", record.session_id, mn_id), now + self._timers.hold_time)
+            if expectation.joined is None:
+                if (source, message.profile) not in expectation.waiting:
+                    expectation.waiting.append((source, message.profile))
+            else:
+                self._acknowledge(record, source, message.profile, accepted=True)
+            return
+        refusal = self._refusal(record, message)
+        if refusal is not None:
+            self._role.counters.add(refusal)
+            self._acknowledge(record, source, message.profile, accepted=False)
+            return
+        group = message.multicast.group
+        use = self._groups.setdefault(group, GroupUse())
+        use.users += 1
+        expectation = record.expected[mn_id] = Expectation(group)
+        self._role.timers.set(("hold", record.session_id, mn_id), now + self._timers.hold_time)  # [M-9]
+        if use.joined:
+            expectation.joined = True
+            self._acknowledge(record, source, message.profile, accepted=True)
+            return
+        expectation.waiting.append((source, message.profile))
+        if use.users == 1:  # else the join that is under way answers for all
+            ssm_source = self._sources.get(group)
+            self._role.act(JoinGroup(group, self._interface, ssm_source))
+
+    def _refusal(self, record: SessionRecord, message: Message) -> str | None:
+        """Why this context cannot be taken over, as a counter's name, or None."""
+        if record.machine.state is not SessionState.ESTABLISHED:
+            return "refused.session-not-established"
+        if record.group is None or message.multicast.group != record.group.group:
+            return "refused.group-not-the-sessions"
+        if len(record.expected) >= EXPECTED_MAXIMUM:
+            return "refused.expected-full"
+        return None
+
+    def group_joined(self, event: GroupJoined, sessions: Iterable[SessionRecord]) -> None:
+        """The kernel has joined a group, or could not: whoever waits for it is told."""
+        if not event.succeeded:
+            self._role.counters.add("failed.join")
+        if event.group in self._groups:
+            self._groups[event.group].joined = event.succeeded
+        for record in sessions:
+            for mn_id, expectation in list(record.expected.items()):
+                if expectation.group != event.group or expectation.joined is not None:
+                    continue
+                expectation.joined = event.succeeded
+                waiting, expectation.waiting = expectation.waiting, []
+                for endpoint, profile in waiting:
+                    self._acknowledge(record, endpoint, profile, accepted=event.succeeded)
+                if not event.succeeded:
+                    self.stop_expecting(record, mn_id)
+
+    def _acknowledge(self, record: SessionRecord, old_lmc: Endpoint, profile: Profile, *, accepted: bool) -> None:
+        self._role.send(PacketType.HTA, record.session_id, old_lmc, accepted=accepted, profile=profile)
+
+    def stop_expecting(self, record: SessionRecord, mn_id: bytes) -> None:
+        """Leave the group when nobody is expected for it any more."""
+        expectation = record.expected.pop(mn_id)
+        self._role.timers.cancel(("hold", record.session_id, mn_id))
+        self._role.timers.cancel(("linger", record.session_id, mn_id))
+        use = self._groups[expectation.group]
+        use.users -= 1
+        if not use.users:
+            del self._groups[expectation.group]
+            source = self._sources.get(expectation.group)
+            self._role.act(LeaveGroup(expectation.group, self._interface, source))
