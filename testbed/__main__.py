@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
-from testbed import doctor, results
+from testbed import doctor, results, simulate
 from testbed.checks import NotObserved
 from testbed.impairment import ImpairmentError
 from testbed.laboratory import REQUEST, Topology, parse_values, perform, read_request, topologies
@@ -161,6 +161,7 @@ def list_labs(*, as_json: bool) -> None:
 
 
 main.add_command(doctor.command)
+main.add_command(simulate.command)
 
 
 # --- outside the sandbox ----------------------------------------------------------------------------------------------

@@ -1,0 +1,264 @@
+"""An MMCP world: one SM, an LMC for each cell, and mobile nodes that walk from cell to cell.
+
+An MN is provisioned for a few neighbouring cells and walks among them. Its way: a link trigger, ``overlap_s`` later the
+link goes, ``gap_s`` later it comes up in the next cell. An application stands over each MN: where its join has failed it
+joins again after a while, as long as it is willing to be a member.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import IPv4Address
+
+from agents.core.agent import ApplicationLeave, DataChannelReport, LinkDetected, LinkDown, LinkUp, Notify
+from agents.mmcp.configuration import (
+    Controller,
+    LocalMobilityControllerConfiguration,
+    MobileNodeConfiguration,
+    PointOfAttachment,
+    Session,
+    SessionManagerConfiguration,
+    Timers,
+)
+from agents.mmcp.constants import DEFAULT_PORT, PacketType
+from agents.mmcp.local_mobility_controller import LocalMobilityController
+from agents.mmcp.mobile_node import MobileNode
+from agents.mmcp.mobile_node_state import State
+from agents.mmcp.session_manager import SessionManager
+from testbed.sim.network import PERFECT, Faults, Group, Network, Node
+
+SESSION, GROUP, GROUP_PORT = 1, "239.1.1.1", 5004
+SM_ADDRESS, CORE = "172.16.0.2", "core"
+INTERFACE = "radio"
+RETRIES = 10  # of SJR and LJR: a node on a lossy link is provisioned to insist
+REJOIN_S = 1.0  # after a failed join, until the application tries again
+SLACK_S = 0.1  # what a bound on a duration is allowed for datagrams under way
+QUIET_SPT = 5  # after so many SPT of quiet everything must have settled
+WANTING = frozenset({PacketType.HCT, PacketType.LJR})  # what makes an LMC stay joined, see ``left_group``
+FIRST_HOST = 256  # of a cell's subnet: the first MN's; 1 is the LMC's, 2 the router's
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is a function of. ``moves_per_s`` counts the moves of all MNs together; ``roam`` an MN's cells."""
+
+    mns: int
+    cells: int
+    seed: int
+    faults: Faults = PERFECT
+    moves_per_s: float = 0.0
+    overlap_s: float = 0.2
+    gap_s: float = 0.05
+    roam: int = 3
+    timers: Timers = field(default_factory=partial(Timers, join_retries=RETRIES))
+
+
+class PlanError(ValueError):
+    """A plan that the address space cannot hold."""
+
+
+@dataclass(slots=True)
+class Mobile:
+    """An MN in this world: where it may go, and what it is about."""
+
+    node: Node
+    agent: MobileNode
+    cells: tuple[int, ...]
+    cell: int
+    willing: bool = False
+    moving: bool = False
+    established_at: float | None = None
+    handover: str | None = None  # how the handover under way would be counted if it ended now
+    may_be_established: bool = False  # a request is open whose confirm has not yet had its effect
+
+
+class World(Network):
+    """The network with its roles. ``begin``, let time pass, ``calm``, then ask ``invariants.check``."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan.seed, plan.faults)
+        self.plan = plan
+        self.handovers = dict.fromkeys(("predictive", "fallback", "failed", "overtaken"), 0)
+        self.moves = self.rejoins = 0
+        self.moves_per_s = plan.moves_per_s
+        self._choice = random.Random(f"movement {plan.seed}")
+        self._host_bits = max(8, (plan.mns + FIRST_HOST).bit_length())
+        if plan.cells > 1 << (24 - self._host_bits):
+            raise PlanError(
+                f"{plan.cells} cells with room for {plan.mns} MNs each: more addresses than 10.0.0.0/8 has, "
+                f"at most {1 << (24 - self._host_bits)} cells"
+            )
+        self.wanted: dict[int, float] = {}  # by an LMC's index: when it last heard of somebody who comes or came
+        timers = plan.timers
+        table = [Controller(f"lmc{cell}", self.address(cell, 1), [f"cell{cell}"]) for cell in range(plan.cells)]
+        self.session_manager = SessionManager(
+            SessionManagerConfiguration(SM_ADDRESS, [Session(SESSION, GROUP, GROUP_PORT)], table, timers)
+        )
+        self.sm_node = self.add("sm", self.session_manager, SM_ADDRESS, DEFAULT_PORT, CORE)
+        self.controllers: list[tuple[Node, LocalMobilityController]] = []
+        for cell, row in enumerate(table):
+            lmc = LocalMobilityController(
+                LocalMobilityControllerConfiguration(
+                    row.name, "lan", f"{self.address(cell, 0)}/{32 - self._host_bits}", SM_ADDRESS, table, [SESSION],
+                    timers=timers,
+                )
+            )  # fmt: skip
+            self.controllers.append((self.add(row.name, lmc, row.address, DEFAULT_PORT, f"cell{cell}"), lmc))
+        self.first_mobile = len(self.nodes)
+        self.mobiles = [self._mobile(number) for number in range(plan.mns)]
+
+    def address(self, cell: int, host: int) -> str:
+        """A host's address in a cell's subnet."""
+        return str(IPv4Address((10 << 24) + (cell << self._host_bits) + host))
+
+    def _mobile(self, number: int) -> Mobile:
+        plan = self.plan
+        home = number % plan.cells
+        cells = tuple((home + step) % plan.cells for step in range(min(plan.roam, plan.cells)))
+        prefix = 32 - self._host_bits
+        points = [
+            PointOfAttachment(
+                f"cell{cell}", f"{self.address(cell, FIRST_HOST + number)}/{prefix}", self.address(cell, 2)
+            )
+            for cell in cells
+        ]
+        agent = MobileNode(
+            MobileNodeConfiguration(
+                f"mn{number}", SESSION, INTERFACE, SM_ADDRESS, points, f"cell{home}", timers=plan.timers
+            )
+        )
+        address = self.address(home, FIRST_HOST + number)
+        node = self.add(f"mn{number}", agent, address, DEFAULT_PORT, f"cell{home}")
+        return Mobile(node, agent, cells, home)
+
+    # --- the course of a run ----------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start the SM and the LMCs now, and the MNs in equal distribution over the next SRT."""
+        self.start(self.sm_node)
+        for node, _ in self.controllers:
+            self.start(node)
+        for mobile in self.mobiles:
+            self.later(self._choice.random() * self.plan.timers.srt_s, self.join, mobile)
+        if self.moves_per_s and min(self.plan.cells, self.plan.roam) > 1:
+            self.later(self._choice.expovariate(self.moves_per_s), self._someone_moves)
+
+    def calm(self) -> None:
+        """No faults and no new moves from now on; let five SPT pass, and what a join that fails may take."""
+        self.faults = Faults(self.faults.delay_s)
+        self.moves_per_s = 0.0
+        self.heal()
+        timers = self.plan.timers
+        self.run_for(timers.jwt_s * (2 * timers.join_retries + 2) + REJOIN_S + QUIET_SPT * timers.probe_time)
+
+    # --- what MNs and their applications do -------------------------------------------------------------------------
+
+    def join(self, mobile: Mobile) -> None:
+        """The application wants to be a member: now, and until ``leave``."""
+        mobile.willing = True
+        self._join_if_closed(mobile)
+
+    def leave(self, mobile: Mobile) -> None:
+        """The application leaves, with notice."""
+        mobile.willing = False
+        mobile.handover = None
+        self.tell(mobile.node, ApplicationLeave())
+
+    def move(self, mobile: Mobile, cell: int) -> None:
+        """A walk to ``cell``, one of the MN's cells, begins with its link trigger; an MN on its way goes on."""
+        if mobile.moving:
+            return
+        self.moves += 1
+        mobile.moving = True
+        if mobile.handover is not None:
+            self.handovers["overtaken"] += 1
+        under_way = mobile.agent.state in (State.ESTABLISHED, State.HIR_SENT)
+        mobile.handover = "predictive" if mobile.willing and under_way else None
+        self.detect(mobile, cell)
+        self.later(self.plan.overlap_s, self.link_down, mobile)
+        self.later(self.plan.overlap_s + self.plan.gap_s, self.link_up, mobile, cell)
+
+    def detect(self, mobile: Mobile, cell: int) -> None:
+        """The MN's radio hears a cell."""
+        self.tell(mobile.node, LinkDetected(INTERFACE, f"cell{cell}".encode()))
+
+    def link_down(self, mobile: Mobile) -> None:
+        """The MN's link goes."""
+        self.lose_link(mobile.node)
+        self.tell(mobile.node, LinkDown(INTERFACE))
+
+    def link_up(self, mobile: Mobile, cell: int) -> None:
+        """The MN has a link in ``cell``."""
+        mobile.moving = False
+        mobile.may_be_established = mobile.willing
+        mobile.cell = cell
+        number = mobile.node.index - self.first_mobile
+        self.regain_link(mobile.node, f"cell{cell}", self.address(cell, FIRST_HOST + number))
+        self.tell(mobile.node, LinkUp(INTERFACE))
+
+    def _someone_moves(self) -> None:
+        if not self.moves_per_s:
+            return
+        mobile = self._choice.choice(self.mobiles)
+        cell = self._choice.choice([each for each in mobile.cells if each != mobile.cell])
+        if mobile.willing:
+            self.move(mobile, cell)
+        self.later(self._choice.expovariate(self.moves_per_s), self._someone_moves)
+
+    def _join_if_closed(self, mobile: Mobile) -> None:
+        if mobile.willing and mobile.agent.state is State.CLOSED:
+            mobile.may_be_established = True
+            self.start(mobile.node)
+
+    # --- what the world sees ----------------------------------------------------------------------------------------
+
+    def notified(self, node: Node, notice: Notify) -> None:
+        """Count how handovers end, and join again where a join failed."""
+        if node.index < self.first_mobile:
+            return
+        mobile = self.mobiles[node.index - self.first_mobile]
+        match notice.event:
+            case "established":
+                if not mobile.may_be_established:
+                    self.break_invariant("one-effect", node, "established without an open request")
+                mobile.may_be_established = False
+                mobile.established_at = self.now
+                self.tell_received(mobile)
+                if mobile.handover is not None and not mobile.moving:
+                    self.handovers[mobile.handover] += 1
+                    mobile.handover = None
+            case "fallback":
+                mobile.may_be_established = mobile.willing
+                if mobile.handover is not None:
+                    mobile.handover = "fallback"
+            case "join-failed" | "join-refused":
+                if mobile.handover is not None:
+                    self.handovers["failed"] += 1
+                    mobile.handover = None
+                self.rejoins += 1
+                self.later(REJOIN_S, self._join_if_closed, mobile)
+
+    def tell_received(self, mobile: Mobile) -> None:
+        """Give the MN a count of data packets, so that its reports hold a Data Channel Status."""
+        self.later(0.0, self.tell, mobile.node, DataChannelReport(int(self.now * 100)))
+
+    def arrives(self, node: Node, data: bytes) -> None:
+        """Remember when an LMC last heard of an MN that comes or came."""
+        if 0 < node.index < self.first_mobile and data[0] in WANTING:
+            self.wanted[node.index] = self.now
+
+    def left_group(self, node: Node, group: Group) -> None:
+        """An LMC must not have stayed in a group for longer than hold and linger after the last who wanted it."""
+        if 0 < node.index < self.first_mobile:
+            self.check_idle_group(node)
+
+    def check_idle_group(self, node: Node) -> None:
+        """A breach if the LMC has been in its group for too long."""
+        idle = self.now - self.wanted.get(node.index, 0.0)
+        most = self.plan.timers.hold_time + self.plan.timers.linger_s + SLACK_S
+        if idle > most:
+            self.break_invariant(
+                "idle-groups", node, f"joined for {idle:.3f} s after the last want, at most {most:g} s"
+            )

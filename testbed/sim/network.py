@@ -1,0 +1,332 @@
+"""A network in virtual time that carries out every action of every role, and does to datagrams what networks do.
+
+Theory of operation. All that will happen stands in one heap, ordered by time and then by the order in which it was put
+there, so that a run has one order only. Each role has at most one wake-up of its own that counts; a wake-up that was
+overtaken by an earlier one is passed over when its time comes, so the heap holds what is due and never the past. No step
+looks at all nodes. Randomness comes from one generator with the run's seed. Everything that happens goes into a BLAKE2b
+hash: two runs of one plan have the same hash, and a run that differs in a single bit or moment has another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from math import inf
+from struct import Struct
+from typing import Any
+
+from agents.core.agent import (
+    Action,
+    AddressConfigured,
+    Agent,
+    CloseChannel,
+    ConfigureAddress,
+    Endpoint,
+    Event,
+    GroupJoined,
+    JoinGroup,
+    LeaveGroup,
+    Notify,
+    RenewMembership,
+    SendDatagram,
+    Trace,
+)
+
+FIRST_PORT, PORTS = 32768, 28232  # the extra ports of a node, taken in turn as Linux does
+JOIN_TIME_S = 0.010  # from a join to its report on the wire
+ADDRESS_TIME_S = 0.001  # from the request to configure an address until it is there
+BROKEN_MAXIMUM = 20  # how many breaches of invariants are told; the others are counted
+_ENTRY = Struct("!dIBI")
+Group = tuple[str, str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What happens to datagrams. Times are seconds, the others probabilities of each datagram.
+
+    ``jitter_s`` is added to the delay in equal distribution. A datagram that is reordered is held back by
+    ``held_back_s``; of a duplicated one a second copy arrives, with its own jitter.
+    """
+
+    delay_s: float = 0.005
+    jitter_s: float = 0.0
+    loss: float = 0.0
+    duplication: float = 0.0
+    reordering: float = 0.0
+    held_back_s: float = 0.05
+
+
+PERFECT = Faults()
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """An invariant that did not hold: its name, when (s), at which node, and what was seen."""
+
+    invariant: str
+    time: float
+    node: str
+    seen: str
+
+
+class RoleError(Exception):
+    """A role raised: a bug of the role. The exception that it raised is the cause."""
+
+
+class Node:
+    """A role at its place. ``site`` is where it is for partitions; ``routable_as`` the one address that fits there."""
+
+    __slots__ = (
+        "address", "agent", "arguments", "channels", "groups", "index", "link_is_up", "name", "next_port", "port",
+        "ports", "routable_as", "site", "wake",
+    )  # fmt: skip
+
+    def __init__(self, index: int, name: str, agent: Agent, address: str, port: int, site: str) -> None:
+        self.index = index
+        self.name = name
+        self.agent = agent
+        self.address = address
+        self.port = port
+        self.site = site
+        self.routable_as: str | None = address
+        self.link_is_up = True
+        self.wake = inf
+        self.channels: dict[int, int] = {}
+        self.ports: dict[int, int] = {}
+        self.next_port = 0
+        self.groups: dict[Group, float] = {}
+        self.arguments = (self,)
+
+
+class Network:
+    """Nodes, the time in seconds, what is to come, and what has happened in numbers."""
+
+    def __init__(self, seed: int, faults: Faults = PERFECT) -> None:
+        self.now = 0.0
+        self.faults = faults
+        self.random = random.Random(f"network {seed}")  # a text is hashed by SHA-512, on every machine alike
+        self.nodes: list[Node] = []
+        self.events = 0
+        self.fates = dict.fromkeys(
+            ("sent", "delivered", "lost", "duplicated", "reordered", "partitioned", "no-link", "no-receiver"), 0
+        )
+        self.breaches: list[Breach] = []
+        self.breach_count = 0
+        self._cuts: set[tuple[str, str]] = set()
+        self._addresses: dict[str, Node] = {}
+        self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._sequence = 0
+        self._driven = "no node"
+        self._digest = hashlib.blake2b(digest_size=16)
+
+    # --- building and running -------------------------------------------------------------------------------------
+
+    def add(self, name: str, agent: Agent, address: str, port: int, site: str) -> Node:
+        """Put a role at an address; it does nothing before ``start``."""
+        node = Node(len(self.nodes), name, agent, address, port, site)
+        self.nodes.append(node)
+        self._addresses[address] = node
+        return node
+
+    def start(self, node: Node) -> None:
+        """Start a role now (again: for a role that has closed)."""
+        self._record(1, node, b"")
+        node.agent.start(self.now)
+        self._carry_out(node)
+
+    def tell(self, node: Node, event: Event) -> None:
+        """Hand an event to a role now."""
+        self._record(2, node, type(event).__name__.encode())
+        node.agent.handle(event, self.now)
+        self._carry_out(node)
+
+    def later(self, delay_s: float, what: Callable[..., None], *arguments: Any) -> None:
+        """Call ``what`` when ``delay_s`` have passed."""
+        self._sequence += 1
+        heappush(self._queue, (self.now + delay_s, self._sequence, what, arguments))
+
+    def run_until(self, end: float) -> None:
+        """Let everything happen up to and including the moment ``end``; RoleError when a role raises."""
+        queue = self._queue
+        while queue and queue[0][0] <= end:
+            self.now, _, what, arguments = heappop(queue)
+            self.events += 1
+            try:
+                what(*arguments)
+            except Exception as error:
+                raise RoleError(f"at {self.now:.6f} s, {self._driven}: {type(error).__name__}: {error}") from error
+        self.now = end
+
+    def run_for(self, seconds: float) -> None:
+        """Let time pass."""
+        self.run_until(self.now + seconds)
+
+    @property
+    def trace_hash(self) -> str:
+        """The hash over everything that has happened so far, as hexadecimal digits."""
+        return self._digest.hexdigest()
+
+    @property
+    def pending(self) -> int:
+        """How many things are to come: a measure of memory."""
+        return len(self._queue)
+
+    # --- faults ---------------------------------------------------------------------------------------------------
+
+    def cut(self, one: str, other: str) -> None:
+        """Let no datagram pass between two sites from now on; what is under way is lost too."""
+        self._cuts |= {(one, other), (other, one)}
+
+    def heal(self) -> None:
+        """Undo every ``cut``."""
+        self._cuts.clear()
+
+    def lose_link(self, node: Node) -> None:
+        """The node's link goes: nothing leaves it and nothing reaches it."""
+        node.link_is_up = False
+
+    def regain_link(self, node: Node, site: str, routable_as: str) -> None:
+        """The node has a link at ``site``, where only the address ``routable_as`` fits."""
+        node.link_is_up, node.site, node.routable_as = True, site, routable_as
+
+    def break_invariant(self, invariant: str, node: Node, seen: str) -> None:
+        """Note that an invariant did not hold at this moment."""
+        self.breach_count += 1
+        if len(self.breaches) < BROKEN_MAXIMUM:
+            self.breaches.append(Breach(invariant, self.now, node.name, seen))
+
+    # --- what a world built on this network may look at -------------------------------------------------------------
+
+    def arrives(self, node: Node, data: bytes) -> None:
+        """Called before a datagram is handed to a role."""
+
+    def notified(self, node: Node, notice: Notify) -> None:
+        """Called when a role tells its application something."""
+
+    def left_group(self, node: Node, group: Group) -> None:
+        """Called after a role has left a group."""
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _record(self, kind: int, node: Node, data: bytes) -> None:
+        self._driven = node.name
+        self._digest.update(_ENTRY.pack(self.now, node.index, kind, len(data)) + data)
+
+    def _carry_out(self, node: Node) -> None:
+        agent = node.agent
+        for action in agent.take_actions():
+            kind = type(action)
+            if kind is SendDatagram:
+                self._send(node, action)  # type: ignore[arg-type]  # `kind is` is faster than isinstance and says as much
+            elif kind is not Trace:  # a trace tells what the other actions do
+                self._carry_out_rare(node, action)
+        deadline = agent.next_deadline()
+        if deadline is not None and deadline < node.wake:
+            node.wake = max(deadline, self.now)
+            self._sequence += 1
+            heappush(self._queue, (node.wake, self._sequence, self._expire, node.arguments))
+
+    def _expire(self, node: Node) -> None:
+        if node.wake != self.now:
+            self.events -= 1  # overtaken: nothing happens
+            return
+        node.wake = inf
+        self._record(3, node, b"")
+        node.agent.expire(self.now)
+        self._carry_out(node)
+
+    def _send(self, node: Node, action: SendDatagram) -> None:
+        faults, chance, fates = self.faults, self.random.random, self.fates
+        fates["sent"] += 1
+        if not node.link_is_up or node.address != node.routable_as:
+            fates["no-link"] += 1
+            return
+        if faults.loss and chance() < faults.loss:
+            fates["lost"] += 1
+            self._record(4, node, action.data)
+            return
+        source = Endpoint(node.address, self._port(node, action.channel) if action.channel else node.port)
+        copies = 1
+        if faults.duplication and chance() < faults.duplication:
+            fates["duplicated"] += 1
+            copies = 2
+        for _ in range(copies):
+            delay = faults.delay_s + (chance() * faults.jitter_s if faults.jitter_s else 0.0)
+            if faults.reordering and chance() < faults.reordering:
+                fates["reordered"] += 1
+                delay += faults.held_back_s
+            self._sequence += 1
+            arguments = (action.destination, action.data, source, node)
+            heappush(self._queue, (self.now + delay, self._sequence, self._arrive, arguments))
+
+    def _arrive(self, destination: Endpoint, data: bytes, source: Endpoint, sender: Node) -> None:
+        node = self._addresses.get(destination.address)
+        if node is None or not node.link_is_up or node.address != node.routable_as:
+            self.fates["no-receiver"] += 1
+            return
+        if self._cuts and (sender.site, node.site) in self._cuts:
+            self.fates["partitioned"] += 1
+            return
+        channel = 0
+        if destination.port != node.port:
+            if destination.port not in node.ports:
+                self.fates["no-receiver"] += 1
+                return
+            channel = node.ports[destination.port]
+        self.fates["delivered"] += 1
+        self._record(5, node, data)
+        self.arrives(node, data)
+        node.agent.receive(data, source, self.now, channel)
+        self._carry_out(node)
+
+    def _port(self, node: Node, channel: int) -> int:
+        port = node.channels.get(channel)
+        while port is None:
+            candidate = FIRST_PORT + node.next_port
+            node.next_port = (node.next_port + 1) % PORTS
+            if candidate not in node.ports and candidate != node.port:
+                node.channels[channel] = port = candidate
+                node.ports[port] = channel
+        return port
+
+    def _carry_out_rare(self, node: Node, action: Action) -> None:
+        match action:
+            case CloseChannel():
+                port = node.channels.pop(action.channel, None)  # None: it never came to a send
+                if port is not None:
+                    del node.ports[port]
+            case JoinGroup():
+                group = (action.group, action.interface, action.source)
+                if group in node.groups:
+                    self.break_invariant("one-effect", node, f"joined {action.group} a second time")
+                node.groups[group] = self.now
+                self._record(6, node, action.group.encode())
+                self.later(JOIN_TIME_S, self._joined, node, action)
+            case LeaveGroup():
+                group = (action.group, action.interface, action.source)
+                if node.groups.pop(group, None) is None:
+                    self.break_invariant("one-effect", node, f"left {action.group} without being in it")
+                self._record(7, node, action.group.encode())
+                self.left_group(node, group)
+            case RenewMembership():
+                if (action.group, action.interface, action.source) not in node.groups:
+                    self.break_invariant("one-effect", node, f"renewed {action.group} without being in it")
+                self._record(8, node, action.group.encode())
+            case ConfigureAddress():
+                self.later(ADDRESS_TIME_S, self._configure, node, action)
+            case Notify():
+                self._record(9, node, f"{action.event} {sorted(action.details.items())}".encode())
+                self.notified(node, action)
+
+    def _joined(self, node: Node, action: JoinGroup) -> None:
+        self.tell(node, GroupJoined(action.group, action.interface, succeeded=True))
+
+    def _configure(self, node: Node, action: ConfigureAddress) -> None:
+        if self._addresses.get(node.address) is node:
+            del self._addresses[node.address]
+        node.address = action.address.partition("/")[0]
+        self._addresses[node.address] = node
+        self.tell(node, AddressConfigured(action.interface, action.address))

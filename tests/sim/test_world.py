@@ -1,0 +1,269 @@
+"""The simulated world: the same seed is the same run, every fault happens, and what breaks is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from agents.core.agent import Endpoint, Notify
+from testbed import simulate
+from testbed.sim import invariants
+from testbed.sim.mmcp import Mobile, PlanError, World
+from testbed.sim.network import PERFECT, Faults, RoleError
+from tests.sim.worlds import ROUGH, broken, judged, plan, ran
+
+HASH_OF_A_RUN = (
+    "from tests.sim.worlds import plan, ran; world = ran(plan(3)); print(world.trace_hash, world.events, world.now)"
+)
+
+
+# --- determinism ------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_is_the_same_run_and_another_is_another() -> None:
+    one, same, other = ran(plan(3)), ran(plan(3)), ran(plan(4))
+    assert one.trace_hash == same.trace_hash
+    assert (one.events, one.fates, one.handovers) == (same.events, same.fates, same.handovers)
+    assert one.trace_hash != other.trace_hash
+
+
+def test_the_hash_does_not_depend_on_the_process() -> None:
+    lines = {
+        subprocess.run(
+            [sys.executable, "-c", HASH_OF_A_RUN],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": "."}, check=True, capture_output=True, text=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    world = ran(plan(3))
+    assert lines == {f"{world.trace_hash} {world.events} {world.now}\n"}
+
+
+def test_a_run_in_pieces_is_the_same_run() -> None:
+    whole, pieces = ran(plan(5), 4.0), World(plan(5))
+    pieces.begin()
+    for number in range(40):
+        pieces.run_until((number + 1) / 10)
+    assert pieces.trace_hash == whole.trace_hash
+
+
+# --- faults -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_perfect_network_loses_nothing_and_every_handover_is_predictive() -> None:
+    world = ran(plan(faults=PERFECT), 20.0)
+    assert broken(judged(world)) == {}
+    assert world.handovers["predictive"] > 20
+    assert {name: count for name, count in world.handovers.items() if count} == {
+        "predictive": world.handovers["predictive"]
+    }
+    for fate in ("lost", "duplicated", "reordered", "partitioned"):
+        assert world.fates[fate] == 0
+    assert world.fates["sent"] == world.fates["delivered"] + world.fates["no-link"] + world.fates["no-receiver"]
+
+
+@pytest.mark.parametrize(
+    ("fate", "faults"),
+    [
+        ("lost", Faults(loss=0.1)),
+        ("duplicated", Faults(duplication=0.1)),
+        ("reordered", Faults(reordering=0.1)),
+    ],
+)
+def test_each_fault_happens_as_often_as_asked(fate: str, faults: Faults) -> None:
+    world = ran(plan(faults=faults, mns=100), 20.0)
+    assert world.fates["sent"] > 2000
+    assert 0.05 < world.fates[fate] / world.fates["sent"] < 0.2
+
+
+def test_jitter_spreads_the_delay() -> None:
+    arrivals = {}
+    for jitter in (0.0, 0.01):
+        world = World(plan(faults=Faults(delay_s=0.005, jitter_s=jitter), moves_per_s=0.0))
+        world.begin()
+        world.run_for(0.0)  # the LMCs have sent their SJRs at once
+        arrivals[jitter] = {round(entry[0], 9) for entry in world._queue if entry[2] == world._arrive}
+    assert arrivals[0.0] == {0.005}
+    assert len(arrivals[0.01]) == 4
+    assert all(0.005 <= time <= 0.015 for time in arrivals[0.01])
+
+
+def test_a_partition_holds_until_it_heals() -> None:
+    world = World(plan(faults=PERFECT, mns=2, moves_per_s=0.0))
+    world.cut("cell0", "core")
+    world.begin()
+    world.run_for(3.0)
+    assert world.fates["partitioned"] > 0
+    states = [mobile.agent.state.value for mobile in world.mobiles]
+    assert states == ["SJR-SENT", "ESTABLISHED"]
+    world.heal()
+    world.run_for(3.0)
+    assert [mobile.agent.state.value for mobile in world.mobiles] == ["ESTABLISHED"] * 2
+
+
+def test_a_node_without_a_link_hears_nothing_and_is_not_heard() -> None:
+    world = ran(plan(faults=PERFECT, mns=1, moves_per_s=0.0), 3.0)
+    mobile = world.mobiles[0]
+    world.link_down(mobile)
+    before = dict(world.fates)
+    world.leave(mobile)
+    assert world.fates["no-link"] == before["no-link"] + 1
+    heard = mobile.agent.counters["received.USP"]
+    world._arrive(Endpoint(mobile.node.address, mobile.node.port), b"x", Endpoint("1.2.3.4", 1), world.sm_node)
+    assert world.fates["no-receiver"] == before["no-receiver"] + 1
+    assert mobile.agent.counters["received.USP"] == heard
+
+
+def test_memory_does_not_grow_with_time() -> None:
+    world = ran(plan(), 10.0)
+    early = world.pending
+    world.run_for(100.0)
+    assert world.pending <= 2 * early
+
+
+def test_too_many_cells_for_the_address_space() -> None:
+    with pytest.raises(PlanError, match="at most 64 cells"):
+        World(plan(mns=200_000, cells=65))
+
+
+# --- invariants -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_invariants_hold_after_a_rough_time(seed: int) -> None:
+    world = ran(plan(seed))
+    assert broken(judged(world)) == {}
+    assert world.handovers["predictive"] + world.handovers["fallback"] > 5
+    assert all(world.fates[fate] > 0 for fate in ("lost", "duplicated", "reordered"))
+
+
+def forget(world: World) -> Mobile:
+    """A fault planted on purpose: an LMC loses one of its MNs."""
+    for _, lmc in world.controllers:
+        members = lmc._sessions[1].members
+        if members:
+            name = members.popitem()[0]
+            return next(mobile for mobile in world.mobiles if mobile.node.name.encode() == name)
+    raise AssertionError("nobody is a member anywhere")
+
+
+def test_a_forgotten_node_is_told() -> None:
+    world = ran(plan())
+    world.calm()
+    mobile = forget(world)
+    found = broken(invariants.check(world))
+    assert list(found) == ["known-by-parent"]
+    assert found["known-by-parent"][0].startswith(f"{mobile.node.name} reports to 10.")
+
+
+def test_a_second_parent_is_told_or_said_to_be_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = ran(plan(faults=PERFECT))
+    world.calm()
+    members = [lmc._sessions[1].members for _, lmc in world.controllers]
+    name, row = next(iter(members[0].items()))
+    members[1][name] = row
+    monkeypatch.setattr(invariants, "roles_probe", lambda: False)
+    (verdict,) = [each for each in invariants.check(world) if each.invariant == "one-parent"]
+    assert (verdict.outcome, verdict.seen) == (
+        invariants.NOT_CHECKED,
+        ("needs probing, which the roles do not do; seen: 1 MNs",),
+    )
+    monkeypatch.setattr(invariants, "roles_probe", lambda: True)
+    assert "one-parent" in broken(invariants.check(world))
+
+
+def test_other_breaches_are_told() -> None:
+    world = ran(plan(faults=PERFECT))
+    before = invariants.counters(world)
+    world.calm()
+    node, _ = world.controllers[0]
+    node.groups["239.1.1.1", "lan", None] = 0.0
+    node.agent.counters._values["sent.ASR"] = 0
+    world.mobiles[0].agent._machine.state = type(world.mobiles[0].agent.state).CLOSED
+    world.session_manager._sessions[1].members.pop(b"mn1")
+    world.notified(world.mobiles[2].node, Notify("established"))
+    found = broken(invariants.check(world, before))
+    assert set(found) == {"idle-groups", "counters-grow", "willing-established", "not-forgotten", "one-effect"} | (
+        {"known-by-parent"} & set(found)
+    )
+
+
+def test_a_role_that_raises_is_told_with_its_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(plan())
+    monkeypatch.setattr(world.controllers[0][1], "receive", lambda *_args: 1 / 0)
+    result = simulate.perform(world, 5.0)
+    assert result["verdict"] == "fail"
+    (raised,) = [row for row in result["invariants"] if row["outcome"] == invariants.BROKEN]
+    assert raised["invariant"] == "nothing-raised"
+    assert "lmc0: ZeroDivisionError" in raised["seen"][0]
+    assert {row["outcome"] for row in result["invariants"]} == {invariants.BROKEN, invariants.NOT_CHECKED}
+    world = World(plan())
+    monkeypatch.setattr(world.controllers[0][1], "receive", lambda *_args: 1 / 0)
+    world.begin()
+    with pytest.raises(RoleError, match="lmc0"):
+        world.run_for(5.0)
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+WORDS = ("handover", "--mns=50", "--duration=5s", "--moves=5%/s", "--loss=10%", "--seed=7")
+
+
+def test_the_command_prints_a_summary_and_the_same_hash_each_time() -> None:
+    result = CliRunner().invoke(simulate.command, WORDS)
+    assert result.exit_code == 0, result.output
+    for part in ("virtual time", "events", "handovers", "datagrams", "trace hash", "PASS"):
+        assert part in result.output
+    rows = [json.loads(CliRunner().invoke(simulate.command, [*WORDS, "--json"]).output) for _ in range(2)]
+    assert rows[0]["trace_hash"] == rows[1]["trace_hash"]
+    assert f"trace hash    {rows[0]['trace_hash']}" in result.output
+    assert {row["invariant"] for row in rows[0]["invariants"]} == set(invariants.INVARIANTS)
+
+
+def test_a_broken_invariant_is_printed_with_the_way_to_see_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    perform = simulate.perform
+    monkeypatch.setattr(
+        simulate, "perform", lambda world, duration, tell: perform(world, duration, tell, meddle=forget)
+    )
+    result = CliRunner().invoke(simulate.command, WORDS)
+    assert result.exit_code == 1
+    assert "broken        known-by-parent" in result.output
+    again = result.output[result.output.index("again with") :].split()
+    assert again[2:7] == ["python", "-m", "testbed", "sim", "handover"]
+    assert {"--mns=50", "--loss=10%", "--seed=7", "--cells=10", "--moves=5%/s"} <= set(again)
+    given = {word[2:].split("=")[0]: word.split("=")[1] for word in again[7:]}
+    asked = {word[2:].split("=")[0]: word.split("=")[1] for word in WORDS[1:]}
+    assert simulate.plan(simulate.parse(given)) == simulate.plan(simulate.parse(asked))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--loss=5"], "write a number and %"),
+        (["--loss=95%"], "0% to 90%"),
+        (["--duration=60"], "has no unit"),
+        (["--mns=0"], "1 to 1e+06"),
+        (["--moves=10%"], "no rate"),
+        (["--moves=200%/s"], "0%/s to 100%/s"),
+        (["--mns=200000", "--cells=65"], "at most 64 cells"),
+    ],
+)
+def test_what_it_does_not_take(words: list[str], said: str) -> None:
+    result = CliRunner().invoke(simulate.command, ["handover", *words])
+    assert result.exit_code == 2
+    assert said in result.output
+    assert result.output.count("\n") == 1
+
+
+def test_a_long_run_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulate, "TELL_AFTER_S", 0.0)
+    told: list[str] = []
+    world = World(plan(faults=ROUGH))
+    simulate.perform(world, 2.0, told.append)
+    assert told[0].endswith("events")
+    assert told[-1].startswith("quiet")
