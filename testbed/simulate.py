@@ -135,7 +135,7 @@ def perform(
     world: World,
     duration_s: float,
     tell: Callable[[str], None] = lambda _line: None,
-    meddle: Callable[[World], None] = lambda _world: None,
+    meddle: Callable[[World], object] = lambda _world: None,
 ) -> dict[str, Any]:
     """Run a world for ``duration_s`` (virtual), let it calm down and judge it; a result of plain values.
 

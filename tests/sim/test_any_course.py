@@ -1,0 +1,133 @@
+"""Any course of events, as Hypothesis thinks of it: an SM, two LMCs, three MNs on a network that does its worst.
+
+After each quiet period every invariant must hold again, whatever happened before it.
+"""
+
+from __future__ import annotations
+
+import unittest
+
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from testbed.sim import invariants
+from testbed.sim.mmcp import Mobile, World
+from testbed.sim.network import PERFECT, Faults
+from tests.sim.worlds import broken, plan
+
+MNS = st.integers(0, 2)
+CELLS = st.integers(0, 1)
+TIMES = st.sampled_from([0.0, 0.004, 0.006, 0.012, 0.03, 0.1, 0.4, 1.0, 3.0])  # s, on both sides of what takes time
+SITES = st.sampled_from([("cell0", "core"), ("cell1", "core"), ("cell0", "cell1")])
+
+
+class AnyCourse(RuleBasedStateMachine):
+    """What may happen. ``_next`` is where an MN's radio will be when its link comes up next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(plan(1, mns=3, cells=2, roam=2, moves_per_s=0.0, faults=PERFECT))
+        self._next = [mobile.cell for mobile in self.world.mobiles]
+
+    @initialize(seconds=TIMES)
+    def begin(self, seconds: float) -> None:
+        self.world.begin()
+        self.world.run_for(seconds)
+
+    # --- what MNs do ------------------------------------------------------------------------------------------------
+
+    @rule(number=MNS, cell=CELLS)
+    def trigger(self, number: int, cell: int) -> None:
+        mobile = self.world.mobiles[number]
+        if mobile.node.link_is_up and cell == mobile.cell:
+            return  # it says so only of a cell that it is not in: see NOT_WALKED
+        self._next[number] = cell
+        self.world.detect(mobile, cell)
+
+    @rule(number=MNS)
+    def link_down(self, number: int) -> None:
+        mobile = self.world.mobiles[number]
+        if mobile.node.link_is_up:
+            self.world.link_down(mobile)
+
+    @rule(number=MNS)
+    def link_up(self, number: int) -> None:
+        mobile = self.world.mobiles[number]
+        if not mobile.node.link_is_up:
+            self._arrive(number, mobile)
+
+    @rule(number=MNS, cell=CELLS, seconds=TIMES)
+    def walk(self, number: int, cell: int, seconds: float) -> None:
+        self.trigger(number, cell)
+        self.world.run_for(seconds)
+        self.link_down(number)
+        self.world.run_for(seconds)
+        self.link_up(number)
+
+    @rule(number=MNS)
+    def leave(self, number: int) -> None:
+        if self.world.mobiles[number].willing:
+            self.world.leave(self.world.mobiles[number])
+
+    @rule(number=MNS)
+    def rejoin(self, number: int) -> None:
+        self.world.join(self.world.mobiles[number])
+
+    # --- what the network does --------------------------------------------------------------------------------------
+
+    @rule(loss=st.sampled_from([0.0, 0.3, 1.0]), duplication=st.sampled_from([0.0, 0.3]), jitter=st.booleans())
+    def faults(self, loss: float, duplication: float, jitter: bool) -> None:
+        self.world.faults = Faults(
+            loss=loss, duplication=duplication, jitter_s=0.02 * jitter, reordering=0.2 * jitter, held_back_s=0.1
+        )
+
+    @rule(sites=SITES)
+    def partition(self, sites: tuple[str, str]) -> None:
+        self.world.cut(*sites)
+
+    @rule()
+    def heal(self) -> None:
+        self.world.heal()
+
+    @rule(seconds=TIMES)
+    def time_passes(self, seconds: float) -> None:
+        self.world.run_for(seconds)
+
+    # --- what must be -----------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.world.now > 5)
+    @rule()
+    def quiet(self) -> None:
+        self._judge()
+
+    def teardown(self) -> None:
+        self._judge()
+
+    def _judge(self) -> None:
+        before = invariants.counters(self.world)
+        for number, mobile in enumerate(self.world.mobiles):
+            if mobile.node.link_is_up and self._next[number] != mobile.cell:
+                self.world.link_down(mobile)
+            if not mobile.node.link_is_up:
+                self._arrive(number, mobile)
+        self.world.run_for(1.0)
+        for number, mobile in enumerate(self.world.mobiles):
+            if mobile.node.address != mobile.node.routable_as:
+                # An MN that has left or whose join failed between link up and its new address never asks for the address
+                # again. A link that comes anew makes it ask.
+                self.world.link_down(mobile)
+                self._arrive(number, mobile)
+        self.world.calm()
+        found = broken(invariants.check(self.world, before))
+        assert found == {}, found
+
+    def _arrive(self, number: int, mobile: Mobile) -> None:
+        self.world.link_up(mobile, self._next[number])
+
+
+AnyCourse.TestCase.settings = settings(max_examples=60, stateful_step_count=25, phases=[Phase.generate], report_multiple_bugs=False)
+
+
+class TestAnyCourse(AnyCourse.TestCase, unittest.TestCase):  # type: ignore[misc]  # made by Hypothesis at run time
+    """Runs the machine."""
