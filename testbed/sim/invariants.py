@@ -1,4 +1,4 @@
-"""What must be true of an MMCP world after it has been quiet, and what cannot be asked of its roles yet.
+"""What must be true of an MMCP world after it has been quiet.
 
 An invariant is held, broken, or not checked; one that is not checked says why and is never counted as held. Those that
 are watched while the world runs (one-effect, idle-groups) have left their breaches with the network.
@@ -6,19 +6,16 @@ are watched while the world runs (one-effect, idle-groups) have left their breac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agents.core.agent import Endpoint, SendDatagram
-from agents.mmcp.configuration import Controller, LocalMobilityControllerConfiguration, Timers
-from agents.mmcp.constants import DEFAULT_PORT, PacketType
-from agents.mmcp.local_mobility_controller import LocalMobilityController
-from agents.mmcp.messages import Message, MNIdentifier, encode, multicast_address
+from agents.mmcp.constants import DEFAULT_PORT
 from agents.mmcp.mobile_node_state import State
-from testbed.sim.mmcp import GROUP, GROUP_PORT, SESSION, SM_ADDRESS, World
+from testbed.sim.mmcp import SESSION, SM_ADDRESS, Mobile, World
 
 HELD, BROKEN, NOT_CHECKED = "held", "broken", "not checked"
+OWN = f"{SM_ADDRESS}:{DEFAULT_PORT}"  # the SM, for MNs whose parent it is
 TOLD = 5  # breaches of one invariant that are told in words
 
 INVARIANTS: Mapping[str, str] = {
@@ -26,6 +23,8 @@ INVARIANTS: Mapping[str, str] = {
     "known-by-parent": "an established MN is known to the parent it reports to",
     "one-parent": "an established MN is known to exactly one parent, and nobody else to any",
     "not-forgotten": "the SM knows every willing MN",
+    "sm-agrees": "the SM holds an established MN for a member of the LMC that knows it",
+    "in-group": "an established MN is in its group, and one that has left is not",
     "idle-groups": "no LMC stays joined to a group nobody there wants for longer than hold + linger",
     "one-effect": "every request has at most one effect",
     "counters-grow": "counters only grow",
@@ -60,14 +59,7 @@ def check(world: World, before: Counts | None = None) -> list[Verdict]:
     if before is not None:
         found["counters-grow"] += _shrunk(world, before)
     _membership(world, found)
-    skipped: dict[str, str] = {}
-    if before is None:
-        skipped["counters-grow"] = "no earlier counters were given"
-    if not found["one-parent"]:
-        pass  # it held even without probes
-    elif not roles_probe():
-        # An LMC whose HTAs or HIRs got lost still has an MN that went on by SJR. Only probing finds that out [7.4].
-        skipped["one-parent"] = f"needs probing, which the roles do not do; seen: {len(found['one-parent'])} MNs"
+    skipped = {} if before is not None else {"counters-grow": "no earlier counters were given"}
     return [
         Verdict(name, NOT_CHECKED, (skipped[name],))
         if name in skipped
@@ -101,58 +93,50 @@ def _shrunk(world: World, before: Counts) -> list[str]:
 
 def _membership(world: World, found: dict[str, list[str]]) -> None:
     """Compare what MNs believe with what LMCs and the SM know."""
-    key = str(SESSION)
     sm: Any = world.session_manager.describe()
-    at_sm = sm["sessions"][key]["members"]
+    at_sm = sm["sessions"][str(SESSION)]["members"]
     at_lmc: dict[str, list[str]] = {}
+    names: dict[str, str | None] = {OWN: None}
     for node, lmc in world.controllers:
         described: Any = lmc.describe()
-        for mn_id in described["sessions"][key]["members"]:
-            at_lmc.setdefault(mn_id, []).append(f"{node.address}:{node.port}")
-    own = f"{SM_ADDRESS}:{DEFAULT_PORT}"
+        endpoint = f"{node.address}:{node.port}"
+        names[endpoint] = node.name.encode().hex()
+        for mn_id in described["sessions"][str(SESSION)]["members"]:
+            at_lmc.setdefault(mn_id, []).append(endpoint)
     for mobile in world.mobiles:
-        name = mobile.node.name
-        mn_id = name.encode().hex()
-        parents = list(at_lmc.get(mn_id, ()))
+        mn_id = mobile.node.name.encode().hex()
         row = at_sm.get(mn_id)
-        if row is not None and row["lmc"] is None:
-            parents.append(own)
+        parents = at_lmc.get(mn_id, []) + ([OWN] if row is not None and row["lmc"] is None else [])
+        known = ", ".join(parents) or "nobody"
         if not mobile.willing:
-            if parents:
-                found["one-parent"].append(f"{name} has left and is known to {', '.join(parents)}")
-            continue
-        if mobile.agent.state is not State.ESTABLISHED:
-            found["willing-established"].append(f"{name} is {mobile.agent.state.value}: {mobile.agent.describe()}")
-            continue
-        if row is None:
-            found["not-forgotten"].append(f"{name} is not known to the SM")
-        parent = mobile.agent.describe()["parent"]
-        if parent not in parents and not (parent == own and row is not None):
-            found["known-by-parent"].append(f"{name} reports to {parent}, known to {', '.join(parents) or 'nobody'}")
-        if len(parents) != 1:
-            found["one-parent"].append(f"{name} reports to {parent}, known to {', '.join(parents) or 'nobody'}")
+            breaches = _of_one_who_left(mobile, known)
+        elif mobile.agent.state is not State.ESTABLISHED:
+            breaches = iter([("willing-established", f"is {mobile.agent.state.value}: {mobile.agent.describe()}")])
+        elif row is None:
+            breaches = iter([("not-forgotten", f"is not known to the SM, but to {known}")])
+        else:
+            breaches = _of_a_member(mobile, parents, row["lmc"], names)
+        for name, seen in breaches:
+            found[name].append(f"{mobile.node.name} {seen}")
 
 
-def roles_probe() -> bool:
-    """Whether an LMC probes an MN that has been silent for SPT: asked of an LMC, so that no list has to be kept."""
-    address, subnet, mn = "10.0.0.1", "10.0.0.0/24", Endpoint("10.0.0.9", DEFAULT_PORT)
-    timers = Timers()
-    lmc = LocalMobilityController(
-        LocalMobilityControllerConfiguration(
-            "lmc", "lan", subnet, SM_ADDRESS, [Controller("lmc", address, ["cell"])], [SESSION], timers=timers
-        )
-    )
-    lmc.start(0.0)
-    confirm = Message(PacketType.SJC, SESSION, (multicast_address(GROUP, GROUP_PORT),), accepted=True)
-    lmc.receive(encode(confirm), Endpoint(SM_ADDRESS, DEFAULT_PORT), 0.0)
-    lmc.receive(encode(Message(PacketType.LJR, SESSION, (MNIdentifier(b"mn"),))), mn, 0.0)
-    now = 0.0
-    sent: list[int] = []
-    while now <= 2 * timers.probe_time:
-        sent += [action.data[0] for action in lmc.take_actions() if isinstance(action, SendDatagram)]
-        deadline = lmc.next_deadline()
-        if deadline is None:
-            break
-        now = deadline
-        lmc.expire(now)
-    return PacketType.USP in sent
+def _of_one_who_left(mobile: Mobile, known: str) -> Iterator[tuple[str, str]]:
+    if known != "nobody":
+        yield "one-parent", f"has left and is known to {known}"
+    if mobile.node.groups:
+        yield "in-group", "has left and is in its group"
+
+
+def _of_a_member(
+    mobile: Mobile, parents: list[str], at: str | None, names: Mapping[str, str | None]
+) -> Iterator[tuple[str, str]]:
+    parent = mobile.agent.describe()["parent"]
+    known = ", ".join(parents) or "nobody"
+    if parent not in parents:
+        yield "known-by-parent", f"reports to {parent}, known to {known}"
+    if len(parents) != 1:
+        yield "one-parent", f"reports to {parent}, known to {known}"
+    elif at != names[parents[0]]:
+        yield "sm-agrees", f"is known to {known}, the SM has it at {at}"
+    if not mobile.node.groups:
+        yield "in-group", "is ESTABLISHED and not in its group"

@@ -35,8 +35,7 @@ INTERFACE = "radio"
 RETRIES = 10  # of SJR and LJR: a node on a lossy link is provisioned to insist
 REJOIN_S = 1.0  # after a failed join, until the application tries again
 SLACK_S = 0.1  # what a bound on a duration is allowed for datagrams under way
-QUIET_SPT = 5  # after so many SPT of quiet everything must have settled
-WANTING = frozenset({PacketType.HCT, PacketType.LJR})  # what makes an LMC stay joined, see ``left_group``
+QUIET_SPT = 5  # after so many SPT of quiet everything must have settled [M-13: what failed is gone after 4]
 FIRST_HOST = 256  # of a cell's subnet: the first MN's; 1 is the LMC's, 2 the router's
 
 
@@ -90,7 +89,7 @@ class World(Network):
                 f"{plan.cells} cells with room for {plan.mns} MNs each: more addresses than 10.0.0.0/8 has, "
                 f"at most {1 << (24 - self._host_bits)} cells"
             )
-        self.wanted: dict[int, float] = {}  # by an LMC's index: when it last heard of somebody who comes or came
+        self.wanted: dict[int, float] = {}  # by an LMC's index: when it last was told of somebody who comes
         timers = plan.timers
         table = [Controller(f"lmc{cell}", self.address(cell, 1), [f"cell{cell}"]) for cell in range(plan.cells)]
         self.session_manager = SessionManager(
@@ -146,12 +145,11 @@ class World(Network):
             self.later(self._choice.expovariate(self.moves_per_s), self._someone_moves)
 
     def calm(self) -> None:
-        """No faults and no new moves from now on; let five SPT pass, and what a join that fails may take."""
+        """No faults and no new moves from now on; let moves under way end and five SPT pass."""
         self.faults = Faults(self.faults.delay_s)
         self.moves_per_s = 0.0
         self.heal()
-        timers = self.plan.timers
-        self.run_for(timers.jwt_s * (2 * timers.join_retries + 2) + REJOIN_S + QUIET_SPT * timers.probe_time)
+        self.run_for(self.plan.overlap_s + self.plan.gap_s + QUIET_SPT * self.plan.timers.probe_time)
 
     # --- what MNs and their applications do -------------------------------------------------------------------------
 
@@ -245,8 +243,8 @@ class World(Network):
         self.later(0.0, self.tell, mobile.node, DataChannelReport(int(self.now * 100)))
 
     def arrives(self, node: Node, data: bytes) -> None:
-        """Remember when an LMC last heard of an MN that comes or came."""
-        if 0 < node.index < self.first_mobile and data[0] in WANTING:
+        """Remember when an LMC was last told of an MN that comes: hold begins, and linger at its end at the latest."""
+        if data[0] == PacketType.HCT and 0 < node.index < self.first_mobile:
             self.wanted[node.index] = self.now
 
     def left_group(self, node: Node, group: Group) -> None:
