@@ -12,7 +12,8 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -120,15 +121,16 @@ def plan(values: Values) -> Plan:
     )
 
 
-def build(wanted: Plan) -> World:
-    """A world for a long run: what lives as long as the world is kept away from the garbage collector."""
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """No cyclic garbage collection meanwhile: it would walk over all nodes again and again, and roles make no cycles."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
-        world = World(wanted)
-        gc.freeze()
+        yield
     finally:
-        gc.enable()
-    return world
+        if was_enabled:
+            gc.enable()
 
 
 def perform(
@@ -209,8 +211,9 @@ def _handover(*, as_json: bool, **texts: str | None) -> NoReturn:
     given = {name.replace("_", "-"): text for name, text in texts.items()}
     try:
         values = parse(given)
-        world = build(plan(values))
-        result = perform(world, values.seconds("duration"), lambda line: click.echo(line, err=True))
+        with without_collector():
+            world = World(plan(values))
+            result = perform(world, values.seconds("duration"), lambda line: click.echo(line, err=True))
     except (OptionError, PlanError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(EXIT_COULD_NOT_RUN)

@@ -5,8 +5,7 @@ After each quiet period every invariant must hold again, whatever happened befor
 
 from __future__ import annotations
 
-import unittest
-
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -126,9 +125,27 @@ class AnyCourse(RuleBasedStateMachine):
 
 
 AnyCourse.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=25, phases=[Phase.generate], report_multiple_bugs=False
+    max_examples=150,
+    stateful_step_count=30,
+    phases=[Phase.generate],  # when it fails, add Phase.shrink: that takes minutes, and finds the few steps that matter
+    report_multiple_bugs=False,
 )
+TestAnyCourse = AnyCourse.TestCase
 
 
-class TestAnyCourse(AnyCourse.TestCase, unittest.TestCase):  # type: ignore[misc]  # made by Hypothesis at run time
-    """Runs the machine."""
+@pytest.mark.xfail(
+    reason="leaving, or a join that fails, cancels the MN's request for its address, and nothing renews it"
+)
+def test_leaving_before_the_new_address_and_joining_again() -> None:
+    world = World(plan(mns=1, cells=2, roam=2, moves_per_s=0.0, faults=PERFECT))
+    world.begin()
+    world.run_for(3.0)
+    (mobile,) = world.mobiles
+    world.detect(mobile, 1)
+    world.link_down(mobile)
+    world.link_up(mobile, 1)
+    world.leave(mobile)
+    world.run_for(1.0)
+    world.join(mobile)
+    world.calm()
+    assert broken(invariants.check(world)) == {}
