@@ -90,20 +90,12 @@ class World(Network):
                 f"at most {1 << (24 - self._host_bits)} cells"
             )
         self.wanted: dict[int, float] = {}  # by an LMC's index: when it last was told of somebody who comes
-        timers = plan.timers
-        table = [Controller(f"lmc{cell}", self.address(cell, 1), [f"cell{cell}"]) for cell in range(plan.cells)]
-        self.session_manager = SessionManager(
-            SessionManagerConfiguration(SM_ADDRESS, [Session(SESSION, GROUP, GROUP_PORT)], table, timers)
-        )
+        self._table = [Controller(f"lmc{cell}", self.address(cell, 1), [f"cell{cell}"]) for cell in range(plan.cells)]
+        self.session_manager = self._new_session_manager()
         self.sm_node = self.add("sm", self.session_manager, SM_ADDRESS, DEFAULT_PORT, CORE)
         self.controllers: list[tuple[Node, LocalMobilityController]] = []
-        for cell, row in enumerate(table):
-            lmc = LocalMobilityController(
-                LocalMobilityControllerConfiguration(
-                    row.name, "lan", f"{self.address(cell, 0)}/{32 - self._host_bits}", SM_ADDRESS, table, [SESSION],
-                    timers=timers,
-                )
-            )  # fmt: skip
+        for cell, row in enumerate(self._table):
+            lmc = self._new_controller(cell)
             self.controllers.append((self.add(row.name, lmc, row.address, DEFAULT_PORT, f"cell{cell}"), lmc))
         self.first_mobile = len(self.nodes)
         self.mobiles = [self._mobile(number) for number in range(plan.mns)]
@@ -111,6 +103,21 @@ class World(Network):
     def address(self, cell: int, host: int) -> str:
         """A host's address in a cell's subnet."""
         return str(IPv4Address((10 << 24) + (cell << self._host_bits) + host))
+
+    def _new_session_manager(self) -> SessionManager:
+        return SessionManager(
+            SessionManagerConfiguration(
+                SM_ADDRESS, [Session(SESSION, GROUP, GROUP_PORT)], self._table, self.plan.timers
+            )
+        )
+
+    def _new_controller(self, cell: int) -> LocalMobilityController:
+        subnet = f"{self.address(cell, 0)}/{32 - self._host_bits}"
+        return LocalMobilityController(
+            LocalMobilityControllerConfiguration(
+                f"lmc{cell}", "lan", subnet, SM_ADDRESS, self._table, [SESSION], timers=self.plan.timers
+            )
+        )
 
     def _mobile(self, number: int) -> Mobile:
         plan = self.plan
@@ -150,6 +157,17 @@ class World(Network):
         self.moves_per_s = 0.0
         self.heal()
         self.run_for(self.plan.overlap_s + self.plan.gap_s + QUIET_SPT * self.plan.timers.probe_time)
+
+    def restart_session_manager(self) -> None:
+        """The SM dies and begins again with empty memory."""
+        self.session_manager = self._new_session_manager()
+        self.replace(self.sm_node, self.session_manager)
+
+    def restart_controller(self, cell: int) -> None:
+        """A cell's LMC dies and begins again with empty memory."""
+        node, lmc = self.controllers[cell][0], self._new_controller(cell)
+        self.controllers[cell] = (node, lmc)
+        self.replace(node, lmc)
 
     # --- what MNs and their applications do -------------------------------------------------------------------------
 

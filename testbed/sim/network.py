@@ -137,6 +137,14 @@ class Network:
         node.agent.start(self.now)
         self._carry_out(node)
 
+    def replace(self, node: Node, agent: Agent) -> None:
+        """The node's program has died and begins again as ``agent``, which knows nothing; so does its kernel."""
+        node.agent, node.wake = agent, inf
+        node.groups.clear()
+        node.channels.clear()
+        node.ports.clear()
+        self.start(node)
+
     def tell(self, node: Node, event: Event) -> None:
         """Hand an event to a role now."""
         self._record(2, node, type(event).__name__.encode())
@@ -322,7 +330,8 @@ class Network:
                 self.notified(node, action)
 
     def _joined(self, node: Node, action: JoinGroup) -> None:
-        self.tell(node, GroupJoined(action.group, action.interface, succeeded=True))
+        if (action.group, action.interface, action.source) in node.groups:  # else it has left, or died, since
+            self.tell(node, GroupJoined(action.group, action.interface, succeeded=True))
 
     def _configure(self, node: Node, action: ConfigureAddress) -> None:
         if self._addresses.get(node.address) is node:

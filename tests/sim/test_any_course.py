@@ -92,6 +92,14 @@ class AnyCourse(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.world.run_for(seconds)
 
+    @rule()
+    def session_manager_dies(self) -> None:
+        self.world.restart_session_manager()
+
+    @rule(cell=CELLS)
+    def controller_dies(self, cell: int) -> None:
+        self.world.restart_controller(cell)
+
     # --- what must be -----------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.world.now > 5)
@@ -125,7 +133,7 @@ class AnyCourse(RuleBasedStateMachine):
 
 
 AnyCourse.TestCase.settings = settings(
-    max_examples=150,
+    max_examples=80,
     stateful_step_count=30,
     phases=[Phase.generate],  # when it fails, add Phase.shrink: that takes minutes, and finds the few steps that matter
     report_multiple_bugs=False,
