@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -17,6 +18,7 @@ from testbed.sim.mmcp import Mobile, PlanError, World
 from testbed.sim.network import PERFECT, Faults, RoleError
 from tests.sim.worlds import ROUGH, broken, judged, plan, ran
 
+PROJECT = Path(__file__).resolve().parents[2]
 HASH_OF_A_RUN = (
     "from tests.sim.worlds import plan, ran; world = ran(plan(3)); print(world.trace_hash, world.events, world.now)"
 )
@@ -36,7 +38,7 @@ def test_the_hash_does_not_depend_on_the_process() -> None:
     lines = {
         subprocess.run(
             [sys.executable, "-c", HASH_OF_A_RUN],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": "."}, check=True, capture_output=True, text=True,
+            cwd=PROJECT, env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": "."}, check=True, capture_output=True, text=True,
         ).stdout
         for seed in ("1", "2")
     }  # fmt: skip
