@@ -9,8 +9,7 @@ from agents.core.agent import Agent, Endpoint, SendDatagram
 from agents.core.errors import DecodeError
 from agents.core.machine import Input, State, TransitionTable
 from agents.mmcp.constants import PacketType, Profile
-from agents.mmcp.messages import Message, Parameter, decode, encode
-
+from agents.mmcp.messages import Message, Parameter, decode, encode_fields
 
 # The names of the counters, made once: an Enum member's name and an f-string for every datagram are a tenth of its cost.
 _RECEIVED = {packet: f"received.{packet.name}" for packet in PacketType}
@@ -51,11 +50,10 @@ class Role(Agent):
         channel: int = 0,
     ) -> None:
         """Queue one message. A reply is given the profile of its request [M-2]."""
-        message = Message(packet, session_id, parameters, accepted, profile)
         self.counters.add(_SENT[packet])
         if self.keeps_history:
             self.trace("sent", packet=packet.name, to=str(destination), f=int(accepted))
-        self.act(SendDatagram(encode(message), destination, channel))
+        self.act(SendDatagram(encode_fields(packet, session_id, parameters, accepted, profile), destination, channel))
 
 
 class Machine(Generic[State, Input]):

@@ -151,12 +151,18 @@ class AgentHost:
     # --- out of the agent -----------------------------------------------------------------------------------------
 
     def _carry_out(self, action: Action) -> None:
-        match action:
+        match action:  # the frequent ones first
             case SendDatagram():
                 port = self._ports.get(action.channel)
                 if port is None:
                     port = self._open_port(action.channel, self._address, 0)
                 port.send(action.data, action.destination)
+            case Notify():
+                self._trace.write(action.event, action.details)
+                details = "".join([f" {key}={value}" for key, value in action.details.items()])
+                self._notices.append(f"{action.event}{details}\n")
+            case Trace():
+                self._trace.write(action.event, action.details)
             case CloseChannel():
                 port = self._ports.pop(action.channel, None)
                 if port is not None:
@@ -169,12 +175,6 @@ class AgentHost:
                 self._renew(action)
             case ConfigureAddress():
                 self._begin(self._configure_address(action))
-            case Notify():
-                self._trace.write(action.event, action.details)
-                details = "".join([f" {key}={value}" for key, value in action.details.items()])
-                self._notices.append(f"{action.event}{details}\n")
-            case Trace():
-                self._trace.write(action.event, action.details)
 
     def _open_port(self, channel: int, address: str, port: int) -> DatagramPort:
         receiver = partial(self._received, channel)
