@@ -240,7 +240,7 @@ def servers(directory: Path, role: str) -> Iterator[tuple[Server, Server, list[i
 @pytest.mark.xfail(
     raises=TargetMissedError,
     strict=True,
-    reason="An SJR costs the SM three bare echoes, two are the target. The kernel's part is the same for both, about 4 us; "
+    reason="An SJR costs the SM 2.6 bare echoes (ratio 0.38), two are the target. The kernel's part is the same for both, about 4 us; "
     "the rest is some 2 us to decode, 1 us to encode, 3 us for the SM's own step and 2 us to tell of it. In this "
     "language none of them halves without giving up frozen messages or notices: a faster SM has to take requests in batches.",
 )
