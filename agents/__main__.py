@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ CONFIGURATION = click.option(
     type=click.Path(path_type=Path),
     help="The role's TOML file; times in it are seconds.",
 )
+EXIT_SOME_FAILED = 1  # of a swarm, some MNs could not join
 EXIT_NOT_RUN = 2  # could not start, with the reason on stderr
 
 
@@ -121,6 +123,27 @@ def bare(path: Path) -> None:
         return BareNodeConfiguration, BareNode
 
     _run_role(role, path, watch_links=True)
+
+
+@mmcp.command()
+@CONFIGURATION
+@click.option("--count", type=int, help="How many MNs, in place of the file's count.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+def swarm(path: Path, count: int | None, *, as_json: bool) -> None:
+    """Many mobile nodes in one process, for load."""
+    from agents.runtime.configuration import load
+    from agents.runtime.swarm import Swarm, SwarmConfiguration, to_stderr
+
+    try:
+        _, configuration = load(path, SwarmConfiguration)
+        if count is not None:
+            configuration = replace(configuration, count=count)
+        result = asyncio.run(Swarm(configuration, to_stderr).run())
+    except (ConfigurationError, OSError) as error:
+        _fail(error)
+    else:
+        click.echo(json.dumps(result.plain()) if as_json else "\n".join(result.lines()))
+        sys.exit(EXIT_SOME_FAILED if result.failed else 0)
 
 
 @main.group()

@@ -176,7 +176,13 @@ Event = LinkDetected | LinkDown | LinkUp | AddressConfigured | GroupJoined | Dat
 
 
 class Agent(ABC):
-    """A protocol role without input, output, clock or randomness. Subclasses are the roles."""
+    """A protocol role without input, output, clock or randomness. Subclasses are the roles.
+
+    A driver that writes no history sets ``keeps_history`` to False: the role then queues no Trace, and spends no time on
+    any. That is the only difference.
+    """
+
+    keeps_history = True
 
     def __init__(self) -> None:
         self.counters = Counters()
@@ -222,10 +228,12 @@ class Agent(ABC):
         self._actions.append(action)
 
     def trace(self, event: str, **details: object) -> None:
-        """Queue a line of history."""
-        self._actions.append(Trace(event, details))
+        """Queue a line of history, if it is kept."""
+        if self.keeps_history:
+            self._actions.append(Trace(event, details))
 
     def drop(self, reason: str, source: Endpoint, **details: object) -> None:
         """Count a datagram as dropped for ``reason``, and say so in the history."""
         self.counters.add(f"dropped.{reason}")
-        self.trace("dropped", reason=reason, source=str(source), **details)
+        if self.keeps_history:
+            self.trace("dropped", reason=reason, source=str(source), **details)

@@ -17,7 +17,10 @@ class Counters:
         """Add ``amount`` (0 or more) to the counter ``name``, such as ``dropped.too-short``."""
         if amount < 0:
             raise ValueError(f"counter {name}: {amount} is negative, counters only grow")
-        self._values[name] = self._values.get(name, 0) + amount
+        try:
+            self._values[name] += amount
+        except KeyError:
+            self._values[name] = amount
 
     def __getitem__(self, name: str) -> int:
         return self._values.get(name, 0)

@@ -18,10 +18,11 @@ def walk(data: bytes, start: int, header: Struct, kind: str) -> Iterator[tuple[i
     end_of_data = len(data)
     position = start
     size = header.size
+    unpack_from = header.unpack_from
     while position < end_of_data:
         if end_of_data - position < size:
             raise DecodeError("parameter-overrun", f"{kind} parameter at byte {position}: no room for its header")
-        code, length = header.unpack_from(data, position)
+        code, length = unpack_from(data, position)
         if length < size:
             raise DecodeError("parameter-size", f"{kind} parameter {code} at byte {position}: length {length} < {size}")
         end = position + length

@@ -18,6 +18,10 @@ DATAGRAMS_PER_WAKE_UP = 256
 Receiver = Callable[[bytes, Endpoint], None]
 
 
+def _nothing() -> None:
+    """What is done after a wake-up where nobody wants to know of its end."""
+
+
 class PortError(OSError):
     """A port that cannot be opened; the message says which, why and what to do."""
 
@@ -26,6 +30,7 @@ class PortError(OSError):
             errno.EADDRINUSE: "stop what listens there (ss -lunp names it), or configure another port",
             errno.EADDRNOTAVAIL: "give the address to an interface of this node first, or configure another",
             errno.EACCES: "configure a port above 1023",
+            errno.EMFILE: "raise this process's limit of open files (ulimit -n)",
         }.get(reason.errno or 0, "configure another address or port")
         where = f"UDP {Endpoint(address or 'any address', port)}"
         super().__init__(reason.errno, f"{where} cannot be opened: {reason.strerror}; {remedy}")
@@ -35,13 +40,29 @@ class PortError(OSError):
 
 
 class DatagramPort:
-    """One bound UDP socket whose datagrams go to ``receiver(data, source)``."""
+    """One bound UDP socket whose datagrams go to ``receiver(data, source)``.
 
-    def __init__(self, family: int, address: str, port: int, counters: Counters, receiver: Receiver) -> None:
+    ``drained`` is called once after all datagrams of a wake-up, for what need not be done after each.
+    """
+
+    def __init__(
+        self,
+        family: int,
+        address: str,
+        port: int,
+        counters: Counters,
+        receiver: Receiver,
+        drained: Callable[[], None] = _nothing,
+    ) -> None:
         """Bind to ``address`` ("" for all) and ``port`` (0 for any); family is 4 or 6. Raises PortError."""
         self._counters = counters
         self._receiver = receiver
-        self._socket = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+        self._drained = drained
+        self._is_open = True
+        try:
+            self._socket = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+        except OSError as error:
+            raise PortError(address, port, error) from error
         try:
             if family == 6:
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -55,25 +76,35 @@ class DatagramPort:
     def send(self, data: bytes, destination: Endpoint) -> None:
         """Send one datagram; what the kernel refuses (no route, link down, full queue) is counted as lost here."""
         try:
-            self._socket.sendto(data, (destination.address, destination.port))
+            self._socket.sendto(data, destination)
         except OSError as error:
             self._counters.add(f"unsent.{error.__class__.__name__}.{error.errno}")
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the socket; a receiver may do so, and is given nothing more."""
+        self._is_open = False
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
 
     def _drain(self) -> None:
-        for _ in range(DATAGRAMS_PER_WAKE_UP):
-            try:
-                data, source = self._socket.recvfrom(MAXIMUM_DATAGRAM)
-            except BlockingIOError:
-                return
-            except OSError as error:  # an ICMP error about an earlier datagram
-                self._counters.add(f"socket-error.{error.errno}")
-                continue
-            self._receiver(data, Endpoint(source[0].partition("%")[0], source[1]))
+        recvfrom, receiver = self._socket.recvfrom, self._receiver
+        try:
+            for _ in range(DATAGRAMS_PER_WAKE_UP):
+                try:
+                    data, source = recvfrom(MAXIMUM_DATAGRAM)
+                except BlockingIOError:
+                    return
+                except OSError as error:  # an ICMP error about an earlier datagram
+                    self._counters.add(f"socket-error.{error.errno}")
+                    continue
+                address, port = source[:2]
+                if "%" in address:  # a link-local address with its interface
+                    address = address.partition("%")[0]
+                receiver(data, Endpoint(address, port))
+                if not self._is_open:
+                    return
+        finally:
+            self._drained()
 
 
 def family_of(address: str) -> int:

@@ -67,7 +67,9 @@ class AgentHost:
         self._memberships = Memberships(agent.counters)
         self._links = Links(self._link_changed)
         self._trace = TraceFile(None if runtime.trace is None else Path(runtime.trace), runtime.node)
+        agent.keeps_history = self._trace.is_kept
         self._timer: asyncio.TimerHandle | None = None
+        self._notices: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._finished = asyncio.Event()
         self._failure: BaseException | None = None
@@ -81,6 +83,7 @@ class AgentHost:
             stack.callback(self._trace.close)
             stack.callback(self._close_ports)
             stack.callback(self._memberships.close)
+            stack.callback(self._stop_timer)
             if self._watch_links:
                 stack.push_async_callback(self._links.close)
                 await self._links.start()
@@ -104,17 +107,39 @@ class AgentHost:
 
     def _drive(self, step: Callable[[float], None]) -> None:
         """Take one step of the agent with the time, carry out what it asks, re-arm the one timer."""
-        loop = asyncio.get_running_loop()
-        step(loop.time())
-        for action in self._agent.take_actions():
-            self._carry_out(action)
-        if self._timer is not None:
-            self._timer.cancel()
-        deadline = self._agent.next_deadline()
-        self._timer = None if deadline is None else loop.call_at(deadline, self._drive, self._agent.expire)
+        step(asyncio.get_running_loop().time())
+        self._carry_out_all()
+        self._settle()
 
     def _received(self, channel: int, data: bytes, source: Endpoint) -> None:
-        self._drive(lambda now: self._agent.receive(data, source, now, channel))
+        """Take one datagram. Its answers leave at once; what can wait for the end of the wake-up does."""
+        self._agent.receive(data, source, asyncio.get_running_loop().time(), channel)
+        self._carry_out_all()
+
+    def _carry_out_all(self) -> None:
+        for action in self._agent.take_actions():
+            self._carry_out(action)
+
+    def _settle(self) -> None:
+        """What is done once after a step, or after all datagrams of a wake-up: print notices, re-arm the timer."""
+        if self._notices:
+            sys.stdout.write("".join(self._notices))
+            sys.stdout.flush()
+            self._notices.clear()
+        deadline = self._agent.next_deadline()
+        if self._timer is not None:
+            if self._timer.when() == deadline:
+                return
+            self._timer.cancel()
+        self._timer = None if deadline is None else asyncio.get_running_loop().call_at(deadline, self._expire)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _expire(self) -> None:
+        self._timer = None
+        self._drive(self._agent.expire)
 
     def _happened(self, event: Event) -> None:
         self._drive(partial(self._agent.handle, event))
@@ -126,12 +151,18 @@ class AgentHost:
     # --- out of the agent -----------------------------------------------------------------------------------------
 
     def _carry_out(self, action: Action) -> None:
-        match action:
+        match action:  # the frequent ones first
             case SendDatagram():
                 port = self._ports.get(action.channel)
                 if port is None:
                     port = self._open_port(action.channel, self._address, 0)
                 port.send(action.data, action.destination)
+            case Notify():
+                self._trace.write(action.event, action.details)
+                details = "".join([f" {key}={value}" for key, value in action.details.items()])
+                self._notices.append(f"{action.event}{details}\n")
+            case Trace():
+                self._trace.write(action.event, action.details)
             case CloseChannel():
                 port = self._ports.pop(action.channel, None)
                 if port is not None:
@@ -144,14 +175,10 @@ class AgentHost:
                 self._renew(action)
             case ConfigureAddress():
                 self._begin(self._configure_address(action))
-            case Notify():
-                self._trace.write(action.event, action.details)
-                print(action.event, *(f"{key}={value}" for key, value in action.details.items()), flush=True)
-            case Trace():
-                self._trace.write(action.event, action.details)
 
     def _open_port(self, channel: int, address: str, port: int) -> DatagramPort:
-        opened = DatagramPort(self._family, address, port, self._agent.counters, partial(self._received, channel))
+        receiver = partial(self._received, channel)
+        opened = DatagramPort(self._family, address, port, self._agent.counters, receiver, self._settle)
         self._ports[channel] = opened
         return opened
 

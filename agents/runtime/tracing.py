@@ -16,6 +16,11 @@ class TraceFile:
         self._node = node
         self._file: TextIO | None = None if path is None else path.open("a", encoding="utf-8", buffering=1)
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether lines go anywhere."""
+        return self._file is not None
+
     def write(self, event: str, details: Mapping[str, object]) -> None:
         """Append one line, with the time of now."""
         if self._file is not None:

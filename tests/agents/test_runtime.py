@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import socket
 from collections.abc import Mapping
@@ -100,6 +101,49 @@ def test_what_the_kernel_refuses_to_send_is_counted() -> None:
     [(name, amount)] = asyncio.run(scene()).items()
     assert name.startswith("unsent.OSError.")
     assert amount == 1
+
+
+def test_the_end_of_a_wake_up_is_told_once_for_all_its_datagrams() -> None:
+    async def scene() -> list[str]:
+        told: list[str] = []
+        there = DatagramPort(
+            4, "127.0.0.1", 0, Counters(), lambda data, _: told.append(data.decode()), lambda: told.append("drained")
+        )
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            for data in (b"a", b"b", b"c"):
+                peer.sendto(data, there._socket.getsockname())
+        there._drain()
+        there.close()
+        return told
+
+    assert asyncio.run(scene()) == ["a", "b", "c", "drained"]
+
+
+def test_a_port_that_its_receiver_closes_is_read_no_more() -> None:
+    async def scene() -> tuple[list[bytes], Mapping[str, int]]:
+        counters, received = Counters(), list[bytes]()
+
+        def receive_once(data: bytes, _source: Endpoint) -> None:
+            received.append(data)
+            port.close()
+
+        port = DatagramPort(4, "127.0.0.1", 0, counters, receive_once)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            for data in (b"a", b"b"):
+                peer.sendto(data, port._socket.getsockname())
+        port._drain()
+        return received, counters.snapshot()
+
+    assert asyncio.run(scene()) == ([b"a"], {})
+
+
+def test_too_many_open_files_are_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    with pytest.raises(PortError, match=r"Too many open files; raise this process's limit of open files \(ulimit -n\)"):
+        DatagramPort(4, "127.0.0.1", 0, Counters(), ignore)
 
 
 def test_icmp_error_about_an_earlier_datagram_is_counted_and_survived() -> None:

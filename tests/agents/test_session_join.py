@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from agents.core.agent import ApplicationLeave, GroupJoined
+from agents.core.agent import Action, ApplicationLeave, GroupJoined, Notify, SendDatagram, Trace
 from agents.mmcp.configuration import Session, Timers
 from tests.agents.lab import (
     GROUP,
@@ -307,3 +308,21 @@ def test_default_timers_are_those_of_the_decisions() -> None:  # M-7 to M-10
     assert values == (2.0, 0, 10.0, 1.0, 0.25, 2.0)
     assert (timers.probe_time, timers.hold_time) == (30.0, 30.0)
     assert replace(TIMERS, spt_s=5.0).hold_time == 5.0
+
+
+def test_without_a_history_a_role_does_the_same_and_traces_nothing() -> None:
+    """A join, an unknown packet and nonsense: all but the traces, counters included, is as with a history."""
+
+    def all_actions(keeps_history: bool) -> tuple[list[Action], Mapping[str, int]]:
+        agent = session_manager()
+        agent.keeps_history = keeps_history
+        agent.start(0.0)
+        for data in (message("SJR", ["mn_id", MN_ID]), message("USP"), b"nonsense"):
+            agent.receive(data, STRANGER, 0.0)
+        return agent.take_actions(), agent.counters.snapshot()
+
+    with_history, counted = all_actions(keeps_history=True)
+    without, counted_too = all_actions(keeps_history=False)
+    assert {type(action) for action in with_history} == {Notify, SendDatagram, Trace}
+    assert without == [action for action in with_history if not isinstance(action, Trace)]
+    assert counted == counted_too

@@ -1,0 +1,193 @@
+"""A swarm of MNs against an SM and an LMC on 127.0.0.1, all in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import resource
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from agents.__main__ import main
+from agents.core.errors import ConfigurationError
+from agents.mmcp.configuration import (
+    Controller,
+    LocalMobilityControllerConfiguration,
+    Session,
+    SessionManagerConfiguration,
+    Timers,
+    identifier,
+)
+from agents.mmcp.local_mobility_controller import LocalMobilityController
+from agents.mmcp.session_manager import SessionManager
+from agents.runtime import swarm
+from agents.runtime.configuration import RuntimeConfiguration
+from agents.runtime.host import AgentHost
+from agents.runtime.swarm import FILES_OF_THE_PROCESS, Swarm, SwarmConfiguration, percentiles, require_open_files
+
+HERE, SESSION = "127.0.0.1", 1
+TIMERS = Timers(srt_s=0.05)
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(count)]
+        for each in sockets:
+            each.bind((HERE, 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    while not is_so():  # noqa: ASYNC110  an agent announces nothing inside its process; the test's timeout bounds this
+        await asyncio.sleep(0)
+
+
+class World:
+    """An SM and, once it is wanted, an LMC, as they run on a real network."""
+
+    def __init__(self, allowed: list[str] | None = None) -> None:
+        self.sm_port, lmc_port = free_ports(2)
+        rows = [Controller("lmc1", HERE, ["poa1"], lmc_port)]
+        sessions = [Session(SESSION, "239.1.1.1", 5004, allowed_mn_ids=allowed)]
+        self.sm = SessionManager(SessionManagerConfiguration(HERE, sessions, rows, port=self.sm_port))
+        self.lmc = LocalMobilityController(
+            LocalMobilityControllerConfiguration(
+                "lmc1", "lo", "127.0.0.0/8", HERE, rows, [SESSION], self.sm_port, timers=TIMERS
+            )
+        )
+        self.ports = {self.sm: self.sm_port, self.lmc: lmc_port}
+
+    def swarm(self, count: int, **changes: object) -> Swarm:
+        given = SwarmConfiguration(HERE, SESSION, count, "poa1", self.sm_port, HERE, timers=TIMERS)
+        return Swarm(replace(given, **changes))  # type: ignore[arg-type]
+
+    @contextlib.asynccontextmanager
+    async def running(self, *, with_lmc: bool = True) -> AsyncIterator[None]:
+        hosts = []
+        async with asyncio.TaskGroup() as tasks:
+            for agent in (self.sm, self.lmc)[: 1 + with_lmc]:
+                host = AgentHost(
+                    agent,
+                    RuntimeConfiguration(),
+                    family=4,
+                    address=HERE,
+                    port=self.ports[agent],
+                    identifier=identifier,
+                    watch_links=False,
+                )
+                hosts.append(host)
+                tasks.create_task(host.run())
+            await until(lambda: all(host._ports for host in hosts))
+            await until(lambda: not with_lmc or self.sm.counters["sent.SJC"] > 0)
+            yield
+            for host in hosts:
+                host._finished.set()
+
+
+def test_all_join_the_lmc_report_and_leave() -> None:
+    async def scene() -> swarm.SwarmResult:
+        async with world.running():
+            result = await world.swarm(40, joining=7, duration_s=0.2).run()
+            await until(lambda: world.lmc.counters["received.ULR"] == 40)
+            return result
+
+    world = World()
+    result = asyncio.run(scene())
+    assert (result.joined, result.failed, result.round_trips) == (40, 0, 80)
+    assert result.round_trips_per_second == pytest.approx(80 / result.join_time_s)
+    assert result.reports_sent >= 40
+    assert result.reports_sent == result.counters["sent.USR"]
+    assert world.lmc.counters["received.USR"] == result.reports_sent
+    assert result.counters["sent.SJR"] == result.counters["sent.LJR"] == world.sm.counters["received.SJR"] - 1 == 40
+    assert world.lmc.counters["dropped.unknown-mn"] == 0
+    waits = list(result.latency_ms.values())
+    assert all(value is not None and value > 0 for value in waits)
+    assert waits == sorted(waits, key=float)  # type: ignore[arg-type]
+
+
+def test_without_an_lmc_the_sm_is_the_parent_and_who_is_not_allowed_fails() -> None:
+    async def scene() -> swarm.SwarmResult:
+        async with world.running(with_lmc=False):
+            return await world.swarm(6, joining=6, leave=False).run()
+
+    world = World(allowed=["swarm2", "swarm5"])
+    result = asyncio.run(scene())
+    assert (result.joined, result.failed, result.round_trips) == (2, 4, 6)
+    assert world.sm.counters["received.ULR"] == 0
+    assert result.lines()[0].startswith("2 of 6 MNs joined in ")
+    assert json.loads(json.dumps(result.plain()))["failed"] == 4
+
+
+def test_where_nobody_answers_all_fail_after_jwt_and_progress_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> swarm.SwarmResult:
+        given = SwarmConfiguration(HERE, SESSION, 3, "poa1", port, HERE, timers=Timers(jwt_s=0.1))
+        return await Swarm(given, said.append).run()
+
+    monkeypatch.setattr(swarm, "PROGRESS_AFTER", 0.06)
+    said: list[str] = []
+    [port] = free_ports(1)
+    result = asyncio.run(scene())
+    assert (result.joined, result.failed, result.round_trips) == (0, 3, 0)
+    assert result.latency_ms == {"p50": None, "p90": None, "p99": None, "worst": None}
+    assert said[0] == "0 of 3 joined, 0 failed, 0 reports sent"
+
+
+def test_percentiles_are_by_nearest_rank() -> None:
+    assert percentiles([n / 1000 for n in range(1, 201)]) == {"p50": 100, "p90": 180, "p99": 198, "worst": 200}
+    assert percentiles([0.001]) == {"p50": 1, "p90": 1, "p99": 1, "worst": 1}
+
+
+def test_more_files_than_allowed_are_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 1024))
+    raised_to = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised_to.append(limits))
+    require_open_files(256)
+    assert raised_to == []
+    require_open_files(1024)
+    assert raised_to == [(1024, 1024)]
+    remedy = f"give at most {1024 - FILES_OF_THE_PROCESS}, or raise the limit: ulimit -Hn 1025 as root"
+    with pytest.raises(
+        ConfigurationError, match=re.escape(f"1025 open files are needed and 1024 are allowed; {remedy}")
+    ):
+        require_open_files(1025)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"count": 0}, "count"),
+        ({"joining": 0}, "joining"),
+        ({"duration_s": -1.0}, "duration_s"),
+        ({"address": "::1"}, "address"),
+        ({"session_manager": "nobody"}, "session_manager"),
+        ({"name": "x" * 253}, "mn_id"),
+        ({"timers": Timers(srt_s=0)}, "timers.srt_s"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_refused(changes: dict[str, object], key: str) -> None:
+    given = SwarmConfiguration(HERE, SESSION, 10, "poa1")
+    with pytest.raises(ConfigurationError) as raised:
+        replace(given, **changes).check()  # type: ignore[arg-type]
+    assert raised.value.key == key
+
+
+def test_the_command_prints_json_and_tells_by_its_status_that_some_failed(tmp_path: Path) -> None:
+    [port] = free_ports(1)
+    path = tmp_path / "swarm.toml"
+    path.write_text(
+        f'session_manager = "{HERE}"\nsession_manager_port = {port}\nsession_id = 1\ncount = 9\n'
+        'attached_to = "poa1"\ntimers.jwt_s = 0.05\n'
+    )
+    ran = CliRunner().invoke(main, ["mmcp", "swarm", "--config", str(path), "--count", "2", "--json"])
+    assert ran.exit_code == 1
+    assert json.loads(ran.stdout)["failed"] == 2
+    path.write_text("counts = 1")
+    ran = CliRunner().invoke(main, ["mmcp", "swarm", "--config", str(path)])
+    assert ran.exit_code == 2
