@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address, ip_interface, ip_network
 
 from agents.core.agent import Endpoint
@@ -19,6 +20,7 @@ _MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 _HEXADECIMAL = re.compile(r"0x(?:[0-9A-Fa-f]{2})+")
 
 
+@lru_cache(maxsize=4096)
 def identifier(text: str) -> bytes:
     """The bytes of an MN or PoA identifier written as text, MAC or 0x-hexadecimal."""
     if _MAC.fullmatch(text):

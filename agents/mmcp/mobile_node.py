@@ -243,8 +243,12 @@ class MobileNode(Role):
             self._close("join-failed", awaited=awaited)
 
     def _close(self, event: str, **details: object) -> None:
-        """Not (or no longer) a member: tell the application, leave the group, stop all timers."""
-        self.timers.clear()
+        """Not (or no longer) a member: tell the application, leave the group, stop the session's timers.
+
+        The wait for an address goes on: the link is there, and the next session will need one.
+        """
+        for timer in ("jwt", "hit", "srt", "renew", "promise"):
+            self.timers.cancel(timer)
         self._parent = self._promised_lmc = self._asked_lmc = None
         self._report_is_due = False
         if self._group_joined and self._group is not None:

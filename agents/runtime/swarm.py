@@ -97,7 +97,7 @@ class SwarmConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class SwarmResult:
-    """What a swarm has seen. A round trip is a join request and its confirm; its latency counts resends too."""
+    """What a swarm has seen. A round trip is a join request and its confirm (no renewal); its latency counts resends."""
 
     count: int
     joined: int
@@ -229,7 +229,7 @@ class Swarm:
         match action:
             case SendDatagram() if node.port is not None:
                 code = action.data[0]
-                if code in _REQUESTS and node.asked_at is None:
+                if code in _REQUESTS and node.asked_at is None and node.number not in self._settled:
                     node.asked_at = now
                 elif code == PacketType.USR:
                     self._reports_sent += 1

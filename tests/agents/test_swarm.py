@@ -105,7 +105,8 @@ def test_all_join_the_lmc_report_and_leave() -> None:
     assert result.reports_sent >= 40
     assert result.reports_sent == result.counters["sent.USR"]
     assert world.lmc.counters["received.USR"] == result.reports_sent
-    assert result.counters["sent.SJR"] == result.counters["sent.LJR"] == world.sm.counters["received.SJR"] - 1 == 40
+    assert result.counters["sent.SJR"] == 40
+    assert result.counters["sent.LJR"] >= 40, "and renewals [M-25]"
     assert world.lmc.counters["dropped.unknown-mn"] == 0
     waits = list(result.latency_ms.values())
     assert all(value is not None and value > 0 for value in waits)
