@@ -62,9 +62,15 @@ class _Schedule:
         if min(since) > high or not (free or any(low <= passed <= high for passed in since)):
             nearest = min(since, key=lambda passed: abs(passed - self.period_ns))
             self._note(f"came {nearest / _SECOND:.3f} s after the last", report)
-        self._anchors = [t_ns]
+        # One that an interruption has put off does not move the others: the next may come on the old schedule [M-21].
+        kept = [self._last_due(anchor, t_ns) for anchor in self._anchors] if self._interrupted else []
+        self._anchors = [t_ns, *kept]
         self._interrupted = self._interruptions > 0
         self._last = report
+
+    def _last_due(self, anchor: int, t_ns: int) -> int:
+        """The last time before ``t_ns`` at which the schedule that counts from ``anchor`` had a report due."""
+        return anchor + (t_ns - anchor) // self.period_ns * self.period_ns
 
     def end(self, t_ns: int) -> None:
         """Nothing can be seen from here on."""

@@ -179,6 +179,12 @@ TOLERATED: dict[str, Spoil] = {
         lab.move("3.USR@*", -1245),
         again_with_new_lmc(lab, 8116, "4.USR", "mn", "lmc2"),
     ),
+    "a USR put off by the handover, the next ones on the old phase": lambda lab: (
+        lab.move("1.USR@*", -1000),
+        again_with_new_lmc(lab, 3362, "x.USR", "mn", "lmc2"),
+        lab.move("2.USR@*", -245),
+        lab.move("3.USR@*", -245),
+    ),
     "a probe answered, the period restarted": lambda lab: (
         probe(lab, 6360),
         again_with_new_lmc(lab, 6361, "x.USR", "mn", "lmc2"),
