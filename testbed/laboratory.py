@@ -41,12 +41,13 @@ class Stage:
 class Measurements:
     """What the scenario and the roles themselves measured; the judge does not see it.
 
-    ``windows``: by handover number, what the receiver counted in the handover's window, or why it could not.
+    ``windows``: by handover number, what the receiver counted in the handover's window, or why it could not. ``failures``: what the scenario itself saw go wrong.
     """
 
     start_to_first_data_s: float | None = None
     windows: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def perform(
     with progress.step("judging the capture"):
         verdict = judge(pcapng)
     conclusion = topology.conclude(values, measurements, verdict)
-    failures = list(conclusion.failures)
+    failures = [*measurements.failures, *conclusion.failures]
     failures += [f"capture {interface}: {count} packets lost by the recorder" for interface, count in dropped.items()]
     rules = verdict["rules"]
     return {
