@@ -132,23 +132,27 @@ def start_receiver(stage: Stage) -> RunningRole:
 
 def start_mobile_node(stage: Stage, mode: str, cell: str) -> RunningRole:
     """The mobile node's agent in ``cell``: MMCP's for mode proactive, else one without MMCP (reactive or silent)."""
-    common: dict[str, object] = {
-        "interface": stage.world.lab.radio("mn").interface,
-        "points_of_attachment": _points_of_attachment(stage),
-        "attached_to": cell,
-        "address_delay_s": stage.values.seconds("address-delay"),
-    }
+    interface, points = stage.world.lab.radio("mn").interface, _points_of_attachment(stage)
+    delay: dict[str, object] = {"address_delay_s": stage.values.seconds("address-delay")}
     if mode == "proactive":
-        own = {
+        own: dict[str, object] = {
             "mn_id": MN_ID,
-            "session_id": SESSION_ID,
             "session_manager": _address(stage, "sm"),
+            "sessions": [{"session_id": SESSION_ID}],
+            "interfaces": [{"name": interface, "points_of_attachment": points, "attached_to": cell}],
             "timers": _timers(),
         }
-        node = stage.roles.start("mn", "mn", ("mmcp", "mn"), common | own)
+        node = stage.roles.start("mn", "mn", ("mmcp", "mn"), delay | own)
     else:
-        own = {"group": stage.world.lab.group, "port": PORT, "rejoin": mode == "reactive"}
-        node = stage.roles.start("mn", "mn", ("mmcp", "bare"), common | own)
+        own = {
+            "interface": interface,
+            "points_of_attachment": points,
+            "attached_to": cell,
+            "group": stage.world.lab.group,
+            "port": PORT,
+            "rejoin": mode == "reactive",
+        }
+        node = stage.roles.start("mn", "mn", ("mmcp", "bare"), delay | own)
     stage.roles.await_ready(node)
     return node
 

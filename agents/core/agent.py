@@ -162,14 +162,17 @@ class GroupJoined:
 
 @dataclass(frozen=True, slots=True)
 class DataChannelReport:
-    """What the receiver of the data has counted so far, for status reports: packets since it began."""
+    """What a receiver of data has counted so far, for status reports: packets since it began, of ``group`` (None: any)."""
 
     packets_received: int
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ApplicationLeave:
-    """The application wants to leave the session, with notice."""
+    """The application wants to leave a session, with notice; None: all its sessions."""
+
+    session_id: int | None = None
 
 
 Event = LinkDetected | LinkDown | LinkUp | AddressConfigured | GroupJoined | DataChannelReport | ApplicationLeave

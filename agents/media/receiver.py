@@ -201,6 +201,7 @@ class Receiver:
             message = {
                 "command": "data-channel-status",
                 "packets_received": self._reception.counters["received.packets"],
+                "group": str(ip_address(self._configuration.group)),
             }
             try:
                 reader, writer = await asyncio.open_unix_connection(self._configuration.report_to)

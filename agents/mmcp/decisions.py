@@ -134,5 +134,12 @@ IMPLEMENTATION = (
         "An MN whose link never went within ``hold`` after HIC with F = 1 joins the session again where it is.",
         "silent",
     ),
+    Decision(
+        "M-29",
+        "In a vertical handover the MN moves to the other interface once that has its address and HIC has come or cannot "
+        "come any more; it stays a member on the first for ``linger`` or until its link goes, and an LMC that it left "
+        "without HIC gets ULR.",
+        "7.5 does not tell vertical from horizontal",
+    ),
 )
 """Decisions that this implementation has added."""

@@ -77,7 +77,7 @@ class LocalMobilityController(Role):
         }
         self._channels: dict[int, tuple[SessionRecord, bytes]] = {}
         self._next_channel = 1
-        self._expected = ExpectedNodes(self, configuration.interface, configuration.sources, configuration.timers)
+        self._expected = ExpectedNodes(self, configuration.interface, configuration.source_of, configuration.timers)
 
     def start(self, now: float) -> None:
         """Announce this LMC to the SM for every session (``mmcp_lmc_join``)."""

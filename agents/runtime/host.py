@@ -226,12 +226,20 @@ class AgentHost:
             case {"command": "counters"}:
                 return {"counters": dict(self._agent.counters.snapshot())}
             case {"command": "leave"}:
-                self._happened(ApplicationLeave())
+                self._happened(ApplicationLeave(_session_id(request)))
                 return {}
             case {"command": "link-detected", "interface": str(interface), "point_of_attachment": str(point)}:
                 self._happened(LinkDetected(interface, self._identifier(point)))
                 return {}
-            case {"command": "data-channel-status", "packets_received": int(packets)}:
-                self._happened(DataChannelReport(packets))
+            case {"command": "data-channel-status", "packets_received": int(packets), "group": str(group)}:
+                self._happened(DataChannelReport(packets, group))
                 return {}
         raise ControlError(f"unknown command, or a field is missing: {dict(request)!r}")
+
+
+def _session_id(request: Mapping[str, object]) -> int | None:
+    """Which session a request is about; None: all."""
+    session_id = request.get("session_id")
+    if session_id is None or (isinstance(session_id, int) and not isinstance(session_id, bool)):
+        return session_id
+    raise ControlError(f"session_id: {session_id!r} is no number")
