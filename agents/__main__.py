@@ -50,6 +50,9 @@ def _run_role(load_role: Callable[[], tuple[type[Any], type[Any]]], path: Path, 
     configuration_class, agent_class = load_role()
     try:
         runtime, configuration = load(path, configuration_class)
+        if getattr(configuration, "asks_for_authorisation", False) and not runtime.authorise:
+            remedy = "give the command that asks the operator's AAA, as a list of words"
+            raise ConfigurationError(f"{path}: runtime.authorise", "missing, and a session asks", remedy)
         listen = configuration.listen
         host = AgentHost(
             agent_class(configuration),

@@ -97,6 +97,14 @@ class ConfigureAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class AskAuthorisation:
+    """Ask the operator's AAA whether the node ``mn_id`` may join the session; answered by an Authorised event."""
+
+    session_id: int
+    mn_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Notify:
     """Tell the application what happened to it: ``event`` is a stable word, ``details`` are plain values."""
 
@@ -113,7 +121,8 @@ class Trace:
 
 
 Action = (
-    SendDatagram | CloseChannel | JoinGroup | LeaveGroup | RenewMembership | ConfigureAddress | Notify | Trace
+    SendDatagram | CloseChannel | JoinGroup | LeaveGroup | RenewMembership | ConfigureAddress | AskAuthorisation | Notify
+    | Trace
 )  # fmt: skip
 
 
@@ -161,6 +170,16 @@ class GroupJoined:
 
 
 @dataclass(frozen=True, slots=True)
+class Authorised:
+    """What the operator's AAA says of a node that wants to join; ``reason`` says why not."""
+
+    session_id: int
+    mn_id: bytes
+    granted: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DataChannelReport:
     """What a receiver of data has counted so far, for status reports: packets since it began, of ``group`` (None: any)."""
 
@@ -175,7 +194,9 @@ class ApplicationLeave:
     session_id: int | None = None
 
 
-Event = LinkDetected | LinkDown | LinkUp | AddressConfigured | GroupJoined | DataChannelReport | ApplicationLeave
+Event = (
+    LinkDetected | LinkDown | LinkUp | AddressConfigured | GroupJoined | Authorised | DataChannelReport | ApplicationLeave
+)  # fmt: skip
 
 
 class Agent(ABC):

@@ -97,13 +97,17 @@ def _check_profile(name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One multicast session: its group, and who may join (None: everybody). ``source`` is for SSM groups [M-6]."""
+    """One multicast session: its group, and who may join (None: everybody). ``source`` is for SSM groups [M-6].
+
+    With ``ask_authorisation`` the operator's AAA is asked too, about each MN that is not a member yet [M-30].
+    """
 
     session_id: int
     group: str
     port: int
     source: str | None = None
     allowed_mn_ids: list[str] | None = None
+    ask_authorisation: bool = False
 
     def check(self, key: str) -> None:
         """Raise ConfigurationError for a value that cannot be."""
@@ -176,6 +180,12 @@ class SessionManagerConfiguration:
     controllers: list[Controller] = field(default_factory=list)
     timers: Timers = field(default_factory=Timers)
     port: int = c.DEFAULT_PORT
+    profile: str = Profile.L16.value
+
+    @property
+    def asks_for_authorisation(self) -> bool:
+        """Whether a session needs an operator's AAA to be asked [M-30]."""
+        return any(session.ask_authorisation for session in self.sessions)
 
     @property
     def listen(self) -> Endpoint:
@@ -187,6 +197,7 @@ class SessionManagerConfiguration:
         check_address("address", self.address)
         check_port("port", self.port)
         self.timers.check()
+        _check_profile(self.profile)
         seen: set[int] = set()
         for number, session in enumerate(self.sessions):
             session.check(f"sessions[{number}]")
@@ -213,6 +224,7 @@ class LocalMobilityControllerConfiguration:
     session_manager_port: int = c.DEFAULT_PORT
     sources: dict[str, str] = field(default_factory=dict)  # group -> source of SSM groups [M-6]
     asr_on_leave: bool = False
+    profile: str = Profile.L16.value
     timers: Timers = field(default_factory=Timers)
 
     def check(self) -> None:
@@ -221,6 +233,7 @@ class LocalMobilityControllerConfiguration:
         check_address("session_manager", self.session_manager)
         check_port("session_manager_port", self.session_manager_port)
         self.timers.check()
+        _check_profile(self.profile)
         own = ControllerTable(self.controllers).named(identifier(self.name))
         if own is None:
             raise ConfigurationError("controllers", f"no row named {self.name!r}", "give the LMC's own row too")

@@ -141,5 +141,11 @@ IMPLEMENTATION = (
         "without HIC gets ULR.",
         "7.5 does not tell vertical from horizontal",
     ),
+    Decision(
+        "M-30",
+        "Where a session asks the operator's AAA, SJC waits for its answer, at most 1 s; no answer is a refusal. A member "
+        "is not asked about again. So it is with an MN that the SM knows from an LMC's report only.",
+        "7.2 has the SM authorise an MN and does not say how",
+    ),
 )
 """Decisions that this implementation has added."""

@@ -16,6 +16,7 @@ from agents.core.agent import (
     AddressConfigured,
     Agent,
     ApplicationLeave,
+    AskAuthorisation,
     CloseChannel,
     ConfigureAddress,
     DataChannelReport,
@@ -32,6 +33,7 @@ from agents.core.agent import (
     SendDatagram,
     Trace,
 )
+from agents.runtime.authorisation import Authorisation
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.control import ControlError, ControlServer
 from agents.runtime.datagram import DatagramPort
@@ -65,6 +67,7 @@ class AgentHost:
         self._watch_links = watch_links
         self._ports: dict[int, DatagramPort] = {}
         self._memberships = Memberships(agent.counters)
+        self._authorisation = Authorisation(runtime.authorise)
         self._links = Links(self._link_changed)
         self._trace = TraceFile(None if runtime.trace is None else Path(runtime.trace), runtime.node)
         agent.keeps_history = self._trace.is_kept
@@ -175,6 +178,8 @@ class AgentHost:
                 self._renew(action)
             case ConfigureAddress():
                 self._begin(self._configure_address(action))
+            case AskAuthorisation():
+                self._begin(self._ask_authorisation(action))
 
     def _open_port(self, channel: int, address: str, port: int) -> DatagramPort:
         receiver = partial(self._received, channel)
@@ -216,6 +221,9 @@ class AgentHost:
     async def _configure_address(self, action: ConfigureAddress) -> None:
         await self._links.configure_address(action.interface, action.address, action.gateway)
         self._happened(AddressConfigured(action.interface, action.address))
+
+    async def _ask_authorisation(self, action: AskAuthorisation) -> None:
+        self._happened(await self._authorisation.ask(action))
 
     # --- the control socket ---------------------------------------------------------------------------------------
 

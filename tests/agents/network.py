@@ -17,6 +17,7 @@ from agents.core.agent import (
     Action,
     AddressConfigured,
     Agent,
+    AskAuthorisation,
     CloseChannel,
     ConfigureAddress,
     Endpoint,
@@ -85,6 +86,7 @@ class Node:
     join_delay: float = JOIN_DELAY
     notices: list[Notify] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
+    questions: list[AskAuthorisation] = field(default_factory=list)
 
     @property
     def address(self) -> str:
@@ -239,6 +241,8 @@ class Network:
                 node.notices.append(action)
             case Trace():
                 node.traces.append(action)
+            case AskAuthorisation():
+                node.questions.append(action)
 
     def _configure(self, name: str, action: ConfigureAddress) -> None:
         self.nodes[name].addresses[action.interface] = action.address.partition("/")[0]
