@@ -10,6 +10,10 @@ from typing import Any
 from captures.capture import CaptureError, Step
 
 _MMCP_PORT = 24793  # of every role unless the lab says otherwise [D M-1]
+_SPT_IN_SRT = 3  # SPT unless the lab says otherwise [7.4]
+
+TOPICS = ("handover", "join", "leave", "status")
+"""What a lab may be about: what must be seen in its capture before anything in it can pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,8 @@ class MobileNode:
 class Parameters:
     """The lab, as its ``parameters`` step describes it; addresses printed canonically, times in the unit named.
 
-    `left_out`: rules that cannot be asked of this lab, such as one that kills roles, each with the reason.
+    `left_out`: rules that cannot be asked of this lab, such as one that kills roles, each with the reason. `expects`: what
+    the lab is about, of TOPICS. `jwt_s` and `join_retries` are what the MNs are given, None where the lab does not say.
     """
 
     lab: str
@@ -50,6 +55,10 @@ class Parameters:
     lmcs: tuple[LocalMobilityController, ...]
     mns: tuple[MobileNode, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
+    expects: tuple[str, ...] = TOPICS[:1]
+    spt_s: float = 0.0
+    jwt_s: float | None = None
+    join_retries: int | None = None
 
     @classmethod
     def read(cls, step: Step) -> Parameters:
@@ -84,6 +93,10 @@ class Parameters:
                     for mn in fields["mns"]
                 ),
                 left_out={str(rule): str(why) for rule, why in fields.get("left_out", {}).items()},
+                expects=_topics(fields.get("expects", TOPICS[:1])),
+                spt_s=float(fields.get("spt_s", _SPT_IN_SRT * fields["srt_s"])),
+                jwt_s=None if fields.get("jwt_s") is None else float(fields["jwt_s"]),
+                join_retries=None if fields.get("join_retries") is None else int(fields["join_retries"]),
             )
         except KeyError as error:
             raise CaptureError(f"the parameters step (frame {step.number}) lacks {error}") from error
@@ -97,6 +110,12 @@ class Parameters:
     def mn(self, name: str) -> MobileNode | None:
         """The MN of that name."""
         return next((mn for mn in self.mns if mn.name == name), None)
+
+
+def _topics(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, list | tuple) or not names or not set(names) <= set(TOPICS):
+        raise ValueError(f"expects is {names!r}, not some of {', '.join(TOPICS)}")
+    return tuple(names)
 
 
 def _address(text: Any) -> str:

@@ -19,8 +19,8 @@ CELLS = ("poa1", "poa2")
 GROUPS = {4: "239.1.1.1", 6: "ff1e::1:1"}
 
 
-def two_cells(name: str, family: Family) -> Lab:
-    """The model, IPv4 or IPv6."""
+def two_cells(name: str, family: Family, controlled: tuple[str, ...] = CELLS) -> Lab:
+    """The model, IPv4 or IPv6, with an LMC in each of the ``controlled`` cells."""
 
     def at(subnet: int, host: int) -> str:
         return f"10.0.{subnet}.{host}/24" if family == 4 else f"2001:db8:{subnet}::{host}/64"
@@ -35,7 +35,7 @@ def two_cells(name: str, family: Family) -> Lab:
             Node("mcs"),
             Node("sm"),
             *(Node(name, "router", (FRR_PIM,)) for name in ("rr", "ar1", "ar2")),
-            *(Node(name) for name in ("lmc1", "lmc2", "mn")),
+            *(Node(name) for name in (*map(controller_of, controlled), "mn")),
         ),
         points_of_attachment=tuple(PointOfAttachment(cell) for cell in CELLS),
         links=(link("rr", "mcs", 10), link("rr", "sm", 20), link("rr", "ar1", 101), link("rr", "ar2", 102)),
@@ -43,11 +43,18 @@ def two_cells(name: str, family: Family) -> Lab:
             Attachment(End(f"{kind}{cell}", f"{kind}{cell}-poa{cell}", at(cell, host)), f"poa{cell}")
             for cell in (1, 2)
             for kind, host in (("ar", 1), ("lmc", 2))
+            if kind == "ar" or f"poa{cell}" in controlled
         ),
         radios=(Radio("mn", "mn-radio", (("poa1", at(1, 100)), ("poa2", at(2, 100))), initially="poa1"),),
         rendezvous_point=at(10, 1).partition("/")[0],
         group=GROUPS[family],
     )
+
+
+def controlled_cells(lab: Lab) -> tuple[str, ...]:
+    """The cells with an LMC."""
+    nodes = {node.name for node in lab.nodes}
+    return tuple(cell for cell in CELLS if controller_of(cell) in nodes)
 
 
 def router_of(cell: str) -> str:

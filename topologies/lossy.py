@@ -33,7 +33,7 @@ ROLES = ("sm", *map(controller_of, CELLS), "mn")
 WHY = "datagrams are lost in this lab after they were captured"
 LEFT_OUT = (
     "data-waits-for-mn", "fallback-join", "handover-context", "handover-order", "local-join-after-link-up", "new-cell-cold",
-    "no-session-join-after-confirm", "old-lmc-forgets-mn", "session-join-order", "usr-period",
+    "no-session-join-after-confirm", "old-lmc-forgets-mn", "session-join-order", "usr-period", "usr-to-parent",
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ INTERFACES = {
     "lmc2": "lmc2:lmc2-poa2",
     "ar1": "ar1:ar1-poa1",
     "sm": "sm:sm-ar1",
+    "mcs": "mcs:mcs-ar1",
 }
 MN_ID = "6d6e31"
 MACS = {

@@ -13,7 +13,9 @@ import pytest
 
 from captures.judge import Judgement, judge
 from captures.rules import RULES
+from tests.captures.scripted_joins import good_join_lab
 from tests.captures.scripted_lab import INTERFACES, MACS, MN_ID, ScriptedLab, Sent, ethernet, good_lab, ip, udp
+from tests.captures.spoiled_joins import BROKEN_JOINS
 
 Spoil = Callable[[ScriptedLab], object]
 
@@ -61,11 +63,15 @@ BROKEN: dict[str, tuple[Spoil, set[str]]] = {
         lambda lab: lab.patch("join.LJR@*", bytes([10, 0, 1, 2]), bytes([10, 0, 1, 9])),
         {"session-join-order"},
     ),
-    "report before SJC": (lambda lab: lab.move("join.report@mn", -8), {"no-report-before-confirm"}),
+    "report before SJC": (
+        lambda lab: lab.move("join.report@mn", -8),
+        {"no-report-before-confirm", "report-follows-join"},
+    ),
     "early report besides the later one": (
         lambda lab: lab.copy("join.report@mn", -10),
-        {"no-report-before-confirm"},
+        {"no-report-before-confirm", "report-follows-join"},
     ),
+    "report before LJC": (lambda lab: lab.move("join.report@mn", -3), {"report-follows-join"}),
     # handover exchange
     "no HIR": (
         lambda lab: lab.drop("h1.HIR@*"),
@@ -96,8 +102,11 @@ BROKEN: dict[str, tuple[Spoil, set[str]]] = {
     # arrival
     "no LJR after link up": (lambda lab: lab.drop("h1.LJR@*"), {"local-join-after-link-up"}),
     "LJR before link up": (lambda lab: lab.move("h1.LJR@*", -110), {"local-join-after-link-up"}),
-    "no LJC": (lambda lab: lab.drop("h1.LJC@*"), {"local-join-after-link-up"}),
-    "LJC refused": (lambda lab: lab.patch("h1.LJC@*", b"\x04\x01", b"\x04\x00"), {"local-join-after-link-up"}),
+    "no LJC": (lambda lab: lab.drop("h1.LJC@*"), {"local-join-after-link-up", "usr-to-parent"}),
+    "LJC refused": (
+        lambda lab: lab.patch("h1.LJC@*", b"\x04\x01", b"\x04\x00"),
+        {"local-join-after-link-up", "usr-to-parent"},
+    ),
     "no report of the MN": (lambda lab: lab.drop("h1.mnreport@*"), {"report-on-new-link"}),
     "SJR although HIC came": (
         lambda lab: again_with_new_lmc(lab, 3358, "x.SJR", "mn", "sm"),
@@ -233,13 +242,14 @@ def test_good_lab_passes(tmp_path: Path, family: int, fallback: bool) -> None:
 
 def test_good_labs_show_every_rule_passing(tmp_path: Path) -> None:
     passed = set()
-    for fallback in (False, True):
-        passed |= {v.rule for v in judged(good_lab(fallback=fallback), tmp_path).with_verdict("passed")}
+    for lab in (good_lab(), good_lab(fallback=True), good_join_lab()):
+        passed |= {verdict.rule for verdict in judged(lab, tmp_path).with_verdict("passed")}
     assert passed == {rule.name for rule in RULES}
 
 
 def test_every_rule_is_broken_by_some_case() -> None:
-    assert set().union(*(rules for _, rules in BROKEN.values())) == {rule.name for rule in RULES}
+    cases = [*BROKEN.values(), *BROKEN_JOINS.values()]
+    assert set().union(*(rules for _, rules in cases)) == {rule.name for rule in RULES}
 
 
 @pytest.mark.parametrize("case", BROKEN)
