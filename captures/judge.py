@@ -9,10 +9,11 @@ from typing import Any
 from captures.capture import CaptureError
 from captures.handovers import handover_record
 from captures.joins import join_record
+from captures.leaves import leave_record
 from captures.rules import RULES, Case, Verdict
 from captures.timeline import read_timeline
 
-_NEEDED_STEP = {"handover": "handover_begin", "join": "session_begin"}
+_NEEDED_STEP = {"handover": "handover_begin", "join": "session_begin", "leave": "leave", "status": "silence_begin"}
 """By topic, the step without which nothing of it was seen."""
 
 
@@ -27,6 +28,7 @@ class Judgement:
     about: tuple[str, ...]
     handovers: list[dict[str, Any]]
     joins: list[dict[str, Any]]
+    leaves: list[dict[str, Any]]
     verdicts: list[Verdict]
     interfaces: dict[str, int]
     warnings: list[str]
@@ -48,6 +50,7 @@ class Judgement:
         - ``about``: what the lab must show, some of `captures.parameters.TOPICS`;
         - ``handovers``: what `captures.handovers.handover_record` gives for each, in order of time;
         - ``joins``: what `captures.joins.join_record` gives for each session, in order of time;
+        - ``leaves``: what `captures.leaves.leave_record` gives for each that the scenario announces;
         - ``rules``: ``checked`` (verdicts that passed or failed) and ``passed`` are counts, ``unseen``, ``failed`` and
           ``all`` are lists of ``{"rule", "clause", "subject", "verdict", "message", "frames"}``;
         - ``interfaces``: number of frames by interface name;
@@ -58,6 +61,7 @@ class Judgement:
             "about": list(self.about),
             "handovers": self.handovers,
             "joins": self.joins,
+            "leaves": self.leaves,
             "rules": {
                 "checked": len(failed) + len(passed),
                 "passed": len(passed),
@@ -80,7 +84,7 @@ def judge(path: Path) -> Judgement:
     timeline = read_timeline(path)
     case = Case(timeline)
     broken = f" before it breaks off ({timeline.truncated})" if timeline.truncated else ""
-    about = {"handover": case.handovers, "join": case.joins}
+    about = {"handover": case.handovers, "join": case.joins, "leave": case.leaves, "status": case.silences}
     for topic in timeline.parameters.expects:
         if not about[topic]:
             step = _NEEDED_STEP[topic]
@@ -103,6 +107,7 @@ def judge(path: Path) -> Judgement:
         timeline.parameters.expects,
         [handover_record(timeline, handover) for handover in case.handovers],
         [join_record(timeline, session) for session in case.sessions],
+        [leave_record(timeline, leave) for leave in case.leaves],
         verdicts,
         timeline.interfaces,
         timeline.warnings,

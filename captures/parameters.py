@@ -10,6 +10,7 @@ from typing import Any
 from captures.capture import CaptureError, Step
 
 _MMCP_PORT = 24793  # of every role unless the lab says otherwise [D M-1]
+_LAST_MEMBER_QUERY_S = 2.0  # two queries, a second apart [RFC 3376 8.8, 8.9; RFC 3810 9.8, 9.9]
 _SPT_IN_SRT = 3  # SPT unless the lab says otherwise [7.4]
 
 TOPICS = ("handover", "join", "leave", "status")
@@ -40,8 +41,10 @@ class MobileNode:
 class Parameters:
     """The lab, as its ``parameters`` step describes it; addresses printed canonically, times in the unit named.
 
+    `session_manager_interface`: where what the SM sends and receives was captured, empty if the lab does not say.
     `left_out`: rules that cannot be asked of this lab, such as one that kills roles, each with the reason. `expects`: what
     the lab is about, of TOPICS. `jwt_s` and `join_retries` are what the MNs are given, None where the lab does not say.
+    `last_member_query_s`: how long the routers' own timers let them forward after the last member's leave.
     """
 
     lab: str
@@ -57,6 +60,8 @@ class Parameters:
     left_out: Mapping[str, str] = field(default_factory=dict)
     expects: tuple[str, ...] = TOPICS[:1]
     spt_s: float = 0.0
+    session_manager_interface: str = ""
+    last_member_query_s: float = _LAST_MEMBER_QUERY_S
     jwt_s: float | None = None
     join_retries: int | None = None
 
@@ -95,6 +100,8 @@ class Parameters:
                 left_out={str(rule): str(why) for rule, why in fields.get("left_out", {}).items()},
                 expects=_topics(fields.get("expects", TOPICS[:1])),
                 spt_s=float(fields.get("spt_s", _SPT_IN_SRT * fields["srt_s"])),
+                session_manager_interface=str(fields["sm"].get("interface", "")),
+                last_member_query_s=float(fields.get("last_member_query_s", _LAST_MEMBER_QUERY_S)),
                 jwt_s=None if fields.get("jwt_s") is None else float(fields["jwt_s"]),
                 join_retries=None if fields.get("join_retries") is None else int(fields["join_retries"]),
             )

@@ -240,7 +240,6 @@ def record_parameters(
     """
     lab = stage.world.lab
     radio, sm_end = lab.radio("mn"), next(iter(lab.ends_of("sm")))
-    last_member_query_s = 2 * PimTimers().last_member_query_interval_ds / 10  # two queries, the robustness variable
     stage.steps.add(
         "parameters",
         lab=lab.name,
@@ -256,7 +255,7 @@ def record_parameters(
         spt_s=provisioning.spt_s,
         jwt_s=provisioning.jwt_s,
         join_retries=provisioning.join_retries,
-        last_member_query_s=last_member_query_s,
+        last_member_query_s=PimTimers().last_member_query_s(lab.family),
         mcs={"node": "mcs", "address": _address(stage, "mcs")},
         sm={"node": "sm", "address": _address(stage, "sm"), "interface": f"sm:{sm_end.interface}"},
         lmcs=[

@@ -34,8 +34,9 @@ def begin_session(
 
 
 def end_session(stage: Stage, node: RunningRole, name: str = "mn") -> None:
-    """Stop the node's agent, which is in no session any more."""
-    stage.roles.stop(node)
+    """Stop the node's agent, which is in no session any more; it may have been killed."""
+    if node.process.running:
+        stage.roles.stop(node)
     stage.steps.add("session_end", mode="proactive", mn=name)
 
 

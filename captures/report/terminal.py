@@ -46,6 +46,19 @@ _RECORDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
             ("packets", "packets"),
         ),
     ),
+    "leave": (
+        "Leaves",
+        "leaves",
+        (
+            ("mn", "mn"),
+            ("notice", "notice"),
+            ("parent", "parent"),
+            ("ULC ms", "ulr_ulc_ms"),
+            ("left the group ms", "report_ms"),
+            ("data stopped ms after that", "latency_ms"),
+            ("ASR without it ms", "unnamed_ms"),
+        ),
+    ),
 }
 _RULE_COLUMNS = ("verdict", "rule", "clause", "subject", "what was seen", "frames")
 _FRAMES_SHOWN = 8

@@ -101,7 +101,8 @@ def usr_period(case: Case) -> Iterator[Finding]:
             continue
         reports = case.messages(mn.interface, "USR", begin, end, mn_id=mn.mn_id)
         leaves = case.messages(mn.interface, "ULR", confirms[0].t_ns, end, mn_id=mn.mn_id)
-        until = min([end, *(leave.t_ns for leave in leaves)])
+        gone = [leave.begin_ns for leave in case.leaves if leave.session is session]
+        until = min([end, *gone, *(leave.t_ns for leave in leaves)])
         probes = [p for p in case.messages(mn.interface, "USP", begin, end) if p.destination in own]
         schedule = _Schedule(case.parameters.srt_s, confirms[0].t_ns)
         interruptions = _interruptions(case, session, confirms) + case.silences_of(mn.name)

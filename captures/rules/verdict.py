@@ -13,8 +13,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from captures.capture import CaptureError
+from captures.children import Family, find_families
 from captures.handovers import Handover, find_handovers, messages_at
 from captures.joins import OUTCOMES, Join, Session, observe_join
+from captures.leaves import Leave, observe_leave
 from captures.parameters import TOPICS
 
 if TYPE_CHECKING:
@@ -113,9 +115,28 @@ class Case:
         return [(silence.begin_ns, silence.end_ns) for silence in self.silences if silence.role == role]
 
     @cached_property
+    def families(self) -> list[Family]:
+        """Every LMC with its MNs, and the SM with its children."""
+        return find_families(self.timeline)
+
+    @cached_property
     def joins(self) -> list[Join]:
         """The first join of each session."""
         return [observe_join(self.timeline, session) for session in self.sessions]
+
+    @cached_property
+    def leaves(self) -> list[Leave]:
+        """What the scenario announces with a step ``leave``, each in the session of its MN."""
+        found: list[Leave] = []
+        for step in self.timeline.steps:
+            if step.name == "leave":
+                name, t_ns = step.fields.get("mn"), step.t_ns
+                within = (s for s in self.sessions if s.mn.name == name and s.begin_ns <= t_ns <= s.end_ns)
+                session = next(within, None)
+                if session is None:
+                    raise CaptureError(f"the leave in frame {step.number} is in no session of {name!r}")
+                found.append(observe_leave(self.timeline, session, step, self.confirms(session)))
+        return found
 
     def confirms(self, session: Session) -> list[Message]:
         """What made the MN a member in a session, at its interface: each LJC F=1, and each SJC F=1 without an LMC."""

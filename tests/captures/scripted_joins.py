@@ -22,7 +22,9 @@ def good_join_lab(family: int = 4) -> ScriptedLab:
     lab.mmcp(10, "lmc1.SJR", "lmc1", "sm", [["mn_id", b"lmc1".hex()], ["lmc", a["lmc1"], MMCP_PORT]])
     lab.mmcp(12, "lmc1.SJC", "sm", "lmc1", [group(lab)], f=1)
     for number in range(1, 4):
-        lab.mmcp(12 + 500 * number, f"lmc1.{number}.ASR", "lmc1", "sm", [["membership", 0]])
+        members: list[list[Any]] = [["membership", 1], ["mn_id", MN_ID]] if number == 1 else [["membership", 0]]
+        lab.mmcp(12 + 500 * number, f"lmc1.{number}.ASR", "lmc1", "sm", members)
+    lab.mmcp(3012, "lmc1.USP", "sm", "lmc1")
     begin(lab, 100, "mn", "lmc")
     lab.mmcp(114, "lmc.LJR", "mn", "lmc1", [["mn_id", MN_ID]])
     lab.mmcp(116, "lmc.LJC", "lmc1", "mn", f=1)
@@ -41,6 +43,7 @@ def good_join_lab(family: int = 4) -> ScriptedLab:
     lab.report(2114, "direct.report", "mn")
     lab.mmcp(2612, "direct.USR", "mn", "sm", [["mn_id", MN_ID]])
     end(lab, 3000, "mn", "direct", "sm")
+    lab.step(3090, "silence_begin", role="sm", why="stopped")
     begin(lab, 3100, "mn", "unanswered")
     lab.copy("unanswered.SJR@mn", 500)
     lab.step(4300, "session_end", mode="proactive", mn="mn")

@@ -31,7 +31,7 @@ BROKEN_JOINS: dict[str, tuple[Spoil, set[str]]] = {
     ),
     "the LMC refuses a member": (
         lambda lab: lab.patch("lmc.LJC@*", b"\x04\x01\0\x08", b"\x04\0\0\x08"),
-        {"join-outcome", "session-join-order"},
+        {"join-outcome", "session-join-order", "asr-names-members"},
     ),
     "the LMC takes an MN into a session it does not serve": (
         lambda lab: lab.patch("refused-by-lmc.LJC@*", b"\x04\0\0\x08", b"\x04\x01\0\x08"),

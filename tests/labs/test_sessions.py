@@ -1,4 +1,4 @@
-"""Labs about what MMCP does without a handover, on real daemons: joins."""
+"""Labs about what MMCP does without a handover, on real daemons: joins, leaves."""
 
 from __future__ import annotations
 
@@ -51,3 +51,30 @@ def test_an_sm_that_admits_everybody_is_found_out(tmp_path: Path) -> None:
     }
     assert "refused-by-sm: the capture shows lmc" in finished.result["failures"]
     assert "FAILED join-outcome [7.2]" in finished.out
+
+
+@pytest.mark.parametrize(
+    ("family", "cases", "latency_ms"), [("4", "direct,lmc,at-once,killed", 200), ("6", "direct,at-once", 2100)]
+)
+def test_every_way_to_leave(tmp_path: Path, family: str, cases: str, latency_ms: float) -> None:
+    finished = run(tmp_path, "leave", "--family", family, "--cases", cases)
+    assert finished.status == 0, finished.explain()
+    result = finished.result
+    rows = {row["case"]: row for row in result["cases"]}
+    assert list(rows) == cases.split(",")
+    for row in rows.values():
+        assert latency_ms - 50 < row["latency_ms"] < latency_ms + 300, "two queries of the router, or pim6d's one"
+    assert (rows["direct"]["parent"], rows["direct"]["sm_forgot_s"] < 1.0) == ("sm", True)
+    assert rows["at-once"]["unnamed_ms"] < 100
+    if "killed" in rows:
+        assert rows["lmc"]["unnamed_ms"] < 700, "with the next ASR"
+        assert rows["lmc"]["sm_forgot_s"] < 8.0
+        assert (rows["killed"]["notice"], rows["killed"]["ulr_ulc_ms"]) == (False, None)
+        assert 5300 < rows["killed"]["unnamed_ms"] < 7500, "4 SPT after its last report"
+        judged = {verdict["rule"] for verdict in result["rules"]["all"]}
+        assert judged >= {"leave-request", "leave-confirmed", "leave-ends-stream", "asr-on-leave", "probe-schedule"}
+    assert result["rules"]["failed"] == []
+    assert {verdict["rule"] for verdict in result["rules"]["unseen"]} == (
+        set() if "killed" in rows else {"probe-schedule"}
+    )
+    assert f"PASS  {len(rows)} cases" in finished.out
