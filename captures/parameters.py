@@ -24,12 +24,16 @@ class LocalMobilityController:
 
 @dataclass(frozen=True, slots=True)
 class MobileNode:
-    """An MN as the parameters give it: `mn_id` in hex, `addresses` by point of attachment."""
+    """An MN as the parameters give it: `mn_id` in hex, `addresses` by point of attachment.
+
+    What its `other_interfaces` saw counts as seen at `interface`: an MN is one, by whatever interface it speaks.
+    """
 
     name: str
     mn_id: str
     interface: str
     addresses: Mapping[str, str]
+    other_interfaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class Parameters:
                         str(mn["id"]).lower(),
                         str(mn["interface"]),
                         {str(poa): _address(address) for poa, address in mn["addresses"].items()},
+                        tuple(str(interface) for interface in mn.get("other_interfaces", ())),
                     )
                     for mn in fields["mns"]
                 ),

@@ -19,8 +19,8 @@ CELLS = ("poa1", "poa2")
 GROUPS = {4: "239.1.1.1", 6: "ff1e::1:1"}
 
 
-def two_cells(name: str, family: Family) -> Lab:
-    """The model, IPv4 or IPv6."""
+def two_cells(name: str, family: Family, *, two_radios: bool = False, group: str | None = None) -> Lab:
+    """The model, IPv4 or IPv6. With ``two_radios`` the node has one for each cell, and only the first has a link."""
 
     def at(subnet: int, host: int) -> str:
         return f"10.0.{subnet}.{host}/24" if family == 4 else f"2001:db8:{subnet}::{host}/64"
@@ -44,9 +44,16 @@ def two_cells(name: str, family: Family) -> Lab:
             for cell in (1, 2)
             for kind, host in (("ar", 1), ("lmc", 2))
         ),
-        radios=(Radio("mn", "mn-radio", (("poa1", at(1, 100)), ("poa2", at(2, 100))), initially="poa1"),),
+        radios=(
+            (
+                Radio("mn", "mn-radio", (("poa1", at(1, 100)),), initially="poa1"),
+                Radio("mn", "mn-second", (("poa2", at(2, 100)),), initially=None),
+            )
+            if two_radios
+            else (Radio("mn", "mn-radio", (("poa1", at(1, 100)), ("poa2", at(2, 100))), initially="poa1"),)
+        ),
         rendezvous_point=at(10, 1).partition("/")[0],
-        group=GROUPS[family],
+        group=GROUPS[family] if group is None else group,
     )
 
 

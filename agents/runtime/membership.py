@@ -34,21 +34,23 @@ class Memberships:
         self._counters = counters
         self._joined: dict[tuple[str, str, str | None], _Membership] = {}
 
-    async def join(self, group: str, interface: str, source: str | None, port: int | None = None) -> None:
+    async def join(
+        self, group: str, interface: str, source: str | None, port: int | None = None, *, expects_report: bool = True
+    ) -> None:
         """Join and return when the report has been seen leaving; raises MembershipError.
 
-        Without the right to see packets (CAP_NET_RAW) the join is taken as done at once, which is counted. ``port`` is
-        the data's, for those who want to renew the membership without losing any of it.
+        Without the right to see packets (CAP_NET_RAW) the join is taken as done at once, which is counted; so it is
+        where no report is expected. ``port`` is the data's, for those who want to renew without losing any of it.
         """
         key = (group, interface, source)
         if key in self._joined:
             return
-        watcher = _ReportWatcher.open(group, interface)
+        watcher = _ReportWatcher.open(group, interface) if expects_report else None
         try:
             membership = _Membership(group, interface, source, port)
             self._joined[key] = membership
             if watcher is None:
-                self._counters.add("joined.unobserved")
+                self._counters.add("joined.unobserved" if expects_report else "joined.without-report")
             elif not await watcher.seen():
                 self.leave(*key)
                 raise MembershipError(0, f"no report for {group} left {interface} within {_REPORT_DEADLINE} s")
