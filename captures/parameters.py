@@ -40,6 +40,7 @@ class MobileNode:
 class Parameters:
     """The lab, as its ``parameters`` step describes it; addresses printed canonically, times in the unit named.
 
+    `source`: of a source-specific group, the one it is joined from.
     `left_out`: rules that cannot be asked of this lab, such as one that kills roles, each with the reason.
     """
 
@@ -53,6 +54,7 @@ class Parameters:
     session_manager: str
     lmcs: tuple[LocalMobilityController, ...]
     mns: tuple[MobileNode, ...]
+    source: str | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -69,6 +71,7 @@ class Parameters:
                 nominal_spacing_ns=int(fields["nominal_spacing_ns"]),
                 srt_s=float(fields["srt_s"]),
                 session_manager=_address(fields["sm"]["address"]),
+                source=_address(fields["source"]) if fields.get("source") else None,
                 lmcs=tuple(
                     LocalMobilityController(
                         str(lmc["name"]),

@@ -68,3 +68,12 @@ def conclude(
         rows.append({**row, "receiver": window, "problems": found})
         failures += [f"handover {row['handover']} ({row['mode']}): {problem}" for problem in found]
     return Conclusion(rows, failures)
+
+
+def require_prepared(conclusion: Conclusion) -> None:
+    """Add a failure for each handover that was not prepared (predictive)."""
+    conclusion.failures.extend(
+        f"handover {row['handover']} was not prepared: {row['outcome']}"
+        for row in conclusion.handovers
+        if row["outcome"] != "predictive"
+    )

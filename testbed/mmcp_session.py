@@ -38,6 +38,12 @@ def _controllers(stage: Stage) -> list[dict[str, object]]:
     ]
 
 
+def _source(stage: Stage) -> dict[str, str]:
+    """The key ``source`` of a session, where its group is a source-specific one."""
+    source = stage.world.lab.source
+    return {} if source is None else {"source": source}
+
+
 def _timers() -> dict[str, float]:
     return {"srt_s": STATUS_REPORT_S}
 
@@ -69,7 +75,9 @@ def start_session_manager(stage: Stage) -> RunningRole:
         ("mmcp", "sm"),
         {
             "address": _address(stage, "sm"),
-            "sessions": [{"session_id": SESSION_ID, "group": stage.world.lab.group, "port": PORT}],
+            "sessions": [
+                {"session_id": SESSION_ID, "group": stage.world.lab.group, "port": PORT, **_source(stage)},
+            ],
             "controllers": _controllers(stage),
             "timers": _timers(),
         },
@@ -90,6 +98,7 @@ def start_controller(stage: Stage, cell: str) -> RunningRole:
             "session_manager": _address(stage, "sm"),
             "controllers": _controllers(stage),
             "sessions": [SESSION_ID],
+            "sources": {} if stage.world.lab.source is None else {stage.world.lab.group: stage.world.lab.source},
             "timers": _timers(),
         },
     )
@@ -150,7 +159,7 @@ def start_mobile_node(stage: Stage, mode: str, cell: str) -> RunningRole:
         own: dict[str, object] = {
             "mn_id": MN_ID,
             "session_manager": _address(stage, "sm"),
-            "sessions": [{"session_id": SESSION_ID}],
+            "sessions": [{"session_id": SESSION_ID, **_source(stage)}],
             "interfaces": _interfaces(stage, cell),
             "timers": _timers(),
         }
@@ -164,6 +173,7 @@ def start_mobile_node(stage: Stage, mode: str, cell: str) -> RunningRole:
             "group": stage.world.lab.group,
             "port": PORT,
             "rejoin": mode == "reactive",
+            **_source(stage),
         }
         node = stage.roles.start("mn", "mn", ("mmcp", "bare"), delay | own)
     stage.roles.await_ready(node)
@@ -179,6 +189,7 @@ def record_parameters(stage: Stage, spacing_ns: int, left_out: Mapping[str, str]
         lab=lab.name,
         family=lab.family,
         group=lab.group,
+        source=lab.source,
         port=PORT,
         session_id=SESSION_ID,
         mmcp_port=MMCP_PORT,

@@ -146,7 +146,10 @@ class Subnet:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """A whole lab. `rendezvous_point` is an address of a router (no prefix), `group` the multicast group of the stream."""
+    """A whole lab. `rendezvous_point` is an address of a router (no prefix), `group` the multicast group of the stream.
+
+    `source` is the stream's address of origin where the group is a source-specific one, which is joined from it alone.
+    """
 
     name: str
     family: Family
@@ -157,6 +160,7 @@ class Lab:
     radios: tuple[Radio, ...]
     rendezvous_point: str
     group: str
+    source: str | None = None
 
     def node(self, name: str) -> Node:
         """The node of that name. Raises ModelError, listing the nodes there are."""
@@ -392,11 +396,16 @@ def _check_group(lab: Lab) -> None:
         ) from None
     if group.version != lab.family or not group.is_multicast:
         raise ModelError(f"{group} is not an IPv{lab.family} multicast group", where, "use e.g. 239.1.1.1 or ff1e::1")
-    if group in SOURCE_SPECIFIC_RANGES[lab.family]:
+    addresses = {str(ip_interface(end.address).ip) for _, end in _all_ends(lab)}
+    if group in SOURCE_SPECIFIC_RANGES[lab.family] and lab.source is None:
         raise ModelError(
             f"{group} is in the source-specific range {SOURCE_SPECIFIC_RANGES[lab.family]}",
             where,
-            "a (*,G) join does nothing there: use e.g. 239.1.1.1 or ff1e::1",
+            "a (*,G) join does nothing there: give the stream's source, or use e.g. 239.1.1.1 or ff1e::1",
+        )
+    if lab.source is not None and lab.source not in addresses:
+        raise ModelError(
+            f"source {lab.source} is no address of a node", where, "give the address of the stream's origin"
         )
     if any(group in network for network in LINK_LOCAL_GROUPS[lab.family]):
         raise ModelError(f"{group} never leaves its link", where, "use a group with a wider scope")
