@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from captures.capture import CaptureError
+from captures.dissectors import PROTOCOLS
 
 COULD_NOT_JUDGE = 2
 
@@ -65,16 +66,23 @@ def judge_command(file: Path, *, as_json: bool) -> None:
 
 
 @main.command("dissect")
-@click.option("--protocol", type=click.Choice(["mmcp"]), required=True, help="Protocol of the messages.")
-def dissect_command(protocol: str) -> None:
+@click.option("--protocol", type=click.Choice(list(PROTOCOLS)), required=True, help="Protocol of the messages.")
+@click.option("--module", help="Module that the messages belong to, where a protocol has several: SM or MM of gmp.")
+def dissect_command(protocol: str, module: str | None) -> None:
     r"""Read one hex message per line from stdin, print one JSON object per line.
+
+    A message that a TCP connection carries is given without the length that some protocols put before it there.
 
     \b
     Example: echo 0900000800000001 | python -m captures dissect --protocol mmcp
     """
-    from captures.dissectors import mmcp
+    from captures.dissectors.message_layer import MalformedMessageError
 
-    dissector = {"mmcp": mmcp}[protocol]
+    modules = PROTOCOLS[protocol].modules
+    if module is not None and module not in modules:
+        known = f"one of {', '.join(modules)}" if modules else "none, and needs none"
+        raise click.BadParameter(f"{module!r}: {protocol} has {known}", param_hint="--module")
+    dissect = PROTOCOLS[protocol].reader(module)
     for line in sys.stdin.buffer:
         text = line.decode(errors="replace").strip()
         if not text:
@@ -85,8 +93,8 @@ def dissect_command(protocol: str) -> None:
             answer = {"error": f"not hexadecimal: {text[:60]!r}"}
         else:
             try:
-                answer = dissector.dissect(data)
-            except dissector.MalformedMessageError as error:
+                answer = dissect(data)
+            except MalformedMessageError as error:
                 answer = {"error": str(error)}
         click.echo(json.dumps(answer))
         sys.stdout.flush()
