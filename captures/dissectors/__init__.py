@@ -76,6 +76,7 @@ PROTOCOLS = {
                 Carrier(way, port, module) for way in ("udp", "tcp") for port, module in ((16513, "SM"), (16514, "MM"))
             ),
         ),
+        KnownProtocol("msmp", (Carrier("udp", 24792), Carrier("tcp", 24792))),
     )
 }
 """Every protocol by name."""

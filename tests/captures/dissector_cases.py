@@ -13,9 +13,9 @@ from typing import Any
 from hypothesis import strategies as st
 from scapy.packet import Packet
 
-from captures.dissectors import gmp
+from captures.dissectors import gmp, msmp
 from captures.dissectors.message_layer import MalformedMessageError
-from tests.wire import gmp_messages
+from tests.wire import gmp_messages, msmp_messages
 from tests.wire.vector_files import Plain
 
 WHERE = re.compile(r"\boctet \d+: |\d+ octets are shorter than the header|lacks its mandatory ")
@@ -68,5 +68,9 @@ CASES = [
     Case(
         "gmp MM", gmp.GMPMM, lambda data: gmp.dissect(data, "MM"), gmp.problems, gmp.build, gmp_messages.MM_PACKETS,
         gmp_messages.vectors("MM"), gmp_messages.fields_of, gmp_messages.messages_mm, gmp_messages.repaired_mm,
+    ),
+    Case(
+        "msmp", msmp.MSMP, msmp.dissect, msmp.problems, msmp.build, msmp_messages.PACKETS, msmp_messages.vectors(),
+        msmp_messages.fields_of, msmp_messages.messages, msmp_messages.repaired,
     ),
 ]  # fmt: skip
