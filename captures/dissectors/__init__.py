@@ -77,6 +77,7 @@ PROTOCOLS = {
             ),
         ),
         KnownProtocol("msmp", (Carrier("udp", 24792), Carrier("tcp", 24792))),
+        KnownProtocol("omcp", (Carrier("tcp", 24794),)),
     )
 }
 """Every protocol by name."""

@@ -30,7 +30,7 @@ from captures.dissectors.gmp_options import (
     member_type_problem,
     word_problems,
 )
-from captures.dissectors.message_layer import bound, code_of, refuse, summary, whole_header_or
+from captures.dissectors.message_layer import as_read, bound, code_of, refuse, summary, whole_header_or
 
 GMP_SM_PORT = 16513  # [D G-3]
 GMP_MM_PORT = 16514
@@ -168,7 +168,8 @@ _SHOWN = {
 
 
 def problems(layer: Packet) -> list[str]:
-    """Everything that makes a dissected GMP layer malformed, a `Stream` included; empty if nothing does."""
+    """Everything that makes a GMP layer malformed, a `Stream` included; empty if nothing does."""
+    layer = as_read(layer)
     if isinstance(layer, stream.Stream):
         return stream.stream_problems(layer, problems)
     if isinstance(layer, CutShort):

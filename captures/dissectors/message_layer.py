@@ -59,6 +59,14 @@ def whole_header_or(cut_short: type[CutShort]) -> Any:
     return classmethod(dispatch_hook)
 
 
+def as_read(layer: Packet) -> Packet:
+    """The layer, if it was read from octets; one that was built, or copied by scapy, is read from the octets it makes."""
+    if layer.original:
+        return layer
+    octets = bytes(layer)
+    return type(layer)(octets[: len(octets) - len(layer.payload)])
+
+
 def summary(text: str, found: Sequence[str]) -> str:
     """One line for scapy's summaries, with the first problem."""
     return f"{text} malformed: {found[0]}" if found else text

@@ -19,7 +19,7 @@ from scapy.fields import BitField, ByteEnumField, IntField, ShortField
 from scapy.packet import Packet
 
 from captures.dissectors import message_layer, stream, tlv
-from captures.dissectors.message_layer import bound, code_of, refuse, summary, whole_header_or
+from captures.dissectors.message_layer import as_read, bound, code_of, refuse, summary, whole_header_or
 from captures.dissectors.msmp_tlvs import TABLE
 
 MSMP_PORT = 24792
@@ -83,7 +83,8 @@ class MSMPStream(stream.Stream):
 
 
 def problems(layer: Packet) -> list[str]:
-    """Everything that makes a dissected MSMP layer malformed, a `Stream` included; empty if nothing does."""
+    """Everything that makes a MSMP layer malformed, a `Stream` included; empty if nothing does."""
+    layer = as_read(layer)
     if isinstance(layer, stream.Stream):
         return stream.stream_problems(layer, problems)
     if isinstance(layer, CutShort):

@@ -13,9 +13,9 @@ from typing import Any
 from hypothesis import strategies as st
 from scapy.packet import Packet
 
-from captures.dissectors import gmp, msmp
+from captures.dissectors import gmp, msmp, omcp
 from captures.dissectors.message_layer import MalformedMessageError
-from tests.wire import gmp_messages, msmp_messages
+from tests.wire import gmp_messages, msmp_messages, omcp_messages
 from tests.wire.vector_files import Plain
 
 WHERE = re.compile(r"\boctet \d+: |\d+ octets are shorter than the header|lacks its mandatory ")
@@ -48,6 +48,7 @@ class Case:
         found = self.problems(layer)
         assert all(WHERE.search(problem) for problem in found), found
         assert isinstance(layer.show(dump=True), str)
+        assert self.problems(layer.copy()) == found
         assert ("malformed" in layer.mysummary()) is bool(found)
         try:
             fields = self.dissect(data)
@@ -72,5 +73,9 @@ CASES = [
     Case(
         "msmp", msmp.MSMP, msmp.dissect, msmp.problems, msmp.build, msmp_messages.PACKETS, msmp_messages.vectors(),
         msmp_messages.fields_of, msmp_messages.messages, msmp_messages.repaired,
+    ),
+    Case(
+        "omcp", omcp.OMCP, omcp.dissect, omcp.problems, omcp.build, omcp_messages.PACKETS, omcp_messages.vectors(),
+        omcp_messages.fields_of, omcp_messages.messages, omcp_messages.repaired,
     ),
 ]  # fmt: skip

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from captures.dissectors import PROTOCOLS, Carrier, Dissector, gmp, mmcp, msmp
+from captures.dissectors import PROTOCOLS, Carrier, Dissector, gmp, mmcp, msmp, omcp
 from tests.wire.gmp_messages import vectors
 
-MODULES: dict[str, Dissector] = {"mmcp": mmcp, "gmp": gmp, "msmp": msmp}
+MODULES: dict[str, Dissector] = {"mmcp": mmcp, "gmp": gmp, "msmp": msmp, "omcp": omcp}
 
 
 def test_every_protocol_is_found_by_name() -> None:
@@ -25,6 +25,7 @@ def test_default_ports_are_the_modules_own() -> None:
         for port, module in ((gmp.GMP_SM_PORT, "SM"), (gmp.GMP_MM_PORT, "MM"))
     }
     assert PROTOCOLS["msmp"].carriers == (Carrier("udp", msmp.MSMP_PORT), Carrier("tcp", msmp.MSMP_PORT))
+    assert PROTOCOLS["omcp"].carriers == (Carrier("tcp", omcp.OMCP_PORT),)
 
 
 @pytest.mark.parametrize("module", PROTOCOLS["gmp"].modules)
