@@ -78,6 +78,7 @@ PROTOCOLS = {
         ),
         KnownProtocol("msmp", (Carrier("udp", 24792), Carrier("tcp", 24792))),
         KnownProtocol("omcp", (Carrier("tcp", 24794),)),
+        KnownProtocol("ectp", (Carrier("udp", None),)),
     )
 }
 """Every protocol by name."""

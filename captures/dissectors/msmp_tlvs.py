@@ -8,7 +8,7 @@ from typing import Any
 
 from scapy.fields import BitEnumField, BitField, ByteEnumField, ByteField, Field, IntField, ShortEnumField, ShortField
 
-from captures.dissectors.qos_target import DIRECTIONS, target_fields
+from captures.dissectors.qos_target import direction_field, target_fields
 from captures.dissectors.tlv import TLV, TLVTable, tlv_header
 
 QOS_TARGET, QOS_VALUE, REPORT_PLAN, REASON, MEMBER, AGGREGATE = range(1, 7)
@@ -54,7 +54,7 @@ class QoSTarget(TLV):
     fields_desc = [
         *tlv_header(TLVS),
         BitField("spare", 0, 4),
-        BitEnumField("direction", 0, 4, DIRECTIONS),
+        direction_field(),
         ByteField("spare2", 0),
         *target_fields(),
     ]

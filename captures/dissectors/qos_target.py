@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scapy.fields import Field, IntField, ShortField
+from scapy.fields import BitEnumField, Field, IntField, ShortField
 
 THROUGHPUT = ("throughput_chq", "throughput_ot", "throughput_lqa")  # bytes/s
 DELAY = ("delay_ot", "delay_lqa")  # ms
@@ -12,6 +12,11 @@ JITTER = ("jitter_ot", "jitter_lqa")  # ms
 LOSS = ("loss_ot", "loss_lqa")  # 0.01 %
 
 DIRECTIONS = {0: "forward", 1: "backward"}
+
+
+def direction_field() -> Field[Any, Any]:
+    """Which channel the targets are for; plain "direction" would be hidden by an attribute of scapy's own."""
+    return BitEnumField("channel_direction", 0, 4, DIRECTIONS)
 
 
 def target_fields() -> list[Field[Any, Any]]:

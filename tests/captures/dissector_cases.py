@@ -13,9 +13,9 @@ from typing import Any
 from hypothesis import strategies as st
 from scapy.packet import Packet
 
-from captures.dissectors import gmp, msmp, omcp
+from captures.dissectors import ectp, gmp, msmp, omcp
 from captures.dissectors.message_layer import MalformedMessageError
-from tests.wire import gmp_messages, msmp_messages, omcp_messages
+from tests.wire import ectp_messages, gmp_messages, msmp_messages, omcp_messages
 from tests.wire.vector_files import Plain
 
 WHERE = re.compile(r"\boctet \d+: |\d+ octets are shorter than the header|lacks its mandatory ")
@@ -77,5 +77,9 @@ CASES = [
     Case(
         "omcp", omcp.OMCP, omcp.dissect, omcp.problems, omcp.build, omcp_messages.PACKETS, omcp_messages.vectors(),
         omcp_messages.fields_of, omcp_messages.messages, omcp_messages.repaired,
+    ),
+    Case(
+        "ectp", ectp.ECTP, ectp.dissect, ectp.problems, ectp.build, ectp_messages.PACKETS, ectp_messages.vectors(),
+        ectp_messages.fields_of, ectp_messages.messages, ectp_messages.repaired,
     ),
 ]  # fmt: skip

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from captures.dissectors import PROTOCOLS, Carrier, Dissector, gmp, mmcp, msmp, omcp
+from captures.dissectors import PROTOCOLS, Carrier, Dissector, ectp, gmp, mmcp, msmp, omcp
 from tests.wire.gmp_messages import vectors
 
-MODULES: dict[str, Dissector] = {"mmcp": mmcp, "gmp": gmp, "msmp": msmp, "omcp": omcp}
+MODULES: dict[str, Dissector] = {"mmcp": mmcp, "gmp": gmp, "msmp": msmp, "omcp": omcp, "ectp": ectp}
 
 
 def test_every_protocol_is_found_by_name() -> None:
@@ -26,6 +26,7 @@ def test_default_ports_are_the_modules_own() -> None:
     }
     assert PROTOCOLS["msmp"].carriers == (Carrier("udp", msmp.MSMP_PORT), Carrier("tcp", msmp.MSMP_PORT))
     assert PROTOCOLS["omcp"].carriers == (Carrier("tcp", omcp.OMCP_PORT),)
+    assert PROTOCOLS["ectp"].carriers == (Carrier("udp", None),)
 
 
 @pytest.mark.parametrize("module", PROTOCOLS["gmp"].modules)

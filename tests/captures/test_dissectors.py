@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -122,3 +123,17 @@ def test_every_truncation_of_every_vector_is_read_or_refused(case: Case) -> None
     for cut in sorted(cuts):
         case.reads_or_refuses(cut)
         case.reads_or_refuses(case.repaired(cut))
+
+
+def layers_within(layer: Packet) -> Iterator[Packet]:
+    yield layer
+    for value in layer.fields.values():
+        if isinstance(value, list):
+            for part in value:
+                yield from layers_within(part)
+
+
+@pytest.mark.parametrize(("case", "vector"), WELL_FORMED, ids=ids)
+def test_no_field_is_hidden_by_an_attribute_of_scapy(case: Case, vector: dict[str, Any]) -> None:
+    for layer in layers_within(case.layer(bytes.fromhex(vector["hex"]))):
+        assert not {field.name for field in layer.fields_desc} & set(dir(Packet))

@@ -27,7 +27,7 @@ OF = {vector["name"]: bytes.fromhex(vector["hex"]) for vector in vectors()}
 
 def test_a_target_has_values() -> None:
     (target,) = MSMP(OF["a new target for the backward channel"]).tlvs
-    assert target.sprintf("%direction%") == "backward"
+    assert (target.channel_direction, target.sprintf("%channel_direction%")) == (1, "backward")
     assert target.mss == 1400
     assert (target.throughput_chq, target.throughput_ot, target.throughput_lqa) == (64000, 32000, 16000)
     assert (target.delay_ot, target.delay_lqa, target.jitter_ot, target.jitter_lqa) == (50, 200, 10, 40)

@@ -1,0 +1,195 @@
+"""Scapy layers of ECTP, the duplex multicast transport with QoS management (X.607, X.607.1).
+
+``ECTP(data)`` dissects as far as the octets go and never raises; ``problems(layer)`` says what is wrong with it.
+``dissect(data)`` is the strict reading, a plain ``dict`` or `MalformedMessageError`; ``build(fields)`` is its reverse.
+Importing this module binds nothing: inside ``with bound_to_udp(port):`` scapy finds ECTP at that port. There is no
+default one: group, port and the owner's address are announced beforehand.
+"""
+
+# ruff: noqa: RUF012  scapy's way of declaring a layer is a mutable class attribute
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from scapy.fields import BitEnumField, BitField, ByteEnumField, ByteField, IntField, ShortField, XShortField, XStrField
+from scapy.packet import Packet
+
+from captures.dissectors import message_layer
+from captures.dissectors.ectp_elements import (
+    ACKNOWLEDGEMENT,
+    CONNECTION,
+    ELEMENTS,
+    MEMBERSHIP,
+    NO_ELEMENT,
+    TIMESTAMP,
+    ElementListField,
+    chain_problems,
+    code_of_element,
+    first_code,
+    layer_of,
+    plain,
+)
+from captures.dissectors.fields import checksum_problem, with_checksum
+from captures.dissectors.message_layer import as_read, bound, code_of, refuse, summary, whole_header_or
+
+VERSION = 0
+DUPLEX = 0b10
+HEADER_OCTETS = 16
+
+PACKETS = {
+    1: "CR", 2: "CC", 3: "TJ", 4: "TC", 5: "DT", 6: "ND", 7: "RD", 8: "ACK", 9: "HB", 10: "HBACK", 11: "JR", 12: "JC",
+    13: "UL", 14: "CT", 15: "TGR", 16: "TGC", 17: "TRR", 18: "TRC",
+}  # fmt: skip
+"""Packet type to its name [D E-3]."""
+
+WITH_DATA = frozenset({"DT", "RD"})
+
+_MANDATORY: dict[str, tuple[int, ...]] = {
+    "CR": (CONNECTION,),
+    "ACK": (ACKNOWLEDGEMENT,),
+    "HB": (MEMBERSHIP, TIMESTAMP),
+    "HBACK": (MEMBERSHIP, TIMESTAMP),
+    "TGR": (CONNECTION,),
+}
+_MANDATORY_WHEN_ACCEPTED: dict[str, tuple[int, ...]] = {"TC": (MEMBERSHIP,), "JC": (CONNECTION,)}
+
+MalformedMessageError = message_layer.MalformedMessageError
+
+
+class CutShort(message_layer.CutShort):
+    """Fewer octets than the base header has."""
+
+    name = "ECTP (cut short)"
+    protocol = "ECTP"
+    header_octets = HEADER_OCTETS
+
+
+class ECTP(Packet):
+    """The base header [X.607.1 6.1], then elements or data."""
+
+    name = "ECTP"
+    fields_desc = [
+        BitEnumField("next_element", None, 4, {NO_ELEMENT: "none", **ELEMENTS}),
+        BitField("version", VERSION, 2),
+        BitField("ct", DUPLEX, 2),
+        ByteEnumField("type", 1, PACKETS),
+        XShortField("checksum", None),
+        IntField("connection_id", 0),
+        IntField("psn", 0),
+        ShortField("length", None),
+        BitField("f", 0, 1),
+        BitField("reserved", 0, 5),
+        BitField("n", 0, 1),
+        BitField("qos", 0, 1),
+        ByteField("token_id", 0),
+        ElementListField("elements"),
+        XStrField("data", b""),
+    ]
+
+    dispatch_hook = whole_header_or(CutShort)
+
+    def post_build(self, pkt: bytes, pay: bytes) -> bytes:
+        """Fill in the first Next element, Payload length and Checksum."""
+        if self.next_element is None:
+            pkt = bytes([first_code(self.elements) << 4 | pkt[0] & 0x0F]) + pkt[1:]
+        if self.length is None:
+            pkt = pkt[:12] + struct.pack("!H", len(pkt) - HEADER_OCTETS) + pkt[14:]
+        return (with_checksum(pkt) if self.checksum is None else pkt) + pay
+
+    def mysummary(self) -> str:
+        """One line for scapy's summaries, with the first problem."""
+        text = f"ECTP {PACKETS.get(self.type, self.type)} connection {self.connection_id} PSN {self.psn}"
+        return summary(text, problems(self))
+
+
+def problems(layer: Packet) -> list[str]:
+    """Everything that makes an `ECTP` or `CutShort` layer malformed; empty if nothing does."""
+    layer = as_read(layer)
+    if isinstance(layer, CutShort):
+        return [layer.problem()]
+    octets = bytes(layer.original)
+    packet = PACKETS.get(layer.type)
+    found = []
+    if layer.version != VERSION:
+        found.append(f"octet 0: version {layer.version} is not {VERSION}")
+    if layer.ct != DUPLEX:
+        found.append(f"octet 0: connection type {layer.ct:02b} is not duplex, {DUPLEX:02b}")
+    if packet is None:
+        found.append(f"octet 1: packet type {layer.type} is not one of 1 to {max(PACKETS)}")
+    if problem := checksum_problem(octets):
+        found.append(problem)
+    if layer.length != len(octets) - HEADER_OCTETS:
+        found.append(
+            f"octet 12: Payload length is {layer.length}, {len(octets) - HEADER_OCTETS} octets follow the header"
+        )
+    return found + _payload_problems(layer, packet)
+
+
+def _payload_problems(layer: Packet, packet: str | None) -> list[str]:
+    if packet in WITH_DATA:
+        if layer.next_element == NO_ELEMENT:
+            return []
+        name = ELEMENTS.get(layer.next_element, f"element {layer.next_element}")
+        return [f"octet 0: names {name} as next, where {packet} carries nothing but data"]
+    found = chain_problems(layer.next_element, layer.elements, HEADER_OCTETS)
+    if layer.data:
+        at = len(layer.original) - len(layer.data)
+        found.append(f"octet {at}: {len(layer.data)} octets behind the last element")
+    if packet is not None and not found:
+        present = {code_of_element(element) for element in layer.elements}
+        missing = [ELEMENTS[code] for code in _mandatory(packet, layer.f) if code not in present]
+        found += [f"{packet} lacks its mandatory {name}" for name in missing]
+    return found
+
+
+def _mandatory(packet: str, accepted: int) -> tuple[int, ...]:
+    return _MANDATORY.get(packet, ()) + (_MANDATORY_WHEN_ACCEPTED.get(packet, ()) if accepted else ())
+
+
+def dissect(data: bytes) -> dict[str, Any]:
+    """Read one datagram strictly.
+
+    Returns ``{"packet", "connection_id", "psn", "f", "n", "qos", "token_id", "elements", "data"}``: `packet` is the name of
+    the type, `data` hex, all else numbers as on the wire; `elements` are in wire order as one of
+    ``["connection", {"tco", "ro", "agn", "mss"}]``, ``["ack", {"status", "bitmap", "adn", "lsn"}]``,
+    ``["membership", {"level", "child_id"}]``, ``["timestamp", {"timestamp"}]``,
+    ``["qos", {"direction", "mss", "throughput", "delay", "jitter", "loss"}]``, ``["address", {"port", "address"}]``:
+    `status` of throughput, delay, jitter and loss, `bitmap` of "0" and "1", `throughput` as [CHQ, OT, LQA] in bytes/s,
+    `delay` and `jitter` in ms and `loss` in 0.01 % as [OT, LQA], `timestamp` in ns.
+
+    Raises `MalformedMessageError` with every reason found.
+    """
+    layer = ECTP(data)
+    refuse(problems(layer))
+    shown = ("connection_id", "psn", "f", "n", "qos", "token_id")
+    return {
+        "packet": PACKETS[layer.type],
+        **{name: getattr(layer, name) for name in shown},
+        "elements": [plain(element) for element in layer.elements],
+        "data": layer.data.hex(),
+    }
+
+
+def build(fields: Mapping[str, Any]) -> bytes:
+    """Octets of a packet given as `dissect` returns it; what is left out is 0 or none.
+
+    Nothing is checked beyond what the layers can hold, so that wrong packets can be made too. Raises KeyError for an
+    unknown name of a packet or element, or a value that an element lacks.
+    """
+    header = {name: fields.get(name, 0) for name in ("connection_id", "psn", "f", "n", "qos", "token_id")}
+    packet = ECTP(
+        type=code_of(PACKETS, fields["packet"]),
+        **header,
+        elements=[layer_of(name, values) for name, values in fields.get("elements", ())],
+        data=bytes.fromhex(fields.get("data", "")),
+    )
+    return bytes(packet)
+
+
+def bound_to_udp(port: int) -> AbstractContextManager[None]:
+    """Let scapy dissect UDP to or from `port` as ECTP inside the ``with`` block, and only there."""
+    return bound(ECTP, "udp", port)
