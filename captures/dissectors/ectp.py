@@ -16,7 +16,6 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from scapy.fields import BitEnumField, BitField, ByteEnumField, ByteField, IntField, ShortField, XShortField, XStrField
-from scapy.packet import Packet
 
 from captures.dissectors import message_layer
 from captures.dissectors.ectp_elements import (
@@ -34,7 +33,7 @@ from captures.dissectors.ectp_elements import (
     plain,
 )
 from captures.dissectors.fields import checksum_problem, with_checksum
-from captures.dissectors.message_layer import as_read, bound, code_of, refuse, summary, whole_header_or
+from captures.dissectors.message_layer import JudgedLayer, bound, code_of, refuse, whole_header_or
 
 VERSION = 0
 DUPLEX = 0b10
@@ -58,6 +57,7 @@ _MANDATORY: dict[str, tuple[int, ...]] = {
 _MANDATORY_WHEN_ACCEPTED: dict[str, tuple[int, ...]] = {"TC": (MEMBERSHIP,), "JC": (CONNECTION,)}
 
 MalformedMessageError = message_layer.MalformedMessageError
+problems = message_layer.problems
 
 
 class CutShort(message_layer.CutShort):
@@ -68,7 +68,7 @@ class CutShort(message_layer.CutShort):
     header_octets = HEADER_OCTETS
 
 
-class ECTP(Packet):
+class ECTP(JudgedLayer):
     """The base header [X.607.1 6.1], then elements or data."""
 
     name = "ECTP"
@@ -100,50 +100,44 @@ class ECTP(Packet):
             pkt = pkt[:12] + struct.pack("!H", len(pkt) - HEADER_OCTETS) + pkt[14:]
         return (with_checksum(pkt) if self.checksum is None else pkt) + pay
 
-    def mysummary(self) -> str:
-        """One line for scapy's summaries, with the first problem."""
-        text = f"ECTP {PACKETS.get(self.type, self.type)} connection {self.connection_id} PSN {self.psn}"
-        return summary(text, problems(self))
+    def title(self) -> str:
+        """What it is, for summaries."""
+        return f"ECTP {PACKETS.get(self.type, self.type)} connection {self.connection_id} PSN {self.psn}"
 
+    def own_problems(self) -> list[str]:
+        """What is wrong with the base header, then with elements or data."""
+        octets = bytes(self.original)
+        following = len(octets) - HEADER_OCTETS
+        packet = PACKETS.get(self.type)
+        found = []
+        if self.version != VERSION:
+            found.append(f"octet 0: version {self.version} is not {VERSION}")
+        if self.ct != DUPLEX:
+            found.append(f"octet 0: connection type {self.ct:02b} is not duplex, {DUPLEX:02b}")
+        if packet is None:
+            found.append(f"octet 1: packet type {self.type} is not one of 1 to {max(PACKETS)}")
+        if problem := checksum_problem(octets):
+            found.append(problem)
+        if self.length != following:
+            found.append(f"octet 12: Payload length is {self.length}, {following} octets follow the header")
+        return found + (self._data_problems(packet) if packet in WITH_DATA else self._chain_problems(packet))
 
-def problems(layer: Packet) -> list[str]:
-    """Everything that makes an `ECTP` or `CutShort` layer malformed; empty if nothing does."""
-    layer = as_read(layer)
-    if isinstance(layer, CutShort):
-        return [layer.problem()]
-    octets = bytes(layer.original)
-    packet = PACKETS.get(layer.type)
-    found = []
-    if layer.version != VERSION:
-        found.append(f"octet 0: version {layer.version} is not {VERSION}")
-    if layer.ct != DUPLEX:
-        found.append(f"octet 0: connection type {layer.ct:02b} is not duplex, {DUPLEX:02b}")
-    if packet is None:
-        found.append(f"octet 1: packet type {layer.type} is not one of 1 to {max(PACKETS)}")
-    if problem := checksum_problem(octets):
-        found.append(problem)
-    if layer.length != len(octets) - HEADER_OCTETS:
-        found.append(
-            f"octet 12: Payload length is {layer.length}, {len(octets) - HEADER_OCTETS} octets follow the header"
-        )
-    return found + _payload_problems(layer, packet)
-
-
-def _payload_problems(layer: Packet, packet: str | None) -> list[str]:
-    if packet in WITH_DATA:
-        if layer.next_element == NO_ELEMENT:
+    def _data_problems(self, packet: str) -> list[str]:
+        if self.next_element == NO_ELEMENT:
             return []
-        name = ELEMENTS.get(layer.next_element, f"element {layer.next_element}")
+        name = ELEMENTS.get(self.next_element, f"element {self.next_element}")
         return [f"octet 0: names {name} as next, where {packet} carries nothing but data"]
-    found = chain_problems(layer.next_element, layer.elements, HEADER_OCTETS)
-    if layer.data:
-        at = len(layer.original) - len(layer.data)
-        found.append(f"octet {at}: {len(layer.data)} octets behind the last element")
-    if packet is not None and not found:
-        present = {code_of_element(element) for element in layer.elements}
-        missing = [ELEMENTS[code] for code in _mandatory(packet, layer.f) if code not in present]
-        found += [f"{packet} lacks its mandatory {name}" for name in missing]
-    return found
+
+    def _chain_problems(self, packet: str | None) -> list[str]:
+        found = chain_problems(self.next_element, self.elements, HEADER_OCTETS)
+        if self.data:
+            at = len(self.original) - len(self.data)
+            found.append(f"octet {at}: {len(self.data)} octets behind the last element")
+        if packet is not None and not found:
+            present = {code_of_element(element) for element in self.elements}
+            missing = [ELEMENTS[code] for code in _mandatory(packet, self.f) if code not in present]
+            found += [f"{packet} lacks its mandatory {name}" for name in missing]
+        return found
 
 
 def _mandatory(packet: str, accepted: int) -> tuple[int, ...]:

@@ -24,13 +24,14 @@ from captures.dissectors.fields import AddressField, checksum_problem, with_chec
 from captures.dissectors.gmp_options import (
     MEMBER_TYPES,
     TABLE,
+    WORD_OCTETS,
     ActiveMember,
     ClientPort,
     OptionListField,
     member_type_problem,
     word_problems,
 )
-from captures.dissectors.message_layer import as_read, bound, code_of, refuse, summary, whole_header_or
+from captures.dissectors.message_layer import JudgedLayer, bound, code_of, refuse, whole_header_or
 
 GMP_SM_PORT = 16513  # [D G-3]
 GMP_MM_PORT = 16514
@@ -55,6 +56,7 @@ FRAMING = stream.Framing(length_at=0, length_octets=2, prefix_octets=2, smallest
 _SAREQ, _SCINF, _UIRES = 14, 6, 4
 
 MalformedMessageError = message_layer.MalformedMessageError
+problems = message_layer.problems
 
 
 class CutShort(message_layer.CutShort):
@@ -69,7 +71,11 @@ def _group() -> Field[Any, Any]:
     return AddressField("group", bytes(4), length_from=lambda _message: 4)
 
 
-class GMPSM(Packet):
+def _version_problems(layer: Packet) -> list[str]:
+    return [] if layer.version == VERSION else [f"octet 0: version {layer.version} is not {VERSION}"]
+
+
+class GMPSM(JudgedLayer):
     """A session management message [8.2, D G-4]."""
 
     name = "GMP session management"
@@ -96,12 +102,29 @@ class GMPSM(Packet):
         """Fill in the Checksum, which is over the whole message [D G-5]."""
         return (with_checksum(pkt) if self.checksum is None else pkt) + pay
 
-    def mysummary(self) -> str:
-        """One line for scapy's summaries, with the first problem."""
-        return summary(f"GMP {SM_PACKETS.get(self.type, self.type)} session {self.session_id}", problems(self))
+    def title(self) -> str:
+        """What it is, for summaries."""
+        return f"GMP {SM_PACKETS.get(self.type, self.type)} session {self.session_id}"
+
+    def own_problems(self) -> list[str]:
+        """What is wrong with the header, then with the option."""
+        data, options = bytes(self.original), self.options
+        found = _version_problems(self)
+        if self.type == _SCINF and bool(self.i) is not bool(options):
+            present = "is one" if options else "is none"
+            found.append(f"octet 0: I is {self.i} in SCINF, but there {present}")
+        if self.type not in SM_PACKETS:
+            found.append(f"octet 1: SM type {self.type} is not one of 1 to {max(SM_PACKETS)}")
+        if problem := checksum_problem(data):
+            found.append(problem)
+        if self.type != _SAREQ:
+            return found + TABLE.problems(options, HEADER_OCTETS, len(data))
+        if (octets := len(data) - HEADER_OCTETS) != WORD_OCTETS:
+            found.append(f"octet {HEADER_OCTETS}: the option of SAREQ is {octets} octets, not one word")
+        return found
 
 
-class GMPMM(Packet):
+class GMPMM(JudgedLayer):
     """A membership management message [8.4]; `period` and `timeout` are in 100 ms."""
 
     name = "GMP membership management"
@@ -126,9 +149,24 @@ class GMPMM(Packet):
 
     dispatch_hook = whole_header_or(CutShort)
 
-    def mysummary(self) -> str:
-        """One line for scapy's summaries, with the first problem."""
-        return summary(f"GMP {MM_PACKETS.get(self.type, self.type)} session {self.session_id}", problems(self))
+    def title(self) -> str:
+        """What it is, for summaries."""
+        return f"GMP {MM_PACKETS.get(self.type, self.type)} session {self.session_id}"
+
+    def own_problems(self) -> list[str]:
+        """What is wrong with the header, then with the option."""
+        found = _version_problems(self)
+        if self.type not in MM_PACKETS:
+            found.append(f"octet 0: MM type {self.type} is not one of 1 to {max(MM_PACKETS)}")
+        if self.mode not in MODES:
+            found.append(f"octet 1: mode {self.mode:02b} is neither open, 01, nor closed, 10")
+        if self.member_type not in MEMBER_TYPES:
+            found.append(f"octet 1: {member_type_problem(self.member_type)}")
+        if self.type != _UIRES:
+            return found + TABLE.problems(self.options, HEADER_OCTETS, len(self.original))
+        if not self.ui:
+            found.append("octet 1: UI is 0 in UIRES")
+        return found + word_problems(self.options, HEADER_OCTETS)
 
 
 class GMPSMStream(stream.Stream):
@@ -165,52 +203,6 @@ _SHOWN = {
         "key_length",
     ),
 }
-
-
-def problems(layer: Packet) -> list[str]:
-    """Everything that makes a GMP layer malformed, a `Stream` included; empty if nothing does."""
-    layer = as_read(layer)
-    if isinstance(layer, stream.Stream):
-        return stream.stream_problems(layer, problems)
-    if isinstance(layer, CutShort):
-        return [layer.problem()]
-    found = []
-    if layer.version != VERSION:
-        found.append(f"octet 0: version {layer.version} is not {VERSION}")
-    return found + (_sm_problems(layer) if isinstance(layer, GMPSM) else _mm_problems(layer))
-
-
-def _sm_problems(layer: Packet) -> list[str]:
-    data, options = bytes(layer.original), layer.options
-    found = []
-    if layer.type == _SCINF and bool(layer.i) is not bool(options):
-        present = "is one" if options else "is none"
-        found.append(f"octet 0: I is {layer.i} in SCINF, but there {present}")
-    if layer.type not in SM_PACKETS:
-        found.append(f"octet 1: SM type {layer.type} is not one of 1 to {max(SM_PACKETS)}")
-    if problem := checksum_problem(data):
-        found.append(problem)
-    if layer.type != _SAREQ:
-        return found + TABLE.problems(options, HEADER_OCTETS, len(data))
-    if len(data) != HEADER_OCTETS + 4:
-        found.append(f"octet {HEADER_OCTETS}: the option of SAREQ is {len(data) - HEADER_OCTETS} octets, not one word")
-    return found
-
-
-def _mm_problems(layer: Packet) -> list[str]:
-    data = bytes(layer.original)
-    found = []
-    if layer.type not in MM_PACKETS:
-        found.append(f"octet 0: MM type {layer.type} is not one of 1 to {max(MM_PACKETS)}")
-    if layer.mode not in MODES:
-        found.append(f"octet 1: mode {layer.mode:02b} is neither open, 01, nor closed, 10")
-    if layer.member_type not in MEMBER_TYPES:
-        found.append(f"octet 1: {member_type_problem(layer.member_type)}")
-    if layer.type != _UIRES:
-        return found + TABLE.problems(layer.options, HEADER_OCTETS, len(data))
-    if not layer.ui:
-        found.append("octet 1: UI is 0 in UIRES")
-    return found + word_problems(layer.options, HEADER_OCTETS)
 
 
 def dissect(data: bytes, module: str = "SM") -> dict[str, Any]:

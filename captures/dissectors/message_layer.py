@@ -23,7 +23,36 @@ class MalformedMessageError(Exception):
     """The octets are no message of the protocol; the text says what is wrong and at which octet."""
 
 
-class CutShort(Packet):
+class JudgedLayer(Packet):
+    """A layer that knows what is wrong with it."""
+
+    def title(self) -> str:
+        """What it is, for summaries."""
+        return str(self.name)
+
+    def own_problems(self) -> list[str]:
+        """What is wrong with it, if it was read from octets: see `problems`."""
+        return []
+
+    def mysummary(self) -> str:
+        """One line for scapy's summaries, with the first problem."""
+        found = problems(self)
+        return f"{self.title()} malformed: {found[0]}" if found else self.title()
+
+
+def problems(layer: Packet) -> list[str]:
+    """Everything that makes a layer malformed, in wire order and with the octet; empty if nothing does.
+
+    A layer that was built, or copied by scapy, is judged by the octets it makes.
+    """
+    if not layer.original:
+        octets = bytes(layer)
+        layer = type(layer)(octets[: len(octets) - len(layer.payload)])
+    found: list[str] = layer.own_problems()
+    return found
+
+
+class CutShort(JudgedLayer):
     """Fewer octets than a header has; each protocol derives its own and fills in `protocol` and `header_octets`."""
 
     name = "message (cut short)"
@@ -31,13 +60,13 @@ class CutShort(Packet):
     header_octets = 0
     fields_desc = [StrField("load", b"")]
 
-    def problem(self) -> str:
-        """What is wrong with it."""
-        return f"{len(self.original)} octets are shorter than the header of {self.header_octets}"
+    def title(self) -> str:
+        """The protocol, for what it is cannot be known."""
+        return self.protocol
 
-    def mysummary(self) -> str:
-        """One line for scapy's summaries."""
-        return f"{self.protocol} malformed: {self.problem()}"
+    def own_problems(self) -> list[str]:
+        """That it is short."""
+        return [f"{len(self.original)} octets are shorter than the header of {self.header_octets}"]
 
 
 class Undissected(Packet):
@@ -57,19 +86,6 @@ def whole_header_or(cut_short: type[CutShort]) -> Any:
         return cut_short if _pkt is not None and len(_pkt) < cut_short.header_octets else cls
 
     return classmethod(dispatch_hook)
-
-
-def as_read(layer: Packet) -> Packet:
-    """The layer, if it was read from octets; one that was built, or copied by scapy, is read from the octets it makes."""
-    if layer.original:
-        return layer
-    octets = bytes(layer)
-    return type(layer)(octets[: len(octets) - len(layer.payload)])
-
-
-def summary(text: str, found: Sequence[str]) -> str:
-    """One line for scapy's summaries, with the first problem."""
-    return f"{text} malformed: {found[0]}" if found else text
 
 
 def refuse(found: Sequence[str]) -> None:

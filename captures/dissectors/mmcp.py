@@ -18,7 +18,7 @@ from scapy.fields import BitField, ByteEnumField, IntField, ShortField
 from scapy.packet import Packet
 
 from captures.dissectors import message_layer
-from captures.dissectors.message_layer import bound, code_of, refuse, summary, whole_header_or
+from captures.dissectors.message_layer import bound, code_of, refuse, whole_header_or
 from captures.dissectors.mmcp_parameters import (
     HEADER_OCTETS_OF,
     LAYERS,
@@ -92,14 +92,16 @@ class MMCP(Packet):
 
     def mysummary(self) -> str:
         """One line for scapy's summaries, with the first problem."""
-        return summary(f"MMCP {PACKETS.get(self.type, self.type)} session {self.session_id}", problems(self))
+        text = f"MMCP {PACKETS.get(self.type, self.type)} session {self.session_id}"
+        found = problems(self)
+        return f"{text} malformed: {found[0]}" if found else text
 
 
 def problems(layer: Packet) -> list[str]:
     """Everything that makes a dissected `MMCP` or `CutShort` layer malformed, in wire order; empty if nothing does."""
     data = bytes(layer.original)
     if isinstance(layer, CutShort):
-        return [layer.problem()]
+        return layer.own_problems()
     found = []
     if layer.length != len(data):
         found.append(f"Payload Length is {layer.length}, the datagram has {len(data)} octets")

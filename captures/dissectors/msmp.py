@@ -16,10 +16,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from scapy.fields import BitField, ByteEnumField, IntField, ShortField
-from scapy.packet import Packet
 
 from captures.dissectors import message_layer, stream, tlv
-from captures.dissectors.message_layer import as_read, bound, code_of, refuse, summary, whole_header_or
+from captures.dissectors.message_layer import JudgedLayer, bound, code_of, refuse, whole_header_or
 from captures.dissectors.msmp_tlvs import TABLE
 
 MSMP_PORT = 24792
@@ -36,6 +35,7 @@ FRAMING = stream.Framing(length_at=0, length_octets=4, prefix_octets=4, smallest
 """Between servers a length of 32 bits stands before each message, whose own Length has 16."""
 
 MalformedMessageError = message_layer.MalformedMessageError
+problems = message_layer.problems
 
 
 class CutShort(message_layer.CutShort):
@@ -46,7 +46,7 @@ class CutShort(message_layer.CutShort):
     header_octets = HEADER_OCTETS
 
 
-class MSMP(Packet):
+class MSMP(JudgedLayer):
     """The header and its TLVs."""
 
     name = "MSMP"
@@ -69,9 +69,21 @@ class MSMP(Packet):
             pkt = pkt[:2] + struct.pack("!H", len(pkt)) + pkt[4:]
         return pkt + pay
 
-    def mysummary(self) -> str:
-        """One line for scapy's summaries, with the first problem."""
-        return summary(f"MSMP {PACKETS.get(self.type, self.type)} session {self.session_id}", problems(self))
+    def title(self) -> str:
+        """What it is, for summaries."""
+        return f"MSMP {PACKETS.get(self.type, self.type)} session {self.session_id}"
+
+    def own_problems(self) -> list[str]:
+        """What is wrong with the header, then with the TLVs."""
+        octets = len(self.original)
+        found = []
+        if self.version != VERSION:
+            found.append(f"octet 0: version {self.version} is not {VERSION}")
+        if self.type not in PACKETS:
+            found.append(f"octet 1: type {self.type} is not one of 1 to 10 and 32 to 37")
+        if self.length != octets:
+            found.append(f"octet 2: Length is {self.length}, the message has {octets} octets")
+        return found + TABLE.problems(self.tlvs, HEADER_OCTETS, octets)
 
 
 class MSMPStream(stream.Stream):
@@ -80,24 +92,6 @@ class MSMPStream(stream.Stream):
     name = "MSMP over TCP"
     framing = FRAMING
     message = MSMP
-
-
-def problems(layer: Packet) -> list[str]:
-    """Everything that makes a MSMP layer malformed, a `Stream` included; empty if nothing does."""
-    layer = as_read(layer)
-    if isinstance(layer, stream.Stream):
-        return stream.stream_problems(layer, problems)
-    if isinstance(layer, CutShort):
-        return [layer.problem()]
-    octets = len(layer.original)
-    found = []
-    if layer.version != VERSION:
-        found.append(f"octet 0: version {layer.version} is not {VERSION}")
-    if layer.type not in PACKETS:
-        found.append(f"octet 1: type {layer.type} is not one of 1 to 10 and 32 to 37")
-    if layer.length != octets:
-        found.append(f"octet 2: Length is {layer.length}, the message has {octets} octets")
-    return found + TABLE.problems(layer.tlvs, HEADER_OCTETS, octets)
 
 
 def dissect(data: bytes) -> dict[str, Any]:

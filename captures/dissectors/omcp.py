@@ -16,10 +16,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from scapy.fields import BitField, ByteEnumField, ByteField, FlagsField, IntField, LongField
-from scapy.packet import Packet
 
 from captures.dissectors import message_layer, stream, tlv
-from captures.dissectors.message_layer import as_read, bound, code_of, refuse, summary, whole_header_or
+from captures.dissectors.message_layer import JudgedLayer, bound, code_of, refuse, whole_header_or
 from captures.dissectors.omcp_tlvs import TABLE
 
 OMCP_PORT = 24794  # [D O-2]
@@ -40,6 +39,7 @@ FRAMING = stream.Framing(
 """A message's own Length tells where the next one begins."""
 
 MalformedMessageError = message_layer.MalformedMessageError
+problems = message_layer.problems
 
 
 class CutShort(message_layer.CutShort):
@@ -50,7 +50,7 @@ class CutShort(message_layer.CutShort):
     header_octets = HEADER_OCTETS
 
 
-class OMCP(Packet):
+class OMCP(JudgedLayer):
     """The header and its TLVs."""
 
     name = "OMCP"
@@ -73,9 +73,23 @@ class OMCP(Packet):
             pkt = pkt[:4] + struct.pack("!I", len(pkt)) + pkt[8:]
         return pkt + pay
 
-    def mysummary(self) -> str:
-        """One line for scapy's summaries, with the first problem."""
-        return summary(f"OMCP {PACKETS.get(self.type, self.type)} session {self.session_id}", problems(self))
+    def title(self) -> str:
+        """What it is, for summaries."""
+        return f"OMCP {PACKETS.get(self.type, self.type)} session {self.session_id}"
+
+    def own_problems(self) -> list[str]:
+        """What is wrong with the header, then with the TLVs."""
+        octets = len(self.original)
+        found = []
+        if self.version != VERSION:
+            found.append(f"octet 0: version {self.version} is not {VERSION}")
+        if self.type not in PACKETS:
+            found.append(f"octet 1: type {self.type} is not one of 1 to {max(PACKETS)}")
+        if self.length > MESSAGE_MAX_OCTETS:
+            found.append(f"octet 4: Length {self.length} exceeds {MESSAGE_MAX_OCTETS}")
+        elif self.length != octets:
+            found.append(f"octet 4: Length is {self.length}, the message has {octets} octets")
+        return found + TABLE.problems(self.tlvs, HEADER_OCTETS, octets)
 
 
 class OMCPStream(stream.Stream):
@@ -84,26 +98,6 @@ class OMCPStream(stream.Stream):
     name = "OMCP over TCP"
     framing = FRAMING
     message = OMCP
-
-
-def problems(layer: Packet) -> list[str]:
-    """Everything that makes a OMCP layer malformed, a `Stream` included; empty if nothing does."""
-    layer = as_read(layer)
-    if isinstance(layer, stream.Stream):
-        return stream.stream_problems(layer, problems)
-    if isinstance(layer, CutShort):
-        return [layer.problem()]
-    octets = len(layer.original)
-    found = []
-    if layer.version != VERSION:
-        found.append(f"octet 0: version {layer.version} is not {VERSION}")
-    if layer.type not in PACKETS:
-        found.append(f"octet 1: type {layer.type} is not one of 1 to {max(PACKETS)}")
-    if layer.length > MESSAGE_MAX_OCTETS:
-        found.append(f"octet 4: Length {layer.length} exceeds {MESSAGE_MAX_OCTETS}")
-    elif layer.length != octets:
-        found.append(f"octet 4: Length is {layer.length}, the message has {octets} octets")
-    return found + TABLE.problems(layer.tlvs, HEADER_OCTETS, octets)
 
 
 def dissect(data: bytes) -> dict[str, Any]:

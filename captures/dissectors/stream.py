@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from scapy.fields import PacketListField, StrField
 from scapy.packet import Packet, Padding
 
-from captures.dissectors.message_layer import MalformedMessageError
+from captures.dissectors.message_layer import JudgedLayer, MalformedMessageError, problems
 
 Read = TypeVar("Read")
 
@@ -103,13 +103,23 @@ class MessageListField(PacketListField):
         return s + bytes(pkt.framing.join(bytes(message) for message in val or ()))
 
 
-class Stream(Packet):
+class Stream(JudgedLayer):
     """One direction of a connection; each protocol derives its own and fills in the class attributes."""
 
     name = "stream"
     framing: Framing
     message: type[Packet]
     fields_desc = [MessageListField("messages", [], Packet), StrField("rest", b"")]
+
+    def own_problems(self) -> list[str]:
+        """Everything wrong with its messages; one that only begins in it is nothing wrong."""
+        cut = self.framing.cut(bytes(self.original))
+        found = [
+            f"message {number} at octet {begin}: {problem}"
+            for number, ((begin, _), message) in enumerate(zip(cut.messages, self.messages, strict=True), 1)
+            for problem in problems(message)
+        ]
+        return [*found, cut.problem] if cut.problem else found
 
     @classmethod
     def tcp_reassemble(cls, data: bytes, metadata: dict[str, Any], _session: dict[str, Any]) -> Packet | None:
@@ -121,15 +131,3 @@ class Stream(Packet):
             return None
         stream = cls(data[: len(data) - len(cut.rest)])
         return stream / Padding(cut.rest) if cut.rest else stream
-
-
-def stream_problems(stream: Packet, problems: Callable[[Packet], list[str]]) -> list[str]:
-    """Everything wrong with the messages of a dissected `Stream`; a message that only begins in it is nothing wrong."""
-    octets = bytes(stream.original)
-    cut = stream.framing.cut(octets)
-    found = [
-        f"message {number} at octet {begin}: {problem}"
-        for number, ((begin, _), message) in enumerate(zip(cut.messages, stream.messages, strict=True), 1)
-        for problem in problems(message)
-    ]
-    return [*found, cut.problem] if cut.problem else found
