@@ -1,8 +1,8 @@
 """What the message layers of every protocol share: octets cut short, refusal, and being found inside UDP or TCP.
 
 A layer dissects as far as the octets go and never raises; what is wrong with them is a list of sentences, in wire order,
-that name the octet. A message is malformed if it cannot be read or contradicts itself. A number without a meaning in its
-table is no reason, except where the specification says so: it is shown as it is.
+that name the octet. A message is malformed if it cannot be read, contradicts itself, or lacks what its packet cannot do
+without. A number without a meaning in its table is no reason, except where the specification says so: it is shown as it is.
 """
 
 # ruff: noqa: RUF012  scapy's way of declaring a layer is a mutable class attribute
