@@ -17,7 +17,7 @@ COULD_NOT_JUDGE = 2
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    r"""Judge protocols from what was captured on the wire.
+    """Judge protocols from what was captured on the wire.
 
     \b
     Example: python -m captures judge captures/runs/latest/lab.pcapng
@@ -27,7 +27,7 @@ def main() -> None:
 @main.command("merge")
 @click.argument("run_folder", type=click.Path(path_type=Path))
 def merge_command(run_folder: Path) -> None:
-    r"""Make lab.pcapng of RUN_FOLDER's captures and steps, and print its packets per interface as JSON.
+    """Make lab.pcapng of RUN_FOLDER's captures and steps, and print its packets per interface as JSON.
 
     \b
     Example: python -m captures merge captures/runs/latest
@@ -44,7 +44,7 @@ def merge_command(run_folder: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the whole judgement as JSON.")
 def judge_command(file: Path, *, as_json: bool) -> None:
-    r"""Check every rule on a lab's pcapng FILE. Exit 0: none failed, 1: one did, 2: could not judge.
+    """Check every rule on a lab's pcapng FILE. Exit 0: none failed, 1: one did, 2: could not judge.
 
     \b
     Example: python -m captures judge captures/runs/latest/lab.pcapng --json
@@ -69,7 +69,7 @@ def judge_command(file: Path, *, as_json: bool) -> None:
 @click.option("--protocol", type=click.Choice(list(PROTOCOLS)), required=True, help="Protocol of the messages.")
 @click.option("--module", help="Module that the messages belong to, where a protocol has several: SM or MM of gmp.")
 def dissect_command(protocol: str, module: str | None) -> None:
-    r"""Read one hex message per line from stdin, print one JSON object per line.
+    """Read one hex message per line from stdin, print one JSON object per line.
 
     A message that a TCP connection carries is given without the length that some protocols put before it there.
 
