@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from testbed.laboratory import Stage
+from testbed.model import Radio
 from testbed.observation import sent_packets, udp_counter
 from testbed.roles import RunningRole
 from testbed.routing.frr import PimTimers
@@ -72,7 +73,7 @@ def _controllers(stage: Stage) -> list[dict[str, object]]:
 def _sessions(stage: Stage, provisioning: Provisioning) -> list[dict[str, object]]:
     """The sessions that the SM serves."""
     group, admitted = stage.world.lab.group, provisioning.admitted
-    own: dict[str, object] = {"session_id": SESSION_ID, "group": group, "port": PORT}
+    own: dict[str, object] = {"session_id": SESSION_ID, "group": group, "port": PORT, **_source(stage)}
     if admitted is not None:
         own["allowed_mn_ids"] = list(admitted)
     if provisioning.other_session is None:
@@ -80,10 +81,28 @@ def _sessions(stage: Stage, provisioning: Provisioning) -> list[dict[str, object
     return [own, {"session_id": provisioning.other_session, "group": str(ip_address(group) + 1), "port": PORT}]
 
 
-def _points_of_attachment(stage: Stage) -> list[dict[str, str]]:
+def _source(stage: Stage) -> dict[str, str]:
+    """The key ``source`` of a session, where its group is a source-specific one."""
+    source = stage.world.lab.source
+    return {} if source is None else {"source": source}
+
+
+def _points_of_attachment(stage: Stage, radio: Radio) -> list[dict[str, str]]:
     lab = stage.world.lab
+    return [{"name": name, "address": address, "gateway": gateway(lab, name)} for name, address in radio.addresses]
+
+
+def _interfaces(stage: Stage, cell: str) -> list[dict[str, object]]:
+    """The mobile node's interfaces, of which one is attached to ``cell``; the first one for it is."""
+    radios = stage.world.lab.radios_of("mn")
+    at = next(radio for radio in radios if cell in dict(radio.addresses))
     return [
-        {"name": name, "address": address, "gateway": gateway(lab, name)} for name, address in lab.radio("mn").addresses
+        {
+            "name": radio.interface,
+            "points_of_attachment": _points_of_attachment(stage, radio),
+            **({"attached_to": cell} if radio is at else {}),
+        }
+        for radio in radios
     ]
 
 
@@ -123,6 +142,7 @@ def start_controller(
             "session_manager": _address(stage, "sm"),
             "controllers": _controllers(stage),
             "sessions": [session_id],
+            "sources": {} if stage.world.lab.source is None else {stage.world.lab.group: stage.world.lab.source},
             "asr_on_leave": asr_on_leave,
             "timers": provisioning.timers,
         },
@@ -198,26 +218,27 @@ def start_mobile_node(
     stage: Stage, mode: str, cell: str, provisioning: Provisioning = USUAL, *, mn_id: str = MN_ID
 ) -> RunningRole:
     """The mobile node's agent in ``cell``: MMCP's for mode proactive, else one without MMCP (reactive or silent)."""
-    interface, points = stage.world.lab.radio("mn").interface, _points_of_attachment(stage)
     delay_s = stage.values.seconds("address-delay") if "address-delay" in stage.values else 0.0
     delay: dict[str, object] = {"address_delay_s": delay_s}
     if mode == "proactive":
         own: dict[str, object] = {
             "mn_id": mn_id,
             "session_manager": _address(stage, "sm"),
-            "sessions": [{"session_id": SESSION_ID}],
-            "interfaces": [{"name": interface, "points_of_attachment": points, "attached_to": cell}],
+            "sessions": [{"session_id": SESSION_ID, **_source(stage)}],
+            "interfaces": _interfaces(stage, cell),
             "timers": provisioning.timers,
         }
         node = stage.roles.start("mn", "mn", ("mmcp", "mn"), delay | own)
     else:
+        radio = stage.world.lab.radio("mn")
         own = {
-            "interface": interface,
-            "points_of_attachment": points,
+            "interface": radio.interface,
+            "points_of_attachment": _points_of_attachment(stage, radio),
             "attached_to": cell,
             "group": stage.world.lab.group,
             "port": PORT,
             "rejoin": mode == "reactive",
+            **_source(stage),
         }
         node = stage.roles.start("mn", "mn", ("mmcp", "bare"), delay | own)
     stage.roles.await_ready(node)
@@ -239,13 +260,15 @@ def record_parameters(
     the node's sessions appear in the steps, each with its MN ID; it has one of each unless given.
     """
     lab = stage.world.lab
-    radio, sm_end = lab.radio("mn"), next(iter(lab.ends_of("sm")))
+    first, *others = radios = lab.radios_of("mn")
+    sm_end = next(iter(lab.ends_of("sm")))
     stage.steps.add(
         "parameters",
         lab=lab.name,
         family=lab.family,
         expects=expects,
         group=lab.group,
+        source=lab.source,
         port=PORT,
         session_id=SESSION_ID,
         mmcp_port=MMCP_PORT,
@@ -274,8 +297,9 @@ def record_parameters(
                 "name": name,
                 "node": "mn",
                 "id": mn_id.encode().hex(),
-                "interface": f"mn:{radio.interface}",
-                "addresses": {name: address.partition("/")[0] for name, address in radio.addresses},
+                "interface": f"mn:{first.interface}",
+                "other_interfaces": [f"mn:{radio.interface}" for radio in others],
+                "addresses": {name: address.partition("/")[0] for radio in radios for name, address in radio.addresses},
             }
             for name, mn_id in (mn_ids or {"mn": MN_ID}).items()
         ],

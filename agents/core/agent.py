@@ -53,13 +53,15 @@ class JoinGroup:
     """Join ``group`` on ``interface`` with IGMP or MLD; answered by a GroupJoined event once the report is on the wire.
 
     ``source`` makes it source-specific. ``port``, the data's UDP port, is given by who receives the data here: from it
-    the driver learns where the data comes from, so that a RenewMembership loses none of it.
+    the driver learns where the data comes from, so that a RenewMembership loses none of it. Without ``expects_report``
+    the interface may have no address yet, and no report is waited for: a RenewMembership follows once there is one.
     """
 
     group: str
     interface: str
     source: str | None = None
     port: int | None = None
+    expects_report: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,8 +136,8 @@ IMPLEMENTATION = (
     ),
     Decision(
         "M-29",
-        "In a vertical handover the MN moves to the other interface once that has its address and HIC has come or cannot "
-        "come any more; it stays a member on the first for ``linger`` or until its link goes, and an LMC that it left "
+        "In a vertical handover the MN is a member on the other interface as soon as that has a link and HIC has come; it "
+        "moves there once that has its address and HIC has come or cannot come any more; it stays a member on the first for ``linger`` or until its link goes, and an LMC that it left "
         "without HIC gets ULR.",
         "7.5 does not tell vertical from horizontal",
     ),

@@ -96,6 +96,7 @@ class MovingSession(NodeSession):
         if message.lmc != self._parent:
             self._set("promise", now + self._times.hold_time)
         self._notify("handover-prepared", lmc=str(message.lmc))
+        self._join_early()
         self._move_if_ready()
 
     def _not_prepared(self, on: Input, reason: str) -> None:
@@ -131,6 +132,20 @@ class MovingSession(NodeSession):
         """An interface has a link at another place, where it has no address yet."""
         if attachment is self._attachment:
             self._is_between_places = True
+        else:
+            self._join_early()
+
+    def _join_early(self) -> None:
+        """Be a member on the other interface as soon as it has its link: its LMC has the data there already [M-29].
+
+        The membership is shown to the routers when the address is there.
+        """
+        if self._target is None or self._promised_lmc is None or not self._joined_on:
+            return
+        attachment, point = self._target
+        at_target = attachment.link_is_up and attachment.attached_to == point
+        if at_target and attachment is not self._attachment and attachment not in self._joined_on:
+            self._join_group_on(attachment, expects_report=False)
 
     def link_came_back(self, attachment: Attachment, now: float) -> None:
         """An interface has its link again, where it was before and has its address."""

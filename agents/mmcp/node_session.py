@@ -265,14 +265,15 @@ class NodeSession:
 
     # --- the group, messages and timers ---------------------------------------------------------------------------
 
-    def _join_group_on(self, attachment: Attachment) -> None:
+    def _join_group_on(self, attachment: Attachment, *, expects_report: bool = True) -> None:
         """Be a member on this interface: join, or show a membership that is there already."""
         assert self._group is not None  # SJC brought it
         if attachment in self._joined_on:
             self._renew_membership_on(attachment)
             self._joined_on.remove(attachment)
         else:
-            self._role.act(JoinGroup(self._group.group, attachment.name, self._source, self._group.port))
+            group = self._group
+            self._role.act(JoinGroup(group.group, attachment.name, self._source, group.port, expects_report))
         self._joined_on.append(attachment)
 
     def _renew_membership_on(self, attachment: Attachment) -> None:

@@ -205,7 +205,9 @@ class AgentHost:
 
     async def _join(self, action: JoinGroup) -> None:
         try:
-            await self._memberships.join(action.group, action.interface, action.source, action.port)
+            await self._memberships.join(
+                action.group, action.interface, action.source, action.port, expects_report=action.expects_report
+            )
         except MembershipError as error:
             self._happened(GroupJoined(action.group, action.interface, succeeded=False, reason=str(error)))
         else:

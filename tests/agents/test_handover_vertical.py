@@ -56,8 +56,9 @@ def test_vertical_handover_in_order() -> None:  # M-29, M-14
         "lmc2 HTA+ lmc1",
         "lmc1 HIC+ mn",
         "mn link up",
+        f"mn joins {GROUP} on {SECOND_INTERFACE}",  # its LMC has the data there already
         "mn has 10.0.2.100/24 by 10.0.2.1",
-        f"mn joins {GROUP} on {SECOND_INTERFACE}",
+        f"mn renews {GROUP} on {SECOND_INTERFACE}",
         "mn LJR lmc2",
         "lmc2 LJC+ mn",
         "mn link down",
@@ -96,6 +97,17 @@ def test_link_that_is_faster_than_hic_waits_for_it() -> None:  # M-29
     lines = network.lines(mark)
     assert ordered(lines, "lmc1 HIC+ mn", f"mn joins {GROUP} on {SECOND_INTERFACE}", "mn LJR lmc2", "lmc2 LJC+ mn")
     assert "mn SJR sm" not in lines
+
+
+def test_move_that_does_not_happen_leaves_the_other_interface() -> None:  # M-28, M-29
+    network = joined_with_two(mn={"interfaces": TWO_INTERFACES, "address_delay_s": 60.0})
+    network.trigger("poa2", interface=SECOND_INTERFACE)
+    network.link_up(interface=SECOND_INTERFACE)
+    network.run_for(0.1)
+    assert row(network, "mn")["joined_on"] == ["mn-radio", SECOND_INTERFACE]
+    network.run_for(TIMERS.hold_time + TIMERS.linger_s + 0.1)
+    assert row(network, "mn")["joined_on"] == ["mn-radio"]
+    assert row(network, "mn")["parent"] == str(LMC1)
 
 
 def test_link_before_its_trigger() -> None:  # M-29
