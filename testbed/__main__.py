@@ -128,7 +128,7 @@ def _lab_command(topology: Topology) -> click.Command:
         callback=run,
         short_help=topology.summary,
         help=f"{topology.summary[0].upper()}{topology.summary[1:]}.\n\nExample: python -m testbed run {topology.name} "
-        "--family 6 --l2-gap 20ms --repeat 3\n\nExit status: 0 passed, 1 a rule or bound failed, 2 could not run.",
+        f"{topology.example}\n\nExit status: 0 passed, 1 a rule or bound failed, 2 could not run.",
     )
 
 

@@ -41,11 +41,13 @@ class Stage:
 class Measurements:
     """What the scenario and the roles themselves measured; the judge does not see it.
 
-    ``windows``: by handover number, what the receiver counted in the handover's window, or why it could not. ``failures``: what the scenario itself saw go wrong.
+    ``windows``: by handover number, what the receiver counted in the handover's window, or why it could not. ``cases``: what
+    the roles said in each case of a lab that is no walk. ``failures``: what the scenario itself saw go wrong.
     """
 
     start_to_first_data_s: float | None = None
     windows: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    cases: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -54,7 +56,8 @@ class Measurements:
 class Topology:
     """One lab: its options, its model and its scenario.
 
-    ``conclude(values, measurements, verdict)`` gives the result's own part: rows for people and what failed.
+    ``conclude(values, measurements, verdict)`` gives the result's own part: rows for people and what failed. ``example``:
+    options as a person may write them.
     """
 
     name: str
@@ -63,14 +66,19 @@ class Topology:
     build: Callable[[Values], Lab]
     perform: Callable[[Stage], Measurements]
     conclude: Callable[[Values, Measurements, Mapping[str, Any]], Conclusion]
+    example: str = "--family 6 --l2-gap 20ms"
 
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """The scenario's own part of the result: one plain row per handover, and each bound that was not kept."""
+    """The scenario's own part of the result: one plain row per handover or case, and each bound that was not kept.
+
+    A case's row has at least ``case``, ``seen`` (what happened, in words) and ``problems``.
+    """
 
     handovers: list[dict[str, Any]]
     failures: list[str]
+    cases: list[dict[str, Any]] = field(default_factory=list)
 
 
 def topologies() -> dict[str, Topology]:
@@ -138,6 +146,7 @@ def perform(
         "verdict": "fail" if failures or rules["failed"] else "pass",
         "failures": failures,
         "handovers": conclusion.handovers,
+        "cases": conclusion.cases,
         "rules": rules,
         "warnings": [*verdict.get("warnings", []), *measurements.notes],
         "pcap": pcapng.name,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from captures.rules.verdict import Case, Finding, Session, numbers, rule
+from captures.joins import Session
+from captures.rules.verdict import Case, Finding, numbers, rule
 
 if TYPE_CHECKING:
     from captures.timeline import Message
@@ -14,6 +15,7 @@ _SECOND = 1_000_000_000
 _TOLERANCE_SHARE = 0.1  # of the period, but at least:
 _TOLERANCE_MIN_NS = 100_000_000
 _ANSWER_NS = 500_000_000  # a report this soon after a probe or a leave answers it
+_CROSSING_NS = 20_000_000  # two messages this close may have crossed
 _BURST_NS = 100_000_000  # reports in a row that are one, split to fit in 1400 bytes [D M-12]
 
 
@@ -87,20 +89,23 @@ class _Schedule:
 
 @rule("usr-period", "7.4")
 def usr_period(case: Case) -> Iterator[Finding]:
-    """Each MN reports its status every SRT while it is established; reports lost in a handover are excused."""
+    """Each MN reports its status every SRT while it is established; reports lost in a handover or a silence are excused."""
     for session in case.sessions:
         mn, begin, end = session.mn, session.begin_ns, session.end_ns
         own = set(mn.addresses.values())
-        confirms = [c for c in case.messages(mn.interface, "LJC", begin, end, f=1) if c.destination in own]
+        confirms = case.confirms(session)
+        if not confirms and session.is_to_fail:
+            continue
         if not confirms:
             yield Finding(session.name, "unseen", f"{mn.name} was never established, nothing is due")
             continue
         reports = case.messages(mn.interface, "USR", begin, end, mn_id=mn.mn_id)
         leaves = case.messages(mn.interface, "ULR", confirms[0].t_ns, end, mn_id=mn.mn_id)
-        until = min([end, *(leave.t_ns for leave in leaves)])
+        gone = [leave.begin_ns for leave in case.leaves if leave.session is session]
+        until = min([end, *gone, *(leave.t_ns for leave in leaves)])
         probes = [p for p in case.messages(mn.interface, "USP", begin, end) if p.destination in own]
         schedule = _Schedule(case.parameters.srt_s, confirms[0].t_ns)
-        interruptions = _interruptions(case, session, confirms)
+        interruptions = _interruptions(case, session, confirms) + case.silences_of(mn.name)
         yield _judge(
             session.name,
             f"{mn.name}: USR",
@@ -111,6 +116,34 @@ def usr_period(case: Case) -> Iterator[Finding]:
             interruptions=interruptions,
             until=until,
         )
+
+
+@rule("usr-to-parent", "7.4")
+def usr_to_parent(case: Case) -> Iterator[Finding]:
+    """An MN reports to the one that made it a member: its LMC, or the SM where it has none."""
+    for session in case.sessions:
+        mn, begin, end = session.mn, session.begin_ns, session.end_ns
+        confirms = case.confirms(session)
+        reports = case.messages(mn.interface, "USR", begin, end, mn_id=mn.mn_id)
+        pairs = [(report, confirm) for report in reports if (confirm := _parent_for(report, confirms))]
+        wrong = [(report, confirm) for report, confirm in pairs if report.destination != confirm.source]
+        if wrong:
+            report, confirm = wrong[0]
+            text = f"{mn.name} reported to {report.destination}, {confirm.source} had made it a member"
+            yield Finding(session.name, "failed", text, numbers(report, confirm))
+        elif pairs:
+            parents = " and ".join(sorted({confirm.source for _, confirm in pairs}))
+            text = f"{mn.name} sent {len(pairs)} USR to its parent, {parents}"
+            yield Finding(session.name, "passed", text, numbers(*(report for report, _ in pairs)))
+
+
+def _parent_for(report: Message, confirms: Sequence[Message]) -> Message | None:
+    """The confirm that made the MN a member of the one it should report to; it may cross with the report."""
+    before = [confirm for confirm in confirms if confirm.t_ns < report.t_ns]
+    crossed = len(before) > 1 and report.t_ns - before[-1].t_ns < _CROSSING_NS
+    if crossed and report.destination == before[-2].source:
+        return before[-2]
+    return before[-1] if before else None
 
 
 def _interruptions(case: Case, session: Session, confirms: Sequence[Message]) -> list[tuple[int, int]]:
@@ -158,7 +191,7 @@ def asr_period(case: Case) -> Iterator[Finding]:
             _without_bursts(reports),
             asked=sorted(message.t_ns for message in (*leaves, *probes)),
             restarts=[confirm.t_ns for confirm in confirms[1:]],  # announced anew: it was started again
-            interruptions=[],
+            interruptions=case.silences_of(lmc.name),
             until=end,
         )
 

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from captures.capture import CaptureError
+from captures.children import Family, find_families
 from captures.handovers import Handover, find_handovers, messages_at
+from captures.joins import OUTCOMES, Join, Session, observe_join
+from captures.leaves import Leave, observe_leave
+from captures.parameters import TOPICS
 
 if TYPE_CHECKING:
-    from captures.parameters import MobileNode
     from captures.timeline import Message, Timeline
 
 Outcome = Literal["passed", "failed", "unseen"]
@@ -55,18 +59,13 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """The time an MN runs with MMCP, from its session_begin to its session_end (else to the capture's end)."""
+class Silence:
+    """A time in which the scenario keeps a role from speaking, such as by killing it; to the capture's end if need be."""
 
-    mn: MobileNode
+    role: str
     begin_ns: int
     end_ns: int
-    frame: int
-
-    @property
-    def name(self) -> str:
-        """How messages call it."""
-        return f"session of {self.mn.name} from frame {self.frame}"
+    why: str
 
 
 class Case:
@@ -83,7 +82,7 @@ class Case:
 
     @cached_property
     def sessions(self) -> list[Session]:
-        """Sessions of mode "proactive": in the other modes the MN runs without MMCP."""
+        """Sessions of mode "proactive": in the other modes the MN runs without MMCP. Raises CaptureError."""
         found: list[Session] = []
         steps = self.timeline.steps
         for index, step in enumerate(steps):
@@ -91,8 +90,65 @@ class Case:
             if step.name != "session_begin" or step.fields.get("mode") != "proactive" or mn is None:
                 continue
             ends = (s.t_ns for s in steps[index + 1 :] if s.name == "session_end" and s.fields.get("mn") == mn.name)
-            found.append(Session(mn, step.t_ns, next(ends, self.timeline.end_ns), step.number))
+            expected = step.fields.get("expected")
+            if expected not in (None, *OUTCOMES):
+                raise CaptureError(f"session_begin (frame {step.number}) expects {expected!r}: no way a join can end")
+            found.append(Session(mn, step.t_ns, next(ends, self.timeline.end_ns), step.number, expected))
         return found
+
+    @cached_property
+    def silences(self) -> list[Silence]:
+        """What the scenario did to roles between its silence_begin and silence_end steps, in order of time."""
+        found: list[Silence] = []
+        steps = self.timeline.steps
+        for index, step in enumerate(steps):
+            role = str(step.fields.get("role"))
+            if step.name != "silence_begin":
+                continue
+            ends = (s.t_ns for s in steps[index + 1 :] if s.name == "silence_end" and s.fields.get("role") == role)
+            end_ns = next(ends, max(self.timeline.end_ns, step.t_ns))
+            found.append(Silence(role, step.t_ns, end_ns, str(step.fields.get("why", ""))))
+        return found
+
+    def silences_of(self, role: str) -> list[tuple[int, int]]:
+        """Begin and end of each of a role's silences."""
+        return [(silence.begin_ns, silence.end_ns) for silence in self.silences if silence.role == role]
+
+    @cached_property
+    def families(self) -> list[Family]:
+        """Every LMC with its MNs, and the SM with its children."""
+        return find_families(self.timeline)
+
+    @cached_property
+    def joins(self) -> list[Join]:
+        """The first join of each session."""
+        return [observe_join(self.timeline, session) for session in self.sessions]
+
+    @cached_property
+    def leaves(self) -> list[Leave]:
+        """What the scenario announces with a step ``leave``, each in the session of its MN."""
+        found: list[Leave] = []
+        for step in self.timeline.steps:
+            if step.name == "leave":
+                name, t_ns = step.fields.get("mn"), step.t_ns
+                within = (s for s in self.sessions if s.mn.name == name and s.begin_ns <= t_ns <= s.end_ns)
+                session = next(within, None)
+                if session is None:
+                    raise CaptureError(f"the leave in frame {step.number} is in no session of {name!r}")
+                found.append(observe_leave(self.timeline, session, step, self.confirms(session)))
+        return found
+
+    def confirms(self, session: Session) -> list[Message]:
+        """What made the MN a member in a session, at its interface: each LJC F=1, and each SJC F=1 without an LMC."""
+        mn, begin, end = session.mn, session.begin_ns, session.end_ns
+        own = set(mn.addresses.values())
+        local = self.messages(mn.interface, "LJC", begin, end, f=1)
+        direct = [
+            confirm
+            for confirm in self.messages(mn.interface, "SJC", begin, end, f=1)
+            if confirm.parameter("lmc") is None and confirm.source == self.parameters.session_manager
+        ]
+        return sorted((c for c in (*local, *direct) if c.destination in own), key=lambda c: (c.t_ns, c.number))
 
     def proactive(self) -> list[Handover]:
         """Handovers the MN was to make with MMCP."""
@@ -108,11 +164,15 @@ RuleFunction = Callable[[Case], Iterable[Finding]]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule's name, the clause or decision it stands for, and its function."""
+    """A rule's name, the clause or decision it stands for, its function, and the labs that are to show what it judges.
+
+    It judges every lab. In one about other `topics` it says nothing where it finds nothing to look at.
+    """
 
     name: str
     clause: str
     function: RuleFunction
+    topics: tuple[str, ...]
 
     def judge(self, case: Case) -> Iterator[Verdict]:
         """Verdicts of the rule; one "unseen" if there was nothing it could look at."""
@@ -120,7 +180,7 @@ class Rule:
         for finding in self.function(case):
             nothing = False
             yield Verdict(self.name, self.clause, finding.subject, finding.verdict, finding.message, finding.frames)
-        if nothing:
+        if nothing and not set(self.topics).isdisjoint(case.parameters.expects):
             summary = (self.function.__doc__ or "").strip().splitlines()[0]
             yield Verdict(self.name, self.clause, "the capture", "unseen", f"did not come up: {summary}")
 
@@ -128,11 +188,11 @@ class Rule:
 RULES: list[Rule] = []
 
 
-def rule(name: str, clause: str) -> Callable[[RuleFunction], RuleFunction]:
-    """Register a function as a rule under a name and the clause or decision it checks."""
+def rule(name: str, clause: str, *topics: str) -> Callable[[RuleFunction], RuleFunction]:
+    """Register a function as a rule under a name and the clause or decision it checks; no topics are all of them."""
 
     def register(function: RuleFunction) -> RuleFunction:
-        RULES.append(Rule(name, clause, function))
+        RULES.append(Rule(name, clause, function, topics or TOPICS))
         return function
 
     return register

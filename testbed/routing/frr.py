@@ -61,6 +61,15 @@ class PimTimers:
     keep_alive_s: int = 3
     join_prune_s: int = 2
 
+    def last_member_query_s(self, family: int) -> float:
+        """How long FRR goes on forwarding to a link after the last member's leave.
+
+        pimd: two queries, each the last member query interval [RFC 3376 8.8]. pim6d 10.3 waits after the second one for the
+        response time of general queries, where RFC 3810 9.9 has the interval again.
+        """
+        interval_s, response_s = self.last_member_query_interval_ds / 10, self.max_response_ds / 10
+        return 2 * interval_s if family == 4 else interval_s + response_s
+
 
 @dataclass(frozen=True, slots=True)
 class GroupState:

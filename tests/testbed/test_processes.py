@@ -36,6 +36,16 @@ def test_output_and_status_are_kept(table: ProcessTable, tmp_path: Path) -> None
     assert not process.running
 
 
+def test_what_an_earlier_process_of_the_name_said_is_not_awaited(table: ProcessTable, tmp_path: Path) -> None:
+    table.start("agent", "mn", ["sh", "-c", "echo ready"], may_end=True).popen.wait(5)
+    again = table.start("agent", "mn", ["sh", "-c", "echo not yet; sleep 60"])
+    table.wait_for_log(again, "not yet", 5)
+    with pytest.raises(NotObserved):
+        table.wait_for_log(again, "^ready$", 0.05)
+    assert again.said() == "not yet\n"
+    assert (tmp_path / "logs" / "agent.log").read_text() == "ready\nnot yet\n"
+
+
 def test_a_death_names_process_node_status_and_last_words(table: ProcessTable) -> None:
     table.start("sleeper", "rr", SLEEP)
     process = table.start("mn-agent", "mn", ["sh", "-c", "echo cannot bind port 5004; exit 3"])
