@@ -1,0 +1,38 @@
+"""Octets that are nearly messages, from a seed: the same ones in every run."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+
+def wrong_messages(
+    messages: Sequence[bytes], seed: int, count: int, seal: Callable[[bytes], bytes] = bytes
+) -> list[bytes]:
+    """`count` samples made of well-formed messages: cut, changed, with other lengths, spliced; and arbitrary octets.
+
+    `seal` puts a right checksum into half of them, so that what is behind it is looked at too. None is empty.
+    """
+    chance = random.Random(seed)
+    samples: list[bytes] = []
+    while len(samples) < count:
+        message = bytearray(chance.choice(messages))
+        match chance.randrange(5):
+            case 0:
+                del message[chance.randrange(len(message)) :]
+            case 1:
+                for _ in range(chance.randint(1, 3)):
+                    message[chance.randrange(len(message))] = chance.choice((0, 1, 2, 255, chance.randrange(256)))
+            case 2:
+                at = chance.randrange(len(message))
+                message[at] = (message[at] + chance.choice((-4, -1, 1, 4))) % 256
+            case 3:
+                at = chance.randrange(len(message))
+                message[at:] = chance.choice(messages)[at:] + chance.randbytes(chance.randrange(5))
+            case _:
+                keep = chance.randrange(min(len(message), 12))
+                message[keep:] = chance.randbytes(chance.randrange(40))
+        sample = bytes(message)
+        if sample:
+            samples.append(seal(sample) if chance.random() < 0.5 else sample)
+    return samples
