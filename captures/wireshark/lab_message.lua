@@ -3,6 +3,8 @@
 -- Nothing here raises: octets are asked for before they are read, and what is wrong becomes expert information of
 -- severity error in the group "Malformed", at the place where it is. `<protocol>.malformed` finds such packets.
 
+local text = require "lab_text"
+
 local message = {}
 
 local Message = {}
@@ -15,6 +17,18 @@ function message.experts(prefix)
       prefix .. ".malformed", "Malformed message", expert.group.MALFORMED, expert.severity.ERROR),
     cut = ProtoExpert.new(prefix .. ".cut", "Not captured whole", expert.group.UNDECODED, expert.severity.NOTE),
   }
+end
+
+--- Gives a protocol its fields, from tables of them, and its expert information.
+function message.declare(protocol, experts, ...)
+  local all = {}
+  for _, fields in ipairs({ ... }) do
+    for _, field in pairs(fields) do
+      all[#all + 1] = field
+    end
+  end
+  protocol.fields = all
+  protocol.experts = { experts.malformed, experts.cut }
 end
 
 --- Begins one message: `size` is its octets on the wire, `captured` those there are.
@@ -33,10 +47,10 @@ function message.begin(protocol, experts, tvb, pinfo, tree)
 end
 
 --- Says that the message is malformed: what is wrong, shown at `item` (default: the whole message).
-function Message:wrong(text, item)
-  self.problems[#self.problems + 1] = text
+function Message:wrong(what, item)
+  self.problems[#self.problems + 1] = what
   local shown = item or self.item
-  shown:add_proto_expert_info(self.experts.malformed, text)
+  shown:add_proto_expert_info(self.experts.malformed, what)
 end
 
 --- True if these octets can be read. Octets that a short snapshot length left out are no fault of the message.
@@ -46,8 +60,8 @@ function Message:has(offset, octets)
   end
   if offset + octets <= self.size and not self.is_cut then
     self.is_cut = true
-    local text = string.format("%d of %d octets were captured", self.captured, self.size)
-    self.item:add_proto_expert_info(self.experts.cut, text)
+    local what = string.format("%d of %d octets were captured", self.captured, self.size)
+    self.item:add_proto_expert_info(self.experts.cut, what)
   end
   return false
 end
@@ -66,14 +80,15 @@ function Message:add(item, field, offset, octets)
   return item:add(field, self.tvb(offset, octets))
 end
 
---- Adds text, read as UTF-8. Octets that are no UTF-8 show as replacement characters.
+--- Adds text, read as UTF-8; returns a summary of it. Octets that are no UTF-8 show as replacement characters.
 function Message:add_text(item, field, offset, octets)
   if octets == 0 then
-    return item:add(field, self.tvb(offset - 1, 1), ""), ""
+    item:add(field, "")
+    return ""
   end
   local range = self.tvb(offset, octets)
-  local text = range:string(ENC_UTF_8)
-  return item:add(field, range, text), text
+  item:add_packet_field(field, range, ENC_UTF_8)
+  return text.summary(range:raw())
 end
 
 --- Adds port and address, the IP version by the octets after the port; returns "address:port" or nil.
@@ -94,32 +109,22 @@ function Message:add_endpoint(item, fields, offset, octets)
   return string.format("[%s]:%d", tostring(range:ipv6()), port)
 end
 
---- How opaque octets are best shown: as text if they are printable, as a MAC address if they are six, else in hex.
-function Message:printable(offset, octets)
-  local range = self.tvb(offset, octets)
-  local raw = range:raw()
-  if raw:find("^[\33-\126]+$") then
-    return raw
-  end
-  if octets == 6 then
-    return tostring(range:ether())
-  end
-  return tostring(range:bytes()):lower()
-end
-
 --- Ends the message: protocol and info columns, and the line in the tree.
+-- `in_stream`, a field of the message, says that others may share its frame.
 function Message:finish(summary)
-  local text = summary
+  local line = summary
   if #self.problems > 0 then
-    text = text .. " malformed: " .. self.problems[1]
+    line = line .. " malformed: " .. self.problems[1]
   end
-  self.item:append_text(", " .. text)
+  self.item:append_text(", " .. line)
   self.pinfo.cols.protocol:set(self.name)
   local info = self.pinfo.cols.info
-  if self.follows then
-    info:append(" | " .. text)
+  if self.in_stream then
+    -- A segment may hold several messages; the fence keeps what those before have said.
+    info:append(tostring(info) == "" and line or " | " .. line)
+    info:fence()
   else
-    info:set(text)
+    info:set(line)
   end
 end
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
@@ -47,6 +48,16 @@ class Capture:
         udp = UDP(sport=source[1], dport=destination[1]) / Raw(octets)
         self.frame(time, IP(src=source[0], dst=destination[0]) / udp, interface=interface, macs=macs)
 
+    def stream(
+        self, time: float, source: tuple[str, int], destination: tuple[str, int], pieces: Iterable[bytes]
+    ) -> None:
+        """Add TCP segments of one direction of a connection, a millisecond apart."""
+        sequence = 1
+        for number, piece in enumerate(pieces):
+            tcp = TCP(sport=source[1], dport=destination[1], flags="PA", seq=sequence, ack=1) / Raw(piece)
+            self.frame(time + number / 1000, IP(src=source[0], dst=destination[0]) / tcp)
+            sequence += len(piece)
+
     def write(self) -> Path:
         """The capture as a file."""
         path = self.folder / "exchanges.pcapng"
@@ -68,3 +79,9 @@ class Capture:
             int(number): Links(int(answer or 0), int(request or 0), int(first or 0), round(float(time or 0) * 1e3, 6))
             for number, answer, request, first, time in rows
         }
+
+    def info(self, protocol: str) -> dict[int, str]:
+        """The info column, by frame number."""
+        fields = ["-T", "fields", "-e", "frame.number", "-e", "_ws.col.Info"]
+        shown = tshark(self.folder, *scripts([protocol]), "-r", str(self.write()), *fields)
+        return {int(number): text for number, _, text in (line.partition("\t") for line in shown.splitlines())}

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
-from tests.captures.tshark import Layer, Tree, subtrees
+from tests.captures.tshark import Layer, Tree, raw, subtrees
 
 MMCP_PACKETS = ("SJR", "SJC", "LJR", "LJC", "ULR", "ULC", "USR", "ASR", "USP", "HIR", "HCT", "HTA", "HIC")
 MMCP_F_COUNTS = frozenset({"SJC", "LJC", "ULC", "HIC", "HTA"})
@@ -14,7 +14,7 @@ MMCP_F_COUNTS = frozenset({"SJC", "LJC", "ULC", "HIC", "HTA"})
 
 def settled(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that say something: a field that is zero or empty may be left out."""
-    return {name: value for name, value in fields.items() if value not in (0, "", [], None)}
+    return {name: value for name, value in fields.items() if value not in (0, "", [], None, "0.0.0.0")}
 
 
 def flag(text: str) -> int:
@@ -61,4 +61,39 @@ def _mmcp_parameter(tree: Tree) -> list[Any]:
         case 6:
             return ["membership", int(fields["mmcp.members"])]
         case _:
-            return ["raw", octets(fields["mmcp.unknown_parameter"])]
+            return ["raw", octets(fields["mmcp.parameter.unknown"])]
+
+
+GMP_SM_PACKETS = (
+    "SCREQ", "SCACC", "SCREJ", "SDREQ", "SDRES", "SCINF", "SCCON", "SRREQ", "SRRES", "SRACC", "SRREJ", "SJREQ", "SJRES",
+    "SAREQ",
+)  # fmt: skip
+GMP_MM_PACKETS = ("KAREQ", "KARES", "UIREQ", "UIRES", "LVREQ", "TRREQ", "TRIND", "KDUPT")
+
+
+def elements(tree: Tree, name: str) -> list[list[Any]]:
+    """[type, value in hex] of elements with a header of 4 octets, without the padding that may follow the value."""
+    return [
+        [int(dict(element)[f"{name}.type"]), octets[4 : int(dict(element)[f"{name}.length"])].hex()]
+        for element, octets in zip(subtrees(tree, name), raw(tree, name), strict=True)
+    ]
+
+
+def gmp(layer: Layer) -> dict[str, Any]:
+    """As the rows of vectors/gmp.toml; `members` of UIRES as [user, member type]."""
+    top = dict(layer.tree)
+    numbers = {"session_id": "session", "user_id": "user", "key_length": "key_length", "port": "port"}
+    if "gmp.sm_type" in top:
+        fields: dict[str, Any] = {"module": "SM", "packet": GMP_SM_PACKETS[int(top["gmp.sm_type"]) - 1]}
+        fields |= {bit: flag(top[f"gmp.{bit}"]) for bit in "qsmi"}
+        numbers |= {"mm_port": "mm_port"}
+    else:
+        fields = {"module": "MM", "packet": GMP_MM_PACKETS[int(top["gmp.mm_type"]) - 1]}
+        fields |= {bit: flag(top[f"gmp.{bit}"]) for bit in ("r", "ss", "ui")}
+        numbers |= {name: name for name in ("mode", "member_type", "period", "timeout")}
+        fields["members"] = [
+            [int(dict(member)["gmp.member.user"]), int(dict(member)["gmp.member.type"])]
+            for member in subtrees(layer.tree, "gmp.member")
+        ]
+    fields |= {key: int(top.get(f"gmp.{name}", 0)) for key, name in numbers.items()}
+    return {**fields, "group": top["gmp.group"], "options": elements(layer.tree, "gmp.option")}

@@ -18,7 +18,10 @@ PLUGIN = PROJECT / "captures" / "wireshark"
 NOT_FOUND = "tshark is not installed: apt-get install --no-install-recommends tshark"
 
 Tree = list[tuple[str, Any]]
-"""Wireshark's tree of a layer as its JSON has it: (field, text) or (field, tree below), in order, fields repeated."""
+"""Wireshark's tree of a layer as its JSON has it: (field, text) or (field, tree below), in order, fields repeated.
+
+Each field is preceded by (field + "_raw", [hex, offset, octets, …]).
+"""
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,20 @@ class Layer:
 def leaves(tree: Tree) -> Iterator[tuple[str, str]]:
     """(field, text) of everything in the tree, depth first."""
     for name, value in tree:
-        if isinstance(value, list):
+        if isinstance(value, list) and not name.endswith("_raw"):
             yield from leaves(value)
-        else:
+        elif isinstance(value, str):
             yield name, value
 
 
 def subtrees(tree: Tree, field: str) -> list[Tree]:
     """The trees below a field that is repeated."""
     return [value for name, value in tree if name == field and isinstance(value, list)]
+
+
+def raw(tree: Tree, field: str) -> list[bytes]:
+    """The octets of a field, each time it is in the tree."""
+    return [bytes.fromhex(value[0]) for name, value in tree if name == f"{field}_raw"]
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -80,7 +88,7 @@ def tshark(home: Path, *arguments: str) -> str:
 
 def layers(home: Path, path: Path, protocol: str, *options: str) -> list[Layer]:
     """Every message of a protocol in a capture, in the order of frames and inside them."""
-    text = tshark(home, *scripts([protocol]), "-r", str(path), "-T", "json", "-J", f"frame {protocol}", *options)
+    text = tshark(home, *scripts([protocol]), "-r", str(path), "-T", "json", "-x", "-J", f"frame {protocol}", *options)
     packets: list[Tree] = json.loads(text, object_pairs_hook=list)
     found = []
     for packet in packets:
@@ -96,5 +104,5 @@ def _problems(tree: Tree, protocol: str) -> Iterator[str]:
     for name, value in tree:
         if name == "_ws.expert" and f"{protocol}.malformed" in dict(value):
             yield dict(value)["_ws.expert.message"]
-        elif isinstance(value, list):
+        elif isinstance(value, list) and not name.endswith("_raw"):
             yield from _problems(value, protocol)

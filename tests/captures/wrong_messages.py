@@ -6,6 +6,30 @@ import random
 from collections.abc import Callable, Sequence
 
 
+def with_checksum(data: bytes, offset: int) -> bytes:
+    """The octets with the Internet checksum [RFC 1071] of all of them at `offset`, where there is room for it."""
+    if len(data) < offset + 2:
+        return data
+    cleared = data[:offset] + bytes(2) + data[offset + 2 :]
+    words = cleared + bytes(len(cleared) % 2)
+    total = sum(words[at] << 8 | words[at + 1] for at in range(0, len(words), 2))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return data[:offset] + (0xFFFF - total).to_bytes(2) + data[offset + 2 :]
+
+
+def with_length(data: bytes, offset: int, octets: int, less: int = 0) -> bytes:
+    """The octets with their number, less `less`, at `offset`, where there is room for it."""
+    if len(data) < max(offset + octets, less):
+        return data
+    return data[:offset] + (len(data) - less).to_bytes(octets) + data[offset + octets :]
+
+
+def length_before(octets: int) -> Callable[[bytes], bytes]:
+    """What puts a message into a stream: its length in front of it."""
+    return lambda message: len(message).to_bytes(octets) + message
+
+
 def wrong_messages(
     messages: Sequence[bytes], seed: int, count: int, seal: Callable[[bytes], bytes] = bytes
 ) -> list[bytes]:
