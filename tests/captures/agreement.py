@@ -17,7 +17,7 @@ from captures.headers import LINKTYPE_ETHERNET, PROTOCOL_UDP, ip_packet
 from tests.captures import plugin_readings
 from tests.captures.plugin_readings import settled
 from tests.captures.tshark import Layer, layers
-from tests.captures.wrong_messages import length_before, with_checksum
+from tests.captures.wrong_messages import length_before, with_checksum, with_length
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ def _gmp_sm_checksum(data: bytes) -> bytes:
     return with_checksum(data, 2)
 
 
+def _msmp_length(data: bytes) -> bytes:
+    return with_length(data, 2, 2)
+
+
 PROTOCOLS = {
     "mmcp": Protocol("mmcp", mmcp.MMCP_PORT, plugin_readings.mmcp, mmcp.dissect, mmcp.MalformedMessageError),
     "gmp_sm": Protocol("gmp", 16513, plugin_readings.gmp, rows={"module": "SM"}, seal=_gmp_sm_checksum),
@@ -57,6 +61,8 @@ PROTOCOLS = {
         "gmp", 16513, plugin_readings.gmp, rows={"module": "SM"}, seal=_gmp_sm_checksum, stream=length_before(2)
     ),
     "gmp_mm over TCP": Protocol("gmp", 16514, plugin_readings.gmp, rows={"module": "MM"}, stream=length_before(2)),
+    "msmp": Protocol("msmp", 24792, plugin_readings.msmp, seal=_msmp_length),
+    "msmp over TCP": Protocol("msmp", 24792, plugin_readings.msmp, seal=_msmp_length, stream=length_before(4)),
 }
 
 

@@ -10,6 +10,19 @@ from tests.captures.tshark import Layer, Tree, raw, subtrees
 
 MMCP_PACKETS = ("SJR", "SJC", "LJR", "LJC", "ULR", "ULC", "USR", "ASR", "USP", "HIR", "HCT", "HTA", "HIC")
 MMCP_F_COUNTS = frozenset({"SJC", "LJC", "ULC", "HIC", "HTA"})
+GMP_SM_PACKETS = (
+    "SCREQ", "SCACC", "SCREJ", "SDREQ", "SDRES", "SCINF", "SCCON", "SRREQ", "SRRES", "SRACC", "SRREJ", "SJREQ", "SJRES",
+    "SAREQ",
+)  # fmt: skip
+GMP_MM_PACKETS = ("KAREQ", "KARES", "UIREQ", "UIRES", "LVREQ", "TRREQ", "TRIND", "KDUPT")
+MSMP_PACKETS = dict(
+    zip(
+        (*range(1, 11), *range(32, 38)),
+        ("QRREQ", "QRRES", "QSREQ", "QSRES", "QUREQ", "QURES", "QVREQ", "QVRES", "QTREQ", "QTIND", "SNREQ", "SNRES",
+         "MNREQ", "MNRES", "SLREQ", "SLRES"),
+        strict=True,
+    )
+)  # fmt: skip
 
 
 def settled(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,13 +77,6 @@ def _mmcp_parameter(tree: Tree) -> list[Any]:
             return ["raw", octets(fields["mmcp.parameter.unknown"])]
 
 
-GMP_SM_PACKETS = (
-    "SCREQ", "SCACC", "SCREJ", "SDREQ", "SDRES", "SCINF", "SCCON", "SRREQ", "SRRES", "SRACC", "SRREJ", "SJREQ", "SJRES",
-    "SAREQ",
-)  # fmt: skip
-GMP_MM_PACKETS = ("KAREQ", "KARES", "UIREQ", "UIRES", "LVREQ", "TRREQ", "TRIND", "KDUPT")
-
-
 def elements(tree: Tree, name: str) -> list[list[Any]]:
     """[type, value in hex] of elements with a header of 4 octets, without the padding that may follow the value."""
     return [
@@ -97,3 +103,15 @@ def gmp(layer: Layer) -> dict[str, Any]:
         ]
     fields |= {key: int(top.get(f"gmp.{name}", 0)) for key, name in numbers.items()}
     return {**fields, "group": top["gmp.group"], "options": elements(layer.tree, "gmp.option")}
+
+
+def msmp(layer: Layer) -> dict[str, Any]:
+    """As the rows of vectors/msmp.toml."""
+    top = dict(layer.tree)
+    return {
+        "packet": MSMP_PACKETS[int(top["msmp.type"])],
+        "session_id": int(top["msmp.session"]),
+        "user_id": int(top["msmp.user"]),
+        "transaction_id": int(top["msmp.transaction"]),
+        "tlvs": elements(layer.tree, "msmp.tlv"),
+    }
