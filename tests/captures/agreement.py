@@ -39,6 +39,8 @@ class Protocol:
     rows: Mapping[str, str] = field(default_factory=dict)
     seal: Callable[[bytes], bytes] = bytes
     stream: Callable[[bytes], bytes] | None = None
+    arrives: Callable[[bytes], bool] = bool
+    """Whether octets come out of the stream as one message; without a stream all do that are any."""
 
     def layers(self, home: Path, path: Path, *options: str) -> list[Layer]:
         """Every message that the plugin sees in a capture."""
@@ -53,6 +55,15 @@ def _msmp_length(data: bytes) -> bytes:
     return with_length(data, 2, 2)
 
 
+def _omcp_length(data: bytes) -> bytes:
+    return with_length(data, 4, 4)
+
+
+def _omcp_is_cut_out_whole(data: bytes) -> bool:
+    length = int.from_bytes(data[4:8])
+    return len(data) >= 16 and (length == len(data) or not 16 <= length <= 65536)
+
+
 PROTOCOLS = {
     "mmcp": Protocol("mmcp", mmcp.MMCP_PORT, plugin_readings.mmcp, mmcp.dissect, mmcp.MalformedMessageError),
     "gmp_sm": Protocol("gmp", 16513, plugin_readings.gmp, rows={"module": "SM"}, seal=_gmp_sm_checksum),
@@ -63,6 +74,9 @@ PROTOCOLS = {
     "gmp_mm over TCP": Protocol("gmp", 16514, plugin_readings.gmp, rows={"module": "MM"}, stream=length_before(2)),
     "msmp": Protocol("msmp", 24792, plugin_readings.msmp, seal=_msmp_length),
     "msmp over TCP": Protocol("msmp", 24792, plugin_readings.msmp, seal=_msmp_length, stream=length_before(4)),
+    "omcp": Protocol(
+        "omcp", 24794, plugin_readings.omcp, seal=_omcp_length, stream=bytes, arrives=_omcp_is_cut_out_whole
+    ),
 }
 
 

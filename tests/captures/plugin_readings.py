@@ -15,6 +15,9 @@ GMP_SM_PACKETS = (
     "SAREQ",
 )  # fmt: skip
 GMP_MM_PACKETS = ("KAREQ", "KARES", "UIREQ", "UIRES", "LVREQ", "TRREQ", "TRIND", "KDUPT")
+OMCP_PACKETS = (
+    "Join Request", "Join Confirm", "Relay Request", "Relay Confirm", "Status Report", "Status Confirm",
+)  # fmt: skip
 MSMP_PACKETS = dict(
     zip(
         (*range(1, 11), *range(32, 38)),
@@ -114,4 +117,15 @@ def msmp(layer: Layer) -> dict[str, Any]:
         "user_id": int(top["msmp.user"]),
         "transaction_id": int(top["msmp.transaction"]),
         "tlvs": elements(layer.tree, "msmp.tlv"),
+    }
+
+
+def omcp(layer: Layer) -> dict[str, Any]:
+    """As the rows of vectors/omcp.toml."""
+    top = dict(layer.tree)
+    return {
+        "packet": OMCP_PACKETS[int(top["omcp.type"]) - 1],
+        "session_id": str(int(top["omcp.session"], 0)),
+        "flags": int(top["omcp.flags"], 16),
+        "tlvs": elements(layer.tree, "omcp.tlv"),
     }

@@ -37,6 +37,10 @@ def well_formed(name: str) -> list[bytes]:
     return [bytes.fromhex(row["hex"]) for row in vectors(name) if not row.get("malformed")]
 
 
+def wrong(name: str, seed: int, count: int) -> list[bytes]:
+    return wrong_messages(well_formed(name), seed, count, PROTOCOLS[name].seal, PROTOCOLS[name].arrives)
+
+
 @each
 def test_vectors_are_read_and_the_malformed_ones_refused(tmp_path: Path, name: str) -> None:
     rows = vectors(name)
@@ -59,7 +63,7 @@ def test_both_read_the_vectors_alike(tmp_path: Path, name: str) -> None:
 
 @each
 def test_wrong_messages_are_no_error_of_the_plugin(tmp_path: Path, name: str) -> None:
-    samples = wrong_messages(well_formed(name), seed=1, count=400, seal=PROTOCOLS[name].seal)
+    samples = wrong(name, seed=1, count=400)
     path = write_messages(tmp_path / "wrong.pcapng", samples, PROTOCOLS[name])
     shown = PROTOCOLS[name].layers(tmp_path, path)
     assert len(shown) == len(samples)
@@ -70,7 +74,7 @@ def test_wrong_messages_are_no_error_of_the_plugin(tmp_path: Path, name: str) ->
 
 @pytest.mark.parametrize("name", WITH_SCAPY)
 def test_wrong_messages_are_refused_by_both_or_by_none(tmp_path: Path, name: str) -> None:
-    samples = wrong_messages(well_formed(name), seed=2, count=600, seal=PROTOCOLS[name].seal)
+    samples = wrong(name, seed=2, count=600)
     path = write_messages(tmp_path / "wrong.pcapng", samples, PROTOCOLS[name])
     assert disagreements(tmp_path, path, name) == (len(samples), [])
 

@@ -31,11 +31,16 @@ def length_before(octets: int) -> Callable[[bytes], bytes]:
 
 
 def wrong_messages(
-    messages: Sequence[bytes], seed: int, count: int, seal: Callable[[bytes], bytes] = bytes
+    messages: Sequence[bytes],
+    seed: int,
+    count: int,
+    seal: Callable[[bytes], bytes] = bytes,
+    arrives: Callable[[bytes], bool] = bool,
 ) -> list[bytes]:
     """`count` samples made of well-formed messages: cut, changed, with other lengths, spliced; and arbitrary octets.
 
-    `seal` puts a right checksum into half of them, so that what is behind it is looked at too. None is empty.
+    `seal` puts a right checksum into half of them, so that what is behind it is looked at too. Only those for which
+    `arrives` is true are given; by default all but empty ones.
     """
     chance = random.Random(seed)
     samples: list[bytes] = []
@@ -56,7 +61,7 @@ def wrong_messages(
             case _:
                 keep = chance.randrange(min(len(message), 12))
                 message[keep:] = chance.randbytes(chance.randrange(40))
-        sample = bytes(message)
-        if sample:
-            samples.append(seal(sample) if chance.random() < 0.5 else sample)
+        sample = seal(bytes(message)) if chance.random() < 0.5 else bytes(message)
+        if arrives(sample):
+            samples.append(sample)
     return samples
