@@ -41,10 +41,12 @@ class Protocol:
     stream: Callable[[bytes], bytes] | None = None
     arrives: Callable[[bytes], bool] = bool
     """Whether octets come out of the stream as one message; without a stream all do that are any."""
+    options: tuple[str, ...] = ()
+    """What tshark has to be told."""
 
     def layers(self, home: Path, path: Path, *options: str) -> list[Layer]:
         """Every message that the plugin sees in a capture."""
-        return layers(home, path, self.layer, *options)
+        return layers(home, path, self.layer, *self.options, *options)
 
 
 def _gmp_sm_checksum(data: bytes) -> bytes:
@@ -57,6 +59,10 @@ def _msmp_length(data: bytes) -> bytes:
 
 def _omcp_length(data: bytes) -> bytes:
     return with_length(data, 4, 4)
+
+
+def _ectp_seal(data: bytes) -> bytes:
+    return with_checksum(with_length(data, 12, 2, less=16), 2)
 
 
 def _omcp_is_cut_out_whole(data: bytes) -> bool:
@@ -77,6 +83,7 @@ PROTOCOLS = {
     "omcp": Protocol(
         "omcp", 24794, plugin_readings.omcp, seal=_omcp_length, stream=bytes, arrives=_omcp_is_cut_out_whole
     ),
+    "ectp": Protocol("ectp", 41000, plugin_readings.ectp, seal=_ectp_seal, options=("-o", "ectp.udp_ports:41000")),
 }
 
 

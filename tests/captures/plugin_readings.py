@@ -18,6 +18,9 @@ GMP_MM_PACKETS = ("KAREQ", "KARES", "UIREQ", "UIRES", "LVREQ", "TRREQ", "TRIND",
 OMCP_PACKETS = (
     "Join Request", "Join Confirm", "Relay Request", "Relay Confirm", "Status Report", "Status Confirm",
 )  # fmt: skip
+ECTP_PACKETS = (
+    "CR", "CC", "TJ", "TC", "DT", "ND", "RD", "ACK", "HB", "HBACK", "JR", "JC", "UL", "CT", "TGR", "TGC", "TRR", "TRC",
+)  # fmt: skip
 MSMP_PACKETS = dict(
     zip(
         (*range(1, 11), *range(32, 38)),
@@ -129,3 +132,56 @@ def omcp(layer: Layer) -> dict[str, Any]:
         "flags": int(top["omcp.flags"], 16),
         "tlvs": elements(layer.tree, "omcp.tlv"),
     }
+
+
+def ectp(layer: Layer) -> dict[str, Any]:
+    """As the rows of vectors/ectp.toml: elements as [name, {field: value}]."""
+    top = dict(layer.tree)
+    codes = [top["ectp.next"], *(dict(tree)["ectp.element.next"] for tree in subtrees(layer.tree, "ectp.element"))]
+    return {
+        "packet": ECTP_PACKETS[int(top["ectp.type"]) - 1],
+        "connection_id": int(top["ectp.connection"]),
+        "psn": int(top["ectp.psn"]),
+        "f": flag(top["ectp.f"]),
+        "n": flag(top["ectp.n"]),
+        "qos": flag(top["ectp.qos_on"]),
+        "token_id": int(top["ectp.token"]),
+        "elements": [
+            _ectp_element(int(code), dict(tree))
+            for code, tree in zip(codes, subtrees(layer.tree, "ectp.element"), strict=False)
+        ],
+        "data": octets(top.get("ectp.data", "")),
+    }
+
+
+def _ectp_element(code: int, fields: dict[str, str]) -> list[Any]:
+    def numbers(*names: str) -> list[int]:
+        return [int(fields[f"ectp.{name}"]) for name in names]
+
+    def each(*names: str) -> dict[str, int]:
+        return dict(zip((name.rpartition(".")[2] for name in names), numbers(*names), strict=True))
+
+    match code:
+        case 1:
+            return ["connection", each("tco", "ro", "agn", "mss")]
+        case 2:
+            bits = "".join(f"{octet:08b}" for octet in bytes.fromhex(octets(fields.get("ectp.bitmap", ""))))
+            statuses = numbers(*(f"status.{part}" for part in ("throughput", "delay", "jitter", "loss")))
+            bitmap = bits[: int(fields["ectp.bitmap_length"])]
+            return ["ack", {"status": statuses, "bitmap": bitmap, **each("adn", "lsn")}]
+        case 3:
+            (level, child) = numbers("tree_level", "child")
+            return ["membership", {"level": level, "child_id": child}]
+        case 4:
+            return ["timestamp", each("timestamp")]
+        case 5:
+            return [
+                "qos",
+                {
+                    **each("qos.direction", "qos.mss"),
+                    "throughput": numbers(*(f"qos.throughput_{level}" for level in ("chq", "ot", "lqa"))),
+                    **{part: numbers(f"qos.{part}_ot", f"qos.{part}_lqa") for part in ("delay", "jitter", "loss")},
+                },
+            ]
+        case _:
+            return ["address", {"port": int(fields["ectp.address_port"]), "address": address(fields, "ectp.address")}]

@@ -68,7 +68,7 @@ def test_wrong_messages_are_no_error_of_the_plugin(tmp_path: Path, name: str) ->
     shown = PROTOCOLS[name].layers(tmp_path, path)
     assert len(shown) == len(samples)
     assert sum(bool(layer.problems) for layer in shown) > len(samples) / 2
-    summaries = tshark(tmp_path, *scripts([PROTOCOLS[name].layer]), "-2", "-r", str(path))
+    summaries = tshark(tmp_path, *scripts([PROTOCOLS[name].layer]), *PROTOCOLS[name].options, "-2", "-r", str(path))
     assert summaries.count("malformed: ") == sum(bool(layer.problems) for layer in shown)
 
 
