@@ -66,11 +66,6 @@ function Message:has(offset, octets)
   return false
 end
 
---- True if nothing wrong was found and nothing was left out.
-function Message:is_whole()
-  return #self.problems == 0 and not self.is_cut
-end
-
 function Message:uint(offset, octets)
   return self.tvb(offset, octets):uint()
 end

@@ -101,6 +101,7 @@ def test_a_stream_is_cut_into_messages(tmp_path: Path) -> None:
     found = layers(tmp_path, capture.write(), "msmp", "-2")
     seen = [(layer.frame, layer.all("msmp.transaction"), layer.problems) for layer in found]
     assert seen == [(4, ["1"], ()), (4, ["2"], ()), (5, ["1"], ()), (5, ["2"], ())]
+    assert capture.info("msmp")[5] == "SNRES session 5 user 2 | SNRES session 5 user 2"
     assert [layer.all("msmp.response_in") + layer.all("msmp.response_to") for layer in found] == [["5"]] * 2 + [
         ["4"]
     ] * 2

@@ -96,4 +96,4 @@ def test_the_filters_in_the_readme_are_filters(tmp_path: Path) -> None:
     assert len(filters) > 4
     path = write_messages(tmp_path / "any.pcapng", well_formed("mmcp"), PROTOCOLS["mmcp"])
     for one in filters:
-        tshark(tmp_path, *scripts(["mmcp"]), "-r", str(path), "-Y", one)
+        tshark(tmp_path, *scripts({protocol.layer for protocol in PROTOCOLS.values()}), "-r", str(path), "-Y", one)
