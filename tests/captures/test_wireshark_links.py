@@ -131,6 +131,27 @@ def test_a_malformed_answer_answers_nothing(tmp_path: Path) -> None:
     assert capture.links("mmcp", "-2") == {1: Links(), 2: Links()}
 
 
+def test_an_answer_belongs_to_no_later_request(tmp_path: Path) -> None:
+    capture = Capture(tmp_path)
+    capture.datagram(0.0, LMC1, MN, LJC)
+    capture.datagram(1.0, MN, LMC1, LJR)
+    assert capture.links("mmcp", "-2") == {1: Links(), 2: Links()}
+
+
+def test_two_addresses_of_one_name_are_two_peers(tmp_path: Path) -> None:
+    (tmp_path / ".config/wireshark").mkdir(parents=True)
+    (tmp_path / ".config/wireshark/hosts").write_text("10.0.1.100 node\n10.0.1.101 node\n")
+    one, other, ends = MN, ("10.0.1.101", MMCP_PORT), ("02:00:00:00:00:01", "02:00:00:00:00:02")
+    capture = Capture(tmp_path)
+    capture.datagram(0.0, one, LMC1, LJR, macs=ends)
+    capture.datagram(1.0, other, LMC1, LJR, macs=ends)
+    capture.datagram(1.5, LMC1, other, LJC, macs=ends[::-1])
+    capture.datagram(3.0, LMC1, one, LJC, macs=ends[::-1])
+    assert capture.links("mmcp", "-2", "-N", "n") == {
+        1: answered_in(4), 2: answered_in(3), 3: answers(2, 500), 4: answers(1, 3000)
+    }  # fmt: skip
+
+
 def test_a_new_file_knows_nothing_of_the_one_before(tmp_path: Path) -> None:
     sharkd = shutil.which("sharkd")  # the one program without a window that opens a second file
     if sharkd is None:
