@@ -11,9 +11,10 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from captures.capture import Frame, Interface, PcapngReader, PcapngWriter
+from captures.capture import Frame, Interface, PcapngWriter
 from captures.dissectors import mmcp
 from captures.headers import LINKTYPE_ETHERNET, PROTOCOL_UDP, ip_packet
+from captures.reading import CaptureReader
 from tests.captures import plugin_readings
 from tests.captures.plugin_readings import settled
 from tests.captures.tshark import Layer, layers
@@ -110,7 +111,7 @@ def write_messages(path: Path, payloads: Iterable[bytes], protocol: Protocol, sn
 def datagrams(path: Path, port: int) -> Iterator[tuple[int, bytes]]:
     """(frame number, payload) of the UDP datagrams to or from the port, empty ones left out."""
     wanted = port.to_bytes(2, "big")
-    for record in PcapngReader(path):
+    for record in CaptureReader(path):
         if not isinstance(record, Frame):
             continue
         packet, data = ip_packet(record.link_type, record.data), record.data
