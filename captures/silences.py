@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _SECOND = 1_000_000_000
 _MILLISECOND = 1_000_000
+_LAST_WORDS_NS = 200_000_000  # what was being said when the scenario struck may come this much later
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,9 @@ def reaction_to(families: Sequence[Family], silence: Silence) -> Reaction | None
         for child in family.children:
             if child.name != silence.role or not child.begin_ns <= silence.begin_ns < child.end_ns:
                 continue
-            for last, probes, heard, until in child.silences():
-                if last.t_ns <= silence.begin_ns < until:
-                    return Reaction(child, last, probes, heard)
+            begun = [row for row in child.silences() if row[0].t_ns <= silence.begin_ns + _LAST_WORDS_NS]
+            last, probes, heard, _ = begun[-1]
+            return Reaction(child, last, probes, heard)
     return None
 
 

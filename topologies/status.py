@@ -13,7 +13,8 @@ r"""Who notices when somebody falls silent, and when: status reports, probes, an
 One session of one node. SRT is half a second here and SPT, after which a parent probes, a second and a half.
 
 - *periodic*: USR and ASR, every SRT.
-- *answered*: mn's reports are lost by nftables until a probe has come. mn answers it at once, and is not given up.
+- *answered*: mn's reports are lost by nftables until a probe has come. mn answers it at once, and is not given up; that the
+  next silence takes three probes shows that the answer has cleared the count.
 - *mn-silent*: mn's agent is stopped (SIGSTOP). Probes SPT, 2 SPT and 3 SPT after its last report; at 4 SPT lmc1 gives it
   up, and its next ASR says so. When the agent goes on, its answers are a stranger's, and its renewal makes it a member
   again [M-25].
@@ -106,8 +107,8 @@ class _Silences:
     def lose_reports(self) -> None:
         """The node's reports are lost until it is probed."""
         stage, world = self._stage, self._stage.world
-        stage.steps.add("silence_begin", role="mn", why="its reports lost", answers=True)
         lose_all_until_probed(world, "mn", MMCP_PORT)
+        stage.steps.add("silence_begin", role="mn", why="its reports lost", answers=True)
 
         def probed() -> tuple[bool, str]:
             return probers(world, "mn") > 0, "no probe has come"

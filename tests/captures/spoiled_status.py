@@ -119,5 +119,8 @@ TOLERATED_STATUS: dict[str, Spoil] = {
         lab.move("17212.USR@*", -10).move("third.*@*", -11).mmcp(17_202.5, "x.USR", "mn", "sm", [MN])
     ),
     "the parent falls silent too": parent_silenced,
+    "a last report just after the scenario struck": lambda lab: lab.move("18201.USR@*", 101).move(
+        "direct.?.USP@*", 101
+    ),
     "the stopped one comes back before it is given up": back_in_time,
 }

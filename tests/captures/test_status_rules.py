@@ -55,6 +55,12 @@ def test_the_numbers_of_silences(tmp_path: Path) -> None:
     assert (direct["parent"], len(direct["probes_s"]), direct["failed"]) == ("sm", 3, True)
 
 
+def test_last_words_after_the_scenario_struck_do_not_end_the_silence(tmp_path: Path) -> None:
+    lab = good_status_lab().move("18201.USR@*", 101).move("direct.?.USP@*", 101)
+    *_, direct = judged(lab, tmp_path).silences
+    assert (len(direct["probes_s"]), direct["failed"]) == (3, True)
+
+
 def test_an_answer_is_asked_of_nobody_whom_the_scenario_stopped(tmp_path: Path) -> None:
     lab = good_status_lab()
     lab.steps = [{**step, "role": "nobody"} if step.get("why") == "stopped" else step for step in lab.steps]
