@@ -9,7 +9,7 @@ from captures.rules.verdict import Case, Finding, milliseconds, numbers, rule
 
 _SECOND = 1_000_000_000
 _ANSWER_NS = 500_000_000  # an answer, or what follows from a leave at once, comes this soon
-_AT_ONCE_NS = 100_000_000
+_AT_ONCE_NS = 200_000_000
 _ROUTER_TOLERANCE_NS = 300_000_000  # beyond a router's own timers
 
 

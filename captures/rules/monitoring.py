@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _SECOND = 1_000_000_000
 _TOLERANCE_SHARE = 0.1  # of the period, but at least:
-_TOLERANCE_MIN_NS = 100_000_000
+_TOLERANCE_MIN_NS = 200_000_000  # which a machine that is busy may be late by, however short the period
 _ANSWER_NS = 500_000_000  # a report this soon after a probe or a leave answers it
 _CROSSING_NS = 20_000_000  # two messages this close may have crossed
 _BURST_NS = 100_000_000  # reports in a row that are one, split to fit in 1400 bytes [D M-12]

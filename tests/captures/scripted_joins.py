@@ -46,8 +46,8 @@ def good_join_lab(family: int = 4) -> ScriptedLab:
     lab.step(3090, "silence_begin", role="sm", why="stopped")
     begin(lab, 3100, "mn", "unanswered")
     lab.copy("unanswered.SJR@mn", 500)
-    lab.step(4300, "session_end", mode="proactive", mn="mn")
-    lab.data(20, 4300, _nodes)
+    lab.step(4400, "session_end", mode="proactive", mn="mn")
+    lab.data(20, 4400, _nodes)
     return lab
 
 

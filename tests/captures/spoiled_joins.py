@@ -67,8 +67,8 @@ BROKEN_JOINS: dict[str, tuple[Spoil, set[str]]] = {
     "data for one that is refused": (data_at_mn, {"no-data-when-refused"}),
     "no second SJR": (lambda lab: lab.drop("copy.unanswered.SJR@mn"), {"join-retries"}),
     "a third SJR": (lambda lab: lab.copy("copy.unanswered.SJR@mn", 500), {"join-retries"}),
-    "the second SJR too early": (lambda lab: lab.move("copy.unanswered.SJR@mn", -200), {"join-retries"}),
-    "the second SJR too late": (lambda lab: lab.move("copy.unanswered.SJR@mn", 200), {"join-retries"}),
+    "the second SJR too early": (lambda lab: lab.move("copy.unanswered.SJR@mn", -250), {"join-retries"}),
+    "the second SJR too late": (lambda lab: lab.move("copy.unanswered.SJR@mn", 250), {"join-retries"}),
     "report before LJC": (lambda lab: lab.move("lmc.report@mn", -3), {"report-follows-join"}),
     "report before SJC": (
         lambda lab: lab.move("direct.report@mn", -3),

@@ -42,8 +42,8 @@ BROKEN_STATUS: dict[str, tuple[Spoil, set[str]]] = {
         {"probe-answered", "probe-schedule", "asr-period"},
     ),
     # one that is not
-    "an early probe": (lambda lab: lab.move("stopped.2.USP@*", -200), {"probe-schedule"}),
-    "a late probe": (lambda lab: lab.move("stopped.2.USP@*", 200), {"probe-schedule"}),
+    "an early probe": (lambda lab: lab.move("stopped.2.USP@*", -250), {"probe-schedule"}),
+    "a late probe": (lambda lab: lab.move("stopped.2.USP@*", 250), {"probe-schedule"}),
     "a fourth probe": (lambda lab: lab.copy("stopped.3.USP@*", 1500), {"probe-schedule"}),
     "only two probes": (
         lambda lab: lab.drop("stopped.3.USP@*"),
