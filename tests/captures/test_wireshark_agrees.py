@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from captures.capture import Frame, PcapngReader
+from captures.capture import Frame
+from captures.reading import CaptureReader
 from tests.captures.scripted_lab import good_lab
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def test_frame_numbers_times_and_interfaces_are_wiresharks(tmp_path: Path) -> No
     fields = ["frame.number", "frame.time_epoch", "frame.interface_name"]
     options = [word for field in fields for word in ("-e", field)]
     shown = [line.split("\t") for line in wireshark("tshark", "-r", str(path), "-T", "fields", *options).splitlines()]
-    records = list(PcapngReader(path))
+    records = list(CaptureReader(path))
     assert len(shown) == len(records)
     for (number, time, interface), record in zip(shown, records, strict=True):
         assert int(number) == record.number
