@@ -269,7 +269,9 @@ class CaptureReader:
             if code == 0:
                 break
             if code == OPTION_IF_NAME:
-                described.interface = Interface(value.decode(errors="replace"), link_type)
+                # The name ends up in terminals and reports, and may come from anywhere.
+                name = "".join(c if c.isprintable() else "?" for c in value.decode(errors="replace"))
+                described.interface = Interface(name, link_type)
             elif code == OPTION_IF_TSRESOL and value:
                 described.units_per_second = 2 ** (value[0] & 0x7F) if value[0] & 0x80 else 10 ** value[0]
             elif code == OPTION_IF_TSOFFSET and len(value) == 8:

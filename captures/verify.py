@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from captures.capture import CaptureError
 from captures.control import PROTOCOLS
 from captures.events import Event, History
+from captures.judge import judge
 from captures.reading import CaptureReader
 from captures.rtp import Stream
 from captures.rules.language import Checker, Outcomes, Rule, Scene
@@ -22,6 +24,8 @@ from captures.rules.packs.rtp import rtp_pack
 from captures.rules.verdict import Finding, Verdict
 
 PACKS = ("mmcp", "igmp", "mld", "pim", "rtp")
+LAB = "lab"
+"""The rules that need a lab's ``parameters`` step, see `captures.judge`."""
 
 
 @dataclass(slots=True)
@@ -90,6 +94,25 @@ class Verification:
             "warnings": self.warnings,
             "truncated": self.truncated,
         }
+
+
+def verify_file(
+    path: Path,
+    names: Sequence[str] = (),
+    settings: Settings | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Verification:
+    """As `verify`, and by the lab rules too if the capture is a lab's. Raises `CaptureError` if it cannot be read."""
+    found = verify(CaptureReader(path), [name for name in names if name != LAB] or names, settings, progress)
+    if LAB in names or (not names and found.has_parameters):
+        try:
+            judgement = judge(path)
+        except CaptureError as error:
+            found.warnings.append(f"the lab rules were left out: {error}")
+        else:
+            found.packs.append(PackVerdicts(LAB, judgement.verdicts))
+            found.warnings += judgement.warnings
+    return found
 
 
 class _Running:

@@ -66,7 +66,7 @@ _FRAMES_SHOWN = 8
 
 def show(judgement: Judgement) -> None:
     """Print the judgement to stdout."""
-    table = _rich_table if sys.stdout.isatty() else _plain_table
+    table = rich_table if sys.stdout.isatty() else plain_table
     for topic in judgement.about:
         title, field, columns = _RECORDS[topic]
         rows = [[_cell(record[key]) for _, key in columns] for record in getattr(judgement, field)]
@@ -74,7 +74,7 @@ def show(judgement: Judgement) -> None:
         print()
     verdicts = sorted(judgement.verdicts, key=lambda verdict: _ORDER[verdict.verdict])
     rules = [
-        [verdict.verdict, verdict.rule, verdict.clause, verdict.subject, verdict.message, _frames(verdict.frames)]
+        [verdict.verdict, verdict.rule, verdict.clause, verdict.subject, verdict.message, frames_shown(verdict.frames)]
         for verdict in verdicts
     ]
     table("Rules", _RULE_COLUMNS, rules)
@@ -91,18 +91,21 @@ def _cell(value: Any) -> str:
     return f"{value:.1f}" if isinstance(value, float) else str(value)
 
 
-def _frames(frames: Sequence[int]) -> str:
+def frames_shown(frames: Sequence[int]) -> str:
+    """The first few frame numbers."""
     shown = " ".join(str(number) for number in frames[:_FRAMES_SHOWN])
     return f"{shown} ..." if len(frames) > _FRAMES_SHOWN else shown
 
 
-def _plain_table(_title: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def plain_table(_title: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print aligned columns, for pipes and files."""
     widths = [max(len(row[i]) for row in [titles, *rows]) for i in range(len(titles))]
     for row in [titles, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _rich_table(title: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def rich_table(title: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table for a terminal; a cell that is a verdict is coloured."""
     from rich.console import Console  # noqa: PLC0415  only where somebody looks
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415

@@ -203,7 +203,7 @@ class _AtMost(Checker):
 @dataclass(slots=True)
 class _Pace:
     last: Event
-    free: int = 0
+    may_be_early: int = 0
     period_ns: int | None = None
     intervals: list[tuple[int, Event, Event]] = field(default_factory=list)
 
@@ -219,16 +219,17 @@ def periodic(
     only_late: bool = False,
     restart: Pattern | None = None,
     restart_same: Same | None = None,
-    free_after_restart: int = 2,
+    may_be_early: int = 1,
 ) -> Check:
     """Events of the pattern come once every `period`, give or take the share `tolerance` and `slack` seconds.
 
     `period` may be a function of the earlier of two events; None or 0 means that it is learned, as the median of the first
-    five intervals of each key. Events within `burst` of each other are one. After a `restart` the next `free_after_restart`
-    intervals are free, and one in which a step says that the interface changed its link. With `only_late` an event may come early, and the next one counts from it.
+    five intervals of each key. Events within `burst` of each other are one. The interval of a
+    `restart` is free, and in the `may_be_early` ones after it an event may come early: what a restart put off does not move
+    the others. So is one in which a step says that the interface changed its link. With `only_late` any may come early.
     """
     return lambda tell, scene: _Periodic(
-        tell, scene, pattern, period, same, tolerance, slack, burst, restart, restart_same or same, free_after_restart,
+        tell, scene, pattern, period, same, tolerance, slack, burst, restart, restart_same or same, may_be_early,
         only_late=only_late,
     )  # fmt: skip
 
@@ -246,14 +247,14 @@ class _Periodic(Checker):
         burst: float,
         restart: Pattern | None,
         restart_same: Same,
-        free: int,
+        may_be_early: int,
         *,
         only_late: bool,
     ) -> None:
         super().__init__(tell, scene, [p for p in (pattern, restart) if p is not None])
         self._pattern, self._period, self._same = pattern, period, same
         self._tolerance, self._slack_ns, self._burst_ns = tolerance, round(slack * 1e9), round(burst * 1e9)
-        self._restart, self._restart_same, self._free = restart, restart_same, free
+        self._restart, self._restart_same, self._may_be_early = restart, restart_same, may_be_early
         self._only_late = only_late
         self._paces: Bounded[Key, _Pace] = Bounded()
         self._restarted: Bounded[Key, int] = Bounded()
@@ -270,8 +271,7 @@ class _Periodic(Checker):
             return
         pace = self._paces.get(key)
         if pace is None:
-            free = self._free - 1 if self._restarted_since(event, 0) else 0
-            self._paces.set(key, _Pace(event, free))
+            self._paces.set(key, _Pace(event, self._may_be_early if self._restarted_since(event, 0) else 0))
             return
         before, pace.last = pace.last, event
         if event.t_ns - before.t_ns >= self._burst_ns:
@@ -280,16 +280,16 @@ class _Periodic(Checker):
     def _passed(self, pace: _Pace, before: Event, event: Event) -> None:
         """An interval that is no burst."""
         if self._restarted_since(event, before.t_ns):
-            pace.free = self._free
+            pace.may_be_early = self._may_be_early
+            return
         if self.scene.link_changed(event.interface) >= before.t_ns:
-            pace.free = max(pace.free, 1)
-        if pace.free:
-            pace.free -= 1
-        elif given := 0 if self._period is None else nanoseconds(self._period, before):
-            self._judge(given, before, event)
-        elif pace.period_ns is not None:
-            self._judge(pace.period_ns, before, event)
-        else:
+            return
+        may_be_early = pace.may_be_early > 0
+        pace.may_be_early -= may_be_early
+        period = (0 if self._period is None else nanoseconds(self._period, before)) or pace.period_ns
+        if period:
+            self._judge(period, before, event, may_be_early=may_be_early)
+        elif not may_be_early:
             pace.intervals.append((event.t_ns - before.t_ns, before, event))
             if len(pace.intervals) >= _LEARN_FROM:
                 self._learn(pace)
@@ -306,11 +306,11 @@ class _Periodic(Checker):
             self._judge(pace.period_ns, before, event)
         pace.intervals.clear()
 
-    def _judge(self, period: int, before: Event, event: Event) -> None:
+    def _judge(self, period: int, before: Event, event: Event, *, may_be_early: bool = False) -> None:
         passed = event.t_ns - before.t_ns
         give = round(period * self._tolerance) + self._slack_ns
         late = passed > period + give
-        if late or (passed < period - give and not self._only_late):
+        if late or (passed < period - give and not (may_be_early or self._only_late)):
             text = (
                 f"{event.kind} of {event.source} (frame {event.number}) came {in_seconds(passed)} after the one before,"
                 f" {'late' if late else 'early'} for a period of {in_seconds(period)}"
