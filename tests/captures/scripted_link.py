@@ -326,7 +326,7 @@ def _announcements(link: ScriptedLink) -> None:
         for index in range(1, 12):
             at = at_s + 2 * index
             here = (14.02 <= at < 22.3) if node == "lmc2" else (6.6 <= at < 14.02 or 22.3 <= at < 26)
-            members = [["membership", 1], MN_ID] if here else [["membership", 0]]
+            members: list[list[Any]] = [["membership", 1], MN_ID] if here else [["membership", 0]]
             link.mmcp(at, f"{node}.{index}.ASR", node, "sm", members)
 
 
