@@ -132,7 +132,7 @@ def verify_command(
     *,
     as_json: bool,
 ) -> None:
-    r"""Judge any pcap or pcapng FILE, - for stdin, by what the packets themselves tell.
+    """Judge any pcap or pcapng FILE, - for stdin, by what the packets themselves tell.
 
     Exit 0: no rule failed, 1: one did, 2: could not judge, or not to the end.
 
