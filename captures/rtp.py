@@ -7,8 +7,9 @@ within `SETTLING_NS` of a change of membership or link at the interface: a membe
 and nothing on the wire tells it from an outage. What else is missing is scattered.
 
 A sequence number is taken for the one nearest to the highest so far, which RFC 3550 A.1 does only up to 3000 ahead: members
-of a multicast group that come again later are no new source. Jitter is that of RFC 3550 6.4.1, but as Wireshark has it: a
-packet whose timestamp is behind the one before it is left out. Of a dynamic payload type the clock rate is learned from the
+of a multicast group that come again later are no new source. Jitter is that of RFC 3550 6.4.1, with Wireshark's reading of
+late packets: each packet is compared with the last one whose timestamp did not go back, and a late one's own value does not
+count for mean and maximum. Of a dynamic payload type the clock rate is learned from the
 first second, and jitter counted from there.
 """
 
@@ -33,6 +34,7 @@ _CLOCK_HZ = {
 _DYNAMIC = 96  # payload types from here on have the clock rate that their session description says [RFC 3551 3]
 _USUAL_CLOCKS_HZ = (8000, 16_000, 24_000, 32_000, 44_100, 48_000, 90_000)
 _LEARN_NS = 1_000_000_000
+_TIMESTAMP_HALF = 1 << 31
 
 _HALF, _ALL = 1 << 15, 1 << 16
 _LATE_MAX = 1024  # missing numbers remembered, to tell a late packet from one that came twice
@@ -85,21 +87,24 @@ class Stream:
             self._out_of_sequence(step, t_ns, changed_ns)
         self.last_ns = t_ns
         ahead = (timestamp - self._last_timestamp) & 0xFFFFFFFF
-        if ahead < 0x80000000:
-            if not self.clock_hz:
-                self._learn_clock(t_ns, timestamp)
-            else:
-                late = t_ns - self._last_ns - ahead * 1_000_000_000 / self.clock_hz
-                self.jitter_ns = jitter = self.jitter_ns + ((late if late > 0 else -late) - self.jitter_ns) / 16
+        if ahead >= _TIMESTAMP_HALF:
+            ahead -= 2 * _TIMESTAMP_HALF
+        if self.clock_hz:
+            late = t_ns - self._last_ns - ahead * 1_000_000_000 / self.clock_hz
+            self.jitter_ns = jitter = self.jitter_ns + ((late if late > 0 else -late) - self.jitter_ns) / 16
+            if ahead >= 0:
                 self.jitter_sum_ns += jitter
                 self.max_jitter_ns = max(self.max_jitter_ns, jitter)
+        elif self.payload_type >= _DYNAMIC:
+            self._learn_clock(t_ns, timestamp)
+        if ahead >= 0:
             self.in_order += 1
             self._last_ns, self._last_timestamp = t_ns, timestamp
 
     def _learn_clock(self, t_ns: int, timestamp: int) -> None:
         """Of a dynamic payload type no packet tells the clock rate, but the stream's own pace does."""
         passed = t_ns - self.first_ns
-        if self.payload_type < _DYNAMIC or passed < _LEARN_NS:
+        if passed < _LEARN_NS:
             return
         pace = ((timestamp - self._first_timestamp) & 0xFFFFFFFF) * 1_000_000_000 / passed
         nearest = min(_USUAL_CLOCKS_HZ, key=lambda clock: abs(clock - pace))
