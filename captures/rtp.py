@@ -7,9 +7,8 @@ within `SETTLING_NS` of a change of membership or link at the interface: a membe
 and nothing on the wire tells it from an outage. What else is missing is scattered.
 
 A sequence number is taken for the one nearest to the highest so far, which RFC 3550 A.1 does only up to 3000 ahead: members
-of a multicast group that come again later are no new source. Jitter is that of RFC 3550 6.4.1, with Wireshark's reading of
-late packets: each packet is compared with the last one whose timestamp did not go back, and a late one's own value does not
-count for mean and maximum. Of a dynamic payload type the clock rate is learned from the
+of a multicast group that come again later are no new source. Jitter is that of RFC 3550 6.4.1: each packet is compared with
+the one that came before it, late ones too; in mean and maximum a packet whose timestamp goes back does not count. Of a dynamic payload type the clock rate is learned from the
 first second, and jitter counted from there.
 """
 
@@ -99,7 +98,7 @@ class Stream:
             self._learn_clock(t_ns, timestamp)
         if ahead >= 0:
             self.in_order += 1
-            self._last_ns, self._last_timestamp = t_ns, timestamp
+        self._last_ns, self._last_timestamp = t_ns, timestamp
 
     def _learn_clock(self, t_ns: int, timestamp: int) -> None:
         """Of a dynamic payload type no packet tells the clock rate, but the stream's own pace does."""
