@@ -137,15 +137,19 @@ def answered(
     patience: Seconds = 0,
     unless: Pattern | None = None,
     unless_same: Same = (),
+    not_then: Pattern | None = None,
 ) -> Check:
     """Each `request` is followed by an answer `by` within `within`.
 
     Asked again with the same key, it is one request with the last one's deadline. Unanswered, it has failed when
     `patience` has passed since it was asked, unless until then it was asked again, or an event `unless` came that has
     `unless_same` in common with the request: the sender did what the clause allows. (An event of the request's own kind
-    counts only after the deadline: before it may be the request, as another interface saw it.) A late answer has failed.
+    counts only after the deadline: before it may be the request, as another interface saw it.) A late answer has failed, and
+    so has a request after which an event `not_then` shows, by `unless_same`, that the sender goes on as if it was answered.
     """
-    return lambda tell, scene: _Answered(tell, scene, request, by, within, same, patience, unless, unless_same)
+    return lambda tell, scene: _Answered(
+        tell, scene, request, by, within, same, patience, unless, unless_same, not_then
+    )
 
 
 class _Answered(_Deadlines):
@@ -160,9 +164,10 @@ class _Answered(_Deadlines):
         patience: Seconds,
         unless: Pattern | None,
         unless_same: Same,
+        not_then: Pattern | None,
     ) -> None:
-        super().__init__(tell, scene, request, by, unless)
-        self._request, self._by, self._unless = request, by, unless
+        super().__init__(tell, scene, request, by, unless, not_then)
+        self._request, self._by, self._unless, self._not_then = request, by, unless, not_then
         self._within, self._patience = within, patience
         self._same, self._unless_same = same, unless_same
         self._waiting: Bounded[Key, _Request] = Bounded()
@@ -171,6 +176,8 @@ class _Answered(_Deadlines):
     def event(self, event: Event) -> None:
         if self._unless is not None and self._unless.matches(event):
             self._given_up(event)
+        if self._not_then is not None and self._not_then.matches(event):
+            self._went_on(event)
         if self._request.matches(event):
             self._asked(event)
         elif self._by.matches(event):
@@ -208,6 +215,21 @@ class _Answered(_Deadlines):
             self.tell.failed(event.interface, text, (*request.frames, event.number))
         else:
             self.tell.passed(event.interface, (*request.frames, event.number))
+
+    def _went_on(self, event: Event) -> None:
+        own = key_of(event, self._same)
+        other = key_of(event, self._unless_same)
+        for key in list((None if other is None else self._given_up_by.get(other)) or ()):
+            request = self._waiting.get(key)
+            if request is None or key[1:] == (own or ())[1:]:
+                continue  # of one and the same conversation: it was in it before
+            self._waiting.pop(key)
+            asked_for = request.event
+            text = (
+                f"{asked_for.kind} of {asked_for.source} to {asked_for.destination} (frame {asked_for.number}) not answered"
+                f" when {event.kind} followed (frame {event.number})"
+            )
+            self.missing(asked_for, text, (*request.frames, event.number))
 
     def _given_up(self, event: Event) -> None:
         other = key_of(event, self._unless_same)

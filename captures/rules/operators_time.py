@@ -34,15 +34,17 @@ def never_before(
     first_same: Same | None = None,
     since: Pattern | None = None,
     since_same: Same | None = None,
+    forget: Pattern | None = None,
     grace: Seconds = 0,
 ) -> Check:
     """No `event` comes before `first`.
 
-    With `since`, that counts anew from each such event on; without, from the beginning, and an event that comes when its
-    interface has been captured for less than `grace` is unseen.
+    With `since`, that counts anew from each such event on; with `forget` too, only from the first `since` after the
+    beginning or after a `forget`. Without `since` it counts from the beginning, and an event that comes when its interface
+    has been captured for less than `grace` is unseen.
     """
     return lambda tell, scene: _NeverBefore(
-        tell, scene, event, first, same, first_same or same, since, since_same or same, grace
+        tell, scene, event, first, same, first_same or same, since, since_same or same, forget, grace
     )
 
 
@@ -57,20 +59,25 @@ class _NeverBefore(Checker):
         first_same: Same,
         since: Pattern | None,
         since_same: Same,
+        forget: Pattern | None,
         grace: Seconds,
     ) -> None:
-        super().__init__(tell, scene, [pattern for pattern in (event, first, since) if pattern is not None])
+        super().__init__(tell, scene, [pattern for pattern in (event, first, since, forget) if pattern is not None])
         self._event, self._first, self._since = event, first, since
         self._same, self._first_same, self._since_same = same, first_same, since_same
-        self._grace = grace
+        self._forget, self._grace = forget, grace
         self._allowed: Bounded[Key, tuple[bool, int]] = Bounded()
 
     def event(self, event: Event) -> None:
         if self._event.matches(event):
             self._judge(event)
+        if self._forget is not None and self._forget.matches(event):
+            key = key_of(event, self._same)
+            if key is not None:
+                self._allowed.pop(key)
         if self._since is not None and self._since.matches(event):
             key = key_of(event, self._since_same)
-            if key is not None:
+            if key is not None and (self._forget is None or self._allowed.get(key) is None):
                 self._allowed.set(key, (False, event.number))
         if self._first.matches(event):
             key = key_of(event, self._first_same)
@@ -224,9 +231,10 @@ def periodic(
     """Events of the pattern come once every `period`, give or take the share `tolerance` and `slack` seconds.
 
     `period` may be a function of the earlier of two events; None or 0 means that it is learned, as the median of the first
-    five intervals of each key. Events within `burst` of each other are one. The interval of a
-    `restart` is free, and in the `may_be_early` ones after it an event may come early: what a restart put off does not move
-    the others. So is one in which a step says that the interface changed its link. With `only_late` any may come early.
+    five intervals of each key. Events within `burst` of each other are one. After a
+    `restart` the next event may come early and is late only if it comes later than a period after the restart, and the
+    `may_be_early` ones after it may come early: what a restart put off does not move the others. An interval in which a
+    step says that the interface changed its link is free. With `only_late` any may come early.
     """
     return lambda tell, scene: _Periodic(
         tell, scene, pattern, period, same, tolerance, slack, burst, restart, restart_same or same, may_be_early,
@@ -257,13 +265,13 @@ class _Periodic(Checker):
         self._restart, self._restart_same, self._may_be_early = restart, restart_same, may_be_early
         self._only_late = only_late
         self._paces: Bounded[Key, _Pace] = Bounded()
-        self._restarted: Bounded[Key, int] = Bounded()
+        self._restarts: Bounded[Key, int] = Bounded()
 
     def event(self, event: Event) -> None:
         if self._restart is not None and self._restart.matches(event):
             other = key_of(event, self._restart_same)
             if other is not None:
-                self._restarted.set(other, event.t_ns)
+                self._restarts.set(other, event.t_ns)
         if not self._pattern.matches(event):
             return
         key = key_of(event, self._same)
@@ -271,7 +279,7 @@ class _Periodic(Checker):
             return
         pace = self._paces.get(key)
         if pace is None:
-            self._paces.set(key, _Pace(event, self._may_be_early if self._restarted_since(event, 0) else 0))
+            self._paces.set(key, _Pace(event, self._may_be_early if self._restarted(event) >= 0 else 0))
             return
         before, pace.last = pace.last, event
         if event.t_ns - before.t_ns >= self._burst_ns:
@@ -279,40 +287,39 @@ class _Periodic(Checker):
 
     def _passed(self, pace: _Pace, before: Event, event: Event) -> None:
         """An interval that is no burst."""
-        if self._restarted_since(event, before.t_ns):
-            pace.may_be_early = self._may_be_early
-            return
         if self.scene.link_changed(event.interface) >= before.t_ns:
             return
-        may_be_early = pace.may_be_early > 0
-        pace.may_be_early -= may_be_early
+        since_ns = max(before.t_ns, self._restarted(event))
+        restarted = since_ns > before.t_ns
+        may_be_early = restarted or pace.may_be_early > 0
+        pace.may_be_early = self._may_be_early if restarted else max(pace.may_be_early - 1, 0)
         period = (0 if self._period is None else nanoseconds(self._period, before)) or pace.period_ns
         if period:
-            self._judge(period, before, event, may_be_early=may_be_early)
+            self._judge(period, event.t_ns - since_ns, before, event, may_be_early=may_be_early)
         elif not may_be_early:
             pace.intervals.append((event.t_ns - before.t_ns, before, event))
             if len(pace.intervals) >= _LEARN_FROM:
                 self._learn(pace)
 
-    def _restarted_since(self, event: Event, t_ns: int) -> bool:
+    def _restarted(self, event: Event) -> int:
+        """When the event's schedule was restarted last, -1 for never."""
         if self._restart is None:
-            return False
+            return -1
         other = key_of(event, self._restart_same)
-        return other is not None and (self._restarted.get(other) or -1) >= t_ns
+        return -1 if other is None else self._restarts.get(other) or -1
 
     def _learn(self, pace: _Pace) -> None:
         pace.period_ns = round(statistics.median(interval for interval, _, _ in pace.intervals))
-        for _, before, event in pace.intervals:
-            self._judge(pace.period_ns, before, event)
+        for passed, before, event in pace.intervals:
+            self._judge(pace.period_ns, passed, before, event)
         pace.intervals.clear()
 
-    def _judge(self, period: int, before: Event, event: Event, *, may_be_early: bool = False) -> None:
-        passed = event.t_ns - before.t_ns
+    def _judge(self, period: int, passed: int, before: Event, event: Event, *, may_be_early: bool = False) -> None:
         give = round(period * self._tolerance) + self._slack_ns
         late = passed > period + give
         if late or (passed < period - give and not (may_be_early or self._only_late)):
             text = (
-                f"{event.kind} of {event.source} (frame {event.number}) came {in_seconds(passed)} after the one before,"
+                f"{event.kind} of {event.source} (frame {event.number}) came {in_seconds(passed)} after the one before or a restart,"
                 f" {'late' if late else 'early'} for a period of {in_seconds(period)}"
             )
             self.tell.failed(event.interface, text, (before.number, event.number))

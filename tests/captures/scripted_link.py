@@ -323,6 +323,14 @@ def _announcements(link: ScriptedLink) -> None:
     for node, at_s in (("lmc1", 5.0), ("lmc2", 5.1)):
         link.mmcp(at_s, f"{node}.SJR", node, "sm", [["mn_id", node.encode().hex()], lmc(node)])
         link.mmcp(at_s + 0.001, f"{node}.SJC", "sm", node, [DATA], f=1)
+        link.mmcp(25.9, f"{node}.probe.USP", "sm", node)
+        link.mmcp(
+            25.901,
+            f"{node}.probed.ASR",
+            node,
+            "sm",
+            [["membership", 1], MN_ID] if node == "lmc1" else [["membership", 0]],
+        )
         for index in range(1, 12):
             at = at_s + 2 * index
             here = (14.02 <= at < 22.3) if node == "lmc2" else (6.6 <= at < 14.02 or 22.3 <= at < 26)
@@ -372,5 +380,6 @@ def _handover_and_back(link: ScriptedLink) -> None:
 
 
 def _refusals(link: ScriptedLink) -> None:
-    link.mmcp(9.0, "refused.SJR", "other", "sm", [OTHER_ID])
-    link.mmcp(9.001, "refused.SJC", "sm", "other", f=0)
+    for at_s, tag in ((9.0, "refused"), (20.0, "refused2")):
+        link.mmcp(at_s, f"{tag}.SJR", "other", "sm", [OTHER_ID])
+        link.mmcp(at_s + 0.001, f"{tag}.SJC", "sm", "other", f=0)

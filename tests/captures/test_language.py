@@ -51,6 +51,16 @@ ANSWERED = answered(ASK, by=ANSWER, within=1, same=("conversation",))
 PATIENT = answered(
     ASK, by=ANSWER, within=1, same=("conversation",), patience=5, unless=GIVE_UP, unless_same=(ANYWHERE, "who")
 )
+GOES_ON = answered(
+    ASK,
+    by=ANSWER,
+    within=1,
+    same=("conversation",),
+    patience=5,
+    unless=GIVE_UP,
+    unless_same=(ANYWHERE, "who"),
+    not_then=OTHER,
+)
 ME, YOU = {"who": "me"}, {"who": "you"}
 
 
@@ -75,6 +85,10 @@ ME, YOU = {"who": "me"}, {"who": "you"}
         (PATIENT, [HEARD, (0, "ask", ME), (5.5, "give-up", ME)], FAILED),
         (PATIENT, [HEARD, (0, "ask", ME), (3, "answer")], FAILED),
         (PATIENT, [HEARD, (996, "ask", ME)], UNSEEN),
+        (GOES_ON, [HEARD, (0, "ask", ME), (3, "other", {**ME, "ports": (5, 6)})], FAILED),
+        (GOES_ON, [HEARD, (0, "ask", ME), (0.5, "answer"), (3, "other", {**ME, "ports": (5, 6)})], PASSED),
+        (GOES_ON, [HEARD, (0, "ask", ME), (2, "give-up", ME), (3, "other", {**ME, "ports": (5, 6)})], PASSED),
+        (GOES_ON, [HEARD, (997, "ask", ME), (998.5, "other", ME)], UNSEEN),  # of the same conversation
     ],
 )  # fmt: skip
 def test_answered(check: Check, story: Story, expected: tuple[int, int, int]) -> None:
@@ -171,6 +185,19 @@ def test_never_before_since(story: Story, expected: tuple[int, int, int]) -> Non
     assert told(never_before(OTHER, ASK, same=("source",), since=GIVE_UP), story) == expected
 
 
+@pytest.mark.parametrize(
+    ("story", "expected"),
+    [
+        ([(0, "give-up"), (1, "ask"), (2, "give-up"), (3, "other")], PASSED),
+        ([(0, "give-up"), (1, "ask"), (2, "answer"), (3, "give-up"), (4, "other")], FAILED),
+        ([(0, "give-up"), (1, "other")], FAILED),
+    ],
+)
+def test_never_before_since_the_first(story: Story, expected: tuple[int, int, int]) -> None:
+    check = never_before(OTHER, ASK, same=("peers",), since=GIVE_UP, forget=ANSWER)
+    assert told(check, story) == expected
+
+
 ORDER = in_order(ASK, ANSWER, OTHER, same=("peers",), within=10)
 
 
@@ -216,9 +243,10 @@ def every(*times: float) -> Story:
         (every(0, 1, 3), (1, 1, 0)),
         (every(0, 1, 1.5), (1, 1, 0)),
         (every(0, 1, 1.02, 2), (2, 0, 0)),  # two in a row are one
-        ([*every(0, 1), (1.5, "give-up"), *every(2.7)], (1, 0, 0)),
-        ([*every(0, 1), (1.5, "give-up"), *every(1.6, 2), *every(3)], (3, 0, 0)),
-        ([*every(0, 1), (1.5, "give-up"), *every(1.6, 3)], (1, 1, 0)),
+        ([*every(0, 1), (1.5, "give-up"), *every(2.5)], (2, 0, 0)),
+        ([*every(0, 1), (1.5, "give-up"), *every(2.7)], (1, 1, 0)),
+        ([*every(0, 1), (1.5, "give-up"), *every(1.6, 2), *every(3)], (4, 0, 0)),
+        ([*every(0, 1), (1.5, "give-up"), *every(1.6, 3)], (2, 1, 0)),
         ([*every(0, 1), (1.5, "link_down"), *every(5, 6)], (2, 0, 0)),
         (every(0), NOTHING),
     ],

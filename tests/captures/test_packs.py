@@ -104,9 +104,10 @@ MMCP: dict[str, tuple[Spoil, set[str]]] = {
         {"mmcp-session-join-answered"},
     ),
     "a late SJC": (lambda link: link.move("refused.SJC", 2.5), {"mmcp-session-join-answered", "mmcp-session-confirm-asked"}),
-    "no LJC": (lambda link: link.drop("join.LJC"), {"mmcp-report-after-join"}),
+    "no LJC": (lambda link: link.drop("join.LJC"), {"mmcp-report-after-join", "mmcp-report-after-local-join"}),
+    "no LJC after a handover": (lambda link: link.drop("h1.LJC"), {"mmcp-report-after-local-join"}),
     "no LJC, and no more": (
-        lambda link: link.mmcp(18, "x.LJR", "other", "lmc1", [["mn_id", "7878"]]).mmcp(20, "x.USP", "lmc1", "other"),
+        lambda link: link.mmcp(18, "x.LJR", "other", "lmc1", [["mn_id", "7979"]]).mmcp(20, "x.USP", "lmc1", "other"),
         {"mmcp-local-join-answered"},
     ),
     "no ULC": (lambda link: link.drop("leave.ULC"), {"mmcp-leave-answered"}),
@@ -149,7 +150,7 @@ MMCP: dict[str, tuple[Spoil, set[str]]] = {
     ),
     "two USPs in a second": (lambda link: link.copy("back.USP", 1), {"mmcp-probe-pace"}),
     "four USPs": (
-        lambda link: [link.mmcp(at, "x.USP", "sm", "other") for at in (9.1, 15.1, 21.1, 27.1)], {"mmcp-probe-count"},
+        lambda link: [link.mmcp(at, "x.USP", "sm", "mcs") for at in (9.1, 15.1, 21.1, 27.1)], {"mmcp-probe-count"},
     ),
     "no HIC": (
         lambda link: link.drop("h1.HIC"), {"mmcp-handover-answered"},
@@ -163,7 +164,7 @@ MMCP: dict[str, tuple[Spoil, set[str]]] = {
     ),
     "HIC before HTA": (lambda link: link.move("h1.HIC", -0.01), {"mmcp-transfer-first"}),
     "HIC refuses after one HCT": (
-        lambda link: link.drop("h1.HTA").drop("h1.HIC").mmcp(14.5, "h1.HIC", "lmc1", "mn"), {"mmcp-transfer-first"},
+        lambda link: link.drop("h1.HTA").drop("h1.HIC").mmcp(14.2, "h1.HIC", "lmc1", "mn"), {"mmcp-transfer-first"},
     ),
     "HIR again at once": (lambda link: link.copy("h1.HIR", 0.0005), {"mmcp-handover-pace"}),
     "HCT again at once": (lambda link: link.copy("h1.HCT", 0.0005), {"mmcp-transfer-pace"}),
@@ -313,7 +314,7 @@ TOLERATED: dict[str, Spoil] = {
         14.2, "x.HIR", "mn", "lmc1", [MN_ID, poa(2)], session=2
     ).mmcp(14.201, "x.HIC", "lmc1", "mn", session=2),
     "a member that leaves without a word": lambda link: [
-        link.membership(4, at, "x", "other", report(4, [(4, GROUPS[4])]), "224.0.0.22") for at in (8.0, 8.4)
+        link.membership(4, at, "x", "mcs", report(4, [(4, GROUPS[4])]), "224.0.0.22") for at in (8.0, 8.4)
     ],
     "reports from ::": lambda link: link.membership(
         6, 15, "x", "other", report(6, [(2, GROUPS[6])]), "ff02::16", source="::"

@@ -32,14 +32,8 @@ from captures.dissectors.membership import ALLOW, BLOCK, MODE_IS_INCLUDE, Query,
 from captures.events import Event
 from captures.rules.language import Rule, on
 from captures.rules.operators import Unseen, holds
-from captures.rules.packs.membership_checks import (
-    Compatibility,
-    LastMembers,
-    Querier,
-    QueriesAnswered,
-    QueryPace,
-    Repeated,
-)
+from captures.rules.packs.membership_hosts import Compatibility, QueriesAnswered, Repeated
+from captures.rules.packs.membership_queriers import LastMembers, Querier, QueryPace
 from captures.rules.packs.pack import Pack
 from captures.rules.packs.pim import checksum_problem, malformed_problem
 

@@ -159,6 +159,9 @@ def mmcp_pack(settings: Settings) -> Pack:
         Rule("mmcp-report-after-join", "7.2", "no USR between SJC and LJC",
              never_before(mmcp("USR"), mmcp("LJC", where=_accepted), same=("session", _mobile_node),
                           since=mmcp("SJC", where=_with_lmc))),
+        Rule("mmcp-report-after-local-join", "7.2, 7.5", "no USR to an LMC between the first LJR and its LJC",
+             never_before(mmcp("USR"), mmcp("LJC", where=_accepted), same=_CONVERSATION, since=mmcp("LJR"),
+                          forget=mmcp("HIC", "ULC", where=_accepted))),
         Rule("mmcp-silent-after-leave", "7.3", "no USR after ULR until the MN joins again",
              never_before(mmcp("USR"), mmcp("SJR", "LJR"), same=_MN, since=mmcp("ULR"))),
         # status monitoring
@@ -180,7 +183,7 @@ def mmcp_pack(settings: Settings) -> Pack:
         # handover
         Rule("mmcp-handover-answered", "7.5", "HIR is answered with HIC within HIT, or sent again, or the MN falls back",
              answered(mmcp("HIR"), by=mmcp("HIC"), within=hit, same=_CONVERSATION, patience=patience,
-                      unless=mmcp("SJR"), unless_same=(ANYWHERE, *_MN))),
+                      unless=mmcp("SJR"), unless_same=(ANYWHERE, *_MN), not_then=mmcp("LJR"))),
         Rule("mmcp-transfer-answered", "7.5", "HCT is answered with HTA within CTT, or sent again, or HIC says F=0",
              answered(mmcp("HCT"), by=mmcp("HTA"), within=ctt, same=_CONVERSATION,
                       patience=lambda _event: 4 * settings.ctt_s,
