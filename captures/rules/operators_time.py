@@ -288,6 +288,7 @@ class _Periodic(Checker):
     def _passed(self, pace: _Pace, before: Event, event: Event) -> None:
         """An interval that is no burst."""
         if self.scene.link_changed(event.interface) >= before.t_ns:
+            pace.may_be_early = self._may_be_early
             return
         since_ns = max(before.t_ns, self._restarted(event))
         restarted = since_ns > before.t_ns

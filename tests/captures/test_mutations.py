@@ -271,9 +271,8 @@ def copies(events: list[Event], records: dict[int, Frame]) -> Iterator[list[Even
 
 def rewritten(records: list[Frame | Step], changed: dict[int, list[Frame]], path: Path) -> Path:
     frames = [one for record in records if isinstance(record, Frame) for one in changed.get(record.number, [record])]
-    things = sorted(
-        [*frames, *(record for record in records if isinstance(record, Step))], key=lambda thing: thing.t_ns
-    )
+    things: list[Frame | Step] = [*frames, *(record for record in records if isinstance(record, Step))]
+    things.sort(key=lambda thing: thing.t_ns)
     names = sorted({frame.interface for frame in frames})
     with path.open("wb") as stream:
         writer = PcapngWriter(stream, [Interface(name, 1) for name in names])
