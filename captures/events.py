@@ -158,7 +158,8 @@ class History:
             self._progress(self.frames)
         if interface not in self.began:
             self.began[interface] = t_ns
-        self._seen(t_ns)
+        if not self.begin_ns <= t_ns <= self.end_ns:
+            self._seen(t_ns)
         if link_type == LINKTYPE_ETHERNET and self._plain_rtp(number, t_ns, interface, data):
             return None
         packet = ip_packet(link_type, data)
