@@ -90,8 +90,8 @@ def _timers(_context: click.Context, _parameter: click.Parameter, values: tuple[
             seconds = float(text)
         except ValueError:
             seconds = 0.0
-        if name.lower() not in ("jwt", "srt", "hit", "ctt") or not 0 < seconds < 86_400:
-            raise click.BadParameter(f"{value}: give jwt, srt, hit or ctt and its seconds, as in srt=2")
+        if name.lower() not in ("jwt", "srt", "spt", "hit", "ctt") or not 0 < seconds < 86_400:
+            raise click.BadParameter(f"{value}: give jwt, srt, spt, hit or ctt and its seconds, as in srt=2")
         found[f"{name.lower()}_s"] = seconds
     return found
 
@@ -114,7 +114,7 @@ def _timers(_context: click.Context, _parameter: click.Parameter, values: tuple[
     multiple=True,
     callback=_timers,
     metavar="NAME=SECONDS",
-    help="What MMCP's jwt, srt, hit or ctt was provisioned to.  [default: 2, as the reports show, 1, 0.25]",
+    help="What MMCP's jwt, srt, spt, hit or ctt was provisioned to.  [default: 2, as the reports show, 3 srt, 1, 0.25]",
 )
 @click.option(
     "--max-loss", type=click.FloatRange(0, 100), default=0, show_default=True, help="Scattered loss, percent."
@@ -142,10 +142,12 @@ def verify_command(
     from captures.rules.packs.pack import Settings
 
     limits = Settings(
-        max_loss=max_loss / 100, max_gap_s=max_gap, max_jitter_s=None if max_jitter is None else max_jitter / 1000
+        max_loss=max_loss / 100,
+        max_gap_s=max_gap,
+        max_jitter_s=None if max_jitter is None else max_jitter / 1000,
+        given=frozenset(timers),
+        **timers,
     )
-    for name, seconds in timers.items():
-        setattr(limits, name, seconds)
     verification = _verified(file, names, limits)
     if junit is not None:
         from captures.report.junit import write
