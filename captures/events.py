@@ -235,6 +235,9 @@ class History:
         if protocol is None:
             self._maybe_rtp(frame, packet)
             return None
+        if size < 8:
+            self._pass_over("UDP datagrams whose Length is shorter than their header")
+            return None
         # UDP's own Length is the datagram; a protocol's own length must agree with it.
         cut = packet.incomplete or begin + size > end
         payload = data[begin + 8 : min(begin + size, end)]

@@ -299,7 +299,7 @@ class CaptureReader:
                 try:
                     fields = json.loads(line[len(marker) :])
                     return Step(number, int(fields["t_ns"]), str(fields["step"]), fields)
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, OverflowError):
                     self.passed_over["scenario steps that cannot be read"] += 1
                     return None
         return None  # somebody else's journal entry

@@ -251,8 +251,10 @@ class Scene:
         fields = event.fields
         handover = str(fields.get("handover"))
         if event.kind == "parameters":
-            for mn in fields.get("mns") or ():
-                self._nodes[str(mn.get("name"))] = _node(str(mn.get("interface")))
+            mns = fields.get("mns")
+            for mn in mns if isinstance(mns, list) else ():
+                if isinstance(mn, dict):
+                    self._nodes[str(mn.get("name"))] = _node(str(mn.get("interface")))
         elif event.kind == "handover_begin":
             self._walks[handover] = self._nodes.get(str(fields.get("mn")), "")
         elif event.kind in ("link_down", "link_up"):

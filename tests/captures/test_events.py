@@ -154,6 +154,9 @@ NOT_READ: dict[str, tuple[Callable[[], Frames], dict[str, int]]] = {
     "UDP without its header": (
         lambda: on_ethernet(ip("10.0.0.1", "10.0.0.2", 17, b"abcd")), {"UDP datagrams cut off inside the header": 1},
     ),
+    "a UDP Length of 6": (
+        lambda: on_ethernet(usp()[:24] + b"\0\6" + usp()[26:]), {"UDP datagrams whose Length is shorter than their header": 1},
+    ),
     "ARP": (lambda: [(0, "eth0", 1, bytes(12) + b"\x08\x06" + bytes(28))], {"frames of EtherType 0x0806": 1}),
     "another link type": (lambda: [(0, "eth0", 147, bytes(60))], {"frames of link type 147": 1}),
     "half a header": (lambda: [(0, "eth0", 1, ethernet("sm", usp())[:20])], {"frames cut off inside their headers": 1}),
