@@ -127,7 +127,7 @@ class _Watcher:
         match step.name:
             case "crash":
                 self._forget_all(step.t_ns)
-            case "silence_begin":
+            case "silence_begin" if not step.fields.get("answers"):
                 self._forget_all(step.t_ns)
                 self._is_silent = True
             case "silence_end":

@@ -11,6 +11,7 @@ from captures.handovers import handover_record
 from captures.joins import join_record
 from captures.leaves import leave_record
 from captures.rules import RULES, Case, Verdict
+from captures.silences import silence_record
 from captures.timeline import read_timeline
 
 _NEEDED_STEP = {"handover": "handover_begin", "join": "session_begin", "leave": "leave", "status": "silence_begin"}
@@ -29,6 +30,7 @@ class Judgement:
     handovers: list[dict[str, Any]]
     joins: list[dict[str, Any]]
     leaves: list[dict[str, Any]]
+    silences: list[dict[str, Any]]
     verdicts: list[Verdict]
     interfaces: dict[str, int]
     warnings: list[str]
@@ -51,6 +53,7 @@ class Judgement:
         - ``handovers``: what `captures.handovers.handover_record` gives for each, in order of time;
         - ``joins``: what `captures.joins.join_record` gives for each session, in order of time;
         - ``leaves``: what `captures.leaves.leave_record` gives for each that the scenario announces;
+        - ``silences``: what `captures.silences.silence_record` gives for each that the scenario announces;
         - ``rules``: ``checked`` (verdicts that passed or failed) and ``passed`` are counts, ``unseen``, ``failed`` and
           ``all`` are lists of ``{"rule", "clause", "subject", "verdict", "message", "frames"}``;
         - ``interfaces``: number of frames by interface name;
@@ -62,6 +65,7 @@ class Judgement:
             "handovers": self.handovers,
             "joins": self.joins,
             "leaves": self.leaves,
+            "silences": self.silences,
             "rules": {
                 "checked": len(failed) + len(passed),
                 "passed": len(passed),
@@ -108,6 +112,7 @@ def judge(path: Path) -> Judgement:
         [handover_record(timeline, handover) for handover in case.handovers],
         [join_record(timeline, session) for session in case.sessions],
         [leave_record(timeline, leave) for leave in case.leaves],
+        [silence_record(timeline, case.families, silence) for silence in case.silences],
         verdicts,
         timeline.interfaces,
         timeline.warnings,

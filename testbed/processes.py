@@ -200,11 +200,16 @@ class ProcessTable:
     def kill(self, process: ManagedProcess) -> None:
         """Kills one process and what it started, and waits for its end. This is not an unexpected death."""
         process.stopping = True
-        with suppress(ProcessLookupError, PermissionError):
-            if os.getpgid(process.popen.pid) == process.popen.pid:
-                os.killpg(process.popen.pid, signal.SIGKILL)
-        process.popen.kill()
+        _signal_all(process, signal.SIGKILL)
         process.popen.wait()
+
+    def pause(self, process: ManagedProcess) -> None:
+        """Stops one process and what it started in its tracks, until `resume`: it is there, and does nothing."""
+        _signal_all(process, signal.SIGSTOP)
+
+    def resume(self, process: ManagedProcess) -> None:
+        """Lets a paused process go on."""
+        _signal_all(process, signal.SIGCONT)
 
     def stop_all(self) -> list[str]:
         """Stops everything in reverse order; never raises. Returns what went wrong, and shows it."""
@@ -231,3 +236,11 @@ class ProcessTable:
 
         eventually(f"{process.name} to say {pattern!r}", look, deadline_s, check_alive=self.check_alive)
         return found[0]
+
+
+def _signal_all(process: ManagedProcess, number: signal.Signals) -> None:
+    """Signals a process, and its group if it leads one."""
+    with suppress(ProcessLookupError, PermissionError):
+        if os.getpgid(process.popen.pid) == process.popen.pid:
+            os.killpg(process.popen.pid, number)
+    process.popen.send_signal(number)

@@ -59,6 +59,19 @@ _RECORDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
             ("ASR without it ms", "unnamed_ms"),
         ),
     ),
+    "status": (
+        "Silences",
+        "silences",
+        (
+            ("role", "role"),
+            ("why", "why"),
+            ("parent", "parent"),
+            ("probes s", "probes_s"),
+            ("answered ms", "answered_ms"),
+            ("given up", "failed"),
+            ("ASR without it s", "unnamed_s"),
+        ),
+    ),
 }
 _RULE_COLUMNS = ("verdict", "rule", "clause", "subject", "what was seen", "frames")
 _FRAMES_SHOWN = 8
@@ -88,6 +101,8 @@ def show(judgement: Judgement) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, list):
+        return " ".join(_cell(item) for item in value) or "-"
     return f"{value:.1f}" if isinstance(value, float) else str(value)
 
 

@@ -1,10 +1,12 @@
 """The rules, one function per clause: a capture's timeline in, verdicts with frame numbers out."""
 
-from captures.rules import children, handover, join, leave, membership, monitoring, session, stream
+from captures.rules import children, handover, join, leave, membership, monitoring, session, silence, stream
 from captures.rules.verdict import RULES, Case, Rule, Verdict
 
 # Judgements list the rules in the order in which a session goes.
-_ORDER = [module.__name__ for module in (session, join, leave, handover, stream, monitoring, children, membership)]
+_ORDER = [
+    module.__name__ for module in (session, join, leave, handover, stream, monitoring, children, silence, membership)
+]
 RULES.sort(key=lambda rule: _ORDER.index(rule.function.__module__))
 
 __all__ = [
@@ -19,5 +21,6 @@ __all__ = [
     "membership",
     "monitoring",
     "session",
+    "silence",
     "stream",
 ]

@@ -61,11 +61,14 @@ class _Schedule:
         since = [t_ns - anchor for anchor in self._anchors]
         low, high = self.period_ns - self.tolerance_ns, self.period_ns + self.tolerance_ns
         free = self._last is None or self._interrupted  # the first one may come at once, as after an interruption
-        if min(since) > high or not (free or any(low <= passed <= high for passed in since)):
+        late = not self._interruptions and min(since) > high
+        if late or not (free or any(low <= passed <= high for passed in since)):
             nearest = min(since, key=lambda passed: abs(passed - self.period_ns))
             self._note(f"came {nearest / _SECOND:.3f} s after the last", report)
         # One that an interruption has put off does not move the others: the next may come on the old schedule [M-21].
-        kept = [self._last_due(anchor, t_ns) for anchor in self._anchors] if self._interrupted else []
+        # And where one is due just now, this may have been another: that one may still come.
+        due = [self._last_due(anchor, t_ns) for anchor in self._anchors] if self._interrupted else []
+        kept = due + [at - self.period_ns for at in due if t_ns - at <= self.tolerance_ns]
         self._anchors = [t_ns, *kept]
         self._interrupted = self._interruptions > 0
         self._last = report
@@ -105,7 +108,11 @@ def usr_period(case: Case) -> Iterator[Finding]:
         until = min([end, *gone, *(leave.t_ns for leave in leaves)])
         probes = [p for p in case.messages(mn.interface, "USP", begin, end) if p.destination in own]
         schedule = _Schedule(case.parameters.srt_s, confirms[0].t_ns)
-        interruptions = _interruptions(case, session, confirms) + case.silences_of(mn.name)
+        interruptions = [
+            *_interruptions(case, session, confirms),
+            *_returns(case, session, confirms),
+            *case.silences_of(mn.name),
+        ]
         yield _judge(
             session.name,
             f"{mn.name}: USR",
@@ -156,6 +163,17 @@ def _interruptions(case: Case, session: Session, confirms: Sequence[Message]) ->
         arrived = handover.up_ns or handover.begin_ns
         again = next((confirm.t_ns for confirm in confirms if confirm.t_ns >= arrived), handover.end_ns)
         found.append((begin, again))
+    return found
+
+
+def _returns(case: Case, session: Session, confirms: Sequence[Message]) -> list[tuple[int, int]]:
+    """Times in which an MN that has lost its LMC is nobody's: from an SJR that is no renewal until it is a member again."""
+    mn, found = session.mn, []
+    for request in case.messages(mn.interface, "SJR", confirms[0].t_ns, session.end_ns, mn_id=mn.mn_id):
+        before = [confirm for confirm in confirms if confirm.t_ns < request.t_ns]
+        if before and before[-1].packet == "LJC":
+            again = next((confirm.t_ns for confirm in confirms if confirm.t_ns > request.t_ns), session.end_ns)
+            found.append((request.t_ns, again))
     return found
 
 

@@ -18,11 +18,14 @@ from captures.handovers import Handover, find_handovers, messages_at
 from captures.joins import OUTCOMES, Join, Session, observe_join
 from captures.leaves import Leave, observe_leave
 from captures.parameters import TOPICS
+from captures.silences import Silence, find_silences
 
 if TYPE_CHECKING:
     from captures.timeline import Message, Timeline
 
 Outcome = Literal["passed", "failed", "unseen"]
+
+_RECOVERY_NS = 500_000_000  # in which a role that speaks again answers what has gathered meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +61,6 @@ class Finding:
     frames: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """A time in which the scenario keeps a role from speaking, such as by killing it; to the capture's end if need be."""
-
-    role: str
-    begin_ns: int
-    end_ns: int
-    why: str
-
-
 class Case:
     """What the rules are given: a timeline with its handovers and the sessions run with MMCP."""
 
@@ -99,20 +92,11 @@ class Case:
     @cached_property
     def silences(self) -> list[Silence]:
         """What the scenario did to roles between its silence_begin and silence_end steps, in order of time."""
-        found: list[Silence] = []
-        steps = self.timeline.steps
-        for index, step in enumerate(steps):
-            role = str(step.fields.get("role"))
-            if step.name != "silence_begin":
-                continue
-            ends = (s.t_ns for s in steps[index + 1 :] if s.name == "silence_end" and s.fields.get("role") == role)
-            end_ns = next(ends, max(self.timeline.end_ns, step.t_ns))
-            found.append(Silence(role, step.t_ns, end_ns, str(step.fields.get("why", ""))))
-        return found
+        return find_silences(self.timeline)
 
     def silences_of(self, role: str) -> list[tuple[int, int]]:
-        """Begin and end of each of a role's silences."""
-        return [(silence.begin_ns, silence.end_ns) for silence in self.silences if silence.role == role]
+        """Begin and end of each of a role's silences, which ends when it has had time to say what it had to."""
+        return [(s.begin_ns, s.end_ns + _RECOVERY_NS) for s in self.silences if s.role == role]
 
     @cached_property
     def families(self) -> list[Family]:
@@ -149,6 +133,23 @@ class Case:
             if confirm.parameter("lmc") is None and confirm.source == self.parameters.session_manager
         ]
         return sorted((c for c in (*local, *direct) if c.destination in own), key=lambda c: (c.t_ns, c.number))
+
+    def parent_at(self, session: Session, t_ns: int) -> str | None:
+        """Address of the one whose member the MN was at a time, as its own interface shows it; None: nobody's.
+
+        Nobody's it is from its leave on, and until it is a member again from a HIC with another LMC, or an SJR that renews
+        nothing.
+        """
+        confirms = [confirm for confirm in self.confirms(session) if confirm.t_ns < t_ns]
+        if not confirms or any(leave.session is session and leave.begin_ns < t_ns for leave in self.leaves):
+            return None
+        mn, since, parent = session.mn, confirms[-1].t_ns, confirms[-1].source
+        gone = self.messages(mn.interface, "ULR", since, t_ns, mn_id=mn.mn_id, destination=parent)
+        if confirms[-1].packet == "LJC":
+            gone += self.messages(mn.interface, "SJR", since, t_ns, mn_id=mn.mn_id)
+        handed_over = self.messages(mn.interface, "HIC", since, t_ns, source=parent, f=1)
+        gone += [confirm for confirm in handed_over if (confirm.parameter("lmc") or (parent,))[0] != parent]
+        return None if gone else parent
 
     def proactive(self) -> list[Handover]:
         """Handovers the MN was to make with MMCP."""

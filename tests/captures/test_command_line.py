@@ -73,7 +73,17 @@ def test_judge_draws_tables_in_a_terminal(good: Path) -> None:
 
 def test_judge_json_has_the_documented_fields(good: Path) -> None:
     answer = json.loads(run("judge", good, "--json").stdout)
-    assert set(answer) == {"about", "handovers", "joins", "leaves", "rules", "interfaces", "warnings", "truncated"}
+    assert set(answer) == {
+        "about",
+        "handovers",
+        "joins",
+        "leaves",
+        "silences",
+        "rules",
+        "interfaces",
+        "warnings",
+        "truncated",
+    }
     rules = answer["rules"]
     assert set(rules) == {"checked", "passed", "unseen", "failed", "all"}
     assert rules["checked"] == rules["passed"] + len(rules["failed"])

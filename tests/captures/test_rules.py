@@ -27,8 +27,10 @@ from tests.captures.scripted_lab import (
     udp,
 )
 from tests.captures.scripted_leaves import good_leave_lab
+from tests.captures.scripted_status import good_status_lab
 from tests.captures.spoiled_joins import BROKEN_JOINS
 from tests.captures.spoiled_leaves import BROKEN_LEAVES
+from tests.captures.spoiled_status import BROKEN_STATUS
 
 Spoil = Callable[[ScriptedLab], object]
 
@@ -255,14 +257,14 @@ def test_good_lab_passes(tmp_path: Path, family: int, fallback: bool) -> None:
 
 def test_good_labs_show_every_rule_passing(tmp_path: Path) -> None:
     passed = set()
-    good = (good_lab(), good_lab(fallback=True), good_lab(source_specific=True), good_join_lab(), good_leave_lab())
-    for lab in good:
+    handovers = [good_lab(), good_lab(fallback=True), good_lab(source_specific=True)]
+    for lab in (*handovers, good_join_lab(), good_leave_lab(), good_status_lab()):
         passed |= {verdict.rule for verdict in judged(lab, tmp_path).with_verdict("passed")}
     assert passed == {rule.name for rule in RULES}
 
 
 def test_every_rule_is_broken_by_some_case() -> None:
-    cases = [*BROKEN.values(), *BROKEN_JOINS.values(), *BROKEN_LEAVES.values()]
+    cases = [*BROKEN.values(), *BROKEN_JOINS.values(), *BROKEN_LEAVES.values(), *BROKEN_STATUS.values()]
     elsewhere = {"source-specific-join"}  # another good lab is spoiled for it
     assert set().union(elsewhere, *(rules for _, rules in cases)) == {rule.name for rule in RULES}
 
