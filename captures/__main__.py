@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 import click
 
 from captures.capture import CaptureError
+from captures.commands import COMMANDS
 from captures.dissectors import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ def main() -> None:
     \b
     Example: python -m captures judge captures/runs/latest/lab.pcapng
     """
+
+
+for command in COMMANDS:
+    main.add_command(command)
 
 
 @main.command("merge")

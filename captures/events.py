@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from captures.capture import Frame, Step
@@ -28,7 +28,6 @@ from captures.headers import (
     router_alert,
 )
 from captures.internet import checksum_right, printed, pseudo_header
-from captures.reading import CaptureReader
 from captures.rtp import Streams
 
 WINDOW_NS = 1_000_000_000
@@ -97,7 +96,7 @@ class History:
 
     def __init__(
         self,
-        reader: CaptureReader,
+        reader: Iterable[Frame | Step],
         protocols: tuple[UdpProtocol, ...] = (),
         progress: Callable[[int], None] | None = None,
     ) -> None:
@@ -115,7 +114,7 @@ class History:
         waiting: list[tuple[int, int, Event]] = []
         released = newest = 0
         for record in self.reader:
-            event = self._step(record) if isinstance(record, Step) else self._frame(record)
+            event = self.event(record)
             if event is None:
                 continue
             t_ns = event.t_ns
@@ -130,6 +129,10 @@ class History:
                 yield first
         while waiting:
             yield heapq.heappop(waiting)[2]
+
+    def event(self, record: Frame | Step) -> Event | None:
+        """Take the next record; the event it is, None if it is none. For readers that put events in order themselves."""
+        return self._step(record) if isinstance(record, Step) else self._frame(record)
 
     def _step(self, step: Step) -> Event:
         self.steps += 1

@@ -1,0 +1,212 @@
+"""The commands that show what happened: ``timeline``, ``show``, ``pipe``, ``diff``, ``wireshark``.
+
+Exit status of all of them: 0 done (of ``diff``: the same), 1 (of ``diff``) not the same, 2 could not, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from captures.capture import CaptureError
+
+if TYPE_CHECKING:
+    from captures.chronicle.run import Run
+    from captures.ladder import Ladder
+
+COULD_NOT = 2
+INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """What cannot be done is one line and status 2; Ctrl-C and a reader that has read enough end without a word."""
+    try:
+        yield
+        sys.stdout.flush()
+    except CaptureError as error:
+        click.echo(f"captures: {error}", err=True)
+        sys.exit(COULD_NOT)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Python would try to write the rest once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+class Seconds(click.ParamType[int]):
+    """A time from the beginning of a capture: ``2.5``, ``2.5s`` or ``2500ms``; as nanoseconds."""
+
+    name = "time"
+    _written = re.compile(r"(\d+(?:\.\d+)?)\s*(s|ms)?")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Nanoseconds of what was written."""
+        match = self._written.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no time: give seconds from the beginning, such as 2.5, or 2500ms", param, ctx)
+        return round(float(match[1]) * (1e6 if match[2] == "ms" else 1e9))
+
+
+@click.command("timeline")
+@click.argument("run", default="latest", metavar="[RUN|FILE]")
+@click.option("-o", "--output", metavar="FILE", help="Where to; '-' is standard output.")
+def timeline_command(run: str, output: str | None) -> None:
+    r"""Write the history of a run as JSON lines: frames, data by 10 ms, traces, logs, link events and steps on one clock.
+
+    RUN is "latest", a folder or its name in captures/runs, and timeline.jsonl in its folder is written, unless -o says where
+    to; FILE is a capture by itself, of which standard output gets the lines. Times are nanoseconds since the epoch. What was
+    written and what was left out is counted, as JSON on standard output, or in one line on standard error.
+    `captures/chronicle/lines.py` describes the fields.
+
+    \b
+    Example: python -m captures timeline latest
+             python -m captures timeline captures/runs/latest/lab.pcapng -o - | jq 'select(.kind == "frame")'
+    """
+    from captures.chronicle.run import TIMELINE_FILE, find_run, write_history, write_timeline
+    from captures.report.progress import Reading
+
+    with answering():
+        found = find_run(run)
+        target = "-" if found.folder is None else str(found.folder / TIMELINE_FILE)
+        target = output or target
+        progress = Reading(found.name, found.octets)
+        if target == "-":
+            account = write_history(found, sys.stdout, progress)
+        else:
+            account = write_timeline(found, Path(target), progress)
+        progress.done()
+        if target == "-":
+            lines = ", ".join(f"{count} {kind}" for kind, count in account.lines.items())
+            without = sum(account.left_out.values())
+            click.echo(f"captures: {lines} lines; {without} log lines without a time of their own left out", err=True)
+        else:
+            click.echo(json.dumps({"timeline": target, **account.as_dict()}, indent=2))
+        if account.truncated is not None:
+            raise CaptureError(f"{found.capture} breaks off ({account.truncated}): written as far as it goes")
+
+
+@click.command("show")
+@click.argument("run", default="latest", metavar="[RUN|FILE]")
+@click.option("--from", "from_ns", type=Seconds(), help="Only from this time on: seconds from the beginning, as shown.")
+@click.option("--to", "to_ns", type=Seconds(), help="Only up to this time.")
+@click.option("--handover", metavar="N", help="Only the window of this handover.")
+@click.option("--protocol", "protocols", metavar="NAME,…", help="Only messages of these protocols, such as mmcp,igmp.")
+@click.option("--all", "everything", is_flag=True, help="Also what goes on anyway: PIM hellos, general queries, …")
+@click.option("--notes", is_flag=True, help="Also what agents traced and daemons logged.")
+@click.option("--width", type=click.IntRange(40), help="Columns of the output; by default the terminal's, else any.")
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON: the dataclasses of captures/ladder.py.")
+def show_command(
+    run: str,
+    from_ns: int | None,
+    to_ns: int | None,
+    handover: str | None,
+    protocols: str | None,
+    width: int | None,
+    *,
+    everything: bool,
+    notes: bool,
+    as_json: bool,
+) -> None:
+    r"""Draw the message ladder of a run: participants side by side, one row for each message, step and change of the stream.
+
+    RUN is "latest", a folder or its name in captures/runs; FILE is a capture by itself. Times are seconds from the beginning
+    of the capture, the numbers beside them Wireshark's frame numbers. A message is one row wherever it was captured; one that
+    never came to its receiver says after which interface it was lost. Rules that failed stand below the frames that show it.
+
+    \b
+    Example: python -m captures show latest --handover 3
+             python -m captures show latest --from 2.5 --to 2.9s --protocol mmcp,igmp
+    """
+    from captures.ladder import Selection, select
+
+    with answering():
+        ladder, truncated = _ladder(run)
+        wanted = _names(protocols)
+        _check_selection(ladder, wanted, handover)
+        selection = Selection(wanted, handover, from_ns, to_ns, background=everything, notes=notes)
+        shown = select(ladder, selection)
+        if as_json:
+            click.echo(json.dumps(shown.as_dict(), ensure_ascii=False))
+        else:
+            _print(shown, width)
+        if truncated is not None:
+            raise CaptureError(f"{run} breaks off ({truncated}): shown as far as it goes")
+
+
+def _ladder(named: str) -> tuple[Ladder, str | None]:
+    """The ladder of a run, with the rules that its result says failed; where its capture breaks off."""
+    from captures.chronicle.run import Account, find_run, lines_of
+    from captures.ladder import failures_of
+    from captures.ladder_builder import build
+    from captures.report.progress import Reading
+
+    found: Run = find_run(named)
+    progress = Reading(found.name, found.octets)
+    account = Account()
+    failed = failures_of(found.result().get("rules", {}).get("failed", ()))
+    ladder = build(lines_of(found, account, progress), failed=failed, model=found.model())
+    progress.done()
+    if not ladder.rows:
+        raise CaptureError(f"{found.capture} holds nothing that could be shown")
+    return ladder, account.truncated
+
+
+def _names(written: str | None) -> frozenset[str] | None:
+    return None if written is None else frozenset(name.strip().lower() for name in written.split(",") if name.strip())
+
+
+def _check_selection(ladder: Ladder, protocols: frozenset[str] | None, handover: str | None) -> None:
+    from captures.wording import known_protocols
+
+    known = known_protocols() | set(ladder.protocols)
+    strangers = sorted((protocols or frozenset()) - known)
+    if strangers:
+        raise CaptureError(f"--protocol {','.join(strangers)}: not known; known are {', '.join(sorted(known))}")
+    numbers = [span.handover for span in ladder.handovers]
+    if handover is not None and handover not in numbers:
+        there = f"there are {', '.join(numbers)}" if numbers else "there is none"
+        raise CaptureError(f"--handover {handover}: not in this capture; {there}")
+
+
+def _print(ladder: Ladder, width: int | None) -> None:
+    from captures.report.ladder_text import ladder_lines
+
+    if width is None and sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+    printer = Printer()
+    for segments in ladder_lines(ladder, width, unicode=printer.unicode):
+        printer.line(segments)
+
+
+class Printer:
+    """Prints styled lines: in colour on a terminal, plain elsewhere."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._colour = sys.stdout.isatty()
+        self.unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+
+    def line(self, segments: Sequence[tuple[str, str]]) -> None:
+        """Print one line."""
+        if not self._colour:
+            print("".join(text for text, _ in segments).rstrip())
+            return
+        from rich.text import Text
+
+        self._console.print(Text.assemble(*segments))
+
+
+COMMANDS = (timeline_command, show_command)
