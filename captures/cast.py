@@ -64,6 +64,7 @@ class Cast:
         for attachment in _objects(model.get("attachments")):
             end, cell = attachment.get("end"), str(attachment.get("point_of_attachment", ""))
             if isinstance(end, Mapping):
+                # A node that serves several cells stands in the first.
                 cells.setdefault(str(end.get("node")), cell)
                 self._has(str(end.get("node")), [end.get("address")])
         for node in _objects(model.get("nodes")):
@@ -75,12 +76,14 @@ class Cast:
                 for end, other in ((first, second), (second, first)):
                     self._has(str(end.get("node")), [end.get("address")])
                     self._other_end[f"{end.get('node')}:{end.get('interface')}"] = str(other.get("node"))
+        self.group = str(model["group"]) if model.get("group") else self.group
         for radio in _objects(model.get("radios")):
+            self._add(Column(str(radio.get("node")), MOBILE_NODE))
             self._has(str(radio.get("node")), [address for _, address in radio.get("addresses", ())])
 
     def _learn_parameters(self, fields: Mapping[str, Any]) -> None:
         """Every object with an address is a participant, and the key it stands under its role."""
-        self.group = str(fields["group"]) if fields.get("group") else None
+        self.group = str(fields["group"]) if fields.get("group") else self.group
         spacing = fields.get("nominal_spacing_ns")
         self.spacing_ns = spacing if isinstance(spacing, int) else None
         for key, value in fields.items():

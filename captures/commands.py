@@ -21,7 +21,7 @@ from captures.capture import CaptureError
 
 if TYPE_CHECKING:
     from captures.chronicle.run import Run
-    from captures.ladder import Ladder
+    from captures.ladder import Ladder, Selection
 
 COULD_NOT = 2
 INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
@@ -106,6 +106,15 @@ def timeline_command(run: str, output: str | None) -> None:
 @click.option("--notes", is_flag=True, help="Also what agents traced and daemons logged.")
 @click.option("--width", type=click.IntRange(40), help="Columns of the output; by default the terminal's, else any.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON: the dataclasses of captures/ladder.py.")
+@click.option("--follow", is_flag=True, help="Of a running lab: each row about two seconds after it happened.")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0),
+    default=0,
+    metavar="S",
+    help="With --follow: seconds to wait for a lab to start.",
+)
 def show_command(
     run: str,
     from_ns: int | None,
@@ -113,10 +122,12 @@ def show_command(
     handover: str | None,
     protocols: str | None,
     width: int | None,
+    wait_s: float,
     *,
     everything: bool,
     notes: bool,
     as_json: bool,
+    follow: bool,
 ) -> None:
     r"""Draw the message ladder of a run: participants side by side, one row for each message, step and change of the stream.
 
@@ -124,17 +135,25 @@ def show_command(
     of the capture, the numbers beside them Wireshark's frame numbers. A message is one row wherever it was captured; one that
     never came to its receiver says after which interface it was lost. Rules that failed stand below the frames that show it.
 
+    With --follow the rows of a running lab come as they happen, until the lab ends; --json then prints one object a line.
+
     \b
     Example: python -m captures show latest --handover 3
              python -m captures show latest --from 2.5 --to 2.9s --protocol mmcp,igmp
+             python -m captures show --follow --wait 60
     """
     from captures.ladder import Selection, select
 
     with answering():
-        ladder, truncated = _ladder(run)
         wanted = _names(protocols)
-        _check_selection(ladder, wanted, handover)
         selection = Selection(wanted, handover, from_ns, to_ns, background=everything, notes=notes)
+        if follow:
+            _check_protocols(wanted)
+            _follow(run, wait_s, selection, width, as_json=as_json)
+            return
+        ladder, truncated = _ladder(run)
+        _check_protocols(wanted, ladder.protocols)
+        _check_handover(ladder, handover)
         shown = select(ladder, selection)
         if as_json:
             click.echo(json.dumps(shown.as_dict(), ensure_ascii=False))
@@ -166,35 +185,53 @@ def _names(written: str | None) -> frozenset[str] | None:
     return None if written is None else frozenset(name.strip().lower() for name in written.split(",") if name.strip())
 
 
-def _check_selection(ladder: Ladder, protocols: frozenset[str] | None, handover: str | None) -> None:
+def _check_protocols(wanted: frozenset[str] | None, seen: Sequence[str] = ()) -> None:
     from captures.wording import known_protocols
 
-    known = known_protocols() | set(ladder.protocols)
-    strangers = sorted((protocols or frozenset()) - known)
+    known = known_protocols() | set(seen)
+    strangers = sorted((wanted or frozenset()) - known)
     if strangers:
         raise CaptureError(f"--protocol {','.join(strangers)}: not known; known are {', '.join(sorted(known))}")
+
+
+def _check_handover(ladder: Ladder, handover: str | None) -> None:
     numbers = [span.handover for span in ladder.handovers]
     if handover is not None and handover not in numbers:
         there = f"there are {', '.join(numbers)}" if numbers else "there is none"
         raise CaptureError(f"--handover {handover}: not in this capture; {there}")
 
 
+def _follow(run: str, wait_s: float, selection: Selection, width: int | None, *, as_json: bool) -> None:
+    from captures.chronicle.follow import LiveRun, await_running
+    from captures.report.live import LiveLadder
+
+    ladder = LiveLadder(LiveRun(await_running(run, wait_s)), selection)
+    if as_json:
+        for line in ladder.json_lines():
+            click.echo(line)
+            sys.stdout.flush()
+        return
+    printer = Printer(width)
+    for segments in ladder.text_lines(printer.width, unicode=printer.unicode):
+        printer.line(segments)
+        sys.stdout.flush()
+
+
 def _print(ladder: Ladder, width: int | None) -> None:
     from captures.report.ladder_text import ladder_lines
 
-    if width is None and sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns
-    printer = Printer()
-    for segments in ladder_lines(ladder, width, unicode=printer.unicode):
+    printer = Printer(width)
+    for segments in ladder_lines(ladder, printer.width, unicode=printer.unicode):
         printer.line(segments)
 
 
 class Printer:
-    """Prints styled lines: in colour on a terminal, plain elsewhere."""
+    """Prints styled lines: in colour and as wide as the terminal on one, plain and as long as they get elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int | None = None) -> None:
         from rich.console import Console
 
+        self.width = shutil.get_terminal_size().columns if width is None and sys.stdout.isatty() else width
         self._console = Console(highlight=False, soft_wrap=True)
         self._colour = sys.stdout.isatty()
         self.unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
@@ -209,4 +246,61 @@ class Printer:
         self._console.print(Text.assemble(*segments))
 
 
-COMMANDS = (timeline_command, show_command)
+@click.command("pipe")
+@click.argument("node", required=False, metavar="[NODE[:IFACE]]")
+@click.option(
+    "--run", default="latest", help="The run: latest, a folder, or its name in captures/runs.", show_default=True
+)
+@click.option(
+    "--wait", "wait_s", type=click.FloatRange(0), default=0, metavar="S", help="Seconds to wait for a lab to start."
+)
+@click.option("--format", "kind", type=click.Choice(["pcapng", "pcap"]), default="pcapng", show_default=True)
+def pipe_command(node: str | None, run: str, wait_s: float, kind: str) -> None:
+    r"""Stream the packets of a running lab to standard output, for Wireshark, tshark or a file.
+
+    NODE or NODE:IFACE says whose packets, without it come all links of the lab. pcapng has an interface for each link end
+    and the scenario's steps as journal entries; pcap has neither. Packets come about two seconds after they were captured,
+    in order of time, from the recording's beginning on, and the stream ends with the lab. No privileges are needed.
+
+    \b
+    Example: python -m captures pipe mn | wireshark -k -i -
+             python -m captures pipe --wait 60 | tshark -r - -Y mmcp
+    """
+    from captures.chronicle.follow import LiveRun, await_running
+    from captures.pipe import PcapngPipe, PcapPipe, pump
+
+    with answering():
+        if sys.stdout.isatty():
+            raise CaptureError(
+                "packets are nothing for a terminal: add `| wireshark -k -i -`, `| tshark -r -` or `> FILE`"
+            )
+        folder = await_running(run, wait_s)
+        stream = sys.stdout.buffer
+        pump(LiveRun(folder, node), PcapngPipe(stream) if kind == "pcapng" else PcapPipe(stream))
+
+
+@click.command("wireshark", context_settings={"ignore_unknown_options": True})
+@click.option(
+    "--run",
+    default="latest",
+    help="Without COMMAND: the run, a folder or its name in captures/runs.",
+    show_default=True,
+)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND…]")
+def wireshark_command(run: str, command: tuple[str, ...]) -> None:
+    r"""Show a lab in Wireshark while it runs: the one that COMMAND starts, or without it the one that is running.
+
+    Packets come as `pipe` gives them, about two seconds after they were captured. Exit status: COMMAND's, once Wireshark has
+    been closed; 2 if there is no Wireshark, no display or no lab.
+
+    \b
+    Example: python -m captures wireshark -- python -m testbed run handover --repeat 1
+             make topo-handover WIRESHARK=1
+    """
+    from captures.viewer import find_wireshark, watch
+
+    with answering():
+        sys.exit(watch(find_wireshark(), command, run))
+
+
+COMMANDS = (timeline_command, show_command, pipe_command, wireshark_command)

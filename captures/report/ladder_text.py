@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from captures.cast import Column
 from captures.ladder import Failure, Ladder, MessageRow, NoteRow, Row, StepRow, StreamRow
@@ -80,10 +80,12 @@ class LadderText:
         """Failed rules that no row shows, and how much was left out."""
         for failure in ladder.unplaced:
             yield self._line(failure_text(failure), "bold red", whole=True)
-        if ladder.hidden:
-            counts = ", ".join(
-                f"{count} {why}" for why, count in sorted(ladder.hidden.items(), key=lambda one: -one[1])
-            )
+        yield from self.left_out(ladder.hidden or {})
+
+    def left_out(self, hidden: Mapping[str, int]) -> Iterator[list[Segment]]:
+        """How many rows of which kind are not shown; nothing if all are."""
+        if hidden:
+            counts = ", ".join(f"{count} {why}" for why, count in sorted(hidden.items(), key=lambda one: -one[1]))
             yield []
             yield self._line(f"left out: {counts}", "dim", whole=True)
 
