@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from captures.chronicle.run import Run
     from captures.ladder import Ladder, Selection
 
+NOT_THE_SAME = 1
 COULD_NOT = 2
 INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
 
@@ -58,10 +59,20 @@ class Seconds(click.ParamType[int]):
         return round(float(match[1]) * (1e6 if match[2] == "ms" else 1e9))
 
 
+runs_option = click.option(
+    "--runs", type=click.Path(path_type=Path), help="Folder of the runs.", default=None, show_default="captures/runs"
+)
+run_argument = click.argument("run", default="latest", metavar="[RUN|FILE]")
+wait_option = click.option(
+    "--wait", "wait_s", type=click.FloatRange(0), default=0, metavar="S", help="Seconds to wait for a lab to start."
+)
+
+
 @click.command("timeline")
-@click.argument("run", default="latest", metavar="[RUN|FILE]")
+@run_argument
+@runs_option
 @click.option("-o", "--output", metavar="FILE", help="Where to; '-' is standard output.")
-def timeline_command(run: str, output: str | None) -> None:
+def timeline_command(run: str, runs: Path | None, output: str | None) -> None:
     r"""Write the history of a run as JSON lines: frames, data by 10 ms, traces, logs, link events and steps on one clock.
 
     RUN is "latest", a folder or its name in captures/runs, and timeline.jsonl in its folder is written, unless -o says where
@@ -73,11 +84,11 @@ def timeline_command(run: str, output: str | None) -> None:
     Example: python -m captures timeline latest
              python -m captures timeline captures/runs/latest/lab.pcapng -o - | jq 'select(.kind == "frame")'
     """
-    from captures.chronicle.run import TIMELINE_FILE, find_run, write_history, write_timeline
+    from captures.chronicle.run import RUNS, TIMELINE_FILE, find_run, write_history, write_timeline
     from captures.report.progress import Reading
 
     with answering():
-        found = find_run(run)
+        found = find_run(run, runs or RUNS)
         target = "-" if found.folder is None else str(found.folder / TIMELINE_FILE)
         target = output or target
         progress = Reading(found.name, found.octets)
@@ -97,7 +108,8 @@ def timeline_command(run: str, output: str | None) -> None:
 
 
 @click.command("show")
-@click.argument("run", default="latest", metavar="[RUN|FILE]")
+@run_argument
+@runs_option
 @click.option("--from", "from_ns", type=Seconds(), help="Only from this time on: seconds from the beginning, as shown.")
 @click.option("--to", "to_ns", type=Seconds(), help="Only up to this time.")
 @click.option("--handover", metavar="N", help="Only the window of this handover.")
@@ -107,16 +119,10 @@ def timeline_command(run: str, output: str | None) -> None:
 @click.option("--width", type=click.IntRange(40), help="Columns of the output; by default the terminal's, else any.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON: the dataclasses of captures/ladder.py.")
 @click.option("--follow", is_flag=True, help="Of a running lab: each row about two seconds after it happened.")
-@click.option(
-    "--wait",
-    "wait_s",
-    type=click.FloatRange(0),
-    default=0,
-    metavar="S",
-    help="With --follow: seconds to wait for a lab to start.",
-)
+@wait_option
 def show_command(
     run: str,
+    runs: Path | None,
     from_ns: int | None,
     to_ns: int | None,
     handover: str | None,
@@ -149,9 +155,9 @@ def show_command(
         selection = Selection(wanted, handover, from_ns, to_ns, background=everything, notes=notes)
         if follow:
             _check_protocols(wanted)
-            _follow(run, wait_s, selection, width, as_json=as_json)
+            _follow(run, runs, wait_s, selection, width, as_json=as_json)
             return
-        ladder, truncated = _ladder(run)
+        ladder, truncated = _ladder(run, runs)
         _check_protocols(wanted, ladder.protocols)
         _check_handover(ladder, handover)
         shown = select(ladder, selection)
@@ -163,14 +169,14 @@ def show_command(
             raise CaptureError(f"{run} breaks off ({truncated}): shown as far as it goes")
 
 
-def _ladder(named: str) -> tuple[Ladder, str | None]:
+def _ladder(named: str, runs: Path | None) -> tuple[Ladder, str | None]:
     """The ladder of a run, with the rules that its result says failed; where its capture breaks off."""
-    from captures.chronicle.run import Account, find_run, lines_of
+    from captures.chronicle.run import RUNS, Account, find_run, lines_of
     from captures.ladder import failures_of
     from captures.ladder_builder import build
     from captures.report.progress import Reading
 
-    found: Run = find_run(named)
+    found: Run = find_run(named, runs or RUNS)
     progress = Reading(found.name, found.octets)
     account = Account()
     failed = failures_of(found.result().get("rules", {}).get("failed", ()))
@@ -201,11 +207,14 @@ def _check_handover(ladder: Ladder, handover: str | None) -> None:
         raise CaptureError(f"--handover {handover}: not in this capture; {there}")
 
 
-def _follow(run: str, wait_s: float, selection: Selection, width: int | None, *, as_json: bool) -> None:
+def _follow(
+    run: str, runs: Path | None, wait_s: float, selection: Selection, width: int | None, *, as_json: bool
+) -> None:
     from captures.chronicle.follow import LiveRun, await_running
+    from captures.chronicle.run import RUNS
     from captures.report.live import LiveLadder
 
-    ladder = LiveLadder(LiveRun(await_running(run, wait_s)), selection)
+    ladder = LiveLadder(LiveRun(await_running(run, wait_s, runs=runs or RUNS)), selection)
     if as_json:
         for line in ladder.json_lines():
             click.echo(line)
@@ -251,11 +260,10 @@ class Printer:
 @click.option(
     "--run", default="latest", help="The run: latest, a folder, or its name in captures/runs.", show_default=True
 )
-@click.option(
-    "--wait", "wait_s", type=click.FloatRange(0), default=0, metavar="S", help="Seconds to wait for a lab to start."
-)
+@runs_option
+@wait_option
 @click.option("--format", "kind", type=click.Choice(["pcapng", "pcap"]), default="pcapng", show_default=True)
-def pipe_command(node: str | None, run: str, wait_s: float, kind: str) -> None:
+def pipe_command(node: str | None, run: str, runs: Path | None, wait_s: float, kind: str) -> None:
     r"""Stream the packets of a running lab to standard output, for Wireshark, tshark or a file.
 
     NODE or NODE:IFACE says whose packets, without it come all links of the lab. pcapng has an interface for each link end
@@ -267,6 +275,7 @@ def pipe_command(node: str | None, run: str, wait_s: float, kind: str) -> None:
              python -m captures pipe --wait 60 | tshark -r - -Y mmcp
     """
     from captures.chronicle.follow import LiveRun, await_running
+    from captures.chronicle.run import RUNS
     from captures.pipe import PcapngPipe, PcapPipe, pump
 
     with answering():
@@ -274,7 +283,7 @@ def pipe_command(node: str | None, run: str, wait_s: float, kind: str) -> None:
             raise CaptureError(
                 "packets are nothing for a terminal: add `| wireshark -k -i -`, `| tshark -r -` or `> FILE`"
             )
-        folder = await_running(run, wait_s)
+        folder = await_running(run, wait_s, runs=runs or RUNS)
         stream = sys.stdout.buffer
         pump(LiveRun(folder, node), PcapngPipe(stream) if kind == "pcapng" else PcapPipe(stream))
 
@@ -286,8 +295,9 @@ def pipe_command(node: str | None, run: str, wait_s: float, kind: str) -> None:
     help="Without COMMAND: the run, a folder or its name in captures/runs.",
     show_default=True,
 )
+@runs_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND…]")
-def wireshark_command(run: str, command: tuple[str, ...]) -> None:
+def wireshark_command(run: str, runs: Path | None, command: tuple[str, ...]) -> None:
     r"""Show a lab in Wireshark while it runs: the one that COMMAND starts, or without it the one that is running.
 
     Packets come as `pipe` gives them, about two seconds after they were captured. Exit status: COMMAND's, once Wireshark has
@@ -297,10 +307,57 @@ def wireshark_command(run: str, command: tuple[str, ...]) -> None:
     Example: python -m captures wireshark -- python -m testbed run handover --repeat 1
              make topo-handover WIRESHARK=1
     """
+    from captures.chronicle.run import RUNS
     from captures.viewer import find_wireshark, watch
 
     with answering():
-        sys.exit(watch(find_wireshark(), command, run))
+        sys.exit(watch(find_wireshark(), command, run, runs or RUNS))
 
 
-COMMANDS = (timeline_command, show_command, pipe_command, wireshark_command)
+@click.command("diff")
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@runs_option
+@click.option(
+    "--protocol", "protocols", metavar="NAME,…", help="Compare messages of these protocols, such as mmcp,pim."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print what differs as JSON: the dataclasses of captures/comparison.py."
+)
+def diff_command(a: str, b: str, runs: Path | None, protocols: str | None, *, as_json: bool) -> None:
+    r"""Say what two runs have different: messages handover by handover, verdicts of the rules, parameters, delays.
+
+    A and B are "latest", folders or their names in captures/runs, or captures by themselves. Both are judged anew, by the
+    same judge. Delays are in ms, side by side and as b / a. Messages that come by the clock, such as status reports, are left
+    out, and so are IGMP, MLD and PIM unless --protocol names them. Exit status: 0 same verdicts and message sequence, 1 not
+    the same, 2 could not compare.
+
+    \b
+    Example: python -m captures diff 20261122T183234-handover latest
+    """
+    from captures.chronicle.run import RUNS, find_run
+    from captures.comparison import compare, read_side
+    from captures.report.comparison_text import comparison_lines
+    from captures.report.progress import Reading
+
+    with answering():
+        wanted = _names(protocols)
+        sides = []
+        for named in (a, b):
+            found = find_run(named, runs or RUNS)
+            progress = Reading(found.name, found.octets)
+            sides.append(read_side(found, progress))
+            progress.done()
+        _check_protocols(wanted, [name for side in sides for name in side.ladder.protocols])
+        comparison = compare(sides[0], sides[1], wanted)
+        if as_json:
+            click.echo(json.dumps(comparison.as_dict(), ensure_ascii=False))
+        else:
+            printer = Printer()
+            for segments in comparison_lines(comparison):
+                printer.line(segments)
+        if not comparison.same:
+            sys.exit(NOT_THE_SAME)
+
+
+COMMANDS = (timeline_command, show_command, pipe_command, wireshark_command, diff_command)
