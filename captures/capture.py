@@ -88,7 +88,8 @@ def _block(kind: int, body: bytes) -> bytes:
 class PcapngWriter:
     """Writes one pcapng section: the interfaces first, then frames and steps in the order given.
 
-    An interface may also come later, before its first frame. The caller orders them by time; their positions become the frame numbers.
+    An interface may also come later, before its first frame. The caller orders frames and steps by time; their positions
+    become the frame numbers.
     """
 
     def __init__(self, stream: IO[bytes], interfaces: list[Interface]) -> None:

@@ -65,21 +65,21 @@ class Cast:
             end, cell = attachment.get("end"), str(attachment.get("point_of_attachment", ""))
             if isinstance(end, Mapping):
                 # A node that serves several cells stands in the first.
-                cells.setdefault(str(end.get("node")), cell)
-                self._has(str(end.get("node")), [end.get("address")])
+                cells.setdefault(str(end.get("node", "")), cell)
+                self._has(str(end.get("node", "")), [end.get("address")])
         for node in _objects(model.get("nodes")):
-            name, kind = str(node.get("name")), str(node.get("kind", ""))
+            name, kind = str(node.get("name", "")), str(node.get("kind", ""))
             self._add(Column(name, kind, cells.get(name, "")))
         for link in _objects(model.get("links")):
             first, second = link.get("first"), link.get("second")
             if isinstance(first, Mapping) and isinstance(second, Mapping):
                 for end, other in ((first, second), (second, first)):
-                    self._has(str(end.get("node")), [end.get("address")])
+                    self._has(str(end.get("node", "")), [end.get("address")])
                     self._other_end[f"{end.get('node')}:{end.get('interface')}"] = str(other.get("node"))
         self.group = str(model["group"]) if model.get("group") else self.group
         for radio in _objects(model.get("radios")):
-            self._add(Column(str(radio.get("node")), MOBILE_NODE))
-            self._has(str(radio.get("node")), [address for _, address in radio.get("addresses", ())])
+            self._add(Column(str(radio.get("node", "")), MOBILE_NODE))
+            self._has(str(radio.get("node", "")), [address for _, address in radio.get("addresses", ())])
 
     def _learn_parameters(self, fields: Mapping[str, Any]) -> None:
         """Every object with an address is a participant, and the key it stands under its role."""
@@ -97,6 +97,8 @@ class Cast:
                     self._has(str(name), addresses)
 
     def _add(self, column: Column) -> None:
+        if not column.name:
+            return
         known = self._columns.get(column.name)
         if known is not None:
             # What the parameters call a role the model calls a host.

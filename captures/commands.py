@@ -73,7 +73,7 @@ wait_option = click.option(
 @runs_option
 @click.option("-o", "--output", metavar="FILE", help="Where to; '-' is standard output.")
 def timeline_command(run: str, runs: Path | None, output: str | None) -> None:
-    r"""Write the history of a run as JSON lines: frames, data by 10 ms, traces, logs, link events and steps on one clock.
+    """Write the history of a run as JSON lines: frames, data by 10 ms, traces, logs, link events and steps on one clock.
 
     RUN is "latest", a folder or its name in captures/runs, and timeline.jsonl in its folder is written, unless -o says where
     to; FILE is a capture by itself, of which standard output gets the lines. Times are nanoseconds since the epoch. What was
@@ -85,18 +85,17 @@ def timeline_command(run: str, runs: Path | None, output: str | None) -> None:
              python -m captures timeline captures/runs/latest/lab.pcapng -o - | jq 'select(.kind == "frame")'
     """
     from captures.chronicle.run import RUNS, TIMELINE_FILE, find_run, write_history, write_timeline
-    from captures.report.progress import Reading
+    from captures.report.progress import Progress
 
     with answering():
         found = find_run(run, runs or RUNS)
         target = "-" if found.folder is None else str(found.folder / TIMELINE_FILE)
         target = output or target
-        progress = Reading(found.name, found.octets)
-        if target == "-":
-            account = write_history(found, sys.stdout, progress)
-        else:
-            account = write_timeline(found, Path(target), progress)
-        progress.done()
+        with Progress() as progress:
+            if target == "-":
+                account = write_history(found, sys.stdout, progress)
+            else:
+                account = write_timeline(found, Path(target), progress)
         if target == "-":
             lines = ", ".join(f"{count} {kind}" for kind, count in account.lines.items())
             without = sum(account.left_out.values())
@@ -135,7 +134,7 @@ def show_command(
     as_json: bool,
     follow: bool,
 ) -> None:
-    r"""Draw the message ladder of a run: participants side by side, one row for each message, step and change of the stream.
+    """Draw the message ladder of a run: participants side by side, one row for each message, step and change of the stream.
 
     RUN is "latest", a folder or its name in captures/runs; FILE is a capture by itself. Times are seconds from the beginning
     of the capture, the numbers beside them Wireshark's frame numbers. A message is one row wherever it was captured; one that
@@ -174,14 +173,13 @@ def _ladder(named: str, runs: Path | None) -> tuple[Ladder, str | None]:
     from captures.chronicle.run import RUNS, Account, find_run, lines_of
     from captures.ladder import failures_of
     from captures.ladder_builder import build
-    from captures.report.progress import Reading
+    from captures.report.progress import Progress
 
     found: Run = find_run(named, runs or RUNS)
-    progress = Reading(found.name, found.octets)
     account = Account()
     failed = failures_of(found.result().get("rules", {}).get("failed", ()))
-    ladder = build(lines_of(found, account, progress), failed=failed, model=found.model())
-    progress.done()
+    with Progress() as progress:
+        ladder = build(lines_of(found, account, progress), failed=failed, model=found.model())
     if not ladder.rows:
         raise CaptureError(f"{found.capture} holds nothing that could be shown")
     return ladder, account.truncated
@@ -192,9 +190,10 @@ def _names(written: str | None) -> frozenset[str] | None:
 
 
 def _check_protocols(wanted: frozenset[str] | None, seen: Sequence[str] = ()) -> None:
+    from captures.dissectors import PROTOCOLS
     from captures.wording import known_protocols
 
-    known = known_protocols() | set(seen)
+    known = known_protocols() | set(PROTOCOLS) | set(seen)
     strangers = sorted((wanted or frozenset()) - known)
     if strangers:
         raise CaptureError(f"--protocol {','.join(strangers)}: not known; known are {', '.join(sorted(known))}")
@@ -264,7 +263,7 @@ class Printer:
 @wait_option
 @click.option("--format", "kind", type=click.Choice(["pcapng", "pcap"]), default="pcapng", show_default=True)
 def pipe_command(node: str | None, run: str, runs: Path | None, wait_s: float, kind: str) -> None:
-    r"""Stream the packets of a running lab to standard output, for Wireshark, tshark or a file.
+    """Stream the packets of a running lab to standard output, for Wireshark, tshark or a file.
 
     NODE or NODE:IFACE says whose packets, without it come all links of the lab. pcapng has an interface for each link end
     and the scenario's steps as journal entries; pcap has neither. Packets come about two seconds after they were captured,
@@ -298,7 +297,7 @@ def pipe_command(node: str | None, run: str, runs: Path | None, wait_s: float, k
 @runs_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND…]")
 def wireshark_command(run: str, runs: Path | None, command: tuple[str, ...]) -> None:
-    r"""Show a lab in Wireshark while it runs: the one that COMMAND starts, or without it the one that is running.
+    """Show a lab in Wireshark while it runs: the one that COMMAND starts, or without it the one that is running.
 
     Packets come as `pipe` gives them, about two seconds after they were captured. Exit status: COMMAND's, once Wireshark has
     been closed; 2 if there is no Wireshark, no display or no lab.
@@ -325,7 +324,7 @@ def wireshark_command(run: str, runs: Path | None, command: tuple[str, ...]) -> 
     "--json", "as_json", is_flag=True, help="Print what differs as JSON: the dataclasses of captures/comparison.py."
 )
 def diff_command(a: str, b: str, runs: Path | None, protocols: str | None, *, as_json: bool) -> None:
-    r"""Say what two runs have different: messages handover by handover, verdicts of the rules, parameters, delays.
+    """Say what two runs have different: messages handover by handover, verdicts of the rules, parameters, delays.
 
     A and B are "latest", folders or their names in captures/runs, or captures by themselves. Both are judged anew, by the
     same judge. Delays are in ms, side by side and as b / a. Messages that come by the clock, such as status reports, are left
@@ -338,16 +337,13 @@ def diff_command(a: str, b: str, runs: Path | None, protocols: str | None, *, as
     from captures.chronicle.run import RUNS, find_run
     from captures.comparison import compare, read_side
     from captures.report.comparison_text import comparison_lines
-    from captures.report.progress import Reading
+    from captures.report.progress import Progress
 
     with answering():
         wanted = _names(protocols)
-        sides = []
-        for named in (a, b):
-            found = find_run(named, runs or RUNS)
-            progress = Reading(found.name, found.octets)
-            sides.append(read_side(found, progress))
-            progress.done()
+        found = [find_run(named, runs or RUNS) for named in (a, b)]
+        with Progress() as progress:
+            sides = [read_side(run, progress) for run in found]
         _check_protocols(wanted, [name for side in sides for name in side.ladder.protocols])
         comparison = compare(sides[0], sides[1], wanted)
         if as_json:

@@ -17,8 +17,8 @@ from typing import Any
 from captures.capture import CaptureError
 from captures.cast import CONTROLLER
 from captures.chronicle.lines import Line, StepLine
-from captures.chronicle.run import Run, history_of
-from captures.control import PROTOCOLS
+from captures.chronicle.run import Progress, Run, history_of
+from captures.control import EVERY_PROTOCOL
 from captures.judge import Judgement, judge
 from captures.ladder import Ladder, MessageRow
 from captures.ladder_builder import build
@@ -119,7 +119,7 @@ class Comparison:
         return {"same": self.same, **asdict(self)}
 
 
-def read_side(run: Run, progress: Any = None) -> Side:
+def read_side(run: Run, progress: Progress | None = None) -> Side:
     """What there is of a run: its ladder, and its judgement, made anew, so that both runs meet the same judge.
 
     Raises `CaptureError` if its capture cannot be read or holds nothing.
@@ -174,7 +174,7 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def compare(a: Side, b: Side, protocols: Collection[str] | None = None) -> Comparison:
     """What is different; `protocols` are those whose messages are compared, by default those of the roles themselves."""
-    wanted = protocols if protocols is not None else {protocol.name for protocol in PROTOCOLS}
+    wanted = protocols if protocols is not None else {protocol.name for protocol in EVERY_PROTOCOL}
     sequences = _sequences(a.ladder, wanted), _sequences(b.ladder, wanted)
     names = dict.fromkeys([*sequences[0], *sequences[1]])
     sections = [_section(name, sequences[0].get(name), sequences[1].get(name)) for name in names]

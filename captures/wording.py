@@ -141,12 +141,18 @@ def known_protocols() -> set[str]:
 def _parameters(fields: Mapping[str, Any], name: Name) -> str:
     params = fields.get("params")
     if isinstance(params, list | tuple):
-        pairs = [(str(one[0]), one[1:]) for one in params if isinstance(one, list | tuple) and one]
-    else:
-        pairs = [(key, [value]) for key, value in fields.items() if key not in _ENVELOPE]
-    return ", ".join(
-        f"{key} {' '.join(name(str(value)) for value in values)}".strip()[:_LONGEST] for key, values in pairs
-    )
+        pairs = [(str(one[0]), list(one[1:])) for one in params if isinstance(one, list | tuple) and one]
+        return ", ".join(
+            f"{key} {' '.join(name(str(value)) for value in values)}".strip()[:_LONGEST] for key, values in pairs
+        )
+    said = []
+    for key, value in fields.items():
+        if key in _ENVELOPE or value is None:
+            continue
+        said.append(
+            f"{len(value)} {key}" if isinstance(value, list | tuple) else f"{key} {name(str(value))}"[:_LONGEST]
+        )
+    return ", ".join(said)
 
 
 def step_words(step: str, fields: Mapping[str, Any]) -> str:

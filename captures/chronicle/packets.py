@@ -8,6 +8,7 @@ from typing import Any
 
 from captures.capture import Frame, Step
 from captures.chronicle.lines import WINDOW_NS, DataLine, FrameLine, Line, LinkLine, StepLine
+from captures.connections import Connections
 from captures.events import Event, History
 from captures.internet import printed
 from captures.rtp import Streams
@@ -20,32 +21,40 @@ _LINK = "link_"  # what the names of steps begin with that change a link
 
 
 def capture_lines(
-    records: Iterable[Frame | Step], history: History, reorder_ns: int = REORDER_NS
+    records: Iterable[Frame | Step],
+    history: History,
+    connections: Connections | None = None,
+    reorder_ns: int = REORDER_NS,
 ) -> Iterator[FrameLine | DataLine | StepLine | LinkLine]:
     """Lines of a capture in order of time, while it is read; memory does not grow with its data packets.
 
-    `history` knows the protocols, and afterwards what was passed over; its streams are not kept.
+    `history` knows the protocols over UDP, and afterwards what was passed over; its streams are not kept. `connections` knows
+    those over TCP.
     """
     windows = history.streams = _DataWindows()
     tell = _Teller()
-    waiting: list[tuple[int, int, FrameLine | DataLine | StepLine | LinkLine]] = []
-    newest = swept = 0
+    waiting: list[tuple[int, int, int, FrameLine | DataLine | StepLine | LinkLine]] = []
+    newest = swept = taken = 0
     for record in records:
-        event = history.event(record)
+        events = connections.take(record) if connections is not None and isinstance(record, Frame) else None
+        if events is None:
+            single = history.event(record)
+            events = [] if single is None else [single]
         newest = max(newest, record.t_ns)
-        if event is not None:
-            heapq.heappush(waiting, (event.t_ns, event.number, tell.of(event)))
-        elif newest < swept + _SWEEP_NS:
+        for event in events:
+            taken += 1
+            heapq.heappush(waiting, (event.t_ns, event.number, taken, tell.of(event)))
+        if not events and newest < swept + _SWEEP_NS:
             continue
         swept = newest
         for line in windows.closed(newest - 2 * WINDOW_NS):
-            heapq.heappush(waiting, (line.t_ns, line.first, line))
+            heapq.heappush(waiting, (line.t_ns, line.first, 0, line))
         while waiting and waiting[0][0] < newest - reorder_ns:
-            yield heapq.heappop(waiting)[2]
+            yield heapq.heappop(waiting)[3]
     for line in windows.closed(newest + WINDOW_NS):
-        heapq.heappush(waiting, (line.t_ns, line.first, line))
+        heapq.heappush(waiting, (line.t_ns, line.first, 0, line))
     while waiting:
-        yield heapq.heappop(waiting)[2]
+        yield heapq.heappop(waiting)[3]
 
 
 class _Window:

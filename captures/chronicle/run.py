@@ -17,7 +17,8 @@ from captures.capture import CaptureError
 from captures.chronicle.lines import Line, as_dict, from_dict
 from captures.chronicle.packets import capture_lines
 from captures.chronicle.texts import log_lines, trace_lines
-from captures.control import PROTOCOLS
+from captures.connections import Connections
+from captures.control import EVERY_CONNECTION, EVERY_PROTOCOL
 from captures.events import History
 from captures.merge import CAPTURE_FOLDER, MERGED_FILE
 from captures.reading import CaptureReader
@@ -42,13 +43,6 @@ class Run:
     def name(self) -> str:
         """What to call it."""
         return str(self.capture) if self.folder is None else self.folder.name
-
-    @property
-    def octets(self) -> int:
-        """How long reading it may take."""
-        with suppress(OSError):
-            return self.capture.stat().st_size
-        return 0
 
     def result(self) -> dict[str, Any]:
         """The run's ``result.json``, empty if there is none that can be read."""
@@ -118,13 +112,12 @@ class Account:
 def history_of(run: Run, account: Account | None = None, progress: Progress | None = None) -> Iterator[Line]:
     """Every line of a run in order of time, from its capture and from what its nodes wrote down.
 
-    `progress` is called with the octets read now and then. Raises `CaptureError` if the capture cannot be read.
+    `progress` is called with the frames read now and then. Raises `CaptureError` if the capture cannot be read.
     """
     account = account or Account()
     reader = CaptureReader(run.capture)
-    heard = None if progress is None else lambda _frames: progress(reader.octets)
-    history = History(reader, PROTOCOLS, heard)
-    sources: list[Iterator[Line]] = [iter(capture_lines(reader, history))]
+    history = History(reader, EVERY_PROTOCOL, progress)
+    sources: list[Iterator[Line]] = [iter(capture_lines(reader, history, Connections(EVERY_CONNECTION)))]
     if run.folder is not None:
         sources += [iter(trace_lines(run.folder, account.left_out)), iter(log_lines(run.folder, account.left_out))]
     for line in heapq.merge(*sources, key=lambda line: line.t_ns):

@@ -10,7 +10,8 @@ from captures.capture import Frame, Step
 from captures.cast import Cast, Column
 from captures.chronicle.follow import POLL_S, Happened, LiveRun
 from captures.chronicle.packets import capture_lines
-from captures.control import PROTOCOLS
+from captures.connections import Connections
+from captures.control import EVERY_CONNECTION, EVERY_PROTOCOL
 from captures.events import History
 from captures.ladder import Row, Selection, StepRow, row_as_dict
 from captures.ladder_builder import LadderBuilder
@@ -33,7 +34,9 @@ class LiveLadder:
 
     def rows(self) -> Iterator[Row]:
         """The rows that are wanted, until the run ends."""
-        for line in capture_lines(self._records(), History([], PROTOCOLS), _REORDER_NS):
+        for line in capture_lines(
+            self._records(), History([], EVERY_PROTOCOL), Connections(EVERY_CONNECTION), _REORDER_NS
+        ):
             yield from self._wanted(self._builder.take(line))
         yield from self._wanted(self._builder.finish())
 

@@ -23,7 +23,6 @@ from captures.ladder import Selection, select
 from captures.ladder_builder import build
 from captures.merge import merge
 from captures.report.ladder_text import ladder_lines
-from captures.report.progress import Reading
 from tests.captures.scripted_lab import good_lab
 
 
@@ -127,7 +126,7 @@ def test_what_cannot_be_shown_is_one_line(good: Path, tmp_path: Path) -> None:
         ([tmp_path / "nowhere"], "there is no run"),
         ([text], "no pcap or pcapng capture"),
         ([good, "--handover", 9], "there are 1, 2"),
-        ([good, "--protocol", "mmcp,ftp"], "ftp: not known; known are igmp, mld, mmcp, pim"),
+        ([good, "--protocol", "mmcp,ftp"], "ftp: not known; known are ectp, gmp, igmp, mld, mmcp, msmp, omcp, pim"),
     ):
         answer = show(*arguments)
         assert (answer.exit_code, answer.stdout, answer.stderr.count("\n")) == (2, "", 1)
@@ -187,17 +186,3 @@ def test_help_has_an_example_on_a_line_of_its_own(command: str) -> None:
     [line] = [line for line in answer.stdout.splitlines() if "Example: " in line]
     assert line.strip().startswith("Example: python -m captures")
     assert "\\b" not in answer.stdout
-
-
-def test_progress_begins_after_two_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    now = [100.0]
-    reading = Reading("lab.pcapng", 1000, lambda: now[0])
-    reading(100)
-    now[0] = 101.9
-    reading(500)
-    assert capsys.readouterr().err == ""
-    now[0] = 102.1
-    reading(730)
-    reading(740)
-    reading.done()
-    assert capsys.readouterr().err == "reading lab.pcapng: 73 %\n"
