@@ -99,15 +99,16 @@ PROTOCOLS |= {
 
 
 def write_messages(path: Path, payloads: Iterable[bytes], protocol: Protocol, snapshot: int | None = None) -> Path:
-    """A capture with a frame for each message, in order, each from another source port.
+    """A capture with a frame for each message, in order, each from an address of its own.
 
-    `snapshot`: octets captured of a frame, all by default.
+    Of many source ports some are another protocol's. `snapshot`: octets captured of a frame, all by default.
     """
-    below = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(src="10.0.0.1", dst="10.0.0.2")
+    ethernet = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
     with path.open("wb") as stream:
         writer = PcapngWriter(stream, [Interface("node:interface", LINKTYPE_ETHERNET)])
         for number, payload in enumerate(payloads):
-            sport, dport = 30000 + number, protocol.port
+            below = ethernet / IP(src=f"10.1.{number >> 8}.{number & 255}", dst="10.0.0.2")
+            sport, dport = 40000, protocol.port
             if protocol.stream:
                 segment = TCP(sport=sport, dport=dport, flags="PA", seq=1, ack=1) / Raw(protocol.stream(payload))
                 frame = bytes(below / segment)

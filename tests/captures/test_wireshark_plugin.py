@@ -16,6 +16,7 @@ from tests.captures.wrong_messages import wrong_messages
 
 pytestmark = pytest.mark.lab
 
+KEPT = Path(__file__).with_name("data")
 VECTORS = Path(__file__).parents[1] / "vectors"
 ABOUT_A_VECTOR = {"name", "hex", "note", "malformed", "reason", "canonical"}
 each = pytest.mark.parametrize("name", PROTOCOLS)
@@ -58,6 +59,13 @@ def test_both_read_the_vectors_alike(tmp_path: Path, name: str) -> None:
     payloads = [bytes.fromhex(row["hex"]) for row in vectors(name)]
     path = write_messages(tmp_path / "vectors.pcapng", payloads, PROTOCOLS[name])
     assert disagreements(tmp_path, path, name) == (len(payloads), [])
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_both_read_a_kept_capture_of_a_lab_alike(tmp_path: Path, family: str) -> None:
+    messages, found = disagreements(tmp_path, KEPT / f"handover-{family}.pcapng", "mmcp")
+    assert found == []
+    assert messages > 50
 
 
 @each
