@@ -57,8 +57,10 @@ class Growing:
             if cut > there:
                 with path.open("ab") as stream:
                     stream.write(octets[there:cut])
-        lines = [line for line in self._steps.splitlines(keepends=True) if json.loads(line)["t_ns"] <= now_ns]
-        (self.folder / "steps.jsonl").write_bytes(b"".join(lines))
+        lines = self._steps.splitlines(keepends=True)
+        whole = [line for line in lines if json.loads(line)["t_ns"] <= now_ns]
+        begun = [line[:20] for line in lines[len(whole) : len(whole) + 1]]
+        (self.folder / "steps.jsonl").write_bytes(b"".join(whole + begun))
 
     @staticmethod
     def _octets_by(octets: bytes, now_ns: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ from captures.chronicle.run import find_run, history_of
 from captures.judge import judge
 from captures.ladder import Failure, Ladder, MessageRow, Selection, StepRow, StreamRow, failures_of, select
 from captures.ladder_builder import LadderBuilder, build
-from tests.captures.scripted_lab import ADDRESSES, INTERFACES, T0, ScriptedLab, good_lab
+from tests.captures.scripted_lab import ADDRESSES, INTERFACES, T0, ScriptedLab, Sent, ethernet, good_lab, ip
 
 MODEL = {
     "nodes": [{"name": name, "kind": "router" if name in ("ar1", "rr") else "host"} for name in ("rr", "ar1", "sm", "lmc1")],
@@ -88,6 +89,11 @@ def test_the_same_message_again_is_another_attempt_and_its_sighting_is_its_own(
     assert (second.fate, second.attempt, len(second.sightings)) == ("arrived", 2, 2)
 
 
+def test_what_is_said_again_after_a_step_is_no_attempt(ladder_of: Callable[..., Ladder]) -> None:
+    lab = good_lab().copy("h1.LJR@*", 1500)  # behind the step that ends the handover
+    assert [row.attempt for row in messages(ladder_of(lab), "LJR") if row.receivers == ("lmc2",)] == [1, 1]
+
+
 def test_reports_that_come_by_the_clock_are_no_attempts(ladder_of: Callable[..., Ladder]) -> None:
     assert {row.attempt for row in messages(ladder_of(good_lab()), "ASR")} == {1}
 
@@ -124,6 +130,43 @@ def test_a_report_from_a_link_local_address_has_its_sender(ladder_of: Callable[.
     reports = [row for row in messages(ladder_of(good_lab(6)), "report") if row.protocol == "mld"]
     assert {row.sender for row in reports} == {"mn", "lmc2"}
     assert reports[0].text == f"joins {ADDRESSES[6]['group']}"
+
+
+def test_everybody_on_a_link_gets_what_goes_to_a_group(ladder_of: Callable[..., Ladder]) -> None:
+    lab = good_lab()
+    [join] = [frame for frame in lab.frames if frame.tag == "join.report@mn"]
+    lab.frames += [
+        replace(join, at_ms=join.at_ms + at, interface=INTERFACES[node]) for node, at in (("ar1", 0.1), ("lmc1", 0.2))
+    ]
+    row = messages(ladder_of(lab), "report")[0]
+    assert (row.sender, row.receivers, row.fate) == ("mn", ("ar1", "lmc1"), "arrived")
+
+
+def pim_hello(mac: str, source: str, address: str) -> bytes:
+    """A hello with an address list, from a link-local address [RFC 7761 4.9.2]."""
+    body = bytes.fromhex("2000000000010002000f001800120200") + ipaddress.ip_address(address).packed
+    return ethernet(mac, ip(source, "ff02::d", 103, body, hop_limit=1))
+
+
+def test_a_router_is_known_by_what_its_hellos_say(ladder_of: Callable[..., Ladder]) -> None:
+    """Only one end of the link is captured, by the SM: the other end sends, and gets what the SM sends."""
+    lab = good_lab(6)
+    model = {
+        "nodes": [{"name": "rr", "kind": "router"}, {"name": "sm", "kind": "host"}],
+        "links": [
+            {
+                "first": {"node": "sm", "interface": "sm-ar1", "address": "2001:db8:20::2/64"},
+                "second": {"node": "rr", "interface": "rr-sm", "address": "2001:db8:20::1/64"},
+            }
+        ],
+    }
+    lab.frames.append(Sent(50, INTERFACES["sm"], pim_hello("0200000000bb", "fe80::bb", "2001:db8:20::1"), "hello"))
+    lab.report(60, "sm", "sm")
+    ladder = ladder_of(lab, model=model)
+    [hello] = messages(ladder, "hello")
+    assert (hello.sender, hello.receivers, hello.label, hello.background) == ("rr", ("sm",), "PIM hello", True)
+    [report] = [row for row in messages(ladder, "report") if row.sender == "sm"]
+    assert (report.receivers, report.fate) == (("rr",), "unknown")
 
 
 def test_the_stream_stops_and_is_back_at_the_mn(ladder_of: Callable[..., Ladder]) -> None:

@@ -18,7 +18,6 @@ from captures.capture import Frame
 from captures.chronicle.lines import DataLine, FrameLine, LinkLine, LogLine, StepLine, TraceLine, as_dict, from_dict
 from captures.chronicle.packets import capture_lines
 from captures.chronicle.run import find_run, history_of, lines_of, read_timeline_file
-from captures.control import PROTOCOLS
 from captures.events import History
 from captures.merge import merge
 from captures.reading import CaptureReader
@@ -173,24 +172,28 @@ def test_nothing_is_left_behind_when_writing_fails(folder: Path, monkeypatch: py
     assert sorted(folder.iterdir()) == before
 
 
+def flood(count: int) -> Iterator[Frame]:
+    """Data packets 0.1 ms apart, at one interface."""
+    packet = next(frame.data for frame in good_lab().frames if frame.tag.startswith("data."))
+    return (Frame(n, T0 + n * 100_000, INTERFACES["mn"], 1, packet) for n in range(1, count + 1))
+
+
+def test_the_windows_of_a_fast_stream_follow_each_other() -> None:
+    lines = [line for line in capture_lines(flood(5000), History([])) if isinstance(line, DataLine)]
+    assert (lines[0].first, lines[-1].last) == (1, 5000)
+    for line in lines:
+        assert line.last - line.first + 1 == line.packets <= 100
+        assert (line.t_ns, line.last_ns) == (T0 + line.first * 100_000, T0 + line.last * 100_000)
+    assert all(earlier.last + 1 == later.first for earlier, later in pairwise(lines))
+
+
 def test_memory_does_not_grow_with_the_data_packets() -> None:
-    lab = good_lab()
-    packet = next(frame.data for frame in lab.frames if frame.tag.startswith("data."))
-
-    def records(count: int) -> Iterator[Frame]:
-        return (Frame(n, T0 + n * 100_000, INTERFACES["mn"], 1, packet) for n in range(1, count + 1))
-
     peaks = []
     for count in (30_000, 120_000):
+        packets = flood(count)
         tracemalloc.start()
-        assert (
-            sum(
-                line.packets
-                for line in capture_lines(records(count), History([], PROTOCOLS))
-                if isinstance(line, DataLine)
-            )
-            == count
-        )
+        told = sum(line.packets for line in capture_lines(packets, History([])) if isinstance(line, DataLine))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
+        assert told == count
     assert peaks[1] < 1.5 * peaks[0]
