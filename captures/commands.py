@@ -261,7 +261,14 @@ class Printer:
 )
 @runs_option
 @wait_option
-@click.option("--format", "kind", type=click.Choice(["pcapng", "pcap"]), default="pcapng", show_default=True)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["pcapng", "pcap"]),
+    default="pcapng",
+    show_default=True,
+    help="What is written; pcap names no interface and has no steps.",
+)
 def pipe_command(node: str | None, run: str, runs: Path | None, wait_s: float, kind: str) -> None:
     """Stream the packets of a running lab to standard output, for Wireshark, tshark or a file.
 
