@@ -193,11 +193,20 @@ class LadderText:
 
     @staticmethod
     def _label(lanes: list[str], label: str, left: int, right: int) -> bool:
-        room = right - left - 3  # the arrow's head and a piece of line on either side stay
-        if len(label) + 2 > room:
+        """Write the label on the longest piece of the arrow without heads, between two ends, if there is room."""
+        pieces: list[tuple[int, int]] = []
+        begin = left + 1
+        for x in range(left + 1, right + 1):
+            if lanes[x] in "▶◀✗" or x == right:
+                # On the far side of a head stands the lifeline it points to.
+                pieces.append((begin, x - 1 if lanes[x] == "◀" else x))
+                begin = x + 2 if lanes[x] == "▶" else x + 1
+        begin, end = max(pieces, key=lambda piece: piece[1] - piece[0])
+        room = end - begin - len(label) - 2
+        if room < 0:
             return False
-        begin = left + 1 + (right - left - 1 - len(label) - 2) // 2
-        lanes[begin : begin + len(label) + 2] = f" {label} "
+        at = begin + room // 2
+        lanes[at : at + len(label) + 2] = f" {label} "
         return True
 
 

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from captures.ladder import Selection, select
 from captures.ladder_builder import build
 from captures.merge import merge
 from captures.report.ladder_text import ladder_lines
-from tests.captures.scripted_lab import good_lab
+from tests.captures.scripted_lab import INTERFACES, good_lab
 
 
 def show(*arguments: object) -> Result:
@@ -46,8 +47,8 @@ def test_the_picture(good: Path) -> None:
         "     time s frame     mn     poa1    poa2     sm",
         "   3.000000   600  ── handover 1, proactive: mn from poa1 to poa2",
         "   3.005000   603  ╌╌ link trigger at mn:mn-radio ╌",
-        "   3.006000   604     ├─ HIR ▶│       │       │     MN mn1, PoA poa2",
-        "   3.007000   606     │       ├─ HCT ▶│       │     MN mn1, group 239.1.1.1 por…",
+        "   3.006000   604     ├ HIR ─▶│       │       │     MN mn1, PoA poa2",
+        "   3.007000   606     │       ├ HCT ─▶│       │     MN mn1, group 239.1.1.1 por…",
         "   3.016000   611     │       │◀ HTA ─┤       │     F=1",
         "   3.017000   613     │◀ HIC ─┤       │       │     F=1, LMC lmc2",
         "   3.200000   671     ◆       │       │       │     data stops at mn-radio (239…",
@@ -57,7 +58,7 @@ def test_the_picture(good: Path) -> None:
 def test_a_terminal_without_boxes_gets_plain_characters(good: Path) -> None:
     text = "\n".join(drawn(good, 80, unicode=False))
     assert text.isascii()
-    assert "|- HIR >|" in text
+    assert "| HIR ->|" in text
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 200])
@@ -70,6 +71,19 @@ def test_the_arrow_passes_those_it_is_not_for(tmp_path: Path) -> None:
     [request] = [line for line in lines if "SJR" in line]
     assert request.count("│") + request.count("┼") >= 2
     assert request.index("├") < request.index("SJR") < request.index("▶")
+
+
+def test_the_label_leaves_every_head_of_an_arrow(tmp_path: Path) -> None:
+    lab = good_lab()
+    [join] = [frame for frame in lab.frames if frame.tag == "h1.mnreport@mn"]
+    lab.frames += [
+        replace(join, at_ms=join.at_ms + 0.1, interface=INTERFACES[node]) for node in ("lmc1", "lmc2", "ar1")
+    ]
+    ladder = select(build(history_of(find_run(str(lab.write(tmp_path / "lab.pcapng"))))), Selection(handover="1"))
+    for width in range(60, 200, 7):
+        lines = ["".join(text for text, _ in line) for line in ladder_lines(ladder, width)]
+        [line] = [line for line in lines if line.startswith("   3.359000")]
+        assert line.count("▶") == 3, line
 
 
 def test_a_lost_message_ends_in_a_cross_and_says_where(tmp_path: Path) -> None:
