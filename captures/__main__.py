@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 import click
 
 from captures.capture import CaptureError
-from captures.commands import COMMANDS
+from captures.commands import COMMANDS, answering
 from captures.dissectors import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -196,6 +196,34 @@ def _verified(file: Path, names: tuple[str, ...], settings: Settings) -> Verific
     if found.has_parameters or "lab" in names:
         found.warnings.append("the lab rules were left out: they read the capture twice, so they need a file")
     return found
+
+
+@main.command("report")
+@click.argument("run", default="latest", metavar="[RUN|FILE]")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write there and not into the run's folder.")
+@click.option("--open", "open_it", is_flag=True, help="Show it in the browser.")
+def report_command(run: str, output: Path | None, *, open_it: bool) -> None:
+    """Make a page of a run, from its folder or from a capture alone, and print the page's path.
+
+    RUN is "latest", a folder or its name in captures/runs, and report.html in its folder is written; the page of a capture
+    that lies in no run's folder lies beside it and goes by its name. The page needs no other file and loads nothing.
+
+    \b
+    Example: python -m captures report latest --open
+    """
+    from captures.report.material import find_material
+    from captures.report.page import write_report
+
+    with answering():
+        material = find_material(run)
+        target = output or material.default_report()
+        try:
+            write_report(material, target)
+        except OSError as error:
+            raise CaptureError(f"cannot write {target}: {error.strerror}") from error
+        click.echo(str(target))
+        if open_it:
+            click.launch(target.resolve().as_uri())
 
 
 @main.command("dissect")

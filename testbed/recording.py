@@ -100,6 +100,12 @@ def write_timeline(run_folder: Path) -> None:
     _captures("timeline", str(run_folder))
 
 
+def write_report(run_folder: Path) -> Path:
+    """Make the run's page, ``report.html``; returns its path."""
+    _captures("report", str(run_folder))
+    return run_folder / "report.html"
+
+
 def judge(pcapng: Path) -> dict[str, Any]:
     """What the judge says of a capture, as its JSON says it."""
     said = _captures("judge", str(pcapng), "--json", accepted=(0, 1))
