@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from struct import Struct
+from struct import error as struct_error
 
 from agents.core.errors import DecodeError
 
@@ -20,12 +21,15 @@ def walk(data: bytes, start: int, header: Struct, kind: str) -> Iterator[tuple[i
     size = header.size
     unpack_from = header.unpack_from
     while position < end_of_data:
-        if end_of_data - position < size:
-            raise DecodeError("parameter-overrun", f"{kind} parameter at byte {position}: no room for its header")
-        code, length = unpack_from(data, position)
+        try:
+            code, length = unpack_from(data, position)
+        except struct_error:
+            raise DecodeError(
+                "parameter-overrun", f"{kind} parameter at byte {position}: no room for its header"
+            ) from None
+        end = position + length
         if length < size:
             raise DecodeError("parameter-size", f"{kind} parameter {code} at byte {position}: length {length} < {size}")
-        end = position + length
         if end > end_of_data:
             raise DecodeError(
                 "parameter-overrun", f"{kind} parameter {code} at byte {position} ends at {end} of {end_of_data}"

@@ -34,12 +34,12 @@ from agents.mmcp.constants import (
 HEADER_L16 = Struct("!BxH")
 HEADER_L8 = Struct("!BB")
 _PORT = Struct("!H")
-_ONE_COUNT = Struct("!I")
-_TWO_COUNTS = Struct("!II")
-# Whole parameters, header and value in one step; L8 has 16 reserved bits before the counts.
-_ADDRESS = {Profile.L16: Struct("!BxHH"), Profile.L8: Struct("!BBH")}
-_MEMBERSHIP = {Profile.L16: Struct("!BxHI"), Profile.L8: Struct("!BBxxI")}
-_STATUS = {Profile.L16: Struct("!BxHII"), Profile.L8: Struct("!BBxxII")}
+# Values of counts, and whole parameters, header and value in one step; L8 has 16 reserved bits before the counts.
+_ONE_COUNT_L16, _ONE_COUNT_L8 = Struct("!I"), Struct("!xxI")
+_TWO_COUNTS_L16, _TWO_COUNTS_L8 = Struct("!II"), Struct("!xxII")
+_ADDRESS_L16, _ADDRESS_L8 = Struct("!BxHH"), Struct("!BBH")
+_MEMBERSHIP_L16, _MEMBERSHIP_L8 = Struct("!BxHI"), Struct("!BBxxI")
+_STATUS_L16, _STATUS_L8 = Struct("!BxHII"), Struct("!BBxxII")
 
 # Members of an enumeration, looked up once: an attribute of an Enum class costs as much as a struct.
 _L16 = Profile.L16
@@ -168,20 +168,22 @@ BITS: dict[type[Any], int] = {
 
 
 def _read_mn_identifier(data: bytes, start: int, end: int, _profile: Profile) -> MNIdentifier:
-    return MNIdentifier(_read_identifier(data, start, end))
+    if not IDENTIFIER_MINIMUM <= end - start <= IDENTIFIER_MAXIMUM:
+        raise _no_identifier(start, end)
+    return MNIdentifier(data[start:end])
 
 
 def _read_poa_identifier(data: bytes, start: int, end: int, _profile: Profile) -> PoAIdentifier:
-    return PoAIdentifier(_read_identifier(data, start, end))
-
-
-def _read_identifier(data: bytes, start: int, end: int) -> bytes:
     if not IDENTIFIER_MINIMUM <= end - start <= IDENTIFIER_MAXIMUM:
-        raise DecodeError(
-            "parameter-size",
-            f"identifier of {end - start} bytes at byte {start}, allowed {IDENTIFIER_MINIMUM} to {IDENTIFIER_MAXIMUM}",
-        )
-    return data[start:end]
+        raise _no_identifier(start, end)
+    return PoAIdentifier(data[start:end])
+
+
+def _no_identifier(start: int, end: int) -> DecodeError:
+    return DecodeError(
+        "parameter-size",
+        f"identifier of {end - start} bytes at byte {start}, allowed {IDENTIFIER_MINIMUM} to {IDENTIFIER_MAXIMUM}",
+    )
 
 
 def _read_multicast_address(data: bytes, start: int, end: int, _profile: Profile) -> MulticastAddress:
@@ -203,19 +205,21 @@ def _read_address(data: bytes, start: int, end: int) -> tuple[bytes, int]:
 
 
 def _read_status(data: bytes, start: int, end: int, profile: Profile) -> DataChannelStatus:
-    return DataChannelStatus(*_TWO_COUNTS.unpack_from(data, _counts(start, end, profile, _TWO_COUNTS.size)))
+    layout = _TWO_COUNTS_L16 if profile is _L16 else _TWO_COUNTS_L8
+    if end - start != layout.size:
+        raise _no_counts(start, end, layout)
+    return DataChannelStatus(*layout.unpack_from(data, start))
 
 
 def _read_membership(data: bytes, start: int, end: int, profile: Profile) -> Membership:
-    return Membership(*_ONE_COUNT.unpack_from(data, _counts(start, end, profile, _ONE_COUNT.size)))
+    layout = _ONE_COUNT_L16 if profile is _L16 else _ONE_COUNT_L8
+    if end - start != layout.size:
+        raise _no_counts(start, end, layout)
+    return Membership(*layout.unpack_from(data, start))
 
 
-def _counts(start: int, end: int, profile: Profile, size: int) -> int:
-    """Where the ``size`` bytes of counts of a fixed-size parameter begin; L8 has 16 reserved bits before them."""
-    reserved = 0 if profile is _L16 else 2
-    if end - start != reserved + size:
-        raise DecodeError("parameter-size", f"{end - start} value bytes at byte {start}, expected {reserved + size}")
-    return start + reserved
+def _no_counts(start: int, end: int, layout: Struct) -> DecodeError:
+    return DecodeError("parameter-size", f"{end - start} value bytes at byte {start}, expected {layout.size}")
 
 
 def _read_unknown(data: bytes, start: int, end: int, profile: Profile) -> UnknownParameter:
@@ -275,27 +279,28 @@ def _write_lmc_address(parameter: LMCAddress, profile: Profile) -> bytes:
     return _address(_LMC_ADDRESS, parameter.packed, parameter.port, profile)
 
 
-@lru_cache(_ADDRESSES_REMEMBERED)  # an SM sends the same group and LMCs to everybody
 def _address(code: ParameterType, packed: bytes, port: int, profile: Profile) -> bytes:
     if len(packed) not in (4, 16):
         raise EncodeError(f"{code.name} of {len(packed)} address bytes, not 4 or 16")
     if not 0 <= port <= 0xFFFF:
         raise EncodeError(f"{code.name}: port {port} is not in 0 to 65535")
-    header = _ADDRESS[profile]
-    return header.pack(code, header.size + len(packed), port) + packed
+    layout = _ADDRESS_L16 if profile is _L16 else _ADDRESS_L8
+    return layout.pack(code, layout.size + len(packed), port) + packed
 
 
 def _write_status(parameter: DataChannelStatus, profile: Profile) -> bytes:
-    counts = (parameter.packets_received, parameter.seconds_in_session)
+    layout = _STATUS_L16 if profile is _L16 else _STATUS_L8
+    packets, seconds = parameter.packets_received, parameter.seconds_in_session
     try:
-        return _STATUS[profile].pack(_DATA_CHANNEL_STATUS, STATUS_PARAMETER_SIZE, *counts)
+        return layout.pack(_DATA_CHANNEL_STATUS, STATUS_PARAMETER_SIZE, packets, seconds)
     except struct_error:
-        raise _no_count(*counts) from None
+        raise _no_count(packets, seconds) from None
 
 
 def _write_membership(parameter: Membership, profile: Profile) -> bytes:
+    layout = _MEMBERSHIP_L16 if profile is _L16 else _MEMBERSHIP_L8
     try:
-        return _MEMBERSHIP[profile].pack(_MEMBERSHIP_TYPE, MEMBERSHIP_PARAMETER_SIZE, parameter.members)
+        return layout.pack(_MEMBERSHIP_TYPE, MEMBERSHIP_PARAMETER_SIZE, parameter.members)
     except struct_error:
         raise _no_count(parameter.members) from None
 
