@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from agents.core.counters import Counters
+from agents.core.record import record
 from agents.core.timers import Timers
 
 
@@ -29,7 +30,7 @@ class Endpoint(NamedTuple):
 # --- what a role asks of its driver -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SendDatagram:
     """Send ``data`` to ``destination`` from the role's own port, or from the extra port that ``channel`` (> 0) names.
 
@@ -41,14 +42,14 @@ class SendDatagram:
     channel: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CloseChannel:
     """Close the extra port ``channel``; later datagrams to it are lost."""
 
     channel: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JoinGroup:
     """Join ``group`` on ``interface`` with IGMP or MLD; answered by a GroupJoined event once the report is on the wire.
 
@@ -62,7 +63,7 @@ class JoinGroup:
     port: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LeaveGroup:
     """Leave ``group`` on ``interface``."""
 
@@ -71,7 +72,7 @@ class LeaveGroup:
     source: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RenewMembership:
     """Make the membership of ``group`` visible on the link that ``interface`` is on now.
 
@@ -84,7 +85,7 @@ class RenewMembership:
     source: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConfigureAddress:
     """Replace the interface's address by ``address`` ("address/prefix length") with a default route by ``gateway``.
 
@@ -96,7 +97,7 @@ class ConfigureAddress:
     gateway: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Notify:
     """Tell the application what happened to it: ``event`` is a stable word, ``details`` are plain values."""
 
@@ -104,7 +105,7 @@ class Notify:
     details: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Trace:
     """One line of the role's history, for the run's timeline; the driver adds the time."""
 
@@ -120,7 +121,7 @@ Action = (
 # --- what the driver tells a role -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LinkDetected:
     """A link trigger: ``point_of_attachment`` (its identifier's bytes) is in reach of ``interface`` and will be next."""
 
@@ -128,21 +129,21 @@ class LinkDetected:
     point_of_attachment: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LinkDown:
     """``interface`` has lost its link."""
 
     interface: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LinkUp:
     """``interface`` has a link (again)."""
 
     interface: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AddressConfigured:
     """A ConfigureAddress was carried out."""
 
@@ -150,7 +151,7 @@ class AddressConfigured:
     address: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GroupJoined:
     """A JoinGroup was carried out (``succeeded``) or could not be; ``reason`` says why not."""
 
@@ -160,14 +161,14 @@ class GroupJoined:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DataChannelReport:
     """What the receiver of the data has counted so far, for status reports: packets since it began."""
 
     packets_received: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ApplicationLeave:
     """The application wants to leave the session, with notice."""
 

@@ -9,11 +9,11 @@ EncodeError for what cannot be written. All integers are big-endian. Layouts::
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
 
 from agents.core.agent import Endpoint
 from agents.core.errors import DecodeError, EncodeError
+from agents.core.record import record
 from agents.core.tlv import walk
 from agents.mmcp.constants import (
     HEADER_SIZE,
@@ -89,7 +89,7 @@ _MANDATORY_WHEN_ACCEPTED: dict[PacketType, tuple[type[Parameter], ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Message:
     """One MMCP packet. ``parameters`` are in wire order; ``accepted`` is F where F has a meaning, else False."""
 

@@ -12,7 +12,6 @@ for each parameter, because every datagram of every MN passes here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from struct import Struct
@@ -21,6 +20,7 @@ from typing import Any
 
 from agents.core.agent import Endpoint
 from agents.core.errors import DecodeError, EncodeError
+from agents.core.record import record
 from agents.mmcp.constants import (
     COUNT_MODULUS,
     IDENTIFIER_MAXIMUM,
@@ -55,21 +55,21 @@ _KNOWN_TYPES = frozenset(ParameterType)
 _ADDRESSES_REMEMBERED = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MNIdentifier:
     """Who the message is about: 1 to 253 opaque bytes [8.2.1]."""
 
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PoAIdentifier:
     """A point of attachment: 1 to 253 opaque bytes, a MAC as its 6 raw bytes [8.2.2]."""
 
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MulticastAddress:
     """The session's group: the address's 4 or 16 bytes, and the UDP port [8.2.3]."""
 
@@ -82,7 +82,7 @@ class MulticastAddress:
         return _text(self.packed)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LMCAddress:
     """Where an LMC listens: the address's 4 or 16 bytes, and the UDP port [8.2.4]."""
 
@@ -95,7 +95,7 @@ class LMCAddress:
         return Endpoint(_text(self.packed), self.port)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DataChannelStatus:
     """What an MN has received: packets modulo 2^32 [M-3], and whole seconds in the session [8.2.5]."""
 
@@ -103,14 +103,14 @@ class DataChannelStatus:
     seconds_in_session: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Membership:
     """How many MNs are attached to an LMC [8.2.6]."""
 
     members: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnknownParameter:
     """A parameter of a type we do not know, skipped by every role: all its bytes, header included."""
 
