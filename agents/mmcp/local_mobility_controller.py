@@ -91,25 +91,25 @@ class LocalMobilityController(Role):
         if record is None:
             self.drop("unknown-session", source, packet=message.packet.name, session_id=message.session_id)
             return
-        match message.packet:
-            case PacketType.SJC:
-                self._session_join_confirm(record, message, source, now)
-            case PacketType.LJR:
-                self._local_join_request(record, message, source, now)
-            case PacketType.ULR:
-                self._user_leave_request(record, message, source, now)
+        match message.packet:  # the frequent ones first
             case PacketType.USR:
                 self._user_status_report(record, message, source, now)
+            case PacketType.LJR:
+                self._local_join_request(record, message, source, now)
+            case PacketType.SJC:
+                self._session_join_confirm(record, message, source, now)
+            case PacketType.ULR:
+                self._user_leave_request(record, message, source, now)
             case PacketType.USP:
                 self._user_status_probe(record, source, message.profile)
             case PacketType.HIR:
                 self._handover_initiation_request(record, message, source, now)
             case PacketType.HCT:
                 # Only the LMCs of the shared table may hand contexts over [M-24].
-                if self._controllers.has_address(source.address):
-                    self._expected.context_transferred(record, message, source, now)
-                else:
+                if self._controllers.at(source) is None:
                     self.drop("unknown-lmc", source, packet="HCT")
+                else:
+                    self._expected.context_transferred(record, message, source, now)
             case PacketType.HTA:
                 self._handover_transfer_acknowledgement(record, message, source, now, channel)
 
@@ -239,14 +239,15 @@ class LocalMobilityController(Role):
         if mn_id in record.handovers:  # it is back before it left
             self._end_handover(record, mn_id, HandoverInput.MN_GONE)
         self._forget_confirm(record, mn_id)
-        known = record.members.get(mn_id)
-        record.members[mn_id] = Member(
-            now, endpoint=source, profile=message.profile, status=None if known is None else known.status
-        )
-        self.timers.set(("spt", record.session_id, mn_id), now + self._timers.probe_time)
         self._expected.arrived(record, mn_id, now)
+        known = record.members.get(mn_id)
         if known is None:
+            record.members[mn_id] = Member(now, endpoint=source, profile=message.profile)
+            self.timers.set(("spt", record.session_id, mn_id), now + self._timers.probe_time)
             self.act(Notify("mn-attached", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
+        else:  # its timer goes on, and finds that it was heard
+            known.heard(now)
+            known.endpoint, known.profile = source, message.profile
         self.send(PacketType.LJC, record.session_id, source, accepted=True, profile=message.profile)
 
     def _user_leave_request(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:

@@ -50,10 +50,17 @@ class Role(Agent):
         channel: int = 0,
     ) -> None:
         """Queue one message. A reply is given the profile of its request [M-2]."""
+        data = encode_fields(packet, session_id, parameters, accepted, profile)
+        self.send_encoded(packet, data, destination, accepted=accepted, channel=channel)
+
+    def send_encoded(
+        self, packet: PacketType, data: bytes, destination: Endpoint, *, accepted: bool = False, channel: int = 0
+    ) -> None:
+        """Queue one message that is already bytes: what is said to many is encoded once."""
         self.counters.add(_SENT[packet])
         if self.keeps_history:
             self.trace("sent", packet=packet.name, to=str(destination), f=int(accepted))
-        self.act(SendDatagram(encode_fields(packet, session_id, parameters, accepted, profile), destination, channel))
+        self.act(SendDatagram(data, destination, channel))
 
 
 class Machine(Generic[State, Input]):

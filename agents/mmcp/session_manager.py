@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
 from agents.core.agent import ApplicationLeave, Endpoint, Event, Notify
-from agents.core.machine import TransitionTable
+from agents.core.machine import Label, TransitionTable
 from agents.mmcp.configuration import ControllerTable, Session, SessionManagerConfiguration, identifier
 from agents.mmcp.constants import MEMBERS_MAXIMUM, PacketType, Profile
 from agents.mmcp.messages import (
     DataChannelStatus,
     Message,
+    encode,
     lmc_address,
     multicast_address,
 )
@@ -27,7 +27,7 @@ from agents.mmcp.reports import reports_in
 from agents.mmcp.role import Machine, Role
 
 
-class SessionState(Enum):
+class SessionState(Label):
     """States of a session at the SM [Annex B.1]."""
 
     CLOSED = "CLOSED"
@@ -35,7 +35,7 @@ class SessionState(Enum):
     SJR_RECEIVED = "SJR-RCVD"
 
 
-class SessionInput(Enum):
+class SessionInput(Label):
     """What moves a session at the SM."""
 
     CREATE = "app: mmcp_create()"
@@ -87,6 +87,8 @@ class _SessionRecord:
         self.machine = Machine(SESSION_TABLE, owner, session_id=session.session_id)
         self.members: dict[bytes, Member] = {}
         self.controllers: dict[bytes, AnnouncedController] = {}
+        # Every SJC that there can be, by F, LMC and profile: the same for all MNs, so encoded once.
+        self.confirms: dict[tuple[bool, Endpoint | None, Profile], bytes] = {}
         allowed = session.allowed_mn_ids
         self.allowed = None if allowed is None else frozenset(identifier(name) for name in allowed)
 
@@ -114,7 +116,7 @@ class SessionManager(Role):
         if record is None or record.machine.state is SessionState.CLOSED:
             self.drop("unknown-session", source, packet=message.packet.name, session_id=message.session_id)
             return
-        match message.packet:
+        match message.packet:  # the frequent ones first
             case PacketType.SJR:
                 self._session_join_request(record, message, source, now)
             case PacketType.ULR:
@@ -199,17 +201,20 @@ class SessionManager(Role):
             self.counters.add("refused.mn-not-allowed")
             self._session_join_confirm(record, message, source, accepted=False)
             return
-        if mn_id not in record.members and len(record.members) >= MEMBERS_MAXIMUM:
+        known = record.members.get(mn_id)
+        if known is None and len(record.members) >= MEMBERS_MAXIMUM:
             self.counters.add("refused.session-full")
             self._session_join_confirm(record, message, source, accepted=False)
             return
         serving = self._controllers.serving(message.point_of_attachment)
-        name = b"" if serving is None else identifier(serving.name)
-        announced = record.controllers.get(name)  # [M-18]
-        assigned = name if announced is not None else b""
-        self._remember(
-            record, mn_id, Member(now, endpoint=source, lmc=assigned, profile=message.profile), self._timers.probe_time
-        )
+        announced = None if serving is None else record.controllers.get(serving.name)  # [M-18]
+        assigned = b"" if serving is None or announced is None else serving.name
+        if known is None:
+            member = Member(now, endpoint=source, lmc=assigned, profile=message.profile)
+            self._remember(record, mn_id, member, self._timers.probe_time)
+        else:  # its timer goes on, and finds that it was heard
+            known.heard(now)
+            known.endpoint, known.lmc, known.profile, known.status = source, assigned, message.profile, None
         self.act(Notify("mn-joined", {"session_id": message.session_id, "mn_id": mn_id.hex(), "lmc": assigned.hex()}))
         self._session_join_confirm(
             record, message, source, accepted=True, lmc=None if announced is None else announced.endpoint
@@ -219,18 +224,17 @@ class SessionManager(Role):
         self, record: _SessionRecord, request: Message, source: Endpoint, *, accepted: bool, lmc: Endpoint | None = None
     ) -> None:
         """SJC: with F=1 the group and, where one is assigned, the LMC; with F=0 nothing [M-4]."""
-        session = record.provisioned
-        parameters = (multicast_address(session.group, session.port),) if accepted else ()
-        assigned = (lmc_address(lmc),) if lmc is not None else ()
-        self.send(
-            PacketType.SJC,
-            session.session_id,
-            source,
-            *parameters,
-            *assigned,
-            accepted=accepted,
-            profile=request.profile,
-        )
+        what = (accepted, lmc, request.profile)
+        confirm = record.confirms.get(what)
+        if confirm is None:
+            session = record.provisioned
+            group = (multicast_address(session.group, session.port),) if accepted else ()
+            assigned = () if lmc is None else (lmc_address(lmc),)
+            confirm = encode(
+                Message(PacketType.SJC, session.session_id, (*group, *assigned), accepted, request.profile)
+            )
+            record.confirms[what] = confirm
+        self.send_encoded(PacketType.SJC, confirm, source, accepted=accepted)
 
     # --- leave and status [7.3, 7.4] ------------------------------------------------------------------------------
 
@@ -254,21 +258,21 @@ class SessionManager(Role):
     def _aggregation_status_report(
         self, record: _SessionRecord, message: Message, source: Endpoint, now: float
     ) -> None:
-        name = next((key for key, row in record.controllers.items() if row.endpoint.address == source.address), None)
-        if name is None:
+        sender = self._controllers.at(source)
+        controller = None if sender is None else record.controllers.get(sender.name)
+        if sender is None or controller is None:
             self.drop("unknown-lmc", source, packet="ASR")
             return
-        controller = record.controllers[name]
         controller.heard(now)
         controller.members = message.members
         for mn_id, status in reports_in(message):
             member = record.members.get(mn_id)
             if member is None:
-                member = self._adopt(record, mn_id, name, now)
+                member = self._adopt(record, mn_id, sender.name, now)
                 if member is None:
                     continue
             member.heard(now)
-            member.lmc = name
+            member.lmc = sender.name
             member.status = member.status if status is None else status
 
     def _adopt(self, record: _SessionRecord, mn_id: bytes, lmc: bytes, now: float) -> Member | None:
@@ -322,13 +326,13 @@ class SessionManager(Role):
     def _handover_initiation_request(self, record: _SessionRecord, message: Message, source: Endpoint) -> None:
         """Answer with the LMC that serves the new point of attachment, or F=0 [M-15]; a stranger is told F=0 [M-19]."""
         serving = self._controllers.serving(message.point_of_attachment)
-        announced = None if serving is None else record.controllers.get(identifier(serving.name))
+        announced = None if serving is None else record.controllers.get(serving.name)
         member = record.members.get(message.mn_id)
         if member is None or serving is None or announced is None:
             self.counters.add("refused.handover")
             self.send(PacketType.HIC, message.session_id, source, profile=message.profile)
             return
-        member.lmc = identifier(serving.name)
+        member.lmc = serving.name
         self.send(
             PacketType.HIC,
             message.session_id,
