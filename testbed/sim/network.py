@@ -1,10 +1,11 @@
 """A network in virtual time that carries out every action of every role, and does to datagrams what networks do.
 
-Theory of operation. All that will happen stands in one heap, ordered by time and then by the order in which it was put
+Theory of operation. All that will happen stands in one agenda, ordered by time and then by the order in which it was put
 there, so that a run has one order only. Each role has at most one wake-up of its own that counts; a wake-up that was
-overtaken by an earlier one is passed over when its time comes, so the heap holds what is due and never the past. No step
+overtaken by an earlier one is passed over when its time comes, so the agenda holds what is due and never the past. No step
 looks at all nodes. Randomness comes from one generator with the run's seed. Everything that happens goes into a BLAKE2b
-hash: two runs of one plan have the same hash, and a run that differs in a single bit or moment has another.
+hash: two runs of one plan have the same hash, and a run that differs in a single bit or moment has another. Roles write no
+history here: the hash is of what they do.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from heapq import heappop, heappush
 from math import inf
 from struct import Struct
 from typing import Any
@@ -32,8 +32,8 @@ from agents.core.agent import (
     Notify,
     RenewMembership,
     SendDatagram,
-    Trace,
 )
+from testbed.sim.agenda import Agenda
 
 FIRST_PORT, PORTS = 32768, 28232  # the extra ports of a node, taken in turn as Linux does
 JOIN_TIME_S = 0.010  # from a join to its report on the wire
@@ -80,16 +80,15 @@ class Node:
     """A role at its place. ``site`` is where it is for partitions; ``routable_as`` the one address that fits there."""
 
     __slots__ = (
-        "address", "agent", "arguments", "channels", "groups", "index", "link_is_up", "name", "next_port", "port",
-        "ports", "routable_as", "site", "wake",
+        "agent", "arguments", "channels", "endpoint", "groups", "index", "link_is_up", "name", "next_port", "ports",
+        "routable_as", "site", "wake",
     )  # fmt: skip
 
     def __init__(self, index: int, name: str, agent: Agent, address: str, port: int, site: str) -> None:
         self.index = index
         self.name = name
         self.agent = agent
-        self.address = address
-        self.port = port
+        self.endpoint = Endpoint(address, port)
         self.site = site
         self.routable_as: str | None = address
         self.link_is_up = True
@@ -117,15 +116,15 @@ class Network:
         self.breach_count = 0
         self._cuts: set[tuple[str, str]] = set()
         self._addresses: dict[str, Node] = {}
-        self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._sequence = 0
-        self._driven = "no node"
+        self._agenda = Agenda()
+        self._driven: Node | None = None
         self._digest = hashlib.blake2b(digest_size=16)
 
     # --- building and running -------------------------------------------------------------------------------------
 
     def add(self, name: str, agent: Agent, address: str, port: int, site: str) -> Node:
         """Put a role at an address; it does nothing before ``start``."""
+        agent.keeps_history = False
         node = Node(len(self.nodes), name, agent, address, port, site)
         self.nodes.append(node)
         self._addresses[address] = node
@@ -139,6 +138,7 @@ class Network:
 
     def replace(self, node: Node, agent: Agent) -> None:
         """The node's program has died and begins again as ``agent``, which knows nothing; so does its kernel."""
+        agent.keeps_history = False
         node.agent, node.wake = agent, inf
         node.groups.clear()
         node.channels.clear()
@@ -153,19 +153,18 @@ class Network:
 
     def later(self, delay_s: float, what: Callable[..., None], *arguments: Any) -> None:
         """Call ``what`` when ``delay_s`` have passed."""
-        self._sequence += 1
-        heappush(self._queue, (self.now + delay_s, self._sequence, what, arguments))
+        self._agenda.put(self.now + delay_s, what, arguments)
 
     def run_until(self, end: float) -> None:
         """Let everything happen up to and including the moment ``end``; RoleError when a role raises."""
-        queue = self._queue
-        while queue and queue[0][0] <= end:
-            self.now, _, what, arguments = heappop(queue)
-            self.events += 1
-            try:
+        try:
+            for now, _, what, arguments in self._agenda.take_until(end):
+                self.now = now
+                self.events += 1
                 what(*arguments)
-            except Exception as error:
-                raise RoleError(f"at {self.now:.6f} s, {self._driven}: {type(error).__name__}: {error}") from error
+        except Exception as error:
+            driven = "no node" if self._driven is None else self._driven.name
+            raise RoleError(f"at {self.now:.6f} s, {driven}: {type(error).__name__}: {error}") from error
         self.now = end
 
     def run_for(self, seconds: float) -> None:
@@ -180,7 +179,7 @@ class Network:
     @property
     def pending(self) -> int:
         """How many things are to come: a measure of memory."""
-        return len(self._queue)
+        return len(self._agenda)
 
     # --- faults ---------------------------------------------------------------------------------------------------
 
@@ -220,22 +219,20 @@ class Network:
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def _record(self, kind: int, node: Node, data: bytes) -> None:
-        self._driven = node.name
+        self._driven = node
         self._digest.update(_ENTRY.pack(self.now, node.index, kind, len(data)) + data)
 
     def _carry_out(self, node: Node) -> None:
         agent = node.agent
         for action in agent.take_actions():
-            kind = type(action)
-            if kind is SendDatagram:
-                self._send(node, action)  # type: ignore[arg-type]  # `kind is` is faster than isinstance and says as much
-            elif kind is not Trace:  # a trace tells what the other actions do
+            if isinstance(action, SendDatagram):
+                self._send(node, action)
+            else:
                 self._carry_out_rare(node, action)
         deadline = agent.next_deadline()
         if deadline is not None and deadline < node.wake:
             node.wake = max(deadline, self.now)
-            self._sequence += 1
-            heappush(self._queue, (node.wake, self._sequence, self._expire, node.arguments))
+            self._agenda.put(node.wake, self._expire, node.arguments)
 
     def _expire(self, node: Node) -> None:
         if node.wake != self.now:
@@ -249,14 +246,14 @@ class Network:
     def _send(self, node: Node, action: SendDatagram) -> None:
         faults, chance, fates = self.faults, self.random.random, self.fates
         fates["sent"] += 1
-        if not node.link_is_up or node.address != node.routable_as:
+        if not node.link_is_up or node.endpoint.address != node.routable_as:
             fates["no-link"] += 1
             return
         if faults.loss and chance() < faults.loss:
             fates["lost"] += 1
             self._record(4, node, action.data)
             return
-        source = Endpoint(node.address, self._port(node, action.channel) if action.channel else node.port)
+        source = Endpoint(node.endpoint.address, self._port(node, action.channel)) if action.channel else node.endpoint
         copies = 1
         if faults.duplication and chance() < faults.duplication:
             fates["duplicated"] += 1
@@ -266,20 +263,18 @@ class Network:
             if faults.reordering and chance() < faults.reordering:
                 fates["reordered"] += 1
                 delay += faults.held_back_s
-            self._sequence += 1
-            arguments = (action.destination, action.data, source, node)
-            heappush(self._queue, (self.now + delay, self._sequence, self._arrive, arguments))
+            self._agenda.put(self.now + delay, self._arrive, (action.destination, action.data, source, node))
 
     def _arrive(self, destination: Endpoint, data: bytes, source: Endpoint, sender: Node) -> None:
         node = self._addresses.get(destination.address)
-        if node is None or not node.link_is_up or node.address != node.routable_as:
+        if node is None or not node.link_is_up or node.endpoint.address != node.routable_as:
             self.fates["no-receiver"] += 1
             return
         if self._cuts and (sender.site, node.site) in self._cuts:
             self.fates["partitioned"] += 1
             return
         channel = 0
-        if destination.port != node.port:
+        if destination != node.endpoint:
             if destination.port not in node.ports:
                 self.fates["no-receiver"] += 1
                 return
@@ -295,7 +290,7 @@ class Network:
         while port is None:
             candidate = FIRST_PORT + node.next_port
             node.next_port = (node.next_port + 1) % PORTS
-            if candidate not in node.ports and candidate != node.port:
+            if candidate not in node.ports and candidate != node.endpoint.port:
                 node.channels[channel] = port = candidate
                 node.ports[port] = channel
         return port
@@ -334,8 +329,9 @@ class Network:
             self.tell(node, GroupJoined(action.group, action.interface, succeeded=True))
 
     def _configure(self, node: Node, action: ConfigureAddress) -> None:
-        if self._addresses.get(node.address) is node:
-            del self._addresses[node.address]
-        node.address = action.address.partition("/")[0]
-        self._addresses[node.address] = node
+        if self._addresses.get(node.endpoint.address) is node:
+            del self._addresses[node.endpoint.address]
+        address = action.address.partition("/")[0]
+        node.endpoint = Endpoint(address, node.endpoint.port)
+        self._addresses[address] = node
         self.tell(node, AddressConfigured(action.interface, action.address))

@@ -116,7 +116,12 @@ def fuzz(which: str, datagrams: int, seed: int = 1) -> Outcome:
     good = examples()
     sources = [
         Endpoint(address, DEFAULT_PORT)
-        for address in (SM_ADDRESS, world.controllers[0][0].address, world.controllers[1][0].address, "10.9.9.9")
+        for address in (
+            SM_ADDRESS,
+            world.controllers[0][0].endpoint.address,
+            world.controllers[1][0].endpoint.address,
+            "10.9.9.9",
+        )
     ]
     outcome = Outcome()
     objects_in_the_middle = 0

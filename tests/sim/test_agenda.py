@@ -1,0 +1,47 @@
+"""The agenda of a world in virtual time does what one list, sorted by time and order of arrival, does."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from testbed.sim.agenda import Agenda
+
+# Close together and far apart, at the same moment, and at the edges of slots.
+DELAYS = st.one_of(
+    st.sampled_from([0.0, 1 / 128, 2 / 128, 0.005, 1.0, 30.0]), st.floats(0.0, 0.1), st.floats(0.0, 50.0)
+)
+
+
+def nothing(*_arguments: object) -> None:
+    """What the entries of these tests call."""
+
+
+@given(
+    st.lists(DELAYS, max_size=20),
+    st.lists(st.tuples(DELAYS, st.lists(DELAYS, max_size=3)), max_size=10),
+)
+def test_it_is_a_sorted_list(first: list[float], spans: list[tuple[float, list[float]]]) -> None:
+    """Each span of time takes out what has come; while the first of it is carried out, more is put there."""
+    agenda, plain = Agenda(), list[tuple[float, int]]()
+
+    def put(time: float) -> None:
+        plain.append((time, len(taken) + len(plain)))
+        agenda.put(time, nothing, (plain[-1],))
+
+    taken: list[tuple[float, int]] = []
+    for delay in first:
+        put(delay)
+    now = 0.0
+    for seconds, more in spans:
+        end = now + seconds
+        for time, _, _, (entry,) in agenda.take_until(end):
+            assert entry == min(plain)
+            assert time == entry[0] <= end
+            plain.remove(entry)
+            taken.append(entry)
+            while more:
+                put(time + more.pop())
+        assert all(time > end for time, _ in plain)
+        assert len(agenda) == len(list(agenda)) == len(plain)
+        now = end
