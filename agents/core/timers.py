@@ -61,16 +61,23 @@ class Timers(Generic[Key]):
 
         A timer that is set during the iteration with a deadline that has passed fires in the same iteration.
         """
-        while self._heap and self._heap[0][0] <= now:
-            key = self._heap[0][2]
-            self.cancel(key)
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            key = heappop(heap)[2]
+            del self._armed[key]
+            self._uncover()
             yield key
 
     def _drop_stale(self) -> None:
         """Leave no stale entry at the top, and not too many below it."""
-        heap, armed = self._heap, self._armed
-        if len(heap) > 2 * len(armed) + _MINIMUM_STALE_ENTRIES:
-            heap[:] = armed.values()
+        heap = self._heap
+        if len(heap) > 2 * len(self._armed) + _MINIMUM_STALE_ENTRIES:
+            heap[:] = self._armed.values()
             heapify(heap)
+        else:
+            self._uncover()
+
+    def _uncover(self) -> None:
+        heap, armed = self._heap, self._armed
         while heap and armed.get(heap[0][2]) is not heap[0]:
             heappop(heap)

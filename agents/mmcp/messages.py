@@ -14,7 +14,7 @@ from struct import Struct
 from agents.core.agent import Endpoint
 from agents.core.errors import DecodeError, EncodeError
 from agents.core.record import record
-from agents.core.tlv import walk
+from agents.core.tlv import read_parameters
 from agents.mmcp.constants import (
     HEADER_SIZE,
     MAXIMUM_MESSAGE_SIZE,
@@ -27,8 +27,10 @@ from agents.mmcp.parameters import (
     BITS,
     HEADER_L8,
     HEADER_L16,
-    READ_UNKNOWN,
-    READERS,
+    READ_UNKNOWN_L8,
+    READ_UNKNOWN_L16,
+    READERS_L8,
+    READERS_L16,
     WRITERS,
     DataChannelStatus,
     LMCAddress,
@@ -191,31 +193,21 @@ def decode(data: bytes) -> Message:
     packet = _PACKETS.get(code)
     if packet is None:
         raise DecodeError("unknown-type", f"packet type {code}, known are 1 to {len(PacketType)}")
-    profile = _profile_of(data)
-    header = HEADER_L16 if profile is _L16 else HEADER_L8
-    parameters = []
-    present = 0
-    for code, start, end in walk(data, HEADER_SIZE, header, "MMCP"):
-        bit, read = READERS.get(code, READ_UNKNOWN)
-        present |= bit
-        parameters.append(read(data, start, end, profile))
+    # The profiles are told apart by the second octet of the first parameter [M-2]; one cut short is refused in either.
+    second_octet = data[HEADER_SIZE + 1] if length > HEADER_SIZE + 1 else 0
+    if second_octet == 0:
+        profile = _L16
+        parameters, present = read_parameters(data, HEADER_SIZE, HEADER_L16, READERS_L16, READ_UNKNOWN_L16, "MMCP")
+    elif second_octet == 1:
+        raise DecodeError("profile-unknown", "second octet of the first parameter is 1: neither reserved nor a length")
+    else:
+        profile = Profile.L8
+        parameters, present = read_parameters(data, HEADER_SIZE, HEADER_L8, READERS_L8, READ_UNKNOWN_L8, "MMCP")
     accepted = bool(flags & _FLAG_ACCEPTED) and packet in PACKETS_WITH_ACCEPTED_FLAG
     if _REQUIRED[accepted][packet] & ~present:
         missing = _missing(packet, present, accepted=accepted)
         raise DecodeError("parameter-missing", f"{packet.name} without {missing}")
     return Message(packet, session_id, tuple(parameters), accepted, profile)
-
-
-def _profile_of(data: bytes) -> Profile:
-    """Tell the profiles apart by the second octet of the first parameter [M-2]."""
-    if len(data) < HEADER_SIZE + 2:
-        return _L16  # no parameter, or one cut short, which the walk refuses
-    second_octet = data[HEADER_SIZE + 1]
-    if second_octet == 0:
-        return _L16
-    if second_octet == 1:
-        raise DecodeError("profile-unknown", "second octet of the first parameter is 1: neither reserved nor a length")
-    return Profile.L8
 
 
 # --- message to bytes ---------------------------------------------------------------------------------------------

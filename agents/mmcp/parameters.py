@@ -5,7 +5,7 @@ Layouts, all integers big-endian::
     L16  type 8 | reserved 8 = 0 | length 16 | value          length counts type and length too [M-2]
     L8   type 8 | length 8 | value    (Data Channel Status and Membership: 16 reserved bits come first)
 
-``READERS`` and ``WRITERS`` are the tables that the messages are read and written with: no search and no chain of questions
+The readers and writers are tables that the messages are read and written with: no search and no chain of questions
 for each parameter, because every datagram of every MN passes here.
 """
 
@@ -21,6 +21,7 @@ from typing import Any
 from agents.core.agent import Endpoint
 from agents.core.errors import DecodeError, EncodeError
 from agents.core.record import record
+from agents.core.tlv import Reader
 from agents.mmcp.constants import (
     COUNT_MODULUS,
     IDENTIFIER_MAXIMUM,
@@ -34,9 +35,7 @@ from agents.mmcp.constants import (
 HEADER_L16 = Struct("!BxH")
 HEADER_L8 = Struct("!BB")
 _PORT = Struct("!H")
-# Values of counts, and whole parameters, header and value in one step; L8 has 16 reserved bits before the counts.
-_ONE_COUNT_L16, _ONE_COUNT_L8 = Struct("!I"), Struct("!xxI")
-_TWO_COUNTS_L16, _TWO_COUNTS_L8 = Struct("!II"), Struct("!xxII")
+# Whole parameters, header and value in one step; L8 has 16 reserved bits before the counts.
 _ADDRESS_L16, _ADDRESS_L8 = Struct("!BxHH"), Struct("!BBH")
 _MEMBERSHIP_L16, _MEMBERSHIP_L8 = Struct("!BxHI"), Struct("!BBxxI")
 _STATUS_L16, _STATUS_L8 = Struct("!BxHII"), Struct("!BBxxII")
@@ -167,13 +166,13 @@ BITS: dict[type[Any], int] = {
 # Each reads the value of one parameter from ``start`` to ``end``.
 
 
-def _read_mn_identifier(data: bytes, start: int, end: int, _profile: Profile) -> MNIdentifier:
+def _read_mn_identifier(data: bytes, start: int, end: int) -> MNIdentifier:
     if not IDENTIFIER_MINIMUM <= end - start <= IDENTIFIER_MAXIMUM:
         raise _no_identifier(start, end)
     return MNIdentifier(data[start:end])
 
 
-def _read_poa_identifier(data: bytes, start: int, end: int, _profile: Profile) -> PoAIdentifier:
+def _read_poa_identifier(data: bytes, start: int, end: int) -> PoAIdentifier:
     if not IDENTIFIER_MINIMUM <= end - start <= IDENTIFIER_MAXIMUM:
         raise _no_identifier(start, end)
     return PoAIdentifier(data[start:end])
@@ -186,11 +185,11 @@ def _no_identifier(start: int, end: int) -> DecodeError:
     )
 
 
-def _read_multicast_address(data: bytes, start: int, end: int, _profile: Profile) -> MulticastAddress:
+def _read_multicast_address(data: bytes, start: int, end: int) -> MulticastAddress:
     return MulticastAddress(*_read_address(data, start, end))
 
 
-def _read_lmc_address(data: bytes, start: int, end: int, _profile: Profile) -> LMCAddress:
+def _read_lmc_address(data: bytes, start: int, end: int) -> LMCAddress:
     return LMCAddress(*_read_address(data, start, end))
 
 
@@ -204,39 +203,41 @@ def _read_address(data: bytes, start: int, end: int) -> tuple[bytes, int]:
     return data[start + _PORT.size : end], port
 
 
-def _read_status(data: bytes, start: int, end: int, profile: Profile) -> DataChannelStatus:
-    layout = _TWO_COUNTS_L16 if profile is _L16 else _TWO_COUNTS_L8
-    if end - start != layout.size:
-        raise _no_counts(start, end, layout)
-    return DataChannelStatus(*layout.unpack_from(data, start))
+_Read = Callable[[bytes, int, int], Parameter]
 
 
-def _read_membership(data: bytes, start: int, end: int, profile: Profile) -> Membership:
-    layout = _ONE_COUNT_L16 if profile is _L16 else _ONE_COUNT_L8
-    if end - start != layout.size:
-        raise _no_counts(start, end, layout)
-    return Membership(*layout.unpack_from(data, start))
+def _counts_reader(kind: type[DataChannelStatus | Membership], layout: Struct) -> _Read:
+    size, unpack_from = layout.size, layout.unpack_from
+
+    def read(data: bytes, start: int, end: int) -> Parameter:
+        if end - start != size:
+            raise DecodeError("parameter-size", f"{end - start} value bytes at byte {start}, expected {size}")
+        return kind(*unpack_from(data, start))
+
+    return read
 
 
-def _no_counts(start: int, end: int, layout: Struct) -> DecodeError:
-    return DecodeError("parameter-size", f"{end - start} value bytes at byte {start}, expected {layout.size}")
+def _unknown_reader(header: Struct) -> Reader[Parameter]:
+    def read(data: bytes, start: int, end: int) -> Parameter:
+        return UnknownParameter(data[start - header.size : end])
+
+    return BITS[UnknownParameter], read
 
 
-def _read_unknown(data: bytes, start: int, end: int, profile: Profile) -> UnknownParameter:
-    header_size = HEADER_L16.size if profile is _L16 else HEADER_L8.size
-    return UnknownParameter(data[start - header_size : end])
+def _readers(status: Struct, membership: Struct) -> dict[int, Reader[Parameter]]:
+    """The readers by type; the layouts are those of the values."""
+    return {
+        int(ParameterType.MN_IDENTIFIER): (BITS[MNIdentifier], _read_mn_identifier),
+        int(ParameterType.POA_IDENTIFIER): (BITS[PoAIdentifier], _read_poa_identifier),
+        int(ParameterType.MULTICAST_ADDRESS): (BITS[MulticastAddress], _read_multicast_address),
+        int(ParameterType.LMC_ADDRESS): (BITS[LMCAddress], _read_lmc_address),
+        int(ParameterType.DATA_CHANNEL_STATUS): (BITS[DataChannelStatus], _counts_reader(DataChannelStatus, status)),
+        int(ParameterType.MEMBERSHIP): (BITS[Membership], _counts_reader(Membership, membership)),
+    }
 
 
-_Reader = tuple[int, Callable[[bytes, int, int, Profile], Parameter]]
-READERS: dict[int, _Reader] = {
-    int(ParameterType.MN_IDENTIFIER): (BITS[MNIdentifier], _read_mn_identifier),
-    int(ParameterType.POA_IDENTIFIER): (BITS[PoAIdentifier], _read_poa_identifier),
-    int(ParameterType.MULTICAST_ADDRESS): (BITS[MulticastAddress], _read_multicast_address),
-    int(ParameterType.LMC_ADDRESS): (BITS[LMCAddress], _read_lmc_address),
-    int(ParameterType.DATA_CHANNEL_STATUS): (BITS[DataChannelStatus], _read_status),
-    int(ParameterType.MEMBERSHIP): (BITS[Membership], _read_membership),
-}
-READ_UNKNOWN: _Reader = (BITS[UnknownParameter], _read_unknown)
+READERS_L16, READ_UNKNOWN_L16 = _readers(Struct("!II"), Struct("!I")), _unknown_reader(HEADER_L16)
+READERS_L8, READ_UNKNOWN_L8 = _readers(Struct("!xxII"), Struct("!xxI")), _unknown_reader(HEADER_L8)
 
 
 # --- parameter to bytes -------------------------------------------------------------------------------------------
