@@ -32,7 +32,7 @@ def main() -> None:
     \b
     python -m agents mmcp mn --config mn.toml
     echo 0900000800000001 | python -m agents decode mmcp
-    python -m agents ctl /run/lab/mn.control counters
+    python -m agents ctl mn counters
     """
 
 
@@ -50,6 +50,9 @@ def _run_role(load_role: Callable[[], tuple[type[Any], type[Any]]], path: Path, 
     configuration_class, agent_class = load_role()
     try:
         runtime, configuration = load(path, configuration_class)
+        if getattr(configuration, "asks_for_authorisation", False) and not runtime.authorise:
+            remedy = "give the command that asks the operator's AAA, as a list of words"
+            raise ConfigurationError(f"{path}: runtime.authorise", "missing, and a session asks", remedy)
         listen = configuration.listen
         host = AgentHost(
             agent_class(configuration),
@@ -261,14 +264,25 @@ def document(protocol: str) -> None:
 
 
 @main.command()
-@click.argument("control", type=click.Path(path_type=Path))
+@click.argument("agent")
 @click.argument("command", type=click.Choice(["state", "counters", "leave"]))
-def ctl(control: Path, command: str) -> None:
-    """Ask the agent whose control socket is CONTROL; prints JSON."""
+@click.option("--session", "session_id", type=int, help="With leave: only this session id; else all.")
+def ctl(agent: str, command: str, session_id: int | None) -> None:
+    r"""Ask a running AGENT, by its name or by the path of its control socket; prints JSON.
+
+    A name is looked for among all agents on this machine, those in running labs too.
+
+    \b
+    Example: python -m agents ctl lmc1 counters
+    """
     from agents.runtime.control import ControlError, request
+    from agents.runtime.running import control_of
 
     try:
-        click.echo(json.dumps(request(control, {"command": command}), indent=2))
+        asked: dict[str, object] = {"command": command}
+        if session_id is not None:
+            asked["session_id"] = session_id
+        click.echo(json.dumps(request(control_of(agent), asked), indent=2))
     except ControlError as error:
         _fail(error)
 

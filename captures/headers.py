@@ -49,12 +49,16 @@ class Packet(NamedTuple):
 
 
 class MembershipMessage(NamedTuple):
-    """An IGMP or MLD message: `kind` is "query", "report" or "leave", the groups are printed addresses."""
+    """An IGMP or MLD message: `kind` is "query", "report" or "leave", the groups are printed addresses.
+
+    `sources`: for each of `joins` the sources it is joined from, empty for any source.
+    """
 
     version: str
     kind: str
     joins: tuple[str, ...]
     leaves: tuple[str, ...]
+    sources: tuple[tuple[str, ...], ...] = ()
 
 
 def known_link_type(link_type: int) -> bool:
@@ -165,9 +169,10 @@ def _mld(body: bytes) -> MembershipMessage | None:
     return MembershipMessage("MLDv1", "leave", (), (printed(body[8:24]),)) if kind == _MLDV1_DONE else None
 
 
-def _records(body: bytes, address_octets: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Groups joined and groups left by the records of an IGMPv3 or MLDv2 report."""
+def _records(body: bytes, address_octets: int) -> tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Groups joined, groups left, and for each joined its sources, by the records of an IGMPv3 or MLDv2 report."""
     joins: list[str] = []
+    joined_from: list[tuple[str, ...]] = []
     leaves: list[str] = []
     offset = 8
     for _ in range(struct.unpack_from("!H", body, 6)[0]):
@@ -175,8 +180,12 @@ def _records(body: bytes, address_octets: int) -> tuple[tuple[str, ...], tuple[s
         group = printed(body[offset + 4 : offset + 4 + address_octets])
         if kind in (_MODE_IS_EXCLUDE, _TO_EXCLUDE) or (kind in (_MODE_IS_INCLUDE, _TO_INCLUDE, _ALLOW) and sources):
             joins.append(group)
+            first = offset + 4 + address_octets
+            ends = range(first, first + address_octets * sources, address_octets)
+            named = tuple(printed(body[at : at + address_octets]) for at in ends)
+            joined_from.append(() if kind in (_MODE_IS_EXCLUDE, _TO_EXCLUDE) else named)
         elif kind in (_TO_INCLUDE, _BLOCK):
             # BLOCK of some sources is no full leave of an any-source membership, but it asks for nothing either.
             leaves.append(group)
         offset += 4 + address_octets * (1 + sources) + auxiliary * 4
-    return tuple(joins), tuple(leaves)
+    return tuple(joins), tuple(leaves), tuple(joined_from)

@@ -24,18 +24,23 @@ class LocalMobilityController:
 
 @dataclass(frozen=True, slots=True)
 class MobileNode:
-    """An MN as the parameters give it: `mn_id` in hex, `addresses` by point of attachment."""
+    """An MN as the parameters give it: `mn_id` in hex, `addresses` by point of attachment.
+
+    What its `other_interfaces` saw counts as seen at `interface`: an MN is one, by whatever interface it speaks.
+    """
 
     name: str
     mn_id: str
     interface: str
     addresses: Mapping[str, str]
+    other_interfaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
     """The lab, as its ``parameters`` step describes it; addresses printed canonically, times in the unit named.
 
+    `source`: of a source-specific group, the one it is joined from.
     `left_out`: rules that cannot be asked of this lab, such as one that kills roles, each with the reason.
     """
 
@@ -49,6 +54,7 @@ class Parameters:
     session_manager: str
     lmcs: tuple[LocalMobilityController, ...]
     mns: tuple[MobileNode, ...]
+    source: str | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -65,6 +71,7 @@ class Parameters:
                 nominal_spacing_ns=int(fields["nominal_spacing_ns"]),
                 srt_s=float(fields["srt_s"]),
                 session_manager=_address(fields["sm"]["address"]),
+                source=_address(fields["source"]) if fields.get("source") else None,
                 lmcs=tuple(
                     LocalMobilityController(
                         str(lmc["name"]),
@@ -80,6 +87,7 @@ class Parameters:
                         str(mn["id"]).lower(),
                         str(mn["interface"]),
                         {str(poa): _address(address) for poa, address in mn["addresses"].items()},
+                        tuple(str(interface) for interface in mn.get("other_interfaces", ())),
                     )
                     for mn in fields["mns"]
                 ),

@@ -195,10 +195,13 @@ class _Collector:
             self._own.setdefault(mn.interface, set()).update(_packed(mn.addresses.values()))
         for lmc in parameters.lmcs:
             self._own.setdefault(lmc.interface, set()).update(_packed([lmc.address]))
+        self._one_of_mn = {other: mn.interface for mn in parameters.mns for other in mn.other_interfaces}
         self._unreadable: dict[int, int] = {}
         self._first = self._last = 0
 
     def frame(self, frame: Frame) -> None:
+        if frame.interface in self._one_of_mn:
+            frame = frame._replace(interface=self._one_of_mn[frame.interface])
         number, t_ns, interface, link_type, data = frame
         if not self._first or t_ns < self._first:
             self._first = t_ns

@@ -9,15 +9,21 @@ from testbed.laboratory import Conclusion
 
 AGREEMENT_MS = 2.0  # how far the receiver's and the capture's disruption may be apart
 
+COUNTS = ("packets", "lost", "duplicates")
+
 
 def problems(
-    judged: Mapping[str, Any], window: Mapping[str, Any], nominal_spacing_ns: int, bound_ms: float
+    judged: Mapping[str, Any],
+    window: Mapping[str, Any],
+    nominal_spacing_ns: int,
+    bound_ms: float,
+    compared: Sequence[str] = COUNTS,
 ) -> list[str]:
     """What is wrong with a handover's figures, in words; nothing if nothing.
 
     ``judged``: the judge's row. ``window``: what the receiver counted between the same two moments, or {"error": why
     not}. ``bound_ms``: a prepared (predictive) handover's disruption beyond the link gap, at most; others have none,
-    since they show what happens without preparation.
+    since they show what happens without preparation. ``compared``: the counts in which both must be equal.
     """
     if judged.get("disruption_ms") is None:
         return [f"not measured: {judged.get('error', 'no figures in the capture')}"]
@@ -32,7 +38,7 @@ def problems(
             )
         found += [
             f"the receiver counted {window[name]} {name}, the capture {judged[name]}"
-            for name in ("packets", "lost", "duplicates")
+            for name in compared
             if window[name] != judged[name]
         ]
     if judged["outcome"] == "predictive" and judged["excess_ms"] > bound_ms:
@@ -49,6 +55,7 @@ def conclude(
     expected: int,
     nominal_spacing_ns: int,
     bound_ms: float,
+    compared: Sequence[str] = COUNTS,
 ) -> Conclusion:
     """All handovers of a run: each judged row with the receiver's window and what is wrong, and all failures in words."""
     failures: list[str] = []
@@ -57,7 +64,16 @@ def conclude(
         failures.append(f"{expected} handovers were made, the capture shows {len(judged)}")
     for row in judged:
         window = windows.get(row["handover"], {"error": "not measured"})
-        found = problems(row, window, nominal_spacing_ns, bound_ms)
+        found = problems(row, window, nominal_spacing_ns, bound_ms, compared)
         rows.append({**row, "receiver": window, "problems": found})
         failures += [f"handover {row['handover']} ({row['mode']}): {problem}" for problem in found]
     return Conclusion(rows, failures)
+
+
+def require_prepared(conclusion: Conclusion) -> None:
+    """Add a failure for each handover that was not prepared (predictive)."""
+    conclusion.failures.extend(
+        f"handover {row['handover']} was not prepared: {row['outcome']}"
+        for row in conclusion.handovers
+        if row["outcome"] != "predictive"
+    )

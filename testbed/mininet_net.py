@@ -22,7 +22,7 @@ from typing import Any, Self
 from mininet.net import Mininet
 
 from testbed.checks import Probe, eventually
-from testbed.model import End, Lab
+from testbed.model import End, Lab, Radio
 from testbed.netlink import NetworkNamespace
 from testbed.processes import ManagedProcess, ProcessTable
 from testbed.progress import Progress
@@ -149,9 +149,7 @@ class World:
         for attachment in lab.attachments:
             self._attach(attachment.end, attachment.bridge_port, attachment.point_of_attachment)
         for radio in lab.radios:
-            self._attach(
-                End(radio.node, radio.interface, radio.address_in(radio.initially)), radio.bridge_port, radio.initially
-            )
+            self._add_radio(radio)
         for route in routes(lab):
             self._namespaces[route.node].add_route(route.destination, route.via, route.interface)
 
@@ -168,6 +166,17 @@ class World:
         sandbox.set_master(port, bridge)
         sandbox.set_up(port)
         self._configure(end)
+
+    def _add_radio(self, radio: Radio) -> None:
+        end = radio.first_end()
+        if end is not None and radio.initially is not None:
+            self._attach(end, radio.bridge_port, radio.initially)
+            return
+        sandbox, node = self.sandbox_namespace, self._namespaces[radio.node]
+        sandbox.create_veth(radio.interface, self.pid(radio.node), radio.bridge_port, None, self._hardware_addresses())
+        sandbox.disable_offloads(radio.bridge_port)
+        node.disable_offloads(radio.interface)
+        node.set_up(radio.interface)
 
     def _configure(self, end: End) -> None:
         namespace = self._namespaces[end.node]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from testbed.laboratory import Stage
+from testbed.model import Radio
 from testbed.observation import sent_packets, udp_counter
 from testbed.roles import RunningRole
 from testbed.routing.static import gateway
@@ -37,14 +38,32 @@ def _controllers(stage: Stage) -> list[dict[str, object]]:
     ]
 
 
+def _source(stage: Stage) -> dict[str, str]:
+    """The key ``source`` of a session, where its group is a source-specific one."""
+    source = stage.world.lab.source
+    return {} if source is None else {"source": source}
+
+
 def _timers() -> dict[str, float]:
     return {"srt_s": STATUS_REPORT_S}
 
 
-def _points_of_attachment(stage: Stage) -> list[dict[str, str]]:
+def _points_of_attachment(stage: Stage, radio: Radio) -> list[dict[str, str]]:
     lab = stage.world.lab
+    return [{"name": name, "address": address, "gateway": gateway(lab, name)} for name, address in radio.addresses]
+
+
+def _interfaces(stage: Stage, cell: str) -> list[dict[str, object]]:
+    """The mobile node's interfaces, of which one is attached to ``cell``; the first one for it is."""
+    radios = stage.world.lab.radios_of("mn")
+    at = next(radio for radio in radios if cell in dict(radio.addresses))
     return [
-        {"name": name, "address": address, "gateway": gateway(lab, name)} for name, address in lab.radio("mn").addresses
+        {
+            "name": radio.interface,
+            "points_of_attachment": _points_of_attachment(stage, radio),
+            **({"attached_to": cell} if radio is at else {}),
+        }
+        for radio in radios
     ]
 
 
@@ -56,7 +75,9 @@ def start_session_manager(stage: Stage) -> RunningRole:
         ("mmcp", "sm"),
         {
             "address": _address(stage, "sm"),
-            "sessions": [{"session_id": SESSION_ID, "group": stage.world.lab.group, "port": PORT}],
+            "sessions": [
+                {"session_id": SESSION_ID, "group": stage.world.lab.group, "port": PORT, **_source(stage)},
+            ],
             "controllers": _controllers(stage),
             "timers": _timers(),
         },
@@ -77,6 +98,7 @@ def start_controller(stage: Stage, cell: str) -> RunningRole:
             "session_manager": _address(stage, "sm"),
             "controllers": _controllers(stage),
             "sessions": [SESSION_ID],
+            "sources": {} if stage.world.lab.source is None else {stage.world.lab.group: stage.world.lab.source},
             "timers": _timers(),
         },
     )
@@ -132,23 +154,28 @@ def start_receiver(stage: Stage) -> RunningRole:
 
 def start_mobile_node(stage: Stage, mode: str, cell: str) -> RunningRole:
     """The mobile node's agent in ``cell``: MMCP's for mode proactive, else one without MMCP (reactive or silent)."""
-    common: dict[str, object] = {
-        "interface": stage.world.lab.radio("mn").interface,
-        "points_of_attachment": _points_of_attachment(stage),
-        "attached_to": cell,
-        "address_delay_s": stage.values.seconds("address-delay"),
-    }
+    delay: dict[str, object] = {"address_delay_s": stage.values.seconds("address-delay")}
     if mode == "proactive":
-        own = {
+        own: dict[str, object] = {
             "mn_id": MN_ID,
-            "session_id": SESSION_ID,
             "session_manager": _address(stage, "sm"),
+            "sessions": [{"session_id": SESSION_ID, **_source(stage)}],
+            "interfaces": _interfaces(stage, cell),
             "timers": _timers(),
         }
-        node = stage.roles.start("mn", "mn", ("mmcp", "mn"), common | own)
+        node = stage.roles.start("mn", "mn", ("mmcp", "mn"), delay | own)
     else:
-        own = {"group": stage.world.lab.group, "port": PORT, "rejoin": mode == "reactive"}
-        node = stage.roles.start("mn", "mn", ("mmcp", "bare"), common | own)
+        radio = stage.world.lab.radio("mn")
+        own = {
+            "interface": radio.interface,
+            "points_of_attachment": _points_of_attachment(stage, radio),
+            "attached_to": cell,
+            "group": stage.world.lab.group,
+            "port": PORT,
+            "rejoin": mode == "reactive",
+            **_source(stage),
+        }
+        node = stage.roles.start("mn", "mn", ("mmcp", "bare"), delay | own)
     stage.roles.await_ready(node)
     return node
 
@@ -156,12 +183,13 @@ def start_mobile_node(stage: Stage, mode: str, cell: str) -> RunningRole:
 def record_parameters(stage: Stage, spacing_ns: int, left_out: Mapping[str, str] | None = None) -> None:
     """What the judge needs to know who is who; everything else it sees on the wire. ``left_out``: rules not to ask."""
     lab = stage.world.lab
-    radio = lab.radio("mn")
+    first, *others = radios = lab.radios_of("mn")
     stage.steps.add(
         "parameters",
         lab=lab.name,
         family=lab.family,
         group=lab.group,
+        source=lab.source,
         port=PORT,
         session_id=SESSION_ID,
         mmcp_port=MMCP_PORT,
@@ -185,8 +213,9 @@ def record_parameters(stage: Stage, spacing_ns: int, left_out: Mapping[str, str]
                 "name": "mn",
                 "node": "mn",
                 "id": MN_ID.encode().hex(),
-                "interface": f"mn:{radio.interface}",
-                "addresses": {name: address.partition("/")[0] for name, address in radio.addresses},
+                "interface": f"mn:{first.interface}",
+                "other_interfaces": [f"mn:{radio.interface}" for radio in others],
+                "addresses": {name: address.partition("/")[0] for radio in radios for name, address in radio.addresses},
             }
         ],
     )

@@ -18,6 +18,22 @@ class Move:
     link_up_ns: int
 
 
+def attach(world: World, radio: Radio, to: str, steps: Steps, **step_details: object) -> int:
+    """Give a radio that has no link one in a cell; returns when (CLOCK_REALTIME ns)."""
+    bridges, port = world.sandbox_namespace, radio.bridge_port
+    bridges.set_master(port, to)
+    up = steps.add("link_up", interface=radio.interface, **step_details)
+    bridges.set_up(port)
+    return up
+
+
+def detach(world: World, radio: Radio, steps: Steps, **step_details: object) -> int:
+    """Take a radio's link away; returns when (CLOCK_REALTIME ns)."""
+    down = steps.add("link_down", interface=radio.interface, **step_details)
+    world.sandbox_namespace.set_up(radio.bridge_port, False)
+    return down
+
+
 def move(world: World, radio: Radio, to: str, gap_s: float, steps: Steps, **step_details: object) -> Move:
     """Take the link away, put it into the other cell, and give it back when the gap is over.
 

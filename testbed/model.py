@@ -4,7 +4,7 @@ Three kinds of attachment join the nodes:
 
 * `Link`: two nodes, point to point (a veth pair);
 * `Attachment`: a node fixed to a point of attachment (a Linux bridge, the stand-in for a radio cell);
-* `Radio`: a mobile node's one interface, whose point of attachment changes; it knows its address in each cell.
+* `Radio`: a mobile node's interface, whose point of attachment changes; it knows its address in each cell.
 
 Addresses are strings with prefix length (`"10.0.1.1/24"`), exactly as they will be configured. `validate` refuses a lab
 that could not work, naming what is wrong, where, and the remedy. The shortest paths are in `testbed.routing.static`.
@@ -103,17 +103,24 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Radio:
-    """A mobile node's interface. `addresses` maps points of attachment to `ADDRESS/PREFIX_LENGTH`, as pairs."""
+    """A mobile node's interface. `addresses` maps points of attachment to `ADDRESS/PREFIX_LENGTH`, as pairs.
+
+    `initially` is where it is attached at first; None: nowhere, it has no link.
+    """
 
     node: str
     interface: str
     addresses: tuple[tuple[str, str], ...]
-    initially: str
+    initially: str | None
 
     @property
     def bridge_port(self) -> str:
         """Name of the bridges' side of the veth pair; it stays the same when the node moves to another bridge."""
-        return f"air-{self.node}"
+        return f"air-{self.interface}"
+
+    def first_end(self) -> End | None:
+        """The interface with the address it has at first; None where it has none yet."""
+        return None if self.initially is None else End(self.node, self.interface, self.address_in(self.initially))
 
     def address_in(self, point_of_attachment: str) -> str:
         """The node's address in that cell, with prefix length. Raises ModelError where it has none."""
@@ -139,7 +146,10 @@ class Subnet:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """A whole lab. `rendezvous_point` is an address of a router (no prefix), `group` the multicast group of the stream."""
+    """A whole lab. `rendezvous_point` is an address of a router (no prefix), `group` the multicast group of the stream.
+
+    `source` is the stream's address of origin where the group is a source-specific one, which is joined from it alone.
+    """
 
     name: str
     family: Family
@@ -150,6 +160,7 @@ class Lab:
     radios: tuple[Radio, ...]
     rendezvous_point: str
     group: str
+    source: str | None = None
 
     def node(self, name: str) -> Node:
         """The node of that name. Raises ModelError, listing the nodes there are."""
@@ -165,11 +176,14 @@ class Lab:
         return tuple(node for node in self.nodes if node.kind == "router")
 
     def radio(self, node: str) -> Radio:
-        """The radio of a mobile node. Raises ModelError if it has none."""
-        for radio in self.radios:
-            if radio.node == node:
-                return radio
+        """The first radio of a mobile node. Raises ModelError if it has none."""
+        for radio in self.radios_of(node):
+            return radio
         raise ModelError("not a mobile node", f"node {node}", "give it a Radio, or ask for a node that has one")
+
+    def radios_of(self, node: str) -> tuple[Radio, ...]:
+        """All radios of a node, the preferred one first."""
+        return tuple(radio for radio in self.radios if radio.node == node)
 
     def ends_of(self, node: str) -> Iterator[End]:
         """Every fixed end of a node, and its radio's with the address it has at first."""
@@ -177,8 +191,9 @@ class Lab:
             yield from (end for end in (link.first, link.second) if end.node == node)
         yield from (attachment.end for attachment in self.attachments if attachment.end.node == node)
         for radio in self.radios:
-            if radio.node == node:
-                yield End(radio.node, radio.interface, radio.address_in(radio.initially))
+            end = radio.first_end()
+            if radio.node == node and end is not None:
+                yield end
 
     def subnets(self) -> tuple[Subnet, ...]:
         """Every layer-2 segment that has at least one end. A radio is listed in every cell it has an address in."""
@@ -271,7 +286,7 @@ def _check_names(lab: Lab) -> None:
 
 
 def _all_ends(lab: Lab) -> Iterator[tuple[str, End]]:
-    """(where, end) of everything; a radio once, with its first address."""
+    """(where, end) of everything; a radio with its first address, if it has one."""
     for link in lab.links:
         where = f"link {link.first.node}-{link.second.node}"
         yield where, link.first
@@ -279,7 +294,9 @@ def _all_ends(lab: Lab) -> Iterator[tuple[str, End]]:
     for attachment in lab.attachments:
         yield f"cell {attachment.point_of_attachment}", attachment.end
     for radio in lab.radios:
-        yield f"radio {radio.node}", End(radio.node, radio.interface, radio.address_in(radio.initially))
+        end = radio.first_end()
+        if end is not None:
+            yield f"radio {radio.node}", end
 
 
 def _check_interface_name(name: str, where: str) -> None:
@@ -298,7 +315,11 @@ def _check_interfaces(lab: Lab) -> None:
     cells = {cell.name for cell in lab.points_of_attachment}
     for where, name in (
         *((f"cell of {a.end.node}", a.point_of_attachment) for a in lab.attachments),
-        *((f"radio of {r.node}", cell) for r in lab.radios for cell in (r.initially, *(c for c, _ in r.addresses))),
+        *(
+            (f"radio of {r.node}", cell)
+            for r in lab.radios
+            for cell in (*filter(None, (r.initially,)), *(c for c, _ in r.addresses))
+        ),
     ):
         if name not in cells:
             raise ModelError(
@@ -375,11 +396,16 @@ def _check_group(lab: Lab) -> None:
         ) from None
     if group.version != lab.family or not group.is_multicast:
         raise ModelError(f"{group} is not an IPv{lab.family} multicast group", where, "use e.g. 239.1.1.1 or ff1e::1")
-    if group in SOURCE_SPECIFIC_RANGES[lab.family]:
+    addresses = {str(ip_interface(end.address).ip) for _, end in _all_ends(lab)}
+    if group in SOURCE_SPECIFIC_RANGES[lab.family] and lab.source is None:
         raise ModelError(
             f"{group} is in the source-specific range {SOURCE_SPECIFIC_RANGES[lab.family]}",
             where,
-            "a (*,G) join does nothing there: use e.g. 239.1.1.1 or ff1e::1",
+            "a (*,G) join does nothing there: give the stream's source, or use e.g. 239.1.1.1 or ff1e::1",
+        )
+    if lab.source is not None and lab.source not in addresses:
+        raise ModelError(
+            f"source {lab.source} is no address of a node", where, "give the address of the stream's origin"
         )
     if any(group in network for network in LINK_LOCAL_GROUPS[lab.family]):
         raise ModelError(f"{group} never leaves its link", where, "use a group with a wider scope")

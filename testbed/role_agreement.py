@@ -26,12 +26,13 @@ def _agreement(company: Company) -> tuple[bool, str]:
     """Whether the node, both LMCs and the SM say the same of where the node is."""
     wanted = controller_of(company.walk.cell)
     try:
-        mn: Any = company.node.ask("state")["state"]
+        node: Any = company.node.ask("state")["state"]
         lmcs: Any = {name: company.running[name].ask("state")["state"] for name in map(controller_of, CELLS)}
         sm: Any = company.running["sm"].ask("state")["state"]
     except RoleError as error:
         return False, str(error)
     session = str(mmcp_session.SESSION_ID)
+    mn = node["sessions"][session]
     mn_id = mmcp_session.MN_ID.encode().hex()
     having = [name for name, state in lmcs.items() if mn_id in state["sessions"][session]["members"]]
     known = sm["sessions"][session]["members"].get(mn_id, {}).get("lmc")

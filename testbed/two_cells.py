@@ -16,11 +16,16 @@ from __future__ import annotations
 from testbed.model import FRR_PIM, Attachment, End, Family, Lab, Link, Node, PointOfAttachment, Radio
 
 CELLS = ("poa1", "poa2")
+SOURCE_SPECIFIC_GROUPS = {4: "232.1.1.1", 6: "ff3e::8000:1"}
 GROUPS = {4: "239.1.1.1", 6: "ff1e::1:1"}
 
 
-def two_cells(name: str, family: Family) -> Lab:
-    """The model, IPv4 or IPv6."""
+def two_cells(name: str, family: Family, *, two_radios: bool = False, source_specific: bool = False) -> Lab:
+    """The model, IPv4 or IPv6.
+
+    With ``two_radios`` the node has one for each cell, and only the first has a link. With ``source_specific`` the group is
+    one that is joined from its source only.
+    """
 
     def at(subnet: int, host: int) -> str:
         return f"10.0.{subnet}.{host}/24" if family == 4 else f"2001:db8:{subnet}::{host}/64"
@@ -44,9 +49,17 @@ def two_cells(name: str, family: Family) -> Lab:
             for cell in (1, 2)
             for kind, host in (("ar", 1), ("lmc", 2))
         ),
-        radios=(Radio("mn", "mn-radio", (("poa1", at(1, 100)), ("poa2", at(2, 100))), initially="poa1"),),
+        radios=(
+            (
+                Radio("mn", "mn-radio", (("poa1", at(1, 100)),), initially="poa1"),
+                Radio("mn", "mn-second", (("poa2", at(2, 100)),), initially=None),
+            )
+            if two_radios
+            else (Radio("mn", "mn-radio", (("poa1", at(1, 100)), ("poa2", at(2, 100))), initially="poa1"),)
+        ),
         rendezvous_point=at(10, 1).partition("/")[0],
-        group=GROUPS[family],
+        group=(SOURCE_SPECIFIC_GROUPS if source_specific else GROUPS)[family],
+        source=at(10, 2).partition("/")[0] if source_specific else None,
     )
 
 

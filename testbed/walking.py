@@ -110,6 +110,29 @@ def hand_over(
     trigger and, twice as many, after the move. ``disturb`` is called at each of MOMENTS.
     """
     world, steps, values = stage.world, stage.steps, stage.values
+    at = disturb or _nothing
+    gap_s, overlap_s = values.seconds("l2-gap"), values.seconds("overlap")
+    with measured_handover(stage, mode, walk, gap_s, overlap_s, cold=cold, quiet_packets=quiet_packets) as number:
+        at("before the trigger")
+        triggered = time.monotonic()
+        steps.add("link_trigger", handover=number)
+        node.ask("link-detected", interface=world.lab.radio("mn").interface, point_of_attachment=walk.next_cell)
+        pass_time(overlap_s - (time.monotonic() - triggered))
+        at("before the link goes")
+        move(world, world.lab.radio("mn"), walk.next_cell, gap_s, steps, handover=number)
+        at("after link up")
+    return walk.done[-1]
+
+
+@contextmanager
+def measured_handover(
+    stage: Stage, mode: str, walk: Walk, gap_s: float, overlap_s: float, *, cold: bool, quiet_packets: int
+) -> Iterator[int]:
+    """One handover from the moment its cell is cold to the moment the stream is undisturbed again; gives its number.
+
+    What is done inside must take the node to the other cell; ``gap_s`` and ``overlap_s`` are what was planned for it.
+    """
+    steps, values = stage.steps, stage.values
     origin, target = walk.cell, walk.next_cell
     walk.handovers += 1
     number = walk.handovers
@@ -123,30 +146,25 @@ def hand_over(
             mn="mn",
             cold=cold,
             **{"from": origin, "to": target},
-            l2_gap_ms=values.milliseconds("l2-gap"),
-            overlap_ms=values.milliseconds("overlap"),
+            l2_gap_ms=gap_s * 1000,
+            overlap_ms=overlap_s * 1000,
             address_delay_ms=values.milliseconds("address-delay"),
         )
         await_packets(stage, quiet_packets, "the stream before the handover", quiet=True)
-        at = disturb or _nothing
-        at("before the trigger")
-        triggered = time.monotonic()
-        steps.add("link_trigger", handover=number)
-        node.ask("link-detected", interface=world.lab.radio("mn").interface, point_of_attachment=target)
-        remaining = values.seconds("overlap") - (time.monotonic() - triggered)
-        if remaining > 0:
-            time.sleep(remaining)  # the overlap of the cells: the scenario's own time, not a wait for something
-        at("before the link goes")
-        move(world, world.lab.radio("mn"), target, values.seconds("l2-gap"), steps, handover=number)
+        yield number
         walk.cell = target
-        at("after link up")
         await_packets(stage, 1, "the stream after the move", quiet=True)
         # The address delay in packets: what the node does when it has its address belongs to the handover too.
         delay_packets = values.seconds("address-delay") / (nominal_spacing_ns(values) / 1e9)
         await_packets(stage, int(delay_packets) + 2 * quiet_packets, "an undisturbed stream", quiet=True)
         end_ns = steps.add("handover_end", handover=number)
     walk.done.append((number, begin_ns, end_ns))
-    return number, begin_ns, end_ns
+
+
+def pass_time(seconds: float) -> None:
+    """Let a time pass that is the scenario's own, such as the overlap of two cells; no wait for something."""
+    if seconds > 0:
+        time.sleep(seconds)
 
 
 def _nothing(_moment: str) -> None:

@@ -54,9 +54,7 @@ def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, A
         nominal_spacing_ns=nominal_spacing_ns(values),
         bound_ms=values.milliseconds("max-excess"),
     )
-    for row in conclusion.handovers:
-        if row["outcome"] != "predictive":
-            conclusion.failures.append(f"handover {row['handover']} was not prepared: {row['outcome']}")
+    agreement.require_prepared(conclusion)
     return conclusion
 
 

@@ -54,13 +54,15 @@ class JoinGroup:
     """Join ``group`` on ``interface`` with IGMP or MLD; answered by a GroupJoined event once the report is on the wire.
 
     ``source`` makes it source-specific. ``port``, the data's UDP port, is given by who receives the data here: from it
-    the driver learns where the data comes from, so that a RenewMembership loses none of it.
+    the driver learns where the data comes from, so that a RenewMembership loses none of it. Without ``expects_report``
+    the interface may have no address yet, and no report is waited for: a RenewMembership follows once there is one.
     """
 
     group: str
     interface: str
     source: str | None = None
     port: int | None = None
+    expects_report: bool = True
 
 
 @record
@@ -98,6 +100,14 @@ class ConfigureAddress:
 
 
 @record
+class AskAuthorisation:
+    """Ask the operator's AAA whether the node ``mn_id`` may join the session; answered by an Authorised event."""
+
+    session_id: int
+    mn_id: bytes
+
+
+@record
 class Notify:
     """Tell the application what happened to it: ``event`` is a stable word, ``details`` are plain values."""
 
@@ -114,7 +124,8 @@ class Trace:
 
 
 Action = (
-    SendDatagram | CloseChannel | JoinGroup | LeaveGroup | RenewMembership | ConfigureAddress | Notify | Trace
+    SendDatagram | CloseChannel | JoinGroup | LeaveGroup | RenewMembership | ConfigureAddress | AskAuthorisation | Notify
+    | Trace
 )  # fmt: skip
 
 
@@ -162,18 +173,33 @@ class GroupJoined:
 
 
 @record
+class Authorised:
+    """What the operator's AAA says of a node that wants to join; ``reason`` says why not."""
+
+    session_id: int
+    mn_id: bytes
+    granted: bool
+    reason: str = ""
+
+
+@record
 class DataChannelReport:
-    """What the receiver of the data has counted so far, for status reports: packets since it began."""
+    """What a receiver of data has counted so far, for status reports: packets since it began, of ``group`` (None: any)."""
 
     packets_received: int
+    group: str | None = None
 
 
 @record
 class ApplicationLeave:
-    """The application wants to leave the session, with notice."""
+    """The application wants to leave a session, with notice; None: all its sessions."""
+
+    session_id: int | None = None
 
 
-Event = LinkDetected | LinkDown | LinkUp | AddressConfigured | GroupJoined | DataChannelReport | ApplicationLeave
+Event = (
+    LinkDetected | LinkDown | LinkUp | AddressConfigured | GroupJoined | Authorised | DataChannelReport | ApplicationLeave
+)  # fmt: skip
 
 
 class Agent(ABC):

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from agents.core.errors import ConfigurationError
+
+# Groups of source-specific multicast [RFC 4607 1, RFC 3306 6: ff3x::/32 for each scope x].
+_SOURCE_SPECIFIC = (
+    ip_network("232.0.0.0/8"),
+    *(ip_network(f"ff3{scope:x}::/32") for scope in range(16)),
+)
+
+
+def is_source_specific(group: str) -> bool:
+    """Whether ``group`` is a source-specific one, which only a join that names its source receives."""
+    address = ip_address(group)
+    return any(address in network for network in _SOURCE_SPECIFIC if network.version == address.version)
 
 
 def check_address(key: str, text: str, *, multicast: bool = False) -> int:
@@ -20,8 +32,10 @@ def check_address(key: str, text: str, *, multicast: bool = False) -> int:
 
 
 def check_group(group: str, source: str | None, prefix: str = "") -> None:
-    """Check the keys ``group`` and ``source`` (None: any-source) behind ``prefix``."""
+    """Check the keys ``group`` and ``source`` (None: any-source) behind ``prefix``; an SSM group needs its source."""
     version = check_address(f"{prefix}group", group, multicast=True)
+    if source is None and is_source_specific(group):
+        raise ConfigurationError(f"{prefix}source", f"missing, and {group} is an SSM group", "give the group's source")
     if source is not None and check_address(f"{prefix}source", source) != version:
         raise ConfigurationError(f"{prefix}source", source, f"give an IPv{version} address like the group's")
 

@@ -12,6 +12,7 @@ import json
 import signal
 import socket
 import struct
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -22,6 +23,7 @@ from agents.core.checks import check_address, check_port
 from agents.core.counters import Counters
 from agents.media import rtp
 from agents.media.arrivals import ArrivalLog, WindowError
+from agents.media.delivery import Delivery
 from agents.runtime.control import ControlError, ControlServer
 
 _SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>, not in Python's socket module
@@ -53,6 +55,7 @@ class Reception:
     def __init__(self) -> None:
         self.counters = Counters()
         self.arrivals = ArrivalLog()
+        self.delivery = Delivery(self.counters)
         self.ssrc: int | None = None
         self.first_ns: int | None = None
         self.last_ns: int | None = None
@@ -60,15 +63,14 @@ class Reception:
         self._highest = 0
         self._transit: float | None = None
 
-    def packet_arrived(self, data: bytes, time_ns: int) -> rtp.Packet | None:
-        """Take one datagram; returns the packet if it is newer than all before, for playing or writing it."""
+    def packet_arrived(self, data: bytes, time_ns: int) -> list[bytes]:
+        """Take one datagram; returns the payloads that are the application's now, each once and in order."""
         packet = rtp.parse(data)
         if packet is None:
             self.counters.add("dropped.not-rtp")
-            return None
+            return []
         self.counters.add("received.packets")
-        if packet.ssrc != self.ssrc:
-            self._begin_source(packet)
+        released = self._begin_source(packet, time_ns) if packet.ssrc != self.ssrc else []
         number = rtp.extend(packet.sequence, self._highest)
         self.arrivals.add(time_ns, number)
         if self.first_ns is None:
@@ -77,11 +79,11 @@ class Reception:
         self._measure_jitter(packet, time_ns)
         if number <= self._highest:
             self.counters.add("received.old")
-            return None
-        self._highest = number
-        return packet
+        else:
+            self._highest = number
+        return released + self.delivery.take(number, data[packet.payload_offset : packet.payload_end], time_ns)
 
-    def _begin_source(self, packet: rtp.Packet) -> None:
+    def _begin_source(self, packet: rtp.Packet, time_ns: int) -> list[bytes]:
         if self.ssrc is not None:
             self.counters.add("received.new-source")
         self.ssrc = packet.ssrc
@@ -89,6 +91,7 @@ class Reception:
         base = self._highest - self._highest % rtp.SEQUENCE_MODULUS + rtp.SEQUENCE_MODULUS
         self._highest = base + packet.sequence - 1
         self._transit = None
+        return self.delivery.flush(time_ns)
 
     def _measure_jitter(self, packet: rtp.Packet, time_ns: int) -> None:
         transit = time_ns * rtp.CLOCK_RATE / 1e9 - packet.timestamp
@@ -133,6 +136,7 @@ class Receiver:
             stack.callback(self._socket.close)
             if self._media is not None:
                 stack.callback(self._media.close)
+            stack.callback(self._play_what_waits)
             if self._control is not None:
                 stack.push_async_callback(self._control.close)
                 await self._control.start()
@@ -143,6 +147,9 @@ class Receiver:
             print("ready", flush=True)
             await finished.wait()
         print(json.dumps(self._reception.describe()), flush=True)
+
+    def _play_what_waits(self) -> None:
+        self._play(self._reception.delivery.flush(time.time_ns()))
 
     def _open(self) -> socket.socket:
         configuration = self._configuration
@@ -174,9 +181,12 @@ class Receiver:
             if time_ns is None:
                 self._reception.counters.add("dropped.no-arrival-time")
                 continue
-            packet = self._reception.packet_arrived(data, time_ns)
-            if packet is not None and self._media is not None:
-                self._media.write(data[packet.payload_offset : packet.payload_end])
+            self._play(self._reception.packet_arrived(data, time_ns))
+
+    def _play(self, payloads: list[bytes]) -> None:
+        """The application: a file, or nothing."""
+        if self._media is not None:
+            self._media.writelines(payloads)
 
     async def _command(self, request: Mapping[str, object]) -> Mapping[str, object]:
         self._drain()  # what has arrived before the question belongs to the answer
@@ -186,10 +196,13 @@ class Receiver:
             case {"command": "counters"}:
                 return {"counters": dict(self._reception.counters.snapshot())}
             case {"command": "window", "begin_ns": int(begin_ns), "end_ns": int(end_ns)}:
+                reception = self._reception
                 try:
-                    return {"window": self._reception.arrivals.window(begin_ns, end_ns).plain()}
+                    arrived = reception.arrivals.window(begin_ns, end_ns).plain()
+                    delivered = reception.delivery.log.window(begin_ns, end_ns).plain()
                 except WindowError as error:
                     raise ControlError(str(error)) from error
+                return {"window": {**arrived, "delivered": delivered}}
         raise ControlError(f"unknown command, or a field is missing: {dict(request)!r}")
 
     async def _report_forever(self) -> None:
@@ -201,6 +214,7 @@ class Receiver:
             message = {
                 "command": "data-channel-status",
                 "packets_received": self._reception.counters["received.packets"],
+                "group": str(ip_address(self._configuration.group)),
             }
             try:
                 reader, writer = await asyncio.open_unix_connection(self._configuration.report_to)

@@ -6,7 +6,7 @@ A role does no input or output. Whoever calls these drives it: hand it every dat
 never goes back.
 
 An application that wants its sockets done for it runs ``python -m agents mmcp sm``, ``lmc`` or ``mn`` with ``--config``,
-which make the first three calls, and for the last ``python -m agents ctl SOCKET leave``.
+which make the first three calls, and for the last ``python -m agents ctl NODE leave``.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from agents.core.agent import Endpoint
 from agents.core.checks import check_address, check_group, check_port
 from agents.core.errors import ConfigurationError
 from agents.mmcp import constants as c
+from agents.mmcp.constants import Profile
 
 _MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 _HEXADECIMAL = re.compile(r"0x(?:[0-9A-Fa-f]{2})+")
@@ -89,15 +90,25 @@ def _check_session_id(key: str, session_id: int) -> None:
         raise ConfigurationError(key, str(session_id), f"give 0 to {c.SESSION_ID_MAXIMUM}")
 
 
+def _check_profile(name: str) -> None:
+    """Check the key ``profile``: in which form a role writes what it is not asked for [M-2]."""
+    if name not in Profile.__members__:
+        raise ConfigurationError("profile", repr(name), f"give {' or '.join(Profile.__members__)}")
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One multicast session: its group, and who may join (None: everybody). ``source`` is for SSM groups [M-6]."""
+    """One multicast session: its group, and who may join (None: everybody). ``source`` is for SSM groups [M-6].
+
+    With ``ask_authorisation`` the operator's AAA is asked too, about each MN that is not a member yet [M-30].
+    """
 
     session_id: int
     group: str
     port: int
     source: str | None = None
     allowed_mn_ids: list[str] | None = None
+    ask_authorisation: bool = False
 
     def check(self, key: str) -> None:
         """Raise ConfigurationError for a value that cannot be."""
@@ -180,6 +191,12 @@ class SessionManagerConfiguration:
     controllers: list[Controller] = field(default_factory=list)
     timers: Timers = field(default_factory=Timers)
     port: int = c.DEFAULT_PORT
+    profile: str = Profile.L16.value
+
+    @property
+    def asks_for_authorisation(self) -> bool:
+        """Whether a session needs an operator's AAA to be asked [M-30]."""
+        return any(session.ask_authorisation for session in self.sessions)
 
     @property
     def listen(self) -> Endpoint:
@@ -191,6 +208,7 @@ class SessionManagerConfiguration:
         check_address("address", self.address)
         check_port("port", self.port)
         self.timers.check()
+        _check_profile(self.profile)
         seen: set[int] = set()
         for number, session in enumerate(self.sessions):
             session.check(f"sessions[{number}]")
@@ -217,6 +235,7 @@ class LocalMobilityControllerConfiguration:
     session_manager_port: int = c.DEFAULT_PORT
     sources: dict[str, str] = field(default_factory=dict)  # group -> source of SSM groups [M-6]
     asr_on_leave: bool = False
+    profile: str = Profile.L16.value
     timers: Timers = field(default_factory=Timers)
 
     def check(self) -> None:
@@ -225,6 +244,7 @@ class LocalMobilityControllerConfiguration:
         check_address("session_manager", self.session_manager)
         check_port("session_manager_port", self.session_manager_port)
         self.timers.check()
+        _check_profile(self.profile)
         own = ControllerTable(self.controllers).named(identifier(self.name))
         if own is None:
             raise ConfigurationError("controllers", f"no row named {self.name!r}", "give the LMC's own row too")
@@ -236,10 +256,17 @@ class LocalMobilityControllerConfiguration:
             raise ConfigurationError(
                 "subnet", f"{own.endpoint.address} is not in {self.subnet}", "give the LMC's own subnet"
             )
+        for group, source in self.sources.items():
+            check_group(group, source, f"sources[{group!r}]: ")
         if not self.sessions:
             raise ConfigurationError("sessions", "empty", "give the session ids this LMC serves")
         for number, session_id in enumerate(self.sessions):
             _check_session_id(f"sessions[{number}]", session_id)
+
+    @property
+    def source_of(self) -> dict[str, str]:
+        """The source of each SSM group, both as canonical text [M-6]."""
+        return {str(ip_address(group)): str(ip_address(source)) for group, source in self.sources.items()}
 
     @property
     def session_manager_endpoint(self) -> Endpoint:
@@ -266,12 +293,14 @@ class PointOfAttachment:
     gateway: str
 
 
-def check_points_of_attachment(points: list[PointOfAttachment], attached_to: str, version: int) -> None:
-    """Check where a node may go, with addresses of IP ``version``, and that it begins at one of them."""
-    if attached_to not in {point.name for point in points}:
-        raise ConfigurationError("attached_to", repr(attached_to), "give one of points_of_attachment")
+def check_points_of_attachment(
+    points: list[PointOfAttachment], attached_to: str | None, version: int, prefix: str = ""
+) -> None:
+    """Check where an interface may go, with addresses of IP ``version``, and that it begins at one of them, if at any."""
+    if attached_to is not None and attached_to not in {point.name for point in points}:
+        raise ConfigurationError(f"{prefix}attached_to", repr(attached_to), "give one of points_of_attachment")
     for number, point in enumerate(points):
-        key = f"points_of_attachment[{number}]"
+        key = f"{prefix}points_of_attachment[{number}]"
         _check_identifier(f"{key}.name", point.name)
         check_address(f"{key}.gateway", point.gateway)
         try:
@@ -289,31 +318,68 @@ def check_address_delay(delay_s: float) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeInterface:
+    """An interface of an MN: the points of attachment in its reach, and where it is at first (None: at none)."""
+
+    name: str
+    points_of_attachment: list[PointOfAttachment]
+    attached_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WantedSession:
+    """A session that an MN joins; ``source`` is that of an SSM group [M-6]."""
+
+    session_id: int
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MobileNodeConfiguration:
     """What an MN is given. ``address_delay_s`` stands for the time that DHCP or SLAAC takes after link up."""
 
     mn_id: str
-    session_id: int
-    interface: str
     session_manager: str
-    points_of_attachment: list[PointOfAttachment]
-    attached_to: str
+    sessions: list[WantedSession]
+    interfaces: list[NodeInterface]
     session_manager_port: int = c.DEFAULT_PORT
     port: int = c.DEFAULT_PORT
-    source: str | None = None
     address_delay_s: float = 0.0
+    profile: str = Profile.L16.value
     timers: Timers = field(default_factory=Timers)
 
     def check(self) -> None:
         """Raise ConfigurationError for the first thing wrong."""
         _check_identifier("mn_id", self.mn_id)
-        _check_session_id("session_id", self.session_id)
         version = check_address("session_manager", self.session_manager)
         check_port("session_manager_port", self.session_manager_port)
         check_port("port", self.port)
         self.timers.check()
-        check_points_of_attachment(self.points_of_attachment, self.attached_to, version)
+        _check_profile(self.profile)
+        self._check_sessions(version)
+        seen: set[str] = set()
+        for number, interface in enumerate(self.interfaces):
+            key = f"interfaces[{number}]."
+            if interface.name in seen:
+                raise ConfigurationError(f"{key}name", f"{interface.name!r} is there twice", "give each once")
+            seen.add(interface.name)
+            check_points_of_attachment(interface.points_of_attachment, interface.attached_to, version, key)
+        if all(interface.attached_to is None for interface in self.interfaces):
+            raise ConfigurationError("interfaces", "none is attached", "give attached_to of the one the MN begins with")
         check_address_delay(self.address_delay_s)
+
+    def _check_sessions(self, version: int) -> None:
+        if not self.sessions:
+            raise ConfigurationError("sessions", "empty", "give at least one session")
+        seen: set[int] = set()
+        for number, session in enumerate(self.sessions):
+            key = f"sessions[{number}]"
+            _check_session_id(f"{key}.session_id", session.session_id)
+            if session.session_id in seen:
+                raise ConfigurationError(f"{key}.session_id", f"{session.session_id} is there twice", "give each once")
+            seen.add(session.session_id)
+            if session.source is not None and check_address(f"{key}.source", session.source) != version:
+                raise ConfigurationError(f"{key}.source", session.source, f"give an IPv{version} address like the SM's")
 
     @property
     def session_manager_endpoint(self) -> Endpoint:
@@ -324,7 +390,3 @@ class MobileNodeConfiguration:
     def listen(self) -> Endpoint:
         """Where the MN listens: its port on all its addresses, because they change."""
         return Endpoint("0.0.0.0" if ip_address(self.session_manager).version == 4 else "::", self.port)
-
-    def find(self, point_of_attachment: bytes) -> PointOfAttachment | None:
-        """The entry for that identifier, or None."""
-        return next((row for row in self.points_of_attachment if identifier(row.name) == point_of_attachment), None)

@@ -78,6 +78,9 @@ LINGER_TIME = 2.0  # how long a new LMC stays joined after the MN's own LJR [M-1
 # a HIR at the default HIT, and one more [M-23].
 CONFIRM_MEMORY = HANDOVER_INITIATION_TIME * (HANDOVER_INITIATION_SENDS + 1)
 
+# How long an SM waits for the operator's AAA: it must be less than the default JWT, so that the MN hears the refusal [M-30].
+AUTHORISATION_TIME = 1.0
+
 TIMER_MINIMUM = 0.01  # s, of every configured timer
 TIMER_MAXIMUM = 3600.0  # s
 JOIN_RETRIES_MAXIMUM = 10
@@ -86,4 +89,5 @@ JOIN_TIME = 0.05  # s: what a kernel needs to send a report after a join (2 time
 # A bound on memory: what an LMC or SM keeps per session. More are refused and counted.
 MEMBERS_MAXIMUM = 1_000_000
 HANDOVERS_MAXIMUM = 4096  # outstanding HCTs of one LMC: each holds a UDP port [M-16]
+AUTHORISATIONS_MAXIMUM = 4096  # outstanding questions to the AAA, of one session [M-30]
 EXPECTED_MAXIMUM = 65536  # MNs that a new LMC stays joined for

@@ -134,5 +134,18 @@ IMPLEMENTATION = (
         "An MN whose link never went within ``hold`` after HIC with F = 1 joins the session again where it is.",
         "silent",
     ),
+    Decision(
+        "M-29",
+        "In a vertical handover the MN is a member on the other interface as soon as that has a link and HIC has come; it "
+        "moves there once that has its address and HIC has come or cannot come any more; it stays a member on the first for ``linger`` or until its link goes, and an LMC that it left "
+        "without HIC gets ULR.",
+        "7.5 does not tell vertical from horizontal",
+    ),
+    Decision(
+        "M-30",
+        "Where a session asks the operator's AAA, SJC waits for its answer, at most 1 s; no answer is a refusal. A member "
+        "is not asked about again. So it is with an MN that the SM knows from an LMC's report only.",
+        "7.2 has the SM authorise an MN and does not say how",
+    ),
 )
 """Decisions that this implementation has added."""

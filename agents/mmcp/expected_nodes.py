@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from agents.core.agent import Endpoint, GroupJoined, JoinGroup, LeaveGroup
+from agents.core.checks import is_source_specific
 from agents.mmcp.configuration import Timers
 from agents.mmcp.constants import EXPECTED_MAXIMUM, PacketType, Profile
 from agents.mmcp.controller_state import Expectation, GroupUse, SessionRecord, SessionState
@@ -82,6 +83,8 @@ class ExpectedNodes:
             return "refused.session-not-established"
         if record.group is None or message.multicast.group != record.group.group:
             return "refused.group-not-the-sessions"
+        if is_source_specific(record.group.group) and record.group.group not in self._sources:
+            return "refused.no-source"  # [M-6]
         if len(record.expected) >= EXPECTED_MAXIMUM:
             return "refused.expected-full"
         return None

@@ -67,6 +67,7 @@ class LocalMobilityController(Role):
         configuration.check()
         self._configuration = configuration
         self._timers = configuration.timers
+        self._profile = Profile[configuration.profile]
         self._name = identifier(configuration.name)
         self._own = configuration.own.endpoint
         self._controllers = ControllerTable(configuration.controllers)
@@ -77,7 +78,7 @@ class LocalMobilityController(Role):
         }
         self._channels: dict[int, tuple[SessionRecord, bytes]] = {}
         self._next_channel = 1
-        self._expected = ExpectedNodes(self, configuration.interface, configuration.sources, configuration.timers)
+        self._expected = ExpectedNodes(self, configuration.interface, configuration.source_of, configuration.timers)
 
     def start(self, now: float) -> None:
         """Announce this LMC to the SM for every session (``mmcp_lmc_join``)."""
@@ -119,7 +120,9 @@ class LocalMobilityController(Role):
             case GroupJoined():
                 self._expected.group_joined(event, self._sessions.values())
             case ApplicationLeave():
-                self._leave_all()
+                for record in self._sessions.values():
+                    if event.session_id in (None, record.session_id):
+                        self._leave_session(record)
             case _:
                 self.counters.add(f"ignored.{type(event).__name__}")
 
@@ -134,7 +137,7 @@ class LocalMobilityController(Role):
                 self.counters.add("resent.SJR")
                 self._announce(record, now)
             case "srt":
-                self._send_aggregate(record, Profile.L16)
+                self._send_aggregate(record, self._profile)
                 self.timers.set(key, now + self._timers.srt_s)
             case "spt":
                 self._look_at_member(record, key[2], now)
@@ -180,6 +183,7 @@ class LocalMobilityController(Role):
             self._session_manager,
             MNIdentifier(self._name),
             lmc_address(self._own),
+            profile=self._profile,
         )
 
     def _session_join_confirm(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
@@ -209,11 +213,6 @@ class LocalMobilityController(Role):
         self._send_announcement(record)
         self.timers.set(("renew", record.session_id), now + self._timers.probe_time)
 
-    def _leave_all(self) -> None:
-        for record in self._sessions.values():
-            self._leave_session(record)
-        self.timers.clear()
-
     def _leave_session(self, record: SessionRecord) -> None:
         for mn_id in list(record.expected):
             self._expected.stop_expecting(record, mn_id)
@@ -221,6 +220,8 @@ class LocalMobilityController(Role):
             self._end_handover(record, mn_id, HandoverInput.CONFIRM)
         for mn_id in list(record.members):
             self._forget_member(record, mn_id)
+        for mn_id in list(record.confirms):
+            self._forget_confirm(record, mn_id)
         for what in ("jwt", "srt", "renew"):
             self.timers.cancel((what, record.session_id))
         if record.machine.allows(SessionInput.LEAVE):
@@ -262,7 +263,7 @@ class LocalMobilityController(Role):
             self._expected.stop_expecting(record, mn_id)
         self.send(PacketType.ULC, record.session_id, source, accepted=True, profile=message.profile)
         if self._configuration.asr_on_leave and record.machine.state is SessionState.ESTABLISHED:
-            self._send_aggregate(record, Profile.L16)
+            self._send_aggregate(record, self._profile)
 
     def _user_status_report(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         member = record.members.get(message.mn_id)
@@ -368,7 +369,7 @@ class LocalMobilityController(Role):
             handover.new_lmc,
             MNIdentifier(handover.mn_id),
             record.group,
-            profile=handover.profile,
+            profile=self._profile,
             channel=handover.channel,
         )
         self.timers.set(("ctt", record.session_id, handover.mn_id), now + self._timers.ctt_s)

@@ -1,9 +1,10 @@
 """The session manager (SM): admits MNs and LMCs to sessions, assigns LMCs and gathers status reports (clauses 7.2 to 7.5).
 
 Theory of operation. A session is ESTABLISHED from ``start`` on (``mmcp_create``). Each SJR takes it through SJR-RCVD,
-where the SM decides, and back (Annex B.1): the answer is immediate because an operator's provisioning is at hand. An SJR
+where the SM decides, and back (Annex B.1): the answer is immediate where the operator's provisioning says it all. An SJR
 whose MN ID is the name of a provisioned LMC and which holds an LMC Address is that LMC announcing itself [M-11]. An MN is
 assigned the LMC that serves its point of attachment if that LMC has announced itself for the session [M-18], else none.
+Where the operator's AAA is asked the session stays SJR-RCVD until the last question is answered [M-30].
 """
 
 from __future__ import annotations
@@ -11,10 +12,16 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
-from agents.core.agent import ApplicationLeave, Endpoint, Event, Notify
+from agents.core.agent import ApplicationLeave, AskAuthorisation, Authorised, Endpoint, Event, Notify
 from agents.core.machine import Label, TransitionTable
 from agents.mmcp.configuration import ControllerTable, Session, SessionManagerConfiguration, identifier
-from agents.mmcp.constants import MEMBERS_MAXIMUM, PacketType, Profile
+from agents.mmcp.constants import (
+    AUTHORISATION_TIME,
+    AUTHORISATIONS_MAXIMUM,
+    MEMBERS_MAXIMUM,
+    PacketType,
+    Profile,
+)
 from agents.mmcp.messages import (
     DataChannelStatus,
     Message,
@@ -41,6 +48,7 @@ class SessionInput(Label):
     CREATE = "app: mmcp_create()"
     SJR = "recv: SJR"
     SJC = "send: SJC"
+    SJC_OTHERS_WAIT = "send: SJC, others wait for authorisation"
     TERMINATE = "app: terminate"
 
 
@@ -53,7 +61,12 @@ SESSION_TABLE = TransitionTable(
             SessionInput.SJR: SessionState.SJR_RECEIVED,
             SessionInput.TERMINATE: SessionState.CLOSED,
         },
-        SessionState.SJR_RECEIVED: {SessionInput.SJC: SessionState.ESTABLISHED},
+        SessionState.SJR_RECEIVED: {
+            SessionInput.SJR: SessionState.SJR_RECEIVED,
+            SessionInput.SJC: SessionState.ESTABLISHED,
+            SessionInput.SJC_OTHERS_WAIT: SessionState.SJR_RECEIVED,
+            SessionInput.TERMINATE: SessionState.CLOSED,
+        },
     },
 )
 
@@ -79,6 +92,15 @@ class AnnouncedController(Child):
     members: int = field(default=0, kw_only=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An MN about which the AAA has been asked: its SJR and where that came from, or the LMC that reports it."""
+
+    request: Message | None
+    source: Endpoint | None
+    lmc: bytes
+
+
 class _SessionRecord:
     """One session: its provisioning, its state, and who is in it."""
 
@@ -89,8 +111,14 @@ class _SessionRecord:
         self.controllers: dict[bytes, AnnouncedController] = {}
         # Every SJC that there can be, by F, LMC and profile: the same for all MNs, so encoded once.
         self.confirms: dict[tuple[bool, Endpoint | None, Profile], bytes] = {}
+        self.waiting: dict[bytes, _Waiting] = {}
         allowed = session.allowed_mn_ids
         self.allowed = None if allowed is None else frozenset(identifier(name) for name in allowed)
+
+    @property
+    def has_waiting_requests(self) -> bool:
+        """Whether an SJR is still to be answered."""
+        return bool(self.waiting) and any(waiting.request is not None for waiting in self.waiting.values())
 
 
 class SessionManager(Role):
@@ -102,6 +130,7 @@ class SessionManager(Role):
         super().__init__()
         configuration.check()
         self._timers = configuration.timers
+        self._profile = Profile[configuration.profile]
         self._controllers = ControllerTable(configuration.controllers)
         self._sessions = {session.session_id: _SessionRecord(session, self) for session in configuration.sessions}
 
@@ -129,23 +158,42 @@ class SessionManager(Role):
                 self._handover_initiation_request(record, message, source)
 
     def handle(self, event: Event, now: float) -> None:
-        """The SM has no interest in links and groups; the application may end it."""
-        if isinstance(event, ApplicationLeave):
-            self.timers.clear()
-            for record in self._sessions.values():
-                if record.machine.allows(SessionInput.TERMINATE):
-                    record.machine.move(SessionInput.TERMINATE)
-        else:
-            self.counters.add(f"ignored.{type(event).__name__}")
+        """The AAA has answered, or the application ends a session; the SM has no interest in links and groups."""
+        match event:
+            case Authorised():
+                self._authorised(event, now)
+            case ApplicationLeave():
+                for record in self._sessions.values():
+                    if event.session_id in (None, record.provisioned.session_id):
+                        self._terminate(record)
+            case _:
+                self.counters.add(f"ignored.{type(event).__name__}")
+
+    def _terminate(self, record: _SessionRecord) -> None:
+        session_id = record.provisioned.session_id
+        for what, names in (
+            ("mn", record.members),
+            ("lmc", record.controllers),
+            ("authorisation", record.waiting),
+        ):
+            for name in names:
+                self.timers.cancel((what, session_id, name))
+            names.clear()
+        if record.machine.allows(SessionInput.TERMINATE):
+            record.machine.move(SessionInput.TERMINATE)
 
     def timer_expired(self, key: Hashable, now: float) -> None:
-        """SPT of an LMC or of an MN: keys are (what, session id, name or MN ID)."""
+        """SPT of an LMC or of an MN, or the AAA has not answered: keys are (what, session id, name or MN ID)."""
         assert isinstance(key, tuple)
         record = self._sessions[key[1]]
-        if key[0] == "lmc":
-            self._look_at_controller(record, key[2], now)
-        else:
-            self._look_at_member(record, key[2], now)
+        match key[0]:
+            case "mn":
+                self._look_at_member(record, key[2], now)
+            case "lmc":
+                self._look_at_controller(record, key[2], now)
+            case "authorisation":
+                self.counters.add("expired.authorisation")
+                self._authorised(Authorised(key[1], key[2], granted=False, reason="the AAA has not answered"), now)
 
     def describe(self) -> Mapping[str, object]:
         """Sessions with their members and LMCs."""
@@ -175,8 +223,7 @@ class SessionManager(Role):
         if lmc is not None and self._controllers.named(message.mn_id) is not None:  # [M-11]
             self._admit_controller(record, message, lmc, source, now)
         else:
-            self._admit_member(record, message, source, now)
-        record.machine.move(SessionInput.SJC)
+            self._decide_on_member(record, message, source, now)
 
     def _admit_controller(
         self, record: _SessionRecord, message: Message, lmc: Endpoint, source: Endpoint, now: float
@@ -195,17 +242,65 @@ class SessionManager(Role):
             known.heard(now)
         self._session_join_confirm(record, message, source, accepted=True)
 
+    def _decide_on_member(self, record: _SessionRecord, message: Message, source: Endpoint, now: float) -> None:
+        mn_id = message.mn_id
+        refusal = self._refusal(record, mn_id)
+        if refusal is not None:
+            self.counters.add(f"refused.{refusal}")
+            self._session_join_confirm(record, message, source, accepted=False)
+        elif mn_id not in record.members and record.provisioned.ask_authorisation:
+            self._ask(record, mn_id, _Waiting(message, source, b""), now)
+        else:
+            self._admit_member(record, message, source, now)
+
+    def _refusal(self, record: _SessionRecord, mn_id: bytes) -> str | None:
+        """Why provisioning or a bound keeps this MN out, as the end of a counter's name, or None."""
+        if record.allowed is not None and mn_id not in record.allowed:
+            return "mn-not-allowed"
+        if mn_id in record.members:
+            return None
+        if len(record.members) >= MEMBERS_MAXIMUM:
+            return "session-full"
+        return "authorisation-busy" if len(record.waiting) >= AUTHORISATIONS_MAXIMUM else None
+
+    def _ask(self, record: _SessionRecord, mn_id: bytes, waiting: _Waiting, now: float) -> None:
+        """Ask the AAA, once; a later SJR of the same MN is the one that is answered [M-30]."""
+        is_asked = mn_id in record.waiting
+        if not is_asked or waiting.request is not None:
+            record.waiting[mn_id] = waiting
+        if is_asked:
+            self.counters.add("duplicate.authorisation")
+            return
+        session_id = record.provisioned.session_id
+        self.timers.set(("authorisation", session_id, mn_id), now + AUTHORISATION_TIME)
+        self.act(AskAuthorisation(session_id, mn_id))
+
+    def _authorised(self, event: Authorised, now: float) -> None:
+        """Go on with the SJR or the report that waited; a late answer is counted."""
+        record = self._sessions.get(event.session_id)
+        waiting = None if record is None else record.waiting.pop(event.mn_id, None)
+        if record is None or waiting is None:
+            self.counters.add("late.authorisation")
+            return
+        self.timers.cancel(("authorisation", event.session_id, event.mn_id))
+        self.counters.add("authorised.mn" if event.granted else "refused.not-authorised")
+        if not event.granted:
+            self.act(
+                Notify(
+                    "mn-refused", {"session_id": event.session_id, "mn_id": event.mn_id.hex(), "reason": event.reason}
+                )
+            )
+        if waiting.request is not None and waiting.source is not None:
+            if event.granted:
+                self._admit_member(record, waiting.request, waiting.source, now)
+            else:
+                self._session_join_confirm(record, waiting.request, waiting.source, accepted=False)
+        elif event.granted and waiting.lmc in record.controllers:
+            self._remember_reported(record, event.mn_id, waiting.lmc, now)
+
     def _admit_member(self, record: _SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         mn_id = message.mn_id
-        if record.allowed is not None and mn_id not in record.allowed:
-            self.counters.add("refused.mn-not-allowed")
-            self._session_join_confirm(record, message, source, accepted=False)
-            return
         known = record.members.get(mn_id)
-        if known is None and len(record.members) >= MEMBERS_MAXIMUM:
-            self.counters.add("refused.session-full")
-            self._session_join_confirm(record, message, source, accepted=False)
-            return
         serving = self._controllers.serving(message.point_of_attachment)
         announced = None if serving is None else record.controllers.get(serving.name)  # [M-18]
         assigned = b"" if serving is None or announced is None else serving.name
@@ -235,6 +330,7 @@ class SessionManager(Role):
             )
             record.confirms[what] = confirm
         self.send_encoded(PacketType.SJC, confirm, source, accepted=accepted)
+        record.machine.move(SessionInput.SJC_OTHERS_WAIT if record.has_waiting_requests else SessionInput.SJC)
 
     # --- leave and status [7.3, 7.4] ------------------------------------------------------------------------------
 
@@ -277,10 +373,15 @@ class SessionManager(Role):
 
     def _adopt(self, record: _SessionRecord, mn_id: bytes, lmc: bytes, now: float) -> Member | None:
         """Take an MN that an announced LMC reports: an SM that has lost its memory has it back so [M-26]."""
-        refused = record.allowed is not None and mn_id not in record.allowed
-        if refused or len(record.members) >= MEMBERS_MAXIMUM:
+        if self._refusal(record, mn_id) is not None:
             self.counters.add("report.refused-mn")
             return None
+        if record.provisioned.ask_authorisation:
+            self._ask(record, mn_id, _Waiting(None, None, lmc), now)
+            return None
+        return self._remember_reported(record, mn_id, lmc, now)
+
+    def _remember_reported(self, record: _SessionRecord, mn_id: bytes, lmc: bytes, now: float) -> Member:
         self.counters.add("report.adopted-mn")
         return self._remember(record, mn_id, Member(now, endpoint=None, lmc=lmc), self._timers.probe_time)
 
@@ -318,7 +419,7 @@ class SessionManager(Role):
             self.act(Notify("lmc-failed", {"session_id": session_id, "lmc": name.hex()}))
             return
         if what is Watch.PROBE:
-            self.send(PacketType.USP, session_id, controller.endpoint)
+            self.send(PacketType.USP, session_id, controller.endpoint, profile=self._profile)
         self.timers.set(("lmc", session_id, name), controller.deadline(self._timers.probe_time))
 
     # --- handover without an LMC [M-15] ---------------------------------------------------------------------------

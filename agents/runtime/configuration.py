@@ -29,11 +29,13 @@ class RuntimeConfiguration:
     """The ``[runtime]`` table, the same for every role: what the agent's driver needs.
 
     ``node`` names the agent in traces; ``control`` is the path of its control socket, ``trace`` of its history.
+    ``authorise`` is the command that asks the operator's AAA, see `agents.runtime.authorisation`.
     """
 
     node: str = ""
     control: str | None = None
     trace: str | None = None
+    authorise: list[str] | None = None
 
 
 def load(path: Path, role: type[RoleConfiguration]) -> tuple[RuntimeConfiguration, RoleConfiguration]:

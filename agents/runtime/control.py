@@ -1,6 +1,6 @@
 """The control socket of a running agent: a Unix stream socket, one JSON object per line each way.
 
-Every agent answers ``{"command": "state"}``, ``{"command": "counters"}``, ``{"command": "leave"}`` and the link trigger
+Every agent answers ``{"command": "state"}``, ``{"command": "counters"}``, ``{"command": "leave"}`` (of one session with ``"session_id": …``) and the link trigger
 ``{"command": "link-detected", "interface": …, "point_of_attachment": …}``; the receiver of the data has more. An answer is
 ``{"ok": true, …}`` or ``{"ok": false, "error": "…"}``. A stranger's agent that takes link triggers answers the same line.
 """

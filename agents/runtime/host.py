@@ -13,9 +13,11 @@ from time import monotonic
 from typing import Any
 
 from agents.core.agent import (
+    Action,
     AddressConfigured,
     Agent,
     ApplicationLeave,
+    AskAuthorisation,
     CloseChannel,
     ConfigureAddress,
     DataChannelReport,
@@ -32,6 +34,7 @@ from agents.core.agent import (
     SendDatagram,
     Trace,
 )
+from agents.runtime.authorisation import Authorisation
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.control import ControlError, ControlServer
 from agents.runtime.datagram import DatagramPort
@@ -65,6 +68,7 @@ class AgentHost:
         self._watch_links = watch_links
         self._ports: dict[int, DatagramPort] = {}
         self._memberships = Memberships(agent.counters)
+        self._authorisation = Authorisation(runtime.authorise)
         self._links = Links(self._link_changed)
         self._trace = TraceFile(None if runtime.trace is None else Path(runtime.trace), runtime.node)
         agent.keeps_history = self._trace.is_kept
@@ -160,9 +164,9 @@ class AgentHost:
                 case Trace():
                     self._trace.write(action.event, action.details)
                 case _:
-                    self._change(action)
+                    self._carry_out_rare(action)
 
-    def _change(self, action: CloseChannel | JoinGroup | LeaveGroup | RenewMembership | ConfigureAddress) -> None:
+    def _carry_out_rare(self, action: Action) -> None:
         match action:
             case CloseChannel():
                 port = self._ports.pop(action.channel, None)
@@ -176,6 +180,8 @@ class AgentHost:
                 self._renew(action)
             case ConfigureAddress():
                 self._begin(self._configure_address(action))
+            case AskAuthorisation():
+                self._begin(self._ask_authorisation(action))
 
     def _open_port(self, channel: int, address: str, port: int) -> DatagramPort:
         receiver = partial(self._received, channel)
@@ -201,7 +207,9 @@ class AgentHost:
 
     async def _join(self, action: JoinGroup) -> None:
         try:
-            await self._memberships.join(action.group, action.interface, action.source, action.port)
+            await self._memberships.join(
+                action.group, action.interface, action.source, action.port, expects_report=action.expects_report
+            )
         except MembershipError as error:
             self._happened(GroupJoined(action.group, action.interface, succeeded=False, reason=str(error)))
         else:
@@ -218,6 +226,9 @@ class AgentHost:
         await self._links.configure_address(action.interface, action.address, action.gateway)
         self._happened(AddressConfigured(action.interface, action.address))
 
+    async def _ask_authorisation(self, action: AskAuthorisation) -> None:
+        self._happened(await self._authorisation.ask(action))
+
     # --- the control socket ---------------------------------------------------------------------------------------
 
     async def _command(self, request: Mapping[str, object]) -> Mapping[str, object]:
@@ -227,12 +238,20 @@ class AgentHost:
             case {"command": "counters"}:
                 return {"counters": dict(self._agent.counters.snapshot())}
             case {"command": "leave"}:
-                self._happened(ApplicationLeave())
+                self._happened(ApplicationLeave(_session_id(request)))
                 return {}
             case {"command": "link-detected", "interface": str(interface), "point_of_attachment": str(point)}:
                 self._happened(LinkDetected(interface, self._identifier(point)))
                 return {}
-            case {"command": "data-channel-status", "packets_received": int(packets)}:
-                self._happened(DataChannelReport(packets))
+            case {"command": "data-channel-status", "packets_received": int(packets), "group": str(group)}:
+                self._happened(DataChannelReport(packets, group))
                 return {}
         raise ControlError(f"unknown command, or a field is missing: {dict(request)!r}")
+
+
+def _session_id(request: Mapping[str, object]) -> int | None:
+    """Which session a request is about; None: all."""
+    session_id = request.get("session_id")
+    if session_id is None or (isinstance(session_id, int) and not isinstance(session_id, bool)):
+        return session_id
+    raise ControlError(f"session_id: {session_id!r} is no number")

@@ -34,21 +34,23 @@ class Memberships:
         self._counters = counters
         self._joined: dict[tuple[str, str, str | None], _Membership] = {}
 
-    async def join(self, group: str, interface: str, source: str | None, port: int | None = None) -> None:
+    async def join(
+        self, group: str, interface: str, source: str | None, port: int | None = None, *, expects_report: bool = True
+    ) -> None:
         """Join and return when the report has been seen leaving; raises MembershipError.
 
-        Without the right to see packets (CAP_NET_RAW) the join is taken as done at once, which is counted. ``port`` is
-        the data's, for those who want to renew the membership without losing any of it.
+        Without the right to see packets (CAP_NET_RAW) the join is taken as done at once, which is counted; so it is
+        where no report is expected. ``port`` is the data's, for those who want to renew without losing any of it.
         """
         key = (group, interface, source)
         if key in self._joined:
             return
-        watcher = _ReportWatcher.open(group, interface)
+        watcher = _ReportWatcher.open(group, interface) if expects_report else None
         try:
             membership = _Membership(group, interface, source, port)
             self._joined[key] = membership
             if watcher is None:
-                self._counters.add("joined.unobserved")
+                self._counters.add("joined.unobserved" if expects_report else "joined.without-report")
             elif not await watcher.seen():
                 self.leave(*key)
                 raise MembershipError(0, f"no report for {group} left {interface} within {_REPORT_DEADLINE} s")
@@ -63,12 +65,12 @@ class Memberships:
             membership.close()
 
     def renew(self, group: str, interface: str, source: str | None) -> None:
-        """Make the kernel report an IPv4 membership on the link the interface is on now.
+        """Make the kernel report a membership on the link the interface is on now.
 
-        For IPv6 the kernel reports by itself when the carrier comes back; for IPv4 it does not.
+        When the carrier comes back the kernel reports by itself only IPv6 memberships for any source.
         """
         membership = self._joined.get((group, interface, source))
-        if membership is not None and ip_address(group).version == 4:
+        if membership is not None and (ip_address(group).version == 4 or source is not None):
             self._counters.add("renewed.membership" if membership.renew() else "renewed.membership.interrupted")
 
     def close(self) -> None:
@@ -99,13 +101,14 @@ class _Membership:
     def renew(self) -> bool:
         """Drop and add; False if data that came in between, some microseconds, was not taken.
 
-        While a second socket is a member for the data's source alone, the kernel goes on taking that data, and its
-        report still says that the group was joined for any source: the last state counts when it is sent.
+        A second socket is a member meanwhile, so that the kernel goes on taking the data: for the data's source alone
+        where the first is for any source, and the other way round. Its own membership is never reported: the state
+        counts that is there when the report is sent, and by then it is gone.
         """
         keeper: socket.socket | None = None
-        if self._source is None and self._data_source is not None:
+        if self._source is not None or self._data_source is not None:
             keeper = socket.socket(self._socket.family, socket.SOCK_DGRAM)
-            self._change(keeper, _JOIN, self._data_source)
+            self._change(keeper, _JOIN, self._data_source if self._source is None else None)
         try:
             self._change(self._socket, _LEAVE, self._source)
             self._change(self._socket, _JOIN, self._source)

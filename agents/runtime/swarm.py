@@ -29,7 +29,13 @@ from agents.core.counters import Counters
 from agents.core.errors import ConfigurationError
 from agents.core.timers import Timers as Deadlines
 from agents.mmcp import constants as c
-from agents.mmcp.configuration import MobileNodeConfiguration, PointOfAttachment, Timers
+from agents.mmcp.configuration import (
+    MobileNodeConfiguration,
+    NodeInterface,
+    PointOfAttachment,
+    Timers,
+    WantedSession,
+)
 from agents.mmcp.constants import PacketType
 from agents.mmcp.mobile_node import MobileNode
 from agents.runtime.datagram import DatagramPort, family_of
@@ -85,12 +91,10 @@ class SwarmConfiguration:
         place = "::1" if family_of(self.session_manager) == 6 else "127.0.0.1"  # it never moves
         return MobileNodeConfiguration(
             mn_id=f"{self.name}{number}",
-            session_id=self.session_id,
-            interface="none",
             session_manager=self.session_manager,
             session_manager_port=self.session_manager_port,
-            points_of_attachment=[PointOfAttachment(self.attached_to, place, place)],
-            attached_to=self.attached_to,
+            sessions=[WantedSession(self.session_id)],
+            interfaces=[NodeInterface("none", [PointOfAttachment(self.attached_to, place, place)], self.attached_to)],
             timers=self.timers,
         )
 

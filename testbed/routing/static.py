@@ -48,7 +48,10 @@ def routes(lab: Lab, attached: Mapping[str, str] | None = None) -> tuple[Route, 
     A host gets one default route to the first router of its first subnet. A router gets one route per subnet it is not
     on. `attached` says where mobile nodes are (node -> point of attachment); without it, where they are at first.
     """
-    where = {radio.node: radio.initially for radio in lab.radios} | dict(attached or {})
+    where: dict[str, set[str]] = {}
+    for radio in lab.radios:
+        where.setdefault(radio.node, set()).update(filter(None, (radio.initially,)))
+    where |= {node: {cell} for node, cell in (attached or {}).items()}
     # A mobile node is only on the cell it is attached to.
     subnets = tuple(
         Subnet(
@@ -66,7 +69,7 @@ def routes(lab: Lab, attached: Mapping[str, str] | None = None) -> tuple[Route, 
     return tuple(found)
 
 
-def _elsewhere(lab: Lab, subnet: Subnet, node: str, where: Mapping[str, str]) -> bool:
+def _elsewhere(lab: Lab, subnet: Subnet, node: str, where: Mapping[str, set[str]]) -> bool:
     mobile = any(radio.node == node for radio in lab.radios)
     fixed_here = any(
         a.end.node == node and a.point_of_attachment == subnet.point_of_attachment for a in lab.attachments
@@ -75,7 +78,7 @@ def _elsewhere(lab: Lab, subnet: Subnet, node: str, where: Mapping[str, str]) ->
         mobile
         and subnet.point_of_attachment is not None
         and not fixed_here
-        and where[node] != subnet.point_of_attachment
+        and subnet.point_of_attachment not in where[node]
     )
 
 

@@ -130,7 +130,8 @@ def _of_one_who_left(mobile: Mobile, known: str) -> Iterator[tuple[str, str]]:
 def _of_a_member(
     mobile: Mobile, parents: list[str], at: str | None, names: Mapping[str, str | None]
 ) -> Iterator[tuple[str, str]]:
-    parent = mobile.agent.describe()["parent"]
+    described: Any = mobile.agent.describe()
+    parent = described["sessions"][str(SESSION)]["parent"]
     known = ", ".join(parents) or "nobody"
     if parent not in parents:
         yield "known-by-parent", f"reports to {parent}, known to {known}"

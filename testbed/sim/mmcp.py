@@ -17,10 +17,12 @@ from agents.mmcp.configuration import (
     Controller,
     LocalMobilityControllerConfiguration,
     MobileNodeConfiguration,
+    NodeInterface,
     PointOfAttachment,
     Session,
     SessionManagerConfiguration,
     Timers,
+    WantedSession,
 )
 from agents.mmcp.constants import DEFAULT_PORT, PacketType
 from agents.mmcp.local_mobility_controller import LocalMobilityController
@@ -132,7 +134,11 @@ class World(Network):
         ]
         agent = MobileNode(
             MobileNodeConfiguration(
-                f"mn{number}", SESSION, INTERFACE, SM_ADDRESS, points, f"cell{home}", timers=plan.timers
+                f"mn{number}",
+                SM_ADDRESS,
+                [WantedSession(SESSION)],
+                [NodeInterface(INTERFACE, points, f"cell{home}")],
+                timers=plan.timers,
             )
         )
         address = self.address(home, FIRST_HOST + number)

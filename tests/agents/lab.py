@@ -9,10 +9,12 @@ from agents.mmcp.configuration import (
     Controller,
     LocalMobilityControllerConfiguration,
     MobileNodeConfiguration,
+    NodeInterface,
     PointOfAttachment,
     Session,
     SessionManagerConfiguration,
     Timers,
+    WantedSession,
 )
 from agents.mmcp.local_mobility_controller import LocalMobilityController
 from agents.mmcp.mobile_node import MobileNode
@@ -68,11 +70,11 @@ def mobile_node(**changes: Any) -> MobileNode:
     """The MN, at poa1 unless changed."""
     given: dict[str, Any] = {
         "mn_id": "mn1",
-        "session_id": SESSION,
-        "interface": "mn-radio",
         "session_manager": SM.address,
-        "points_of_attachment": POINTS,
-        "attached_to": "poa1",
+        "sessions": [WantedSession(SESSION, changes.pop("source", None))],
+        "interfaces": [
+            NodeInterface("mn-radio", changes.pop("points_of_attachment", POINTS), changes.pop("attached_to", "poa1"))
+        ],
         "timers": TIMERS,
     }
     return MobileNode(MobileNodeConfiguration(**{**given, **changes}))
@@ -108,14 +110,21 @@ def joined(**changes: Any) -> Network:
 def state(network: Network, name: str = "mn") -> str:
     """The state of the MN, or of session 1 at another role."""
     described: Any = network.nodes[name].agent.describe()
-    return str(described["state"] if name == "mn" else described["sessions"][str(SESSION)]["state"])
+    return str(described["sessions"][str(SESSION)]["state"])
 
 
 def row(network: Network, name: str) -> dict[str, Any]:
-    """What an SM or LMC says of session 1."""
+    """What a role says of session 1."""
     described: Any = network.nodes[name].agent.describe()
     found: dict[str, Any] = described["sessions"][str(SESSION)]
     return found
+
+
+def place(network: Network, interface: str = "mn-radio") -> str | None:
+    """The point of attachment, in hexadecimal, that an interface of the MN is at."""
+    described: Any = network.nodes["mn"].agent.describe()
+    attached_to: str | None = described["interfaces"][interface]["attached_to"]
+    return attached_to
 
 
 def count(network: Network, name: str, counter: str) -> int:

@@ -17,6 +17,7 @@ from agents.core.agent import (
     Action,
     AddressConfigured,
     Agent,
+    AskAuthorisation,
     CloseChannel,
     ConfigureAddress,
     Endpoint,
@@ -38,7 +39,14 @@ PORT = 24793
 DELAY = 0.001  # s, one way between any two nodes
 JOIN_DELAY = 0.010  # s, from a join to its report on the wire
 STEPS_MAXIMUM = 20_000  # of one run: more means that the roles answer each other forever
+INTERFACE = "mn-radio"
+SECOND_INTERFACE = "mn-second"
 WITH_FLAG = ("SJC", "LJC", "ULC", "HTA", "HIC")
+
+
+def _on(interface: str) -> str:
+    """How the chart names an interface: the second one of an MN is said, all others go without saying."""
+    return f" on {interface}" if interface == SECOND_INTERFACE else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +78,25 @@ class Node:
     """A role at its place."""
 
     agent: Agent
-    address: str
-    link_is_up: bool = True
+    addresses: dict[str, str]  # by interface
+    default: str = INTERFACE  # the interface of the default route
+    links_down: set[str] = field(default_factory=set)
     channels: dict[int, int] = field(default_factory=dict)
     joins_succeed: bool = True
     join_delay: float = JOIN_DELAY
     notices: list[Notify] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
+    questions: list[AskAuthorisation] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        """The address of the default route's interface."""
+        return self.addresses[self.default]
+
+    def interface_to(self, destination: str) -> str:
+        """The interface of that subnet, else the default route's; a link that is down keeps its routes."""
+        subnet = destination.rpartition(".")[0]
+        return next((name for name, own in self.addresses.items() if own.rpartition(".")[0] == subnet), self.default)
 
 
 class Network:
@@ -98,7 +118,7 @@ class Network:
 
     def add(self, name: str, agent: Agent, address: str) -> Node:
         """Put a role at an address; it is started with ``start``."""
-        self.nodes[name] = node = Node(agent, address)
+        self.nodes[name] = node = Node(agent, {INTERFACE: address})
         return node
 
     def start(self, *names: str) -> None:
@@ -135,21 +155,21 @@ class Network:
 
     # --- what the world does --------------------------------------------------------------------------------------
 
-    def trigger(self, point: str, name: str = "mn", interface: str = "mn-radio") -> None:
+    def trigger(self, point: str, name: str = "mn", interface: str = INTERFACE) -> None:
         """A link trigger: the point of attachment is in reach."""
         self.note(f"{name} detects {point}")
         self.tell(name, LinkDetected(interface, point.encode()))
 
-    def link_down(self, name: str = "mn", interface: str = "mn-radio") -> None:
+    def link_down(self, name: str = "mn", interface: str = INTERFACE) -> None:
         """The link goes; datagrams of the node are lost from now on."""
         self.note(f"{name} link down")
-        self.nodes[name].link_is_up = False
+        self.nodes[name].links_down.add(interface)
         self.tell(name, LinkDown(interface))
 
-    def link_up(self, name: str = "mn", interface: str = "mn-radio") -> None:
+    def link_up(self, name: str = "mn", interface: str = INTERFACE) -> None:
         """The link comes."""
         self.note(f"{name} link up")
-        self.nodes[name].link_is_up = True
+        self.nodes[name].links_down.discard(interface)
         self.tell(name, LinkUp(interface))
 
     def lose(self, *packets: str) -> None:
@@ -204,22 +224,29 @@ class Network:
             case CloseChannel():
                 del node.channels[action.channel]
             case JoinGroup():
-                self.note(f"{name} joins {action.group}" + (f" from {action.source}" if action.source else ""))
+                self.note(
+                    f"{name} joins {action.group}"
+                    + (f" from {action.source}" if action.source else "")
+                    + _on(action.interface)
+                )
                 answer = GroupJoined(action.group, action.interface, node.joins_succeed, "")
                 self._later(node.join_delay, lambda: self.tell(name, answer))
             case LeaveGroup():
-                self.note(f"{name} leaves {action.group}")
+                self.note(f"{name} leaves {action.group}{_on(action.interface)}")
             case RenewMembership():
-                self.note(f"{name} renews {action.group}")
+                self.note(f"{name} renews {action.group}{_on(action.interface)}")
             case ConfigureAddress():
                 self._later(DELAY, lambda: self._configure(name, action))
             case Notify():
                 node.notices.append(action)
             case Trace():
                 node.traces.append(action)
+            case AskAuthorisation():
+                node.questions.append(action)
 
     def _configure(self, name: str, action: ConfigureAddress) -> None:
-        self.nodes[name].address = action.address.partition("/")[0]
+        self.nodes[name].addresses[action.interface] = action.address.partition("/")[0]
+        self.nodes[name].default = action.interface
         self.note(f"{name} has {action.address} by {action.gateway}")
         self.tell(name, AddressConfigured(action.interface, action.address))
 
@@ -230,12 +257,15 @@ class Network:
                 node.channels[action.channel] = self._next_port
                 self._next_port += 1
             port = node.channels[action.channel]
-        source = Endpoint(node.address, port)
+        interface = node.interface_to(action.destination.address)
+        source = Endpoint(node.addresses[interface], port)
         fields = judge.dissect(action.data)
-        lost = fields["packet"] in self.loss or not node.link_is_up
+        lost = fields["packet"] in self.loss or interface in node.links_down
         if fields["packet"] in self.loss:
             self.loss.remove(fields["packet"])
-        receiver = next((key for key, row in self.nodes.items() if row.address == action.destination.address), "nobody")
+        receiver = next(
+            (key for key, row in self.nodes.items() if action.destination.address in row.addresses.values()), "nobody"
+        )
         sent = Sent(self.now, name, receiver, fields, action.data, source, action.destination, lost)
         self.sent.append(sent)
         self.note(sent.line())
@@ -247,7 +277,9 @@ class Network:
 
     def _deliver(self, sent: Sent) -> None:
         for name, node in self.nodes.items():
-            if node.address == sent.destination.address and node.link_is_up:
+            if sent.destination.address in [
+                address for interface, address in node.addresses.items() if interface not in node.links_down
+            ]:
                 if sent.destination.port == PORT:
                     self.give(name, sent.data, sent.source)
                 for channel, port in list(node.channels.items()):

@@ -18,7 +18,7 @@ from agents.mmcp import (
     mmcp_leave,
     mmcp_lmc_join,
 )
-from agents.mmcp.configuration import Session
+from agents.mmcp.configuration import NodeInterface, Session, WantedSession
 from agents.mmcp.role import Role
 from captures.dissectors import mmcp as judge
 from tests.agents.lab import CONTROLLERS, GROUP, GROUP_PORT, LMC1, MN_AT_POA1, POINTS, SESSION, SM
@@ -26,7 +26,9 @@ from tests.agents.network import Network
 
 SM_GIVEN = SessionManagerConfiguration(SM.address, [Session(SESSION, GROUP, GROUP_PORT)], CONTROLLERS)
 LMC_GIVEN = LocalMobilityControllerConfiguration("lmc1", "eth0", "10.0.1.0/24", SM.address, CONTROLLERS, [SESSION])
-MN_GIVEN = MobileNodeConfiguration("mn1", SESSION, "radio", SM.address, POINTS, "poa1")
+MN_GIVEN = MobileNodeConfiguration(
+    "mn1", SM.address, [WantedSession(SESSION)], [NodeInterface("radio", POINTS, "poa1")]
+)
 
 
 def sent(agent: Agent) -> list[str]:
@@ -97,4 +99,4 @@ def test_configuration_that_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="controllers: no row named"):
         mmcp_lmc_join(replace(LMC_GIVEN, name="lmc9"), 0.0)
     with pytest.raises(ConfigurationError, match="attached_to: 'poa9'"):
-        mmcp_join(replace(MN_GIVEN, attached_to="poa9"), 0.0)
+        mmcp_join(replace(MN_GIVEN, interfaces=[NodeInterface("radio", POINTS, "poa9")]), 0.0)

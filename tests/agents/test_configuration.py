@@ -19,10 +19,12 @@ from agents.mmcp.configuration import (
     Controller,
     LocalMobilityControllerConfiguration,
     MobileNodeConfiguration,
+    NodeInterface,
     PointOfAttachment,
     Session,
     SessionManagerConfiguration,
     Timers,
+    WantedSession,
     identifier,
 )
 from agents.runtime.configuration import load
@@ -31,14 +33,20 @@ SM = SessionManagerConfiguration(
     "10.0.20.2", [Session(1, "239.1.1.1", 5004)], [Controller("lmc1", "10.0.1.2", ["poa1"])]
 )
 LMC = LocalMobilityControllerConfiguration("lmc1", "eth0", "10.0.1.0/24", "10.0.20.2", SM.controllers, [1])
-MN = MobileNodeConfiguration(
-    "mn1", 1, "radio", "10.0.20.2", [PointOfAttachment("poa1", "10.0.1.9/24", "10.0.1.1")], "poa1"
-)
+POINT = PointOfAttachment("poa1", "10.0.1.9/24", "10.0.1.1")
+INTERFACE = NodeInterface("radio", [POINT], "poa1")
+MN = MobileNodeConfiguration("mn1", "10.0.20.2", [WantedSession(1)], [INTERFACE])
+
+
+def attached(attached_to: str, *points: PointOfAttachment) -> MobileNodeConfiguration:
+    """The MN with these points of attachment."""
+    return replace(MN, interfaces=[replace(INTERFACE, attached_to=attached_to, points_of_attachment=list(points))])
+
+
 SOURCE = SourceConfiguration("239.1.1.1", 5004, "eth0")
 RECEIVER = ReceiverConfiguration("239.1.1.1", 5004)
-BARE = BareNodeConfiguration("radio", "239.1.1.1", MN.points_of_attachment, "poa1", 5004)
+BARE = BareNodeConfiguration("radio", "239.1.1.1", [POINT], "poa1", 5004)
 ROW = SM.controllers[0]
-POINT = MN.points_of_attachment[0]
 SESSION = SM.sessions[0]
 
 
@@ -137,27 +145,37 @@ def test_timers_at_their_bounds() -> None:
         (replace(LMC, subnet="2001:db8::/64"), "subnet: 10.0.1.2 is not in 2001:db8::/64"),
         (replace(LMC, sessions=[]), "sessions: empty"),
         (replace(LMC, sessions=[1, -2]), "sessions[1]: -2"),
+        (replace(LMC, sources={"232.1.1.1": "x"}), "sources['232.1.1.1']: source: 'x' is no IP address"),
+        (replace(LMC, sources={"232.1.1.1": "::1"}), "sources['232.1.1.1']: source: ::1; give an IPv4 address"),
+        (replace(LMC, sources={"10.1.1.1": "10.0.10.2"}), "sources['10.1.1.1']: group: 10.1.1.1 is not a multicast"),
+        (replace(SM, sessions=[replace(SESSION, group="232.1.1.1")]), "sessions[0].source: missing, and 232.1.1.1 is"),
+        (replace(SM, sessions=[replace(SESSION, group="ff3e::1")]), "sessions[0].source: missing, and ff3e::1 is an"),
         (replace(MN, mn_id=""), "mn_id: '' has 0 bytes"),
-        (replace(MN, session_id=2**32), "session_id: 4294967296"),
+        (replace(MN, sessions=[]), "sessions: empty; give at least one"),
+        (replace(MN, sessions=[WantedSession(2**32)]), "sessions[0].session_id: 4294967296"),
+        (replace(MN, sessions=[WantedSession(1), WantedSession(1)]), "sessions[1].session_id: 1 is there twice"),
+        (replace(MN, sessions=[WantedSession(1, "239.1.1.1")]), "sessions[0].source: 239.1.1.1 is not a unicast"),
+        (replace(MN, sessions=[WantedSession(1, "::1")]), "sessions[0].source: ::1; give an IPv4 address"),
+        (replace(MN, profile="L12"), "profile: 'L12'; give L16 or L8"),
+        (replace(MN, interfaces=[]), "interfaces: none is attached; give attached_to"),
+        (replace(MN, interfaces=[replace(INTERFACE, attached_to=None)]), "interfaces: none is attached"),
+        (replace(MN, interfaces=[INTERFACE, INTERFACE]), "interfaces[1].name: 'radio' is there twice"),
         (replace(MN, session_manager="ff02::1"), "session_manager: ff02::1 is not a unicast address"),
         (replace(MN, port=0), "port: port 0"),
         (replace(MN, session_manager_port=70000), "session_manager_port: port 70000"),
         (replace(MN, address_delay_s=-0.1), "address_delay_s: -0.1; give 0 to 3600 s"),
         (replace(MN, address_delay_s=math.nan), "address_delay_s: nan"),
-        (replace(MN, attached_to="poa2"), "attached_to: 'poa2'; give one of points_of_attachment"),
+        (attached("poa2", POINT), "interfaces[0].attached_to: 'poa2'; give one of points_of_attachment"),
+        (attached("poa1", replace(POINT, gateway="")), "interfaces[0].points_of_attachment[0].gateway: '' is no IP"),
+        (attached("poa1", replace(POINT, address="10.0.1.9/33")), "interfaces[0].points_of_attachment[0].address: "),
         (
-            replace(MN, points_of_attachment=[replace(POINT, gateway="")]),
-            "points_of_attachment[0].gateway: '' is no IP",
+            attached("poa1", replace(POINT, address="2001:db8::9/64")),
+            "interfaces[0].points_of_attachment[0].address: 2001",
         ),
         (
-            replace(MN, points_of_attachment=[replace(POINT, address="10.0.1.9/33")]),
-            "points_of_attachment[0].address: ",
+            attached("poa1", POINT, replace(POINT, name="")),
+            "interfaces[0].points_of_attachment[1].name: ''",
         ),
-        (
-            replace(MN, points_of_attachment=[replace(POINT, address="2001:db8::9/64")]),
-            "points_of_attachment[0].address: 2001",
-        ),
-        (replace(MN, points_of_attachment=[POINT, replace(POINT, name="")]), "points_of_attachment[1].name: ''"),
         (replace(BARE, group="10.0.0.1"), "group: 10.0.0.1 is not a multicast address"),
         (replace(BARE, source="::1"), "source: ::1; give an IPv4 address"),
         (replace(BARE, attached_to="poa2"), "attached_to: 'poa2'; give one of points_of_attachment"),
@@ -192,13 +210,17 @@ def test_where_roles_listen() -> None:  # M-1
 
 MN_FILE = """
 mn_id = "mn1"
-session_id = 1
-interface = "radio"
 session_manager = "10.0.20.2"
-attached_to = "poa1"
 address_delay_s = 1
 
-[[points_of_attachment]]
+[[sessions]]
+session_id = 1
+
+[[interfaces]]
+name = "radio"
+attached_to = "poa1"
+
+[[interfaces.points_of_attachment]]
 name = "poa1"
 address = "10.0.1.9/24"
 gateway = "10.0.1.1"
@@ -239,11 +261,16 @@ def test_good_file_is_read_and_integers_do_for_floats(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "key", "remedy"),
     [
-        ("interface = ", "interfaec = ", "interfaec: unknown key", "remove it, or correct its spelling"),
+        (
+            "attached_to = ",
+            "atached_to = ",
+            "interfaces[0].atached_to: unknown key",
+            "remove it, or correct its spelling",
+        ),
         ("srt_s = 2", "srt = 2", "timers.srt: unknown key", "remove it"),
         ("gateway = ", "router = ", "points_of_attachment", "remove it"),
         ('node = "mn"', "nodes = 1", "runtime.nodes: unknown key", "remove it"),
-        ('interface = "radio"', "", "interface: missing", "add it"),
+        ('mn_id = "mn1"', "", "mn_id: missing", "add it"),
         ("session_id = 1", 'session_id = "1"', "session_id: ", "give the right type"),
         ("srt_s = 2", 'srt_s = "2"', "timers.srt_s: ", "give the right type"),
         ("srt_s = 2", "srt_s = true", "timers.srt_s: ", "give the right type"),
@@ -251,7 +278,12 @@ def test_good_file_is_read_and_integers_do_for_floats(tmp_path: Path) -> None:
         ("[runtime]", "[[runtime]]", "runtime: is not a table", "write it as [runtime]"),
         ("srt_s = 2", "srt_s = 0", "timers.srt_s: 0.0 s", "give 0.01 to 3600 s"),
         ("session_id = 1", "session_id =", "is not TOML: ", "mend that line"),
-        ('attached_to = "poa1"', 'attached_to = "x"', "attached_to: 'x'", "give one of points_of_attachment"),
+        (
+            'attached_to = "poa1"',
+            'attached_to = "x"',
+            "interfaces[0].attached_to: 'x'",
+            "give one of points_of_attachment",
+        ),
     ],
 )
 def test_bad_file_stops_the_role_with_one_line(tmp_path: Path, old: str, new: str, key: str, remedy: str) -> None:

@@ -17,6 +17,7 @@ from tests.agents.lab import (
     joined,
     move,
     ordered,
+    place,
     row,
     state,
     without_reports,
@@ -50,8 +51,8 @@ def test_complete_handover_in_order() -> None:  # M-14
     assert network.packets("HTA")[0].destination == hct.source
     assert state(network) == "ESTABLISHED"
     assert network.notices("mn") == ["established", "handover-prepared", "established"]
-    assert network.nodes["mn"].agent.describe()["parent"] == str(LMC2)
-    assert network.nodes["mn"].agent.describe()["attached_to"] == b"poa2".hex()
+    assert row(network, "mn")["parent"] == str(LMC2)
+    assert place(network) == b"poa2".hex()
 
 
 def test_acknowledgement_waits_for_the_report_on_the_wire() -> None:
@@ -189,7 +190,7 @@ def test_unknown_point_of_attachment_is_refused_and_the_mn_falls_back() -> None:
     assert network.lines(mark)[-2:] == ["mn SJR sm", "sm SJC+ mn"]
     assert network.packets("SJR")[-1].fields["params"][1] == ["poa_id", b"nobodys".hex()]
     assert count(network, "lmc1", "refused.handover-unknown-poa") == 1
-    assert network.nodes["mn"].agent.describe()["parent"] == str(SM)
+    assert row(network, "mn")["parent"] == str(SM)
     assert list(row(network, "lmc1")["members"]) == [MN_ID]  # found by monitoring, not by a refused handover
 
 

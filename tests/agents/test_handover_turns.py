@@ -15,6 +15,7 @@ from tests.agents.lab import (
     message,
     move,
     ordered,
+    place,
     row,
 )
 from tests.agents.network import PORT
@@ -64,13 +65,13 @@ def test_trigger_while_the_address_is_awaited_waits_too() -> None:
     network.trigger("poa1")  # back already, before the address at poa2 has come
     network.run_for(1)
     assert len(network.packets("HIR")) == 1
-    assert network.nodes["mn"].agent.describe()["attached_to"] == b"poa2".hex()
-    assert network.nodes["mn"].agent.describe()["parent"] == str(LMC2)
+    assert place(network) == b"poa2".hex()
+    assert row(network, "mn")["parent"] == str(LMC2)
     network.link_down()
     network.run_for(0.05)
     network.link_up()
     network.run_for(1)
-    assert network.nodes["mn"].agent.describe()["parent"] == str(LMC1)
+    assert row(network, "mn")["parent"] == str(LMC1)
     assert network.nodes["mn"].address == "10.0.1.100"
 
 

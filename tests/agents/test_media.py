@@ -10,8 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agents.core.counters import Counters
 from agents.media import rtp
 from agents.media.arrivals import ArrivalLog, WindowError
+from agents.media.delivery import HOLD_NS, PENDING_MAXIMUM, Delivery
 from agents.media.receiver import Reception
 from agents.media.source import Source, SourceConfiguration
 from agents.media.transport_stream import TransportStream, TransportStreamError
@@ -135,10 +137,50 @@ def test_new_source_shows_no_false_duplicates() -> None:
 
 def test_only_news_is_given_on() -> None:
     reception = Reception()
-    given = [reception.packet_arrived(rtp.build(96, number, 0, 1, b""), 0) for number in (5, 6, 6, 4, 7)]
-    assert [packet and packet.sequence for packet in given] == [5, 6, None, None, 7]
-    assert reception.packet_arrived(b"no", 0) is None
+    given = [reception.packet_arrived(rtp.build(96, number, 0, 1, b"%d" % number), 0) for number in (5, 6, 6, 4, 7)]
+    assert given == [[b"5"], [b"6"], [], [], [b"7"]]
+    assert reception.packet_arrived(b"no", 0) == []
     assert reception.counters["dropped.not-rtp"] == 1
+
+
+@given(st.integers(0, 35), st.data())
+def test_two_paths_deliver_each_packet_once_and_in_order(lag: int, data: st.DataObject) -> None:
+    """Whatever the second path is behind by, and whatever one of the two loses, all is delivered once, in order."""
+    reception, delivered = Reception(), []
+    lost = data.draw(st.sets(st.integers(1, 198)))  # of the first path; the second has it
+    arrivals = sorted(
+        [(number * 10, 0, number) for number in range(200) if number not in lost]
+        + [(number * 10 + lag, 1, number) for number in range(200)]
+    )
+    for time_ms, _path, number in arrivals:
+        delivered += reception.packet_arrived(rtp.build(96, number, 0, 1, b"%d" % number), time_ms * 100_000)
+    assert delivered == [b"%d" % number for number in range(200)]
+    window = reception.delivery.log.window(0, 10**12)
+    assert (window.packets, window.lost, window.duplicates, window.reordered) == (200, 0, 0, 0)
+    assert reception.counters["suppressed.duplicate-or-late"] == 200 - len(lost)
+
+
+def test_missing_packet_is_waited_for_and_then_skipped() -> None:
+    counters = Counters()
+    delivery = Delivery(counters)
+    assert delivery.take(1, b"1", 0) == [b"1"]
+    assert delivery.take(4, b"4", 1_000_000) == []
+    assert delivery.take(5, b"5", HOLD_NS) == []
+    assert delivery.take(6, b"6", HOLD_NS + 1_000_000) == [b"4", b"5", b"6"]
+    assert counters["skipped.missing"] == 2
+    assert delivery.take(3, b"3", HOLD_NS + 2_000_000) == []  # too late
+    assert delivery.take(8, b"8", HOLD_NS + 3_000_000) == []
+    assert delivery.flush(HOLD_NS + 4_000_000) == [b"8"]
+    assert delivery.take(2, b"2", HOLD_NS + 5_000_000) == [b"2"]  # after a flush anything may come
+    assert counters["delivered.packets"] == 6
+
+
+def test_packets_that_wait_are_bounded() -> None:
+    counters = Counters()
+    delivery = Delivery(counters)
+    delivery.take(0, b"", 0)
+    released = [delivery.take(2 + 2 * number, b"", 0) for number in range(PENDING_MAXIMUM + 1)]
+    assert [len(some) for some in released] == [0] * PENDING_MAXIMUM + [1]
 
 
 def test_jitter_of_an_even_stream_is_nothing_even_where_timestamps_wrap() -> None:

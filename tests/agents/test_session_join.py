@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agents.core.agent import Action, ApplicationLeave, GroupJoined, Notify, SendDatagram, Trace
-from agents.mmcp.configuration import Session, Timers
+from agents.mmcp.configuration import NodeInterface, Session, Timers, WantedSession
 from tests.agents.lab import (
     GROUP,
     GROUP_PORT,
@@ -44,7 +44,7 @@ def test_join_with_lmc() -> None:
     assert network.packets("SJC")[-1].fields["params"] == [["multicast", GROUP, GROUP_PORT], ["lmc", *LMC1]]
     assert network.packets("LJR")[-1].fields["params"] == [["mn_id", MN_ID]]
     assert network.notices("mn") == ["established"]
-    assert network.nodes["mn"].agent.describe()["group_joined"] is True
+    assert row(network, "mn")["joined_on"] == ["mn-radio"]
     assert count(network, "mn", "joined.group") == 1
     assert list(row(network, "lmc1")["members"]) == [MN_ID]
     assert row(network, "sm")["members"][MN_ID]["lmc"] == b"lmc1".hex()
@@ -65,7 +65,7 @@ def test_join_without_lmc(changes: dict[str, Any], why: str) -> None:  # M-18
     network.run_for(0.1)
     assert network.lines(mark) == ["mn SJR sm", "sm SJC+ mn", f"mn joins {GROUP}"], why
     assert network.packets("SJC")[-1].fields["params"] == [["multicast", GROUP, GROUP_PORT]]
-    assert network.nodes["mn"].agent.describe()["parent"] == str(SM)
+    assert row(network, "mn")["parent"] == str(SM)
     assert row(network, "sm")["members"][MN_ID]["lmc"] is None
     assert network.nodes["sm"].notices[-1].details["lmc"] == ""
 
@@ -102,7 +102,7 @@ def test_allowed_mn_is_admitted_by_its_bytes() -> None:
 
 
 def test_unknown_session_is_dropped_and_counted() -> None:
-    network = lab(mn={"session_id": 9})
+    network = lab(mn={"sessions": [WantedSession(9)]})
     network.start("mn")
     network.run_for(10)
     assert [sent for sent in network.packets("SJC") if sent.receiver == "mn"] == []
@@ -293,7 +293,8 @@ def test_sm_and_lmc_end_with_their_application() -> None:
 def test_several_sessions_do_not_mix() -> None:
     sessions = [Session(1, GROUP, 5004), Session(2, "239.2.2.2", 5005)]
     network = joined(sm={"sessions": sessions}, lmc={"sessions": [1, 2]})
-    second = mobile_node(mn_id="mn2", session_id=2, points_of_attachment=[replace(POINTS[0], address="10.0.1.102/24")])
+    interface = NodeInterface("mn-radio", [replace(POINTS[0], address="10.0.1.102/24")], "poa1")
+    second = mobile_node(mn_id="mn2", sessions=[WantedSession(2)], interfaces=[interface])
     network.add("mn2", second, "10.0.1.102")
     network.start("mn2")
     network.run_for(0.1)

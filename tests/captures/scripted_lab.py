@@ -18,6 +18,7 @@ from typing import Any
 from captures.capture import Interface, PcapngWriter
 from captures.dissectors.mmcp import build
 
+TO_INCLUDE, TO_EXCLUDE, ALLOW = 3, 4, 5  # group record types [RFC 3376 4.2.12]
 T0 = 1_700_000_000_000_000_000
 MMCP_PORT, DATA_PORT = 24793, 5004
 INTERFACES = {
@@ -82,9 +83,10 @@ def ethernet(mac: str, packet: bytes) -> bytes:
     return bytes.fromhex("01005e010101") + bytes.fromhex(mac) + ethertype + packet
 
 
-def report(family: int, group: str, *, kind: int = 4) -> tuple[int, bytes]:
+def report(family: int, group: str, *, kind: int = 4, source: str | None = None) -> tuple[int, bytes]:
     """Protocol and octets of an IGMPv3 or MLDv2 report with one group record of the type `kind`."""
-    record = struct.pack("!BBH", kind, 0, 0) + ipaddress.ip_address(group).packed
+    sources = b"" if source is None else ipaddress.ip_address(source).packed
+    record = struct.pack("!BBH", kind, 0, source is not None) + ipaddress.ip_address(group).packed + sources
     head = struct.pack("!BBHHH", 0x22 if family == 4 else 143, 0, 0, 0, 1)
     return (2 if family == 4 else 58), head + record
 
@@ -97,9 +99,12 @@ class ScriptedLab:
     frames: list[Sent] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
     sequence: int = 65_500  # so that every run passes the 16-bit wrap
+    source_specific: bool = False
 
     def __post_init__(self) -> None:
-        self.addresses = ADDRESSES[self.family]
+        self.addresses = dict(ADDRESSES[self.family])
+        if self.source_specific:
+            self.addresses["group"] = "232.1.1.1" if self.family == 4 else "ff3e::1:1"
         self.cell = 1
 
     @property
@@ -153,9 +158,11 @@ class ScriptedLab:
         self.frames.append(Sent(at_ms + 0.1, INTERFACES[destination], frame, f"{name}@{destination}"))
         return self
 
-    def report(self, at_ms: float, name: str, node: str, *, kind: int = 4, hop_limit: int = 1) -> None:
+    def report(self, at_ms: float, name: str, node: str, *, kind: int | None = None, hop_limit: int = 1) -> None:
         """An IGMPv3 or MLDv2 report, captured at the node alone; MLD comes from its link-local address."""
-        protocol, octets = report(self.family, self.addresses["group"], kind=kind)
+        kind = (ALLOW if self.source_specific else TO_EXCLUDE) if kind is None else kind
+        source = self.addresses["mcs"] if self.source_specific and kind in (ALLOW, TO_INCLUDE) else None
+        protocol, octets = report(self.family, self.addresses["group"], kind=kind, source=source)
         if self.family == 4:
             source, to = self.mn if node == "mn" else self.addresses[node], "224.0.0.22"
         else:
@@ -242,10 +249,10 @@ class ScriptedLab:
         return folder
 
 
-def good_lab(family: int = 4, *, fallback: bool = False) -> ScriptedLab:
+def good_lab(family: int = 4, *, fallback: bool = False, source_specific: bool = False) -> ScriptedLab:
     """A proactive handover from cell 1 to cell 2 and a reactive one back; `fallback` loses the HTA of the first."""
-    lab = ScriptedLab(family)
-    lab.parameters()
+    lab = ScriptedLab(family, source_specific=source_specific)
+    lab.parameters(**({"source": lab.addresses["mcs"]} if source_specific else {}))
     _announcements_and_aggregates(lab)
     _session_join(lab)
     _proactive_handover(lab, fallback=fallback)

@@ -13,7 +13,18 @@ import pytest
 
 from captures.judge import Judgement, judge
 from captures.rules import RULES
-from tests.captures.scripted_lab import INTERFACES, MACS, MN_ID, ScriptedLab, Sent, ethernet, good_lab, ip, udp
+from tests.captures.scripted_lab import (
+    INTERFACES,
+    MACS,
+    MN_ID,
+    TO_EXCLUDE,
+    ScriptedLab,
+    Sent,
+    ethernet,
+    good_lab,
+    ip,
+    udp,
+)
 
 Spoil = Callable[[ScriptedLab], object]
 
@@ -233,13 +244,32 @@ def test_good_lab_passes(tmp_path: Path, family: int, fallback: bool) -> None:
 
 def test_good_labs_show_every_rule_passing(tmp_path: Path) -> None:
     passed = set()
-    for fallback in (False, True):
-        passed |= {v.rule for v in judged(good_lab(fallback=fallback), tmp_path).with_verdict("passed")}
+    for kind in ({}, {"fallback": True}, {"source_specific": True}):
+        passed |= {v.rule for v in judged(good_lab(**kind), tmp_path).with_verdict("passed")}
     assert passed == {rule.name for rule in RULES}
 
 
 def test_every_rule_is_broken_by_some_case() -> None:
-    assert set().union(*(rules for _, rules in BROKEN.values())) == {rule.name for rule in RULES}
+    elsewhere = {"source-specific-join"}  # another good lab is spoiled for it
+    assert set().union(elsewhere, *(rules for _, rules in BROKEN.values())) == {rule.name for rule in RULES}
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("node", ["mn", "lmc2"])
+def test_source_specific_group_is_joined_from_its_source_alone(tmp_path: Path, family: int, node: str) -> None:
+    lab = good_lab(family, source_specific=True)
+    judgement = judged(lab, tmp_path)
+    assert failing(judgement) == set()
+    passed = [verdict.subject for verdict in judgement.verdicts if verdict.rule == "source-specific-join"]
+    assert passed == ["lmc1", "lmc2", "mn"]
+    lab.report(6000, "x", node, kind=TO_EXCLUDE)
+    judgement = judged(lab, tmp_path)
+    assert failing(judgement) == {"source-specific-join"}
+    [verdict] = judgement.with_verdict("failed")
+    assert (verdict.subject, "from any source" in verdict.message, len(verdict.frames)) == (node, True, 1)
+    wrong = good_lab(family, source_specific=True)
+    wrong.steps[0] = {**wrong.steps[0], "source": wrong.addresses["sm"]}
+    assert "source-specific-join" in failing(judged(wrong, tmp_path))
 
 
 @pytest.mark.parametrize("case", BROKEN)

@@ -69,12 +69,12 @@ def forget(world: World, routers: dict[str, FrrRouter]) -> None:
 
         world.eventually("ar1 to have joined", known, 10)
         # The node vanishes without a word, as in a handover.
-        world.sandbox_namespace.set_up("air-mn", False)
+        world.sandbox_namespace.set_up("air-mn-radio", False)
         member.close()
         make_cold(world, routers, "ar1", group)
         assert routers["ar1"].is_cold(group)
         assert len(routers["ar1"].neighbours()) == 1
-        world.sandbox_namespace.set_up("air-mn")
+        world.sandbox_namespace.set_up("air-mn-radio")
 
 
 def spoil(world: World) -> None:
@@ -86,7 +86,7 @@ def spoil(world: World) -> None:
     ar1.write_sysctls({"net/ipv4/conf/ar1-rr/rp_filter": "0", "net/ipv4/conf/all/rp_filter": "2"})
     refused(world, "node ar1, interface all: rp_filter is 2")
     ar1.write_sysctls({"net/ipv4/conf/all/rp_filter": "0"})
-    for namespace, node, interface in ((ar1, "ar1", "ar1-poa1"), (bridges, "sandbox", "air-mn")):
+    for namespace, node, interface in ((ar1, "ar1", "ar1-poa1"), (bridges, "sandbox", "air-mn-radio")):
         run_in_network_namespace(namespace.pid, lambda name=interface: set_offload(name, "tx", on=True))  # type: ignore[misc]
         refused(world, f"node {node}, interface {interface}: tx-checksumming")
         namespace.disable_offloads(interface)

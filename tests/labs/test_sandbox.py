@@ -184,7 +184,7 @@ def test_adjacency_then_nothing_is_left(tmp_path: Path, user: str, family: int) 
         neighbours = running.told["neighbours"]
         assert {name: len(found) for name, found in neighbours.items()} == {"rr": 2, "ar1": 1, "ar2": 1}
         assert running.told["namespaces"]["net"] != inode(os.getpid(), "net")
-        assert {"poa1", "poa2", "air-mn"} <= set(running.told["interfaces"])
+        assert {"poa1", "poa2", "air-mn-radio"} <= set(running.told["interfaces"])
         assert bool(running.namespaces["user"]) == (user == AS_USER)
         assert running.remaining()
         running.process.send_signal(signal.SIGTERM)

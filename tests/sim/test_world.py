@@ -179,7 +179,7 @@ def test_other_breaches_are_told() -> None:
     node, _ = world.controllers[0]
     node.groups["239.1.1.1", "lan", None] = 0.0
     node.agent.counters._values["sent.ASR"] = 0
-    world.mobiles[0].agent._machine.state = type(world.mobiles[0].agent.state).CLOSED
+    world.mobiles[0].agent._sessions[1]._machine.state = type(world.mobiles[0].agent.state).CLOSED
     assert forget(world) is not None
     world.session_manager._sessions[1].members.pop(b"mn2")
     world.notified(world.mobiles[4].node, Notify("established"))

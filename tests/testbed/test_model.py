@@ -142,6 +142,7 @@ BROKEN = {
     ),
     "no group": (replace(LAB, group="10.1.1.1"), "not an IPv4 multicast group"),
     "no address at all": (replace(LAB, group="everyone"), "write plain addresses"),
+    "source of nobody": (replace(LAB, group="232.1.1.1", source="10.0.77.7"), "is no address of a node"),
     "source-specific group": (replace(LAB, group="232.1.1.1"), "source-specific range"),
     "source-specific group 6": (replace(handover_model(6), group="ff3e::1"), "source-specific range"),
     "group of the link": (replace(LAB, group="224.0.0.5"), "never leaves its link"),

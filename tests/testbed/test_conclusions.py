@@ -1,0 +1,51 @@
+"""What labs conclude from figures that are not as they should be: each fault is said, with its handover."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from testbed.laboratory import Measurements
+from testbed.options import Values
+from topologies import vertical
+
+VALUES = Values({"repeat": 1, "max-excess": 0.05, "rate": 1000})
+ROW = {
+    "handover": 1,
+    "mode": "proactive",
+    "outcome": "predictive",
+    "disruption_ms": 1.0,
+    "excess_ms": 1.0,
+    "packets": 1300,
+    "lost": 0,
+    "duplicates": 300,
+}
+DELIVERED = {"lost": 0, "duplicates": 0, "reordered": 0}
+WINDOW = {"packets": 1200, "lost": 0, "duplicates": 200, "longest_gap_ns": 2_000_000, "delivered": DELIVERED}
+
+
+def failures(row: dict[str, Any], window: dict[str, Any]) -> list[str]:
+    measurements = Measurements(windows={1: {**WINDOW, **window}})
+    return vertical.conclude(VALUES, measurements, {"handovers": [{**ROW, **row}]}).failures
+
+
+def test_vertical_handover_as_it_should_be() -> None:
+    assert failures({}, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "window", "failure"),
+    [
+        ({"lost": 3}, {"lost": 3}, "handover 1: 3 packets were lost"),
+        ({"duplicates": 0}, {}, "handover 1: no packet came twice"),
+        ({"outcome": "fallback"}, {}, "handover 1: it was not prepared: fallback"),
+        ({"disruption_ms": 80.0, "excess_ms": 80.0}, {}, "80.0 ms beyond the gap"),
+        ({}, {"lost": 2}, "the receiver counted 2 lost, the capture 0"),
+        ({}, {"delivered": {**DELIVERED, "duplicates": 5}}, "5 duplicates among what was handed to the application"),
+        ({}, {"delivered": {**DELIVERED, "lost": 1}}, "1 lost among what was handed to the application"),
+        ({}, {"delivered": {}}, "None lost among what was handed to the application"),
+    ],
+)
+def test_vertical_handover_that_is_not(row: dict[str, Any], window: dict[str, Any], failure: str) -> None:
+    assert any(failure in found for found in failures(row, window))

@@ -1,0 +1,108 @@
+r"""A mobile node with two radios goes from one cell to the other and is in both for a while: vertical handover.
+
+::
+
+    mcs ──── rr ──── sm
+            /  \
+          ar1   ar2
+           |     |
+         poa1   poa2               the cells overlap; mn has a radio for each
+         /  \   /  \
+      lmc1   \ /    lmc2
+              mn
+
+The second radio gets its link while the first still has one. The node joins the group there before it leaves it on the first
+radio, so not one packet may be lost; for that while the kernel gives it every packet twice, and what its receiver hands on
+to the application must be each packet once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from testbed import agreement
+from testbed.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.mobility import attach, detach
+from testbed.model import Lab
+from testbed.options import Values, choice_option, duration_option, number_option
+from testbed.two_cells import two_cells
+from testbed.walking import QUIET_PACKETS, Company, measured_handover, nominal_spacing_ns, pass_time, proactive_session
+
+OPTIONS = (
+    choice_option("family", "IP version", "4", ("4", "6")),
+    number_option("repeat", "Handovers", "4", 1, 1000),
+    duration_option("lead", "Link trigger until the other radio has its link", "100ms", 0.0, 10.0),
+    duration_option("overlap", "Time in which both radios have a link", "300ms", 0.05, 10.0),
+    duration_option("address-delay", "Link up until the new address is there", "100ms", 0.0, 10.0),
+    number_option("rate", "Stream", "1000", 10, 5000, "packets/s"),
+    number_option("size", "RTP payload of each packet", "188", 8, 1400, "bytes"),
+    duration_option("max-excess", "Bound on the longest time without a packet", "50ms", 0.001, 60.0),
+)
+
+
+def build(values: Values) -> Lab:
+    """The two-cell model with a radio for each cell."""
+    return two_cells("vertical", 4 if values.word("family") == "4" else 6, two_radios=True)
+
+
+def perform(stage: Stage) -> Measurements:
+    """Start the roles, then go from cell to cell, in both for a while."""
+    measurements = Measurements()
+    with proactive_session(stage, measurements) as company:
+        for _ in range(stage.values.number("repeat")):
+            _hand_over(stage, company)
+    return measurements
+
+
+def _hand_over(stage: Stage, company: Company) -> None:
+    world, steps, values, walk = stage.world, stage.steps, stage.values, company.walk
+    radios = {cell: radio for radio in world.lab.radios_of("mn") for cell, _ in radio.addresses}
+    origin, target = walk.cell, walk.next_cell
+    overlap_s = values.seconds("overlap")
+    with measured_handover(stage, "proactive", walk, 0.0, overlap_s, cold=True, quiet_packets=QUIET_PACKETS) as number:
+        steps.add("link_trigger", handover=number)
+        company.node.ask("link-detected", interface=radios[target].interface, point_of_attachment=target)
+        pass_time(values.seconds("lead"))
+        attach(world, radios[target], target, steps, handover=number)
+        pass_time(overlap_s)
+        detach(world, radios[origin], steps, handover=number)
+
+
+def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
+    """Nothing lost on the wire, and each packet handed on once, in order."""
+    conclusion = agreement.conclude(
+        verdict["handovers"],
+        measurements.windows,
+        expected=values.number("repeat"),
+        nominal_spacing_ns=nominal_spacing_ns(values),
+        bound_ms=values.milliseconds("max-excess"),
+        # What the wire brings before the node is a member there, its kernel rightly drops: only the wire has seen it.
+        compared=("lost",),
+    )
+    for row in conclusion.handovers:
+        window = row["receiver"]
+        delivered = window.get("delivered", {})
+        found = [] if row["outcome"] == "predictive" else [f"it was not prepared: {row['outcome']}"]
+        if row["lost"] != 0:
+            found.append(f"{row['lost']} packets were lost")
+        if not row["duplicates"]:
+            found.append("no packet came twice: the node was never a member on both radios")
+        found += [
+            f"{delivered.get(what)} {what} among what was handed to the application, must be 0"
+            for what in ("lost", "duplicates", "reordered")
+            if delivered.get(what) != 0
+        ]
+        row["problems"] += found
+        conclusion.failures.extend(f"handover {row['handover']}: {problem}" for problem in found)
+    return conclusion
+
+
+TOPOLOGY = Topology(
+    name="vertical",
+    summary="a mobile node with two radios joins on the second before it leaves the first",
+    options=OPTIONS,
+    build=build,
+    perform=perform,
+    conclude=conclude,
+)
