@@ -8,7 +8,7 @@ from agents.core.agent import Endpoint
 from agents.core.machine import Label, TransitionTable
 from agents.mmcp.constants import Profile
 from agents.mmcp.messages import DataChannelStatus, MulticastAddress
-from agents.mmcp.monitoring import Child
+from agents.mmcp.monitoring import Child, Children
 from agents.mmcp.role import Machine
 
 
@@ -137,8 +137,8 @@ class SessionRecord:
 
     session_id: int
     machine: Machine[SessionState, SessionInput]
+    members: Children[Member]
     group: MulticastAddress | None = None
-    members: dict[bytes, Member] = field(default_factory=dict)
     handovers: dict[bytes, Handover] = field(default_factory=dict)
     confirms: dict[bytes, Confirm] = field(default_factory=dict)
     expected: dict[bytes, Expectation] = field(default_factory=dict)

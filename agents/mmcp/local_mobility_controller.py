@@ -41,7 +41,7 @@ from agents.mmcp.messages import (
     MNIdentifier,
     lmc_address,
 )
-from agents.mmcp.monitoring import Watch
+from agents.mmcp.monitoring import Children, Watch
 from agents.mmcp.reports import aggregates
 from agents.mmcp.role import Machine, Role
 
@@ -73,7 +73,11 @@ class LocalMobilityController(Role):
         self._controllers = ControllerTable(configuration.controllers)
         self._session_manager = configuration.session_manager_endpoint
         self._sessions = {
-            session_id: SessionRecord(session_id, Machine(SESSION_TABLE, self, session_id=session_id))
+            session_id: SessionRecord(
+                session_id,
+                Machine(SESSION_TABLE, self, session_id=session_id),
+                Children(configuration.timers.probe_time),
+            )
             for session_id in configuration.sessions
         }
         self._channels: dict[int, tuple[SessionRecord, bytes]] = {}
@@ -140,7 +144,7 @@ class LocalMobilityController(Role):
                 self._send_aggregate(record, self._profile)
                 self.timers.set(key, now + self._timers.srt_s)
             case "spt":
-                self._look_at_member(record, key[2], now)
+                self._look_at_members(record, now)
             case "renew":
                 self._renew(record, now)
             case "ctt":
@@ -218,11 +222,10 @@ class LocalMobilityController(Role):
             self._expected.stop_expecting(record, mn_id)
         for mn_id in list(record.handovers):
             self._end_handover(record, mn_id, HandoverInput.CONFIRM)
-        for mn_id in list(record.members):
-            self._forget_member(record, mn_id)
+        record.members.clear()
         for mn_id in list(record.confirms):
             self._forget_confirm(record, mn_id)
-        for what in ("jwt", "srt", "renew"):
+        for what in ("jwt", "srt", "spt", "renew"):
             self.timers.cancel((what, record.session_id))
         if record.machine.allows(SessionInput.LEAVE):
             record.machine.move(SessionInput.LEAVE)
@@ -244,16 +247,17 @@ class LocalMobilityController(Role):
         known = record.members.get(mn_id)
         if known is None:
             record.members[mn_id] = Member(now, endpoint=source, profile=message.profile)
-            self.timers.set(("spt", record.session_id, mn_id), now + self._timers.probe_time)
+            if len(record.members) == 1:
+                self.timers.set(("spt", record.session_id), now + self._timers.probe_time)
             self.act(Notify("mn-attached", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
-        else:  # its timer goes on, and finds that it was heard
+        else:
             known.heard(now)
             known.endpoint, known.profile = source, message.profile
         self.send(PacketType.LJC, record.session_id, source, accepted=True, profile=message.profile)
 
     def _user_leave_request(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         mn_id = message.mn_id
-        if not self._forget_member(record, mn_id):
+        if record.members.pop(mn_id, None) is None:
             self.counters.add("leave.unknown-mn")
         else:
             self.act(Notify("mn-left", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
@@ -274,27 +278,18 @@ class LocalMobilityController(Role):
         member.endpoint, member.profile = source, message.profile
         member.status = message.status
 
-    def _look_at_member(self, record: SessionRecord, mn_id: bytes, now: float) -> None:
-        """Probe an MN that is silent; one that answers no probe has failed, as the next ASR will show [7.4, M-13]."""
-        member = record.members[mn_id]
-        match member.look(now, self._timers.probe_time):
-            case Watch.FAILED:
+    def _look_at_members(self, record: SessionRecord, now: float) -> None:
+        """Probe MNs that are silent; one that answers no probe has failed, as the next ASR will show [7.4, M-13]."""
+        for mn_id, member, what in record.members.look(now):
+            if what is Watch.FAILED:
                 self.counters.add("failed.mn")
                 if mn_id in record.handovers:
                     self._end_handover(record, mn_id, HandoverInput.MN_GONE)
-                self._forget_member(record, mn_id)
                 self.act(Notify("mn-failed", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
-                return
-            case Watch.PROBE:
+            else:
                 self.send(PacketType.USP, record.session_id, member.endpoint, profile=member.profile)
-            case Watch.WAIT:
-                pass
-        self.timers.set(("spt", record.session_id, mn_id), member.deadline(self._timers.probe_time))
-
-    def _forget_member(self, record: SessionRecord, mn_id: bytes) -> bool:
-        """Remove an MN that may be here; whether it was."""
-        self.timers.cancel(("spt", record.session_id, mn_id))
-        return record.members.pop(mn_id, None) is not None
+        if record.members:
+            self.timers.set(("spt", record.session_id), record.members.next_look)
 
     def _user_status_probe(self, record: SessionRecord, source: Endpoint, profile: Profile) -> None:
         if source != self._session_manager:
@@ -401,7 +396,7 @@ class LocalMobilityController(Role):
         confirm = Confirm(handover.point_of_attachment, accepted, handover.new_lmc if accepted else None)
         self._handover_initiation_confirm(record, confirm, handover.mn, handover.profile)
         if accepted:
-            self._forget_member(record, mn_id)
+            del record.members[mn_id]
             record.confirms[mn_id] = confirm
             self.timers.set(("confirm", record.session_id, mn_id), now + c.CONFIRM_MEMORY)
             self.act(Notify("mn-handed-over", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
