@@ -42,8 +42,6 @@ _STATUS_L16, _STATUS_L8 = Struct("!BxHII"), Struct("!BBxxII")
 
 # Members of an enumeration, looked up once: an attribute of an Enum class costs as much as a struct.
 _L16 = Profile.L16
-_MN_IDENTIFIER = ParameterType.MN_IDENTIFIER
-_POA_IDENTIFIER = ParameterType.POA_IDENTIFIER
 _MULTICAST_ADDRESS = ParameterType.MULTICAST_ADDRESS
 _LMC_ADDRESS = ParameterType.LMC_ADDRESS
 _DATA_CHANNEL_STATUS = ParameterType.DATA_CHANNEL_STATUS
@@ -256,20 +254,19 @@ def _write_unknown(parameter: UnknownParameter, profile: Profile) -> bytes:
     return raw
 
 
-def _write_mn_identifier(parameter: MNIdentifier, profile: Profile) -> bytes:
-    return _identifier(_MN_IDENTIFIER, parameter.value, profile)
+_Write = Callable[[Any, Profile], bytes]
 
 
-def _write_poa_identifier(parameter: PoAIdentifier, profile: Profile) -> bytes:
-    return _identifier(_POA_IDENTIFIER, parameter.value, profile)
+def _identifier_writer(code: ParameterType) -> _Write:
+    def write(parameter: MNIdentifier | PoAIdentifier, profile: Profile) -> bytes:
+        value = parameter.value
+        size = len(value)
+        if not IDENTIFIER_MINIMUM <= size <= IDENTIFIER_MAXIMUM:
+            raise EncodeError(f"{code.name} of {size} bytes, allowed {IDENTIFIER_MINIMUM} to {IDENTIFIER_MAXIMUM}")
+        header = HEADER_L16 if profile is _L16 else HEADER_L8
+        return header.pack(code, header.size + size) + value
 
-
-def _identifier(code: ParameterType, value: bytes, profile: Profile) -> bytes:
-    size = len(value)
-    if not IDENTIFIER_MINIMUM <= size <= IDENTIFIER_MAXIMUM:
-        raise EncodeError(f"{code.name} of {size} bytes, allowed {IDENTIFIER_MINIMUM} to {IDENTIFIER_MAXIMUM}")
-    header = HEADER_L16 if profile is _L16 else HEADER_L8
-    return header.pack(code, header.size + size) + value
+    return write
 
 
 def _write_multicast_address(parameter: MulticastAddress, profile: Profile) -> bytes:
@@ -311,11 +308,11 @@ def _no_count(*counts: int) -> EncodeError:
     return EncodeError(f"count {wrong} is not in 0 to {COUNT_MODULUS - 1}")
 
 
-_Writer = tuple[int, Callable[[Any, Profile], bytes]]
+_Writer = tuple[int, _Write]
 WRITERS: dict[type[Any], _Writer] = {
     UnknownParameter: (BITS[UnknownParameter], _write_unknown),
-    MNIdentifier: (BITS[MNIdentifier], _write_mn_identifier),
-    PoAIdentifier: (BITS[PoAIdentifier], _write_poa_identifier),
+    MNIdentifier: (BITS[MNIdentifier], _identifier_writer(ParameterType.MN_IDENTIFIER)),
+    PoAIdentifier: (BITS[PoAIdentifier], _identifier_writer(ParameterType.POA_IDENTIFIER)),
     MulticastAddress: (BITS[MulticastAddress], _write_multicast_address),
     LMCAddress: (BITS[LMCAddress], _write_lmc_address),
     DataChannelStatus: (BITS[DataChannelStatus], _write_status),

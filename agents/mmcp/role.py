@@ -51,16 +51,21 @@ class Role(Agent):
     ) -> None:
         """Queue one message. A reply is given the profile of its request [M-2]."""
         data = encode_fields(packet, session_id, parameters, accepted, profile)
-        self.send_encoded(packet, data, destination, accepted=accepted, channel=channel)
+        self.send_encoded(packet, data, destination, accepted, channel)
 
     def send_encoded(
-        self, packet: PacketType, data: bytes, destination: Endpoint, *, accepted: bool = False, channel: int = 0
+        self,
+        packet: PacketType,
+        data: bytes,
+        destination: Endpoint,
+        accepted: bool,  # noqa: FBT001  as in Message
+        channel: int = 0,
     ) -> None:
         """Queue one message that is already bytes: what is said to many is encoded once."""
         self.counters.add(_SENT[packet])
         if self.keeps_history:
             self.trace("sent", packet=packet.name, to=str(destination), f=int(accepted))
-        self.act(SendDatagram(data, destination, channel))
+        self._actions.append(SendDatagram(data, destination, channel))
 
 
 class Machine(Generic[State, Input]):

@@ -242,7 +242,7 @@ class SessionManager(Role):
                 Message(PacketType.SJC, session.session_id, (*group, *assigned), accepted, request.profile)
             )
             record.confirms[what] = confirm
-        self.send_encoded(PacketType.SJC, confirm, source, accepted=accepted)
+        self.send_encoded(PacketType.SJC, confirm, source, accepted)
         record.machine.move(SessionInput.SJC_OTHERS_WAIT if record.has_waiting_requests else SessionInput.SJC)
 
     # --- leave and status [7.3, 7.4] ------------------------------------------------------------------------------
