@@ -14,8 +14,8 @@ from typing import Any
 
 _SLOTS_PER_S = 128  # a power of two, so that a time's slot is exact
 
-Entry = tuple[float, int, Callable[..., None], tuple[Any, ...]]
-"""The time (s), the number in order of arrival, and what is to be called with which arguments."""
+Entry = tuple[float, int, Callable[[Any], None], Any]
+"""The time (s), the number in order of arrival, and what is to be called with which argument."""
 
 
 class Agenda:
@@ -37,16 +37,16 @@ class Agenda:
         """All that is to come, in no particular order."""
         return chain(self._current, *self._later.values())
 
-    def put(self, time: float, what: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        """Call ``what`` at ``time``."""
+    def put(self, time: float, what: Callable[[Any], None], argument: Any) -> None:
+        """Call ``what`` with ``argument`` at ``time``."""
         self._arrivals += 1
         number = int(time * _SLOTS_PER_S)
         if number <= self._number:
-            heappush(self._current, (time, self._arrivals, what, arguments))
+            heappush(self._current, (time, self._arrivals, what, argument))
         elif number in self._later:
-            self._later[number].append((time, self._arrivals, what, arguments))
+            self._later[number].append((time, self._arrivals, what, argument))
         else:
-            self._later[number] = [(time, self._arrivals, what, arguments)]
+            self._later[number] = [(time, self._arrivals, what, argument)]
             heappush(self._numbers, number)
 
     def take_until(self, end: float) -> Iterator[Entry]:

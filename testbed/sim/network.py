@@ -80,7 +80,7 @@ class Node:
     """A role at its place. ``site`` is where it is for partitions; ``routable_as`` the one address that fits there."""
 
     __slots__ = (
-        "agent", "arguments", "channels", "endpoint", "groups", "index", "link_is_up", "name", "next_port", "ports",
+        "agent", "channels", "endpoint", "groups", "index", "is_reachable", "link_is_up", "name", "next_port", "ports",
         "routable_as", "site", "wake",
     )  # fmt: skip
 
@@ -92,12 +92,16 @@ class Node:
         self.site = site
         self.routable_as: str | None = address
         self.link_is_up = True
+        self.is_reachable = True
         self.wake = inf
         self.channels: dict[int, int] = {}
         self.ports: dict[int, int] = {}
         self.next_port = 0
         self.groups: dict[Group, float] = {}
-        self.arguments = (self,)
+
+    def changed(self) -> None:
+        """Its link, place or address has changed: it is reachable with a link and the address that fits there."""
+        self.is_reachable = self.link_is_up and self.endpoint.address == self.routable_as
 
 
 class Network:
@@ -115,6 +119,9 @@ class Network:
         self.breaches: list[Breach] = []
         self.breach_count = 0
         self._cuts: set[tuple[str, str]] = set()
+        self.watches: dict[
+            int, Callable[[Node], None]
+        ] = {}  # by a datagram's first octet: called before it is handed over
         self._addresses: dict[str, Node] = {}
         self._agenda = Agenda()
         self._driven: Node | None = None
@@ -153,15 +160,15 @@ class Network:
 
     def later(self, delay_s: float, what: Callable[..., None], *arguments: Any) -> None:
         """Call ``what`` when ``delay_s`` have passed."""
-        self._agenda.put(self.now + delay_s, what, arguments)
+        self._agenda.put(self.now + delay_s, self._call, (what, arguments))
 
     def run_until(self, end: float) -> None:
         """Let everything happen up to and including the moment ``end``; RoleError when a role raises."""
         try:
-            for now, _, what, arguments in self._agenda.take_until(end):
+            for now, _, what, argument in self._agenda.take_until(end):
                 self.now = now
                 self.events += 1
-                what(*arguments)
+                what(argument)
         except Exception as error:
             driven = "no node" if self._driven is None else self._driven.name
             raise RoleError(f"at {self.now:.6f} s, {driven}: {type(error).__name__}: {error}") from error
@@ -194,10 +201,12 @@ class Network:
     def lose_link(self, node: Node) -> None:
         """The node's link goes: nothing leaves it and nothing reaches it."""
         node.link_is_up = False
+        node.changed()
 
     def regain_link(self, node: Node, site: str, routable_as: str) -> None:
         """The node has a link at ``site``, where only the address ``routable_as`` fits."""
         node.link_is_up, node.site, node.routable_as = True, site, routable_as
+        node.changed()
 
     def break_invariant(self, invariant: str, node: Node, seen: str) -> None:
         """Note that an invariant did not hold at this moment."""
@@ -207,9 +216,6 @@ class Network:
 
     # --- what a world built on this network may look at -------------------------------------------------------------
 
-    def arrives(self, node: Node, data: bytes) -> None:
-        """Called before a datagram is handed to a role."""
-
     def notified(self, node: Node, notice: Notify) -> None:
         """Called when a role tells its application something."""
 
@@ -217,6 +223,11 @@ class Network:
         """Called after a role has left a group."""
 
     # --- inside ---------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _call(call: tuple[Callable[..., None], tuple[Any, ...]]) -> None:
+        what, arguments = call
+        what(*arguments)
 
     def _record(self, kind: int, node: Node, data: bytes) -> None:
         self._driven = node
@@ -232,7 +243,7 @@ class Network:
         deadline = agent.next_deadline()
         if deadline is not None and deadline < node.wake:
             node.wake = max(deadline, self.now)
-            self._agenda.put(node.wake, self._expire, node.arguments)
+            self._agenda.put(node.wake, self._expire, node)
 
     def _expire(self, node: Node) -> None:
         if node.wake != self.now:
@@ -246,7 +257,7 @@ class Network:
     def _send(self, node: Node, action: SendDatagram) -> None:
         faults, chance, fates = self.faults, self.random.random, self.fates
         fates["sent"] += 1
-        if not node.link_is_up or node.endpoint.address != node.routable_as:
+        if not node.is_reachable:
             fates["no-link"] += 1
             return
         if faults.loss and chance() < faults.loss:
@@ -265,9 +276,10 @@ class Network:
                 delay += faults.held_back_s
             self._agenda.put(self.now + delay, self._arrive, (action.destination, action.data, source, node))
 
-    def _arrive(self, destination: Endpoint, data: bytes, source: Endpoint, sender: Node) -> None:
+    def _arrive(self, datagram: tuple[Endpoint, bytes, Endpoint, Node]) -> None:
+        destination, data, source, sender = datagram
         node = self._addresses.get(destination.address)
-        if node is None or not node.link_is_up or node.endpoint.address != node.routable_as:
+        if node is None or not node.is_reachable:
             self.fates["no-receiver"] += 1
             return
         if self._cuts and (sender.site, node.site) in self._cuts:
@@ -281,7 +293,9 @@ class Network:
             channel = node.ports[destination.port]
         self.fates["delivered"] += 1
         self._record(5, node, data)
-        self.arrives(node, data)
+        watch = self.watches.get(data[0])
+        if watch is not None:
+            watch(node)
         node.agent.receive(data, source, self.now, channel)
         self._carry_out(node)
 
@@ -334,4 +348,5 @@ class Network:
         address = action.address.partition("/")[0]
         node.endpoint = Endpoint(address, node.endpoint.port)
         self._addresses[address] = node
+        node.changed()
         self.tell(node, AddressConfigured(action.interface, action.address))

@@ -13,7 +13,7 @@ DELAYS = st.one_of(
 )
 
 
-def nothing(*_arguments: object) -> None:
+def nothing(_argument: object) -> None:
     """What the entries of these tests call."""
 
 
@@ -27,7 +27,7 @@ def test_it_is_a_sorted_list(first: list[float], spans: list[tuple[float, list[f
 
     def put(time: float) -> None:
         plain.append((time, len(taken) + len(plain)))
-        agenda.put(time, nothing, (plain[-1],))
+        agenda.put(time, nothing, plain[-1])
 
     taken: list[tuple[float, int]] = []
     for delay in first:
@@ -35,7 +35,7 @@ def test_it_is_a_sorted_list(first: list[float], spans: list[tuple[float, list[f
     now = 0.0
     for seconds, more in spans:
         end = now + seconds
-        for time, _, _, (entry,) in agenda.take_until(end):
+        for time, _, _, entry in agenda.take_until(end):
             assert entry == min(plain)
             assert time == entry[0] <= end
             plain.remove(entry)

@@ -116,7 +116,7 @@ def test_a_node_without_a_link_hears_nothing_and_is_not_heard() -> None:
     world.leave(mobile)
     assert world.fates["no-link"] == before["no-link"] + 1
     heard = mobile.agent.counters["received.USP"]
-    world._arrive(mobile.node.endpoint, b"x", Endpoint("1.2.3.4", 1), world.sm_node)
+    world._arrive((mobile.node.endpoint, b"x", Endpoint("1.2.3.4", 1), world.sm_node))
     assert world.fates["no-receiver"] == before["no-receiver"] + 1
     assert mobile.agent.counters["received.USP"] == heard
 
