@@ -27,7 +27,7 @@ EXIT_NOT_RUN = 2  # could not start, with the reason on stderr
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    r"""Protocol roles as small agents.
+    """Protocol roles as small agents.
 
     \b
     python -m agents mmcp mn --config mn.toml
@@ -268,7 +268,7 @@ def document(protocol: str) -> None:
 @click.argument("command", type=click.Choice(["state", "counters", "leave"]))
 @click.option("--session", "session_id", type=int, help="With leave: only this session id; else all.")
 def ctl(agent: str, command: str, session_id: int | None) -> None:
-    r"""Ask a running AGENT, by its name or by the path of its control socket; prints JSON.
+    """Ask a running AGENT, by its name or by the path of its control socket; prints JSON.
 
     A name is looked for among all agents on this machine, those in running labs too.
 

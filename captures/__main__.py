@@ -10,13 +10,14 @@ from typing import NoReturn
 import click
 
 from captures.capture import CaptureError
+from captures.dissectors import PROTOCOLS
 
 COULD_NOT_JUDGE = 2
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    r"""Judge protocols from what was captured on the wire.
+    """Judge protocols from what was captured on the wire.
 
     \b
     Example: python -m captures judge captures/runs/latest/lab.pcapng
@@ -26,7 +27,7 @@ def main() -> None:
 @main.command("merge")
 @click.argument("run_folder", type=click.Path(path_type=Path))
 def merge_command(run_folder: Path) -> None:
-    r"""Make lab.pcapng of RUN_FOLDER's captures and steps, and print its packets per interface as JSON.
+    """Make lab.pcapng of RUN_FOLDER's captures and steps, and print its packets per interface as JSON.
 
     \b
     Example: python -m captures merge captures/runs/latest
@@ -43,7 +44,7 @@ def merge_command(run_folder: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the whole judgement as JSON.")
 def judge_command(file: Path, *, as_json: bool) -> None:
-    r"""Check every rule on a lab's pcapng FILE. Exit 0: none failed, 1: one did, 2: could not judge.
+    """Check every rule on a lab's pcapng FILE. Exit 0: none failed, 1: one did, 2: could not judge.
 
     \b
     Example: python -m captures judge captures/runs/latest/lab.pcapng --json
@@ -65,16 +66,23 @@ def judge_command(file: Path, *, as_json: bool) -> None:
 
 
 @main.command("dissect")
-@click.option("--protocol", type=click.Choice(["mmcp"]), required=True, help="Protocol of the messages.")
-def dissect_command(protocol: str) -> None:
-    r"""Read one hex message per line from stdin, print one JSON object per line.
+@click.option("--protocol", type=click.Choice(list(PROTOCOLS)), required=True, help="Protocol of the messages.")
+@click.option("--module", help="Module that the messages belong to, where a protocol has several: SM or MM of gmp.")
+def dissect_command(protocol: str, module: str | None) -> None:
+    """Read one hex message per line from stdin, print one JSON object per line.
+
+    A message that a TCP connection carries is given without the length that some protocols put before it there.
 
     \b
     Example: echo 0900000800000001 | python -m captures dissect --protocol mmcp
     """
-    from captures.dissectors import mmcp
+    from captures.dissectors.message_layer import MalformedMessageError
 
-    dissector = {"mmcp": mmcp}[protocol]
+    modules = PROTOCOLS[protocol].modules
+    if module is not None and module not in modules:
+        known = f"one of {', '.join(modules)}" if modules else "none, and needs none"
+        raise click.BadParameter(f"{module!r}: {protocol} has {known}", param_hint="--module")
+    dissect = PROTOCOLS[protocol].reader(module)
     for line in sys.stdin.buffer:
         text = line.decode(errors="replace").strip()
         if not text:
@@ -85,8 +93,8 @@ def dissect_command(protocol: str) -> None:
             answer = {"error": f"not hexadecimal: {text[:60]!r}"}
         else:
             try:
-                answer = dissector.dissect(data)
-            except dissector.MalformedMessageError as error:
+                answer = dissect(data)
+            except MalformedMessageError as error:
                 answer = {"error": str(error)}
         click.echo(json.dumps(answer))
         sys.stdout.flush()

@@ -134,7 +134,7 @@ def _lab_command(topology: Topology) -> click.Command:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    r"""Labs on real routing daemons, each in private namespaces.
+    """Labs on real routing daemons, each in private namespaces.
 
     \b
     python -m testbed list

@@ -27,25 +27,31 @@ def problems(
     """
     if judged.get("disruption_ms") is None:
         return [f"not measured: {judged.get('error', 'no figures in the capture')}"]
-    found = []
-    if "error" in window:
-        found.append(f"the receiver's own figures are missing: {window['error']}")
-    else:
-        disruption_ms = (window["longest_gap_ns"] - nominal_spacing_ns) / 1e6
-        if abs(disruption_ms - judged["disruption_ms"]) > AGREEMENT_MS:
-            found.append(
-                f"the receiver measured {disruption_ms:.1f} ms of disruption, the capture {judged['disruption_ms']:.1f}"
-            )
-        found += [
-            f"the receiver counted {window[name]} {name}, the capture {judged[name]}"
-            for name in compared
-            if window[name] != judged[name]
-        ]
+    found = differences(judged, window, nominal_spacing_ns, compared)
     if judged["outcome"] == "predictive" and judged["excess_ms"] > bound_ms:
         found.append(f"{judged['excess_ms']:.1f} ms beyond the gap, the bound is {bound_ms:g} ms")
     if judged["outcome"] == "failed":
         found.append("the node did not arrive")
     return found
+
+
+def differences(
+    judged: Mapping[str, Any], window: Mapping[str, Any], nominal_spacing_ns: int, compared: Sequence[str] = COUNTS
+) -> list[str]:
+    """In what the receiver's figures and the capture's, which must be there, are not the same; in words."""
+    if "error" in window:
+        return [f"the receiver's own figures are missing: {window['error']}"]
+    disruption_ms = (window["longest_gap_ns"] - nominal_spacing_ns) / 1e6
+    found = []
+    if abs(disruption_ms - judged["disruption_ms"]) > AGREEMENT_MS:
+        found.append(
+            f"the receiver measured {disruption_ms:.1f} ms of disruption, the capture {judged['disruption_ms']:.1f}"
+        )
+    return found + [
+        f"the receiver counted {window[name]} {name}, the capture {judged[name]}"
+        for name in compared
+        if window[name] != judged[name]
+    ]
 
 
 def conclude(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from testbed import mmcp_session
+from testbed.agreement import differences
 from testbed.laboratory import Conclusion, Stage
 from testbed.roles import RoleError
 from testbed.two_cells import CELLS, controller_of
@@ -41,9 +42,16 @@ def _agreement(company: Company) -> tuple[bool, str]:
 
 
 def conclude(
-    judged: Sequence[Mapping[str, Any]], windows: Mapping[int, Mapping[str, Any]], *, expected: int
+    judged: Sequence[Mapping[str, Any]],
+    windows: Mapping[int, Mapping[str, Any]],
+    *,
+    expected: int,
+    nominal_spacing_ns: int,
 ) -> Conclusion:
-    """The stream must have come back within SPT in each of ``expected`` handovers, however they went."""
+    """The stream must have come back within SPT in each of ``expected`` handovers, however they went.
+
+    Both witnesses, the capture and the receiver, must say the same of it.
+    """
     failures: list[str] = []
     rows: list[dict[str, Any]] = []
     if len(judged) != expected:
@@ -52,6 +60,9 @@ def conclude(
         problems: list[str] = []
         if row["disruption_ms"] is None or row["disruption_ms"] > STATUS_PROBE_S * 1000:
             problems.append(f"the stream was away for {row['disruption_ms']} ms, more than SPT ({STATUS_PROBE_S:g} s)")
-        rows.append({**row, "receiver": windows.get(row["handover"]), "problems": problems})
+        window = windows.get(row["handover"], {"error": "not measured"})
+        if row["disruption_ms"] is not None:
+            problems += differences(row, window, nominal_spacing_ns)
+        rows.append({**row, "receiver": window, "problems": problems})
         failures += [f"handover {row['handover']}: {problem}" for problem in problems]
     return Conclusion(rows, failures)

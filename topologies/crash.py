@@ -16,7 +16,7 @@ from testbed.model import Lab
 from testbed.options import Values, choice_option, duration_option, list_option, number_option
 from testbed.roles import await_answer
 from testbed.two_cells import controller_of, two_cells
-from testbed.walking import MOMENTS, Company, hand_over, proactive_session
+from testbed.walking import MOMENTS, Company, hand_over, nominal_spacing_ns, proactive_session
 
 VICTIMS = ("old-lmc", "new-lmc", "sm")
 ANSWER_DEADLINE_S = 10.0
@@ -78,7 +78,10 @@ def _crash(stage: Stage, company: Company, victim: str, moment: str) -> str:
 def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
     """The stream must have resumed within SPT, in every handover."""
     expected = len(values.words("victims")) * len(MOMENTS)
-    return role_agreement.conclude(verdict["handovers"], measurements.windows, expected=expected)
+    spacing_ns = nominal_spacing_ns(values)
+    return role_agreement.conclude(
+        verdict["handovers"], measurements.windows, expected=expected, nominal_spacing_ns=spacing_ns
+    )
 
 
 TOPOLOGY = Topology(

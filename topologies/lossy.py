@@ -15,7 +15,7 @@ from testbed.laboratory import Conclusion, Measurements, Stage, Topology
 from testbed.model import Lab
 from testbed.options import Values, choice_option, duration_option, number_option
 from testbed.two_cells import CELLS, controller_of, two_cells
-from testbed.walking import hand_over, proactive_session
+from testbed.walking import hand_over, nominal_spacing_ns, proactive_session
 
 OPTIONS = (
     choice_option("family", "IP version", "4", ("4", "6")),
@@ -63,7 +63,10 @@ def perform(stage: Stage) -> Measurements:
 
 def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
     """Every handover must have happened, and the stream must have come back within SPT."""
-    return role_agreement.conclude(verdict["handovers"], measurements.windows, expected=values.number("repeat"))
+    expected, spacing_ns = values.number("repeat"), nominal_spacing_ns(values)
+    return role_agreement.conclude(
+        verdict["handovers"], measurements.windows, expected=expected, nominal_spacing_ns=spacing_ns
+    )
 
 
 TOPOLOGY = Topology(

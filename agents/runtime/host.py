@@ -243,8 +243,9 @@ class AgentHost:
             case {"command": "link-detected", "interface": str(interface), "point_of_attachment": str(point)}:
                 self._happened(LinkDetected(interface, self._identifier(point)))
                 return {}
-            case {"command": "data-channel-status", "packets_received": int(packets), "group": str(group)}:
-                self._happened(DataChannelReport(packets, group))
+            case {"command": "data-channel-status", "packets_received": int(packets)}:
+                group = request.get("group")  # a receiver that names none counts for every session
+                self._happened(DataChannelReport(packets, group if isinstance(group, str) else None))
                 return {}
         raise ControlError(f"unknown command, or a field is missing: {dict(request)!r}")
 

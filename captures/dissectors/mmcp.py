@@ -10,13 +10,15 @@ Importing this module binds nothing: ``with bound_to_udp():`` lets scapy find MM
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
-from scapy.fields import BitField, ByteEnumField, IntField, ShortField, StrField
-from scapy.packet import Packet, bind_layers, split_layers
+from scapy.fields import BitField, ByteEnumField, IntField, ShortField
+from scapy.packet import Packet
 
+from captures.dissectors import message_layer
+from captures.dissectors.message_layer import bound, code_of, refuse, whole_header_or
 from captures.dissectors.mmcp_parameters import (
     HEADER_OCTETS_OF,
     LAYERS,
@@ -56,19 +58,15 @@ _MANDATORY: dict[str, tuple[int, ...]] = {
 _MANDATORY_WHEN_ACCEPTED: dict[str, tuple[int, ...]] = {"SJC": (MULTICAST_ADDRESS,), "HIC": (LMC_ADDRESS,)}  # [D M-4]
 
 
-class MalformedMessageError(Exception):
-    """The octets are no MMCP message; the text says what is wrong and at which octet."""
+MalformedMessageError = message_layer.MalformedMessageError
 
 
-class CutShort(Packet):
+class CutShort(message_layer.CutShort):
     """Fewer octets than the common header has."""
 
     name = "MMCP (cut short)"
-    fields_desc = [StrField("load", b"")]
-
-    def mysummary(self) -> str:
-        """One line for scapy's summaries, with the first problem."""
-        return f"MMCP malformed: {problems(self)[0]}"
+    protocol = "MMCP"
+    header_octets = HEADER_OCTETS
 
 
 class MMCP(Packet):
@@ -84,10 +82,7 @@ class MMCP(Packet):
         ParameterListField("parameters", [], Parameter),
     ]
 
-    @classmethod
-    def dispatch_hook(cls, _pkt: bytes | None = None, *_args: Any, **_kargs: Any) -> type[Packet]:
-        """Choose `CutShort` where there is no whole header."""
-        return CutShort if _pkt is not None and len(_pkt) < HEADER_OCTETS else cls
+    dispatch_hook = whole_header_or(CutShort)
 
     def post_build(self, pkt: bytes, pay: bytes) -> bytes:
         """Fill in Payload Length, which counts the header too."""
@@ -106,7 +101,7 @@ def problems(layer: Packet) -> list[str]:
     """Everything that makes a dissected `MMCP` or `CutShort` layer malformed, in wire order; empty if nothing does."""
     data = bytes(layer.original)
     if isinstance(layer, CutShort):
-        return [f"{len(data)} octets are shorter than the header of {HEADER_OCTETS}"]
+        return layer.own_problems()
     found = []
     if layer.length != len(data):
         found.append(f"Payload Length is {layer.length}, the datagram has {len(data)} octets")
@@ -162,9 +157,7 @@ def dissect(data: bytes) -> dict[str, Any]:
     Raises `MalformedMessageError` with every reason found.
     """
     layer = MMCP(data)
-    found = problems(layer)
-    if found:
-        raise MalformedMessageError("; ".join(found))
+    refuse(problems(layer))
     packet = PACKETS[layer.type]
     return {
         "packet": packet,
@@ -195,7 +188,7 @@ def build(fields: Mapping[str, Any]) -> bytes:
     ``["raw", hex]`` goes out as it stands. Raises KeyError for an unknown packet or parameter name.
     """
     profile = fields.get("profile", "L16")
-    code = {name: number for number, name in PACKETS.items()}[fields["packet"]]
+    code = code_of(PACKETS, fields["packet"])
     parameters = [_parameter_layer(profile, parameter) for parameter in fields.get("params", ())]
     message = MMCP(type=code, accepted=fields.get("f", 0), session_id=fields["session_id"], parameters=parameters)
     return bytes(message)
@@ -205,7 +198,7 @@ def _parameter_layer(profile: str, parameter: Sequence[Any]) -> Packet:
     name, *values = parameter
     if name == "raw":
         return Undissected(load=bytes.fromhex(values[0]))
-    layer = LAYERS[profile][{name: number for number, name in PARAMETERS.items()}[name]]
+    layer = LAYERS[profile][code_of(PARAMETERS, name)]
     if name in ("mn_id", "poa_id"):
         return layer(identifier=bytes.fromhex(values[0]))
     if name in ("multicast", "lmc"):
@@ -215,15 +208,6 @@ def _parameter_layer(profile: str, parameter: Sequence[Any]) -> Packet:
     return layer(members=values[0])
 
 
-@contextmanager
-def bound_to_udp(port: int = MMCP_PORT) -> Iterator[None]:
+def bound_to_udp(port: int = MMCP_PORT) -> AbstractContextManager[None]:
     """Let scapy dissect UDP to or from `port` as MMCP inside the ``with`` block, and only there."""
-    from scapy.layers.inet import UDP  # noqa: PLC0415  slow to import, and only wanted here
-
-    bind_layers(UDP, MMCP, sport=port)
-    bind_layers(UDP, MMCP, dport=port)
-    try:
-        yield
-    finally:
-        split_layers(UDP, MMCP, sport=port)
-        split_layers(UDP, MMCP, dport=port)
+    return bound(MMCP, "udp", port)

@@ -7,7 +7,6 @@ Profile L16 has a header of 4 octets (Type, Reserved, 16-bit Length), L8 one of 
 
 from __future__ import annotations
 
-import ipaddress
 import struct
 from typing import Any
 
@@ -18,14 +17,14 @@ from scapy.fields import (
     IntField,
     PacketListField,
     ShortField,
-    StrField,
-    StrLenField,
     XStrLenField,
 )
 from scapy.packet import Packet
 
+from captures.dissectors import message_layer
+from captures.dissectors.fields import ADDRESS_OCTETS, AddressField
+
 IDENTIFIER_MAX_OCTETS = 253  # what an 8-bit Length leaves after its own two octets [D M-2]
-ADDRESS_OCTETS = (4, 16)  # the IP version follows from the size alone [8.2.3]
 
 MN_IDENTIFIER, POA_IDENTIFIER, MULTICAST_ADDRESS, LMC_ADDRESS, DATA_CHANNEL_STATUS, MEMBERSHIP = range(1, 7)
 PARAMETERS = {
@@ -41,22 +40,6 @@ PARAMETERS = {
 # Octets in front of a parameter's value, and the sizes of whole parameters whose value has a fixed form [D M-2].
 HEADER_OCTETS_OF = {"L16": 4, "L8": 2}
 FIXED_SIZE = {DATA_CHANNEL_STATUS: 12, MEMBERSHIP: 8}
-
-
-class AddressField(StrLenField):
-    """An IPv4 or IPv6 address as long as its parameter leaves room for; other sizes are kept and shown as hex."""
-
-    def any2i(self, _pkt: Packet | None, x: Any) -> bytes:
-        """A printed address, or octets as they are."""
-        return ipaddress.ip_address(x).packed if isinstance(x, str) else bytes(x)
-
-    def i2h(self, _pkt: Packet | None, x: Any) -> str:
-        """Printed canonically, or in hex where the size is no address's."""
-        return str(ipaddress.ip_address(x)) if len(x) in ADDRESS_OCTETS else bytes(x).hex()
-
-    def i2repr(self, pkt: Packet | None, x: Any) -> str:
-        """As `i2h`."""
-        return self.i2h(pkt, x)
 
 
 class ParameterListField(PacketListField):
@@ -240,11 +223,10 @@ class OtherParameter8(Parameter):
     fields_desc = [*_header(None, "L8"), XStrLenField("value", b"", length_from=lambda p: p.length - 2)]
 
 
-class Undissected(Packet):
+class Undissected(message_layer.Undissected):
     """Octets from which no further parameter can be read: the header is cut, or its Length leads nowhere."""
 
     name = "octets that are no parameter"
-    fields_desc = [StrField("load", b"")]
 
 
 LAYERS: dict[str, dict[int, type[Parameter]]] = {
@@ -282,7 +264,7 @@ def size_problem(profile: str, code: int, size: int) -> str | None:
     if code in (MULTICAST_ADDRESS, LMC_ADDRESS):
         if value < 2:
             return f"{PARAMETERS[code]} is {size} octets long, too short for a port"
-        if value - 2 not in ADDRESS_OCTETS:
+        if value - 2 not in ADDRESS_OCTETS:  # the IP version follows from the size alone [8.2.3]
             return f"{PARAMETERS[code]} has an address of {value - 2} octets, not 4 or 16"
     if code in FIXED_SIZE and size != FIXED_SIZE[code]:
         return f"{PARAMETERS[code]} is {size} octets long, not {FIXED_SIZE[code]}"

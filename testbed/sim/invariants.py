@@ -24,6 +24,7 @@ INVARIANTS: Mapping[str, str] = {
     "one-parent": "an established MN is known to exactly one parent, and nobody else to any",
     "not-forgotten": "the SM knows every willing MN",
     "sm-agrees": "the SM holds an established MN for a member of the LMC that knows it",
+    "receives-again": "within SPT after the last fault and move every willing MN is in its group",
     "in-group": "an established MN is in its group, and one that has left is not",
     "idle-groups": "no LMC stays joined to a group nobody there wants for longer than hold + linger",
     "one-effect": "every request has at most one effect",

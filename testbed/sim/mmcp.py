@@ -163,7 +163,13 @@ class World(Network):
         self.faults = Faults(self.faults.delay_s)
         self.moves_per_s = 0.0
         self.heal()
-        self.run_for(self.plan.overlap_s + self.plan.gap_s + QUIET_SPT * self.plan.timers.probe_time)
+        self.run_for(self.plan.overlap_s + self.plan.gap_s)
+        self.run_for(self.plan.timers.probe_time)
+        for mobile in self.mobiles:
+            if mobile.willing and not (mobile.node.groups and mobile.node.link_is_up):
+                seen = f"is {mobile.agent.state.value} and in no group"
+                self.break_invariant("receives-again", mobile.node, seen)
+        self.run_for((QUIET_SPT - 1) * self.plan.timers.probe_time)
 
     def restart_session_manager(self) -> None:
         """The SM dies and begins again with empty memory."""

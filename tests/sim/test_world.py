@@ -186,10 +186,22 @@ def test_other_breaches_are_told() -> None:
     world.session_manager._sessions[1].members[b"mn3"].lmc = b"lmcx"
     world.mobiles[3].node.groups.clear()
     found = broken(invariants.check(world, before))
-    assert set(found) == set(invariants.INVARIANTS) - {"nothing-raised"}
+    assert set(found) == set(invariants.INVARIANTS) - {"nothing-raised", "receives-again"}
     assert {name: row.outcome for row in invariants.check(world) if (name := row.invariant) == "counters-grow"} == {
         "counters-grow": invariants.NOT_CHECKED
     }
+
+
+def test_mn_that_is_in_no_group_within_spt_of_the_last_fault_is_told() -> None:
+    world = ran(plan(mns=2, moves_per_s=0.0, faults=PERFECT))
+    agent = world.mobiles[1].agent
+    joined_on = agent._sessions[1]._joined_on
+    joined_on.clear()  # as if it had forgotten to join
+    world.mobiles[1].node.groups.clear()
+    world.calm()
+    found = broken(invariants.check(world))
+    assert set(found) == {"receives-again", "in-group"}
+    assert "mn1: is ESTABLISHED and in no group" in found["receives-again"][0]
 
 
 def test_a_role_that_raises_is_told_with_its_moment(monkeypatch: pytest.MonkeyPatch) -> None:

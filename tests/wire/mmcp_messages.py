@@ -5,13 +5,12 @@ The plain form is that of both command lines: {"packet", "session_id", "f", "pro
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
-VECTORS = Path(__file__).parent.parent / "vectors"
+from tests.wire.vector_files import read_vectors
+
 FIELDS = ("packet", "session_id", "f", "profile", "params")
 
 PACKETS = ("SJR", "SJC", "LJR", "LJC", "ULR", "ULC", "USR", "ASR", "USP", "HIR", "HCT", "HTA", "HIC")
@@ -23,12 +22,7 @@ Plain = dict[str, Any]
 
 def vectors() -> list[dict[str, Any]]:
     """Every hand-made message of both files, its hex without spaces."""
-    rows = [
-        row
-        for name in ("mmcp.toml", "mmcp_more.toml")
-        for row in tomllib.loads((VECTORS / name).read_text(encoding="utf-8"))["message"]
-    ]
-    return [{**row, "hex": row["hex"].replace(" ", "")} for row in rows]
+    return read_vectors("mmcp")
 
 
 def fields_of(vector: dict[str, Any]) -> Plain:

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from agents.__main__ import main as agents
 from captures.__main__ import main as captures
+from tests.wire import ectp_messages, gmp_messages, msmp_messages, omcp_messages
 from tests.wire.mmcp_messages import fields_of, vectors
 
 
@@ -39,6 +40,44 @@ def test_both_print_the_same_for_every_vector() -> None:
         else:
             assert our == their == fields_of(row)
             assert list(our) == list(their)
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "expected"),
+    [
+        (["gmp"], gmp_messages.vectors("SM"), gmp_messages.fields_of),
+        (["gmp", "--module", "SM"], gmp_messages.vectors("SM"), gmp_messages.fields_of),
+        (["gmp", "--module", "MM"], gmp_messages.vectors("MM"), gmp_messages.fields_of),
+        (["msmp"], msmp_messages.vectors(), msmp_messages.fields_of),
+        (["omcp"], omcp_messages.vectors(), omcp_messages.fields_of),
+        (["ectp"], ectp_messages.vectors(), ectp_messages.fields_of),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) and isinstance(value[0], str) else "",
+)
+def test_the_judge_prints_every_vector_of_the_other_protocols(options: list[str], rows: Any, expected: Any) -> None:
+    rows = [row for row in rows if row["hex"]]
+    answers = lines(captures, ["dissect", "--protocol", *options], "".join(row["hex"] + "\n" for row in rows))
+    for row, answer in zip(rows, answers, strict=True):
+        if row.get("malformed"):
+            assert list(json.loads(answer)) == ["error"]
+        else:
+            assert json.loads(answer) == expected(row)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--protocol", "nosuch"], "'mmcp', 'gmp', 'msmp', 'omcp', 'ectp'"),
+        (["--protocol", "gmp", "--module", "XM"], "'XM': gmp has one of SM, MM"),
+        (["--protocol", "ectp", "--module", "SM"], "'SM': ectp has none, and needs none"),
+        ([], "--protocol"),
+    ],
+)
+def test_what_the_judge_cannot_dissect_is_named(arguments: list[str], complaint: str) -> None:
+    result = CliRunner().invoke(captures, ["dissect", *arguments], input="00\n")
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+    assert not result.stdout
 
 
 def test_encode_reverses_decode() -> None:
