@@ -185,8 +185,7 @@ class LocalMobilityController(Role):
             PacketType.SJR,
             record.session_id,
             self._session_manager,
-            MNIdentifier(self._name),
-            lmc_address(self._own),
+            (MNIdentifier(self._name), lmc_address(self._own)),
             profile=self._profile,
         )
 
@@ -301,7 +300,7 @@ class LocalMobilityController(Role):
         """Send the ASRs about all MNs here."""
         reports = ((mn_id, member.status) for mn_id, member in record.members.items())
         for parameters in aggregates(len(record.members), reports):
-            self.send(PacketType.ASR, record.session_id, self._session_manager, *parameters, profile=profile)
+            self.send(PacketType.ASR, record.session_id, self._session_manager, parameters, profile=profile)
 
     # --- handover away from here [7.5] ----------------------------------------------------------------------------
 
@@ -362,8 +361,7 @@ class LocalMobilityController(Role):
             PacketType.HCT,
             record.session_id,
             handover.new_lmc,
-            MNIdentifier(handover.mn_id),
-            record.group,
+            (MNIdentifier(handover.mn_id), record.group),
             profile=self._profile,
             channel=handover.channel,
         )
@@ -405,7 +403,7 @@ class LocalMobilityController(Role):
         self, record: SessionRecord, confirm: Confirm, mn: Endpoint, profile: Profile
     ) -> None:
         parameters = () if confirm.lmc is None else (lmc_address(confirm.lmc),)
-        self.send(PacketType.HIC, record.session_id, mn, *parameters, accepted=confirm.accepted, profile=profile)
+        self.send(PacketType.HIC, record.session_id, mn, parameters, accepted=confirm.accepted, profile=profile)
 
     def _end_handover(self, record: SessionRecord, mn_id: bytes, on: HandoverInput) -> None:
         handover = record.handovers.pop(mn_id)

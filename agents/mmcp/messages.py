@@ -10,6 +10,7 @@ EncodeError for what cannot be written. All integers are big-endian. Layouts::
 from __future__ import annotations
 
 from struct import Struct
+from struct import error as struct_error
 
 from agents.core.agent import Endpoint
 from agents.core.errors import DecodeError, EncodeError
@@ -67,6 +68,7 @@ __all__ = [
 _HEADER = Struct("!BBHI")
 _FLAG_ACCEPTED = 0x01
 _PACKETS = {int(packet): packet for packet in PacketType}
+_UNKNOWN = BITS[UnknownParameter]
 _L16 = Profile.L16  # looked up once: an attribute of an Enum class costs as much as a struct
 
 # What a packet cannot do without [8.3 to 8.6]; with F=1 more is needed, see _MANDATORY_WHEN_ACCEPTED.
@@ -226,8 +228,6 @@ def encode_fields(
     profile: Profile,
 ) -> bytes:
     """``encode`` of the Message of these fields, without making it: for what is only sent."""
-    if not 0 <= session_id <= SESSION_ID_MAXIMUM:
-        raise EncodeError(f"session id {session_id}: not in 0 to {SESSION_ID_MAXIMUM}")
     if accepted and packet not in PACKETS_WITH_ACCEPTED_FLAG:
         raise EncodeError(f"{packet.name} has no F flag")
     pieces = []
@@ -239,9 +239,12 @@ def encode_fields(
     body = b"".join(pieces)
     if _REQUIRED[accepted][packet] & ~present:
         raise EncodeError(f"{packet.name} needs {_missing(packet, present, accepted=accepted)}")
-    if profile is _L16 and body and body[1]:  # only an unknown parameter's own bytes can be so
+    if present & _UNKNOWN and profile is _L16 and body[1]:  # only an unknown parameter's own bytes can be so
         raise EncodeError(f"unknown parameter {body[:4].hex()}…: as the first one it has a second octet of 0 in L16")
     size = HEADER_SIZE + len(body)
     if size > MAXIMUM_MESSAGE_SIZE:
         raise EncodeError(f"{packet.name} of {size} bytes: no UDP datagram holds more than {MAXIMUM_MESSAGE_SIZE}")
-    return _HEADER.pack(packet, _FLAG_ACCEPTED if accepted else 0, size, session_id) + body
+    try:
+        return _HEADER.pack(packet, _FLAG_ACCEPTED if accepted else 0, size, session_id) + body
+    except struct_error:
+        raise EncodeError(f"session id {session_id}: not in 0 to {SESSION_ID_MAXIMUM}") from None

@@ -343,7 +343,7 @@ class SessionManager(Role):
             PacketType.HIC,
             message.session_id,
             source,
-            lmc_address(announced.endpoint),
+            (lmc_address(announced.endpoint),),
             accepted=True,
             profile=message.profile,
         )
