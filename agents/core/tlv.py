@@ -29,10 +29,9 @@ def read_parameters(
     end_of_data = len(data)
     position = start
     size = header.size
-    unpack_from = header.unpack_from
     while position < end_of_data:
         try:
-            code, length = unpack_from(data, position)
+            code, length = header.unpack_from(data, position)
         except struct_error:
             detail = f"{kind} parameter at byte {position}: no room for its header"
             raise DecodeError("parameter-overrun", detail) from None

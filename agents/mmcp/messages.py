@@ -67,7 +67,6 @@ __all__ = [
 
 _HEADER = Struct("!BBHI")
 _FLAG_ACCEPTED = 0x01
-_PACKETS = {int(packet): packet for packet in PacketType}
 _UNKNOWN = BITS[UnknownParameter]
 _L16 = Profile.L16  # looked up once: an attribute of an Enum class costs as much as a struct
 
@@ -164,11 +163,18 @@ def mandatory_parameters(packet: PacketType, *, accepted: bool) -> tuple[type[Pa
     return _MANDATORY[packet] + (_MANDATORY_WHEN_ACCEPTED.get(packet, ()) if accepted else ())
 
 
-_REQUIRED = {
-    accepted: {
-        packet: sum(BITS[kind] for kind in mandatory_parameters(packet, accepted=accepted)) for packet in PacketType
-    }
-    for accepted in (False, True)
+def _mandatory_bits(packet: PacketType, *, accepted: bool) -> int:
+    return sum(BITS[kind] for kind in mandatory_parameters(packet, accepted=accepted))
+
+
+# By the code: the packet, the bits of what it must hold, and the same with F=1; None where F has no meaning.
+_PACKETS: dict[int, tuple[PacketType, int, int | None]] = {
+    int(packet): (
+        packet,
+        _mandatory_bits(packet, accepted=False),
+        _mandatory_bits(packet, accepted=True) if packet in PACKETS_WITH_ACCEPTED_FLAG else None,
+    )
+    for packet in PacketType
 }
 
 
@@ -192,9 +198,13 @@ def decode(data: bytes) -> Message:
     code, flags, length, session_id = _HEADER.unpack_from(data)
     if length != len(data):
         raise DecodeError("length-mismatch", f"Payload Length {length} in a datagram of {len(data)} bytes")
-    packet = _PACKETS.get(code)
-    if packet is None:
+    row = _PACKETS.get(code)
+    if row is None:
         raise DecodeError("unknown-type", f"packet type {code}, known are 1 to {len(PacketType)}")
+    packet, needed, needed_when_accepted = row
+    accepted = False
+    if flags & _FLAG_ACCEPTED and needed_when_accepted is not None:
+        accepted, needed = True, needed_when_accepted
     # The profiles are told apart by the second octet of the first parameter [M-2]; one cut short is refused in either.
     second_octet = data[HEADER_SIZE + 1] if length > HEADER_SIZE + 1 else 0
     if second_octet == 0:
@@ -205,8 +215,7 @@ def decode(data: bytes) -> Message:
     else:
         profile = Profile.L8
         parameters, present = read_parameters(data, HEADER_SIZE, HEADER_L8, READERS_L8, READ_UNKNOWN_L8, "MMCP")
-    accepted = bool(flags & _FLAG_ACCEPTED) and packet in PACKETS_WITH_ACCEPTED_FLAG
-    if _REQUIRED[accepted][packet] & ~present:
+    if needed & ~present:
         missing = _missing(packet, present, accepted=accepted)
         raise DecodeError("parameter-missing", f"{packet.name} without {missing}")
     return Message(packet, session_id, tuple(parameters), accepted, profile)
@@ -228,8 +237,11 @@ def encode_fields(
     profile: Profile,
 ) -> bytes:
     """``encode`` of the Message of these fields, without making it: for what is only sent."""
-    if accepted and packet not in PACKETS_WITH_ACCEPTED_FLAG:
-        raise EncodeError(f"{packet.name} has no F flag")
+    _, needed, needed_when_accepted = _PACKETS[packet]
+    if accepted:
+        if needed_when_accepted is None:
+            raise EncodeError(f"{packet.name} has no F flag")
+        needed = needed_when_accepted
     pieces = []
     present = 0
     for parameter in parameters:
@@ -237,7 +249,7 @@ def encode_fields(
         present |= bit
         pieces.append(write(parameter, profile))
     body = b"".join(pieces)
-    if _REQUIRED[accepted][packet] & ~present:
+    if needed & ~present:
         raise EncodeError(f"{packet.name} needs {_missing(packet, present, accepted=accepted)}")
     if present & _UNKNOWN and profile is _L16 and body[1]:  # only an unknown parameter's own bytes can be so
         raise EncodeError(f"unknown parameter {body[:4].hex()}…: as the first one it has a second octet of 0 in L16")
