@@ -251,7 +251,7 @@ class NodeSession:
 
     def _is_reachable(self) -> bool:
         """Whether the MN is on its parent's link and not on its way to another; the same subnet's promise is none."""
-        return self._attachment.is_usable and self._promised_lmc in (None, self._parent)
+        return self._attachment.is_usable and (self._promised_lmc is None or self._promised_lmc == self._parent)
 
     def _report_if_due(self, now: float) -> None:
         if self._report_is_due and self._parent is not None and self._is_reachable():  # [M-21]
