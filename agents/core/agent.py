@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from agents.core.counters import Counters
 from agents.core.record import record
-from agents.core.timers import Timers
+from agents.core.timers import Alarms, Timers
 
 
 class Endpoint(NamedTuple):
@@ -213,7 +213,8 @@ class Agent(ABC):
 
     def __init__(self) -> None:
         self.counters = Counters()
-        self.timers: Timers[Hashable] = Timers()
+        self._own_timers: Timers[Hashable] | None = Timers()
+        self.timers: Alarms = self._own_timers
         self._actions: list[Action] = []
 
     @abstractmethod
@@ -238,12 +239,17 @@ class Agent(ABC):
 
     def next_deadline(self) -> float | None:
         """When ``expire`` wants to be called next, or None."""
-        return self.timers.next_deadline()
+        return None if self._own_timers is None else self._own_timers.next_deadline()
 
     def expire(self, now: float) -> None:
         """Fire every timer that is due at ``now``."""
-        for key in self.timers.due(now):
-            self.timer_expired(key, now)
+        if self._own_timers is not None:
+            for key in self._own_timers.due(now):
+                self.timer_expired(key, now)
+
+    def keep_timers_in(self, alarms: Alarms) -> None:
+        """Use the driver's own timers, before ``start``: it calls ``timer_expired`` when one is due, instead of ``expire``."""
+        self.timers, self._own_timers = alarms, None
 
     def take_actions(self) -> list[Action]:
         """Hand over, in order, the actions of the calls since the last time."""

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from heapq import heapify, heappop, heappush
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
 # A timer that is set again and again leaves its old entries in the heap; it is rebuilt when they outnumber the live ones.
 _MINIMUM_STALE_ENTRIES = 64
+
+
+class Alarms(Protocol):
+    """What a role does with its timers, wherever they are kept. Deadlines are in seconds."""
+
+    def __contains__(self, key: Hashable) -> bool: ...
+    def __len__(self) -> int: ...
+    def set(self, key: Hashable, deadline: float) -> None:
+        """Arm ``key`` to fire at ``deadline``, in place of any earlier deadline it had."""
+
+    def cancel(self, key: Hashable) -> None:
+        """Disarm ``key``; nothing happens when it is not armed."""
+
+    def clear(self) -> None:
+        """Disarm all."""
 
 
 class Timers(Generic[Key]):

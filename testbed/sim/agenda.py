@@ -21,9 +21,10 @@ Entry = tuple[float, int, Callable[[Any], None], Any]
 class Agenda:
     """Entries by time."""
 
-    __slots__ = ("_arrivals", "_current", "_later", "_number", "_numbers")
+    __slots__ = ("_arrivals", "_current", "_later", "_now", "_number", "_numbers")
 
     def __init__(self) -> None:
+        self._now = 0.0  # the time of what was taken out last
         self._arrivals = 0
         self._number = -1  # of the slot that has come last
         self._current: list[Entry] = []  # its entries, and those of the past: a heap
@@ -38,13 +39,14 @@ class Agenda:
         return chain(self._current, *self._later.values())
 
     def put(self, time: float, what: Callable[[Any], None], argument: Any) -> None:
-        """Call ``what`` with ``argument`` at ``time``."""
+        """Call ``what`` with ``argument`` at ``time``, or at once when that has passed."""
         self._arrivals += 1
         number = int(time * _SLOTS_PER_S)
-        if number <= self._number:
-            heappush(self._current, (time, self._arrivals, what, argument))
-        elif number in self._later:
-            self._later[number].append((time, self._arrivals, what, argument))
+        slot = self._later.get(number)
+        if slot is not None:
+            slot.append((time, self._arrivals, what, argument))
+        elif number <= self._number:
+            heappush(self._current, (max(time, self._now), self._arrivals, what, argument))
         else:
             self._later[number] = [(time, self._arrivals, what, argument)]
             heappush(self._numbers, number)
@@ -55,7 +57,9 @@ class Agenda:
         while True:
             current = self._current
             while current and current[0][0] <= end:
-                yield heappop(current)
+                entry = heappop(current)
+                self._now = entry[0]
+                yield entry
             if current or not self._numbers or self._numbers[0] > last:
                 return
             self._number = heappop(self._numbers)

@@ -1,9 +1,8 @@
 """A network in virtual time that carries out every action of every role, and does to datagrams what networks do.
 
 Theory of operation. All that will happen stands in one agenda, ordered by time and then by the order in which it was put
-there, so that a run has one order only. Each role has at most one wake-up of its own that counts; a wake-up that was
-overtaken by an earlier one is passed over when its time comes, so the agenda holds what is due and never the past. No step
-looks at all nodes. Randomness comes from one generator with the run's seed. Everything that happens goes into a BLAKE2b
+there, so that a run has one order only. The timers of the roles stand there too; one that was moved or cancelled is passed
+over when its time comes, so the agenda holds what is due and never the past. No step looks at all nodes. Randomness comes from one generator with the run's seed. Everything that happens goes into a BLAKE2b
 hash: two runs of one plan have the same hash, and a run that differs in a single bit or moment has another. Roles write no
 history here: the hash is of what they do.
 """
@@ -12,9 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from math import inf
 from struct import Struct
 from typing import Any
 
@@ -41,6 +39,8 @@ ADDRESS_TIME_S = 0.001  # from the request to configure an address until it is t
 BROKEN_MAXIMUM = 20  # how many breaches of invariants are told; the others are counted
 _ENTRY = Struct("!dIBI")
 Group = tuple[str, str, str | None]
+Timer = tuple[float, Hashable, "Node"]
+"""When it is due (s), which it is, and whose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,8 @@ class Node:
     """A role at its place. ``site`` is where it is for partitions; ``routable_as`` the one address that fits there."""
 
     __slots__ = (
-        "agent", "channels", "endpoint", "groups", "index", "is_reachable", "link_is_up", "name", "next_port", "ports",
-        "routable_as", "site", "wake",
+        "agent", "alarms", "channels", "endpoint", "groups", "index", "is_reachable", "link_is_up", "name", "next_port",
+        "ports", "routable_as", "site",
     )  # fmt: skip
 
     def __init__(self, index: int, name: str, agent: Agent, address: str, port: int, site: str) -> None:
@@ -93,7 +93,7 @@ class Node:
         self.routable_as: str | None = address
         self.link_is_up = True
         self.is_reachable = True
-        self.wake = inf
+        self.alarms: dict[Hashable, Timer] = {}
         self.channels: dict[int, int] = {}
         self.ports: dict[int, int] = {}
         self.next_port = 0
@@ -102,6 +102,37 @@ class Node:
     def changed(self) -> None:
         """Its link, place or address has changed: it is reachable with a link and the address that fits there."""
         self.is_reachable = self.link_is_up and self.endpoint.address == self.routable_as
+
+
+class NodeTimers:
+    """The timers of a node's role, which stand in the agenda of its network."""
+
+    __slots__ = ("_agenda", "_alarms", "_expire", "_node")
+
+    def __init__(self, node: Node, agenda: Agenda, expire: Callable[[Timer], None]) -> None:
+        self._node = node
+        self._alarms = node.alarms
+        self._agenda = agenda
+        self._expire = expire
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._alarms
+
+    def __len__(self) -> int:
+        return len(self._alarms)
+
+    def set(self, key: Hashable, deadline: float) -> None:
+        """Arm ``key`` to fire at ``deadline`` (s), in place of any earlier deadline it had."""
+        timer = self._alarms[key] = (deadline, key, self._node)
+        self._agenda.put(deadline, self._expire, timer)
+
+    def cancel(self, key: Hashable) -> None:
+        """Disarm ``key``; nothing happens when it is not armed."""
+        self._alarms.pop(key, None)
+
+    def clear(self) -> None:
+        """Disarm all."""
+        self._alarms.clear()
 
 
 class Network:
@@ -124,6 +155,8 @@ class Network:
         ] = {}  # by a datagram's first octet: called before it is handed over
         self._addresses: dict[str, Node] = {}
         self._agenda = Agenda()
+        # Bound once: what stands in the agenda a hundred thousand times.
+        self._arrive_datagram, self._expire_timer = self._arrive, self._expire
         self._driven: Node | None = None
         self._digest = hashlib.blake2b(digest_size=16)
 
@@ -131,8 +164,8 @@ class Network:
 
     def add(self, name: str, agent: Agent, address: str, port: int, site: str) -> Node:
         """Put a role at an address; it does nothing before ``start``."""
-        agent.keeps_history = False
         node = Node(len(self.nodes), name, agent, address, port, site)
+        self._run(agent, node)
         self.nodes.append(node)
         self._addresses[address] = node
         return node
@@ -145,8 +178,8 @@ class Network:
 
     def replace(self, node: Node, agent: Agent) -> None:
         """The node's program has died and begins again as ``agent``, which knows nothing; so does its kernel."""
-        agent.keeps_history = False
-        node.agent, node.wake = agent, inf
+        node.agent, node.alarms = agent, {}
+        self._run(agent, node)
         node.groups.clear()
         node.channels.clear()
         node.ports.clear()
@@ -233,25 +266,25 @@ class Network:
         self._driven = node
         self._digest.update(_ENTRY.pack(self.now, node.index, kind, len(data)) + data)
 
+    def _run(self, agent: Agent, node: Node) -> None:
+        agent.keeps_history = False
+        agent.keep_timers_in(NodeTimers(node, self._agenda, self._expire_timer))
+
     def _carry_out(self, node: Node) -> None:
-        agent = node.agent
-        for action in agent.take_actions():
+        for action in node.agent.take_actions():
             if isinstance(action, SendDatagram):
                 self._send(node, action)
             else:
                 self._carry_out_rare(node, action)
-        deadline = agent.next_deadline()
-        if deadline is not None and deadline < node.wake:
-            node.wake = max(deadline, self.now)
-            self._agenda.put(node.wake, self._expire, node)
 
-    def _expire(self, node: Node) -> None:
-        if node.wake != self.now:
-            self.events -= 1  # overtaken: nothing happens
+    def _expire(self, timer: Timer) -> None:
+        _, key, node = timer
+        if node.alarms.get(key) is not timer:
+            self.events -= 1  # it was moved or cancelled: nothing happens
             return
-        node.wake = inf
+        del node.alarms[key]
         self._record(3, node, b"")
-        node.agent.expire(self.now)
+        node.agent.timer_expired(key, self.now)
         self._carry_out(node)
 
     def _send(self, node: Node, action: SendDatagram) -> None:
@@ -274,7 +307,7 @@ class Network:
             if faults.reordering and chance() < faults.reordering:
                 fates["reordered"] += 1
                 delay += faults.held_back_s
-            self._agenda.put(self.now + delay, self._arrive, (action.destination, action.data, source, node))
+            self._agenda.put(self.now + delay, self._arrive_datagram, (action.destination, action.data, source, node))
 
     def _arrive(self, datagram: tuple[Endpoint, bytes, Endpoint, Node]) -> None:
         destination, data, source, sender = datagram

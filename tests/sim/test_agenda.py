@@ -45,3 +45,15 @@ def test_it_is_a_sorted_list(first: list[float], spans: list[tuple[float, list[f
         assert all(time > end for time, _ in plain)
         assert len(agenda) == len(list(agenda)) == len(plain)
         now = end
+
+
+def test_what_is_late_when_it_is_put_there_comes_at_once() -> None:
+    agenda = Agenda()
+    agenda.put(5.0, nothing, "first")
+    agenda.put(5.001, nothing, "last")
+    taken = []
+    for time, _, _, what in agenda.take_until(6.0):
+        taken.append((time, what))
+        if what == "first":
+            agenda.put(1.0, nothing, "late")
+    assert taken == [(5.0, "first"), (5.0, "late"), (5.001, "last")]
