@@ -5,9 +5,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# FAMILY=4|6 and ARGS="--repeat 1 …" belong to topo-NAME and bench.
+# FAMILY=4|6 and ARGS="--repeat 1 …" belong to topo-NAME and bench; WIRESHARK=1 shows topo-NAME in Wireshark as it runs.
 FAMILY ?=
 ARGS ?=
+WIRESHARK ?=
 ifneq ($(filter-out 4 6,$(FAMILY)),)
 $(error FAMILY=$(FAMILY): the family is 4 or 6)
 endif
@@ -41,7 +42,7 @@ setup-test:
 
 # exec: Ctrl-C and kill reach the lab, not a shell around it.
 topo-%: setup
-	@exec $(PYTHON) -m testbed run $* $(if $(FAMILY),--family $(FAMILY)) $(ARGS)
+	@exec $(if $(filter-out 0,$(WIRESHARK)),$(PYTHON) -m captures wireshark -- )$(PYTHON) -m testbed run $* $(if $(FAMILY),--family $(FAMILY)) $(ARGS)
 
 list: setup
 	@exec $(PYTHON) -m testbed list

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 import click
 
 from captures.capture import CaptureError
+from captures.commands import COMMANDS, answering
 from captures.dissectors import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ def main() -> None:
     \b
     Example: python -m captures judge captures/runs/latest/lab.pcapng
     """
+
+
+for command in COMMANDS:
+    main.add_command(command)
 
 
 @main.command("merge")
@@ -90,8 +95,8 @@ def _timers(_context: click.Context, _parameter: click.Parameter, values: tuple[
             seconds = float(text)
         except ValueError:
             seconds = 0.0
-        if name.lower() not in ("jwt", "srt", "hit", "ctt") or not 0 < seconds < 86_400:
-            raise click.BadParameter(f"{value}: give jwt, srt, hit or ctt and its seconds, as in srt=2")
+        if name.lower() not in ("jwt", "srt", "spt", "hit", "ctt") or not 0 < seconds < 86_400:
+            raise click.BadParameter(f"{value}: give jwt, srt, spt, hit or ctt and its seconds, as in srt=2")
         found[f"{name.lower()}_s"] = seconds
     return found
 
@@ -114,7 +119,7 @@ def _timers(_context: click.Context, _parameter: click.Parameter, values: tuple[
     multiple=True,
     callback=_timers,
     metavar="NAME=SECONDS",
-    help="What MMCP's jwt, srt, hit or ctt was provisioned to.  [default: 2, as the reports show, 1, 0.25]",
+    help="What MMCP's jwt, srt, spt, hit or ctt was provisioned to.  [default: 2, as the reports show, 3 srt, 1, 0.25]",
 )
 @click.option(
     "--max-loss", type=click.FloatRange(0, 100), default=0, show_default=True, help="Scattered loss, percent."
@@ -142,10 +147,12 @@ def verify_command(
     from captures.rules.packs.pack import Settings
 
     limits = Settings(
-        max_loss=max_loss / 100, max_gap_s=max_gap, max_jitter_s=None if max_jitter is None else max_jitter / 1000
+        max_loss=max_loss / 100,
+        max_gap_s=max_gap,
+        max_jitter_s=None if max_jitter is None else max_jitter / 1000,
+        given=frozenset(timers),
+        **timers,
     )
-    for name, seconds in timers.items():
-        setattr(limits, name, seconds)
     verification = _verified(file, names, limits)
     if junit is not None:
         from captures.report.junit import write
@@ -189,6 +196,34 @@ def _verified(file: Path, names: tuple[str, ...], settings: Settings) -> Verific
     if found.has_parameters or "lab" in names:
         found.warnings.append("the lab rules were left out: they read the capture twice, so they need a file")
     return found
+
+
+@main.command("report")
+@click.argument("run", default="latest", metavar="[RUN|FILE]")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write there and not into the run's folder.")
+@click.option("--open", "open_it", is_flag=True, help="Show it in the browser.")
+def report_command(run: str, output: Path | None, *, open_it: bool) -> None:
+    """Make a page of a run, from its folder or from a capture alone, and print the page's path.
+
+    RUN is "latest", a folder or its name in captures/runs, and report.html in its folder is written; the page of a capture
+    that lies in no run's folder lies beside it and goes by its name. The page needs no other file and loads nothing.
+
+    \b
+    Example: python -m captures report latest --open
+    """
+    from captures.report.material import find_material
+    from captures.report.page import write_report
+
+    with answering():
+        material = find_material(run)
+        target = output or material.default_report()
+        try:
+            write_report(material, target)
+        except OSError as error:
+            raise CaptureError(f"cannot write {target}: {error.strerror}") from error
+        click.echo(str(target))
+        if open_it:
+            click.launch(target.resolve().as_uri())
 
 
 @main.command("dissect")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 # Classic pcap: magic as the four octets in the file -> byte order, nanoseconds per unit of the fraction.
 PCAP_MAGIC = {
@@ -88,19 +88,24 @@ def _block(kind: int, body: bytes) -> bytes:
 class PcapngWriter:
     """Writes one pcapng section: the interfaces first, then frames and steps in the order given.
 
-    The caller orders them by time; their positions become the frame numbers.
+    An interface may also come later, before its first frame. The caller orders frames and steps by time; their positions
+    become the frame numbers.
     """
 
-    def __init__(self, stream: BinaryIO, interfaces: list[Interface]) -> None:
+    def __init__(self, stream: IO[bytes], interfaces: list[Interface]) -> None:
         self._stream = stream
         self._pending: list[bytes] = []
         section = struct.pack("<IHHq", BYTE_ORDER_MAGIC, 1, 0, -1)
         section += _option(_OPTION_SHB_USERAPPL, b"multicast protocol lab") + _option(0, b"")
         stream.write(_block(SECTION_HEADER, section))
-        for name, link_type in interfaces:
-            options = _option(OPTION_IF_NAME, name.encode())
-            options += _option(OPTION_IF_TSRESOL, bytes([_NANOSECONDS])) + _option(0, b"")
-            stream.write(_block(INTERFACE_DESCRIPTION, struct.pack("<HHI", link_type, 0, 0) + options))
+        for interface in interfaces:
+            self.interface(interface)
+
+    def interface(self, interface: Interface) -> None:
+        """Describe one more interface; its index is the number of those described before."""
+        options = _option(OPTION_IF_NAME, interface.name.encode())
+        options += _option(OPTION_IF_TSRESOL, bytes([_NANOSECONDS])) + _option(0, b"")
+        self._pending.append(_block(INTERFACE_DESCRIPTION, struct.pack("<HHI", interface.link_type, 0, 0) + options))
 
     _enhanced = struct.Struct("<7I")
     _total = struct.Struct("<I")

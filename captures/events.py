@@ -10,13 +10,14 @@ from __future__ import annotations
 import heapq
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from captures.capture import Frame, Step
 from captures.dissectors import membership, pim
 from captures.headers import (
     LINKTYPE_ETHERNET,
+    PROTOCOL_ICMP,
     PROTOCOL_ICMPV6,
     PROTOCOL_IGMP,
     PROTOCOL_PIM,
@@ -27,7 +28,6 @@ from captures.headers import (
     router_alert,
 )
 from captures.internet import checksum_right, printed, pseudo_header
-from captures.reading import CaptureReader
 from captures.rtp import Streams
 
 WINDOW_NS = 1_000_000_000
@@ -36,6 +36,7 @@ _WINDOW_EVENTS = 50_000
 _PROGRESS_FRAMES = 10_000
 _REASONS_MAX = 64  # a capture full of noise must not fill memory with its kinds
 _IPV4, _IPV6 = 0x0800, 0x86DD
+_LINKTYPE_IP = 101
 _RTCP = range(72, 77)  # what payload types look like in RTCP [RFC 5761 4]
 
 # What a lab does to a link or a membership: data missing around these steps was not lost by the network.
@@ -48,7 +49,8 @@ class Event(NamedTuple):
     """One control packet or step, as one interface saw it.
 
     `protocol` is "igmp", "mld", "pim", "step" or that of a UDP protocol such as "mmcp"; `kind` the packet's name in it,
-    "malformed" with ``fields["reason"]`` for one that cannot be read. An interface of a VLAN is called ``name.id``. Every
+    "malformed" with ``fields["reason"]`` for one that cannot be read, "unreachable" for an ICMP message that says so of a
+    control protocol's port: it goes from that port to whom it refuses, whoever sent it. An interface of a VLAN is called ``name.id``. Every
     packet's fields have ``mac`` (hex, empty without link layer), ``hop_limit``, ``alert`` (Router Alert), ``checksum``
     (True, False, or None where the wire cannot tell) and ``octets`` (of the message).
     """
@@ -94,7 +96,7 @@ class History:
 
     def __init__(
         self,
-        reader: CaptureReader,
+        reader: Iterable[Frame | Step],
         protocols: tuple[UdpProtocol, ...] = (),
         progress: Callable[[int], None] | None = None,
     ) -> None:
@@ -112,7 +114,7 @@ class History:
         waiting: list[tuple[int, int, Event]] = []
         released = newest = 0
         for record in self.reader:
-            event = self._step(record) if isinstance(record, Step) else self._frame(record)
+            event = self.event(record)
             if event is None:
                 continue
             t_ns = event.t_ns
@@ -127,6 +129,10 @@ class History:
                 yield first
         while waiting:
             yield heapq.heappop(waiting)[2]
+
+    def event(self, record: Frame | Step) -> Event | None:
+        """Take the next record; the event it is, None if it is none. For readers that put events in order themselves."""
+        return self._step(record) if isinstance(record, Step) else self._frame(record)
 
     def _step(self, step: Step) -> Event:
         self.steps += 1
@@ -158,7 +164,8 @@ class History:
             self._progress(self.frames)
         if interface not in self.began:
             self.began[interface] = t_ns
-        self._seen(t_ns)
+        if not self.begin_ns <= t_ns <= self.end_ns:
+            self._seen(t_ns)
         if link_type == LINKTYPE_ETHERNET and self._plain_rtp(number, t_ns, interface, data):
             return None
         packet = ip_packet(link_type, data)
@@ -207,6 +214,8 @@ class History:
             return self._membership(frame, packet, "mld", membership.mld)
         elif packet.protocol == PROTOCOL_PIM:
             return self._pim(frame, packet)
+        elif packet.protocol == PROTOCOL_ICMP and (refused := self._unreachable(frame, packet)):
+            return refused
         else:
             self._pass_over(f"packets of IP protocol {packet.protocol}")
         return None
@@ -228,6 +237,9 @@ class History:
         protocol = self._udp.get(dport) or self._udp.get(sport)
         if protocol is None:
             self._maybe_rtp(frame, packet)
+            return None
+        if size < 8:
+            self._pass_over("UDP datagrams whose Length is shorter than their header")
             return None
         # UDP's own Length is the datagram; a protocol's own length must agree with it.
         cut = packet.incomplete or begin + size > end
@@ -260,6 +272,8 @@ class History:
         body = frame.data[packet.begin : packet.end]
         fields: dict[str, Any] = {"alert": router_alert(packet, frame.data)}
         if name == "mld" and (not body or body[0] not in membership.MLD_TYPES):
+            if refused := self._unreachable(frame, packet):
+                return refused
             self._pass_over("ICMPv6 packets that are no MLD")
             return None
         if packet.incomplete:
@@ -280,6 +294,26 @@ class History:
         if any(record.kind in membership.STATE_CHANGES for record in message.records):
             self.streams.changed(frame.interface, frame.t_ns)
         return self._event(frame, packet, name, "leave" if message.leave else "report", fields)
+
+    def _unreachable(self, frame: Frame, packet: Packet) -> Event | None:
+        """An ICMP port unreachable that quotes a control protocol's datagram."""
+        data, begin = frame.data, packet.begin
+        if data[begin : begin + 2] != (b"\x03\x03" if packet.protocol == PROTOCOL_ICMP else b"\x01\x04"):
+            return None
+        quoted = ip_packet(_LINKTYPE_IP, data[begin + 8 : packet.end])
+        if quoted is None or quoted.protocol != PROTOCOL_UDP or quoted.fragment or quoted.end < quoted.begin + 8:
+            return None
+        inner = data[begin + 8 + quoted.begin :]
+        sport, dport = struct.unpack_from("!HH", inner)
+        protocol = self._udp.get(dport)
+        if protocol is None:
+            return None
+        kind, fields = protocol.read(data[begin + 16 + quoted.begin : packet.end])
+        if kind == "malformed":
+            return None  # not enough of it was quoted
+        fields.update(ports=(dport, sport), alert=False, checksum=None, refused=kind)
+        event = self._event(frame, packet, protocol.name, "unreachable", fields)
+        return event._replace(source=printed(quoted.destination), destination=printed(quoted.source))
 
     def _pim(self, frame: Frame, packet: Packet) -> Event | None:
         body = frame.data[packet.begin : packet.end]

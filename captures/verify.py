@@ -186,9 +186,7 @@ def _run(
         seen.add(event.protocol)
         if event.protocol == "step" and event.kind == "parameters":
             seen.add("parameters")
-            srt = event.fields.get("srt_s")
-            if settings.srt_s is None and isinstance(srt, int | float) and srt > 0:
-                settings.srt_s = float(srt)
+            settings.learn(event.fields)
         now_ns = max(now_ns, event.t_ns)
         scene.note(event)
         for checker in interested.all:

@@ -16,7 +16,7 @@ from testbed.mininet_net import World
 from testbed.model import Lab
 from testbed.options import Option, Value, Values
 from testbed.progress import Progress
-from testbed.recording import Recording, judge, merge
+from testbed.recording import Recording, judge, merge, write_timeline
 from testbed.roles import Roles
 from testbed.routing.frr import FrrRouter, start_routers
 from testbed.steps import Steps
@@ -118,6 +118,7 @@ def perform(
     with ExitStack() as stack:
         steps = Steps(run_folder)
         stack.callback(steps.close)
+        steps.add("model", model=json.loads(lab.to_json()))  # so that the capture alone tells who is who
         world = stack.enter_context(World(lab, run_folder, progress))
         recording = Recording(world)
         try:
@@ -136,6 +137,8 @@ def perform(
         pcapng = merge(run_folder)
     with progress.step("judging the capture"):
         verdict = judge(pcapng)
+    with progress.step("writing the timeline"):
+        write_timeline(run_folder)
     conclusion = topology.conclude(values, measurements, verdict)
     failures = [*measurements.failures, *conclusion.failures]
     failures += [f"capture {interface}: {count} packets lost by the recorder" for interface, count in dropped.items()]
@@ -162,8 +165,9 @@ def _salvage(recording: Recording, run_folder: Path, progress: Progress) -> None
     try:
         recording.stop()
         merge(run_folder)
+        write_timeline(run_folder)
     except (RuntimeError, OSError) as error:
-        progress.note(f"the captures could not be joined: {error}")
+        progress.note(f"the captures could not be joined or their timeline written: {error}")
 
 
 def routing_versions(routers: Mapping[str, FrrRouter]) -> dict[str, str]:

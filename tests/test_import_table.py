@@ -194,7 +194,7 @@ def test_every_file_has_a_line_in_the_table() -> None:
         ("agents.core.timers", "import heapq\nfrom agents.core.errors import DecodeError"),
         ("agents.core.timers", "from . import errors"),
         ("agents.core.__init__", "from . import errors"),
-        ("agents.mmcp.messages", "import struct\nfrom agents.core.tlv import walk\nfrom . import constants"),
+        ("agents.mmcp.messages", "import struct\nfrom agents.core.tlv import read_parameters\nfrom . import constants"),
         ("agents.mmcp.__init__", "from agents.mmcp import constants\nfrom .messages import Message"),
         ("agents.runtime.datagram", "import asyncio, socket, pyroute2\nfrom agents import mmcp, core"),
         ("agents.media", "import time, random"),

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from agents.core.counters import Counters
-from agents.core.timers import Timers
+from agents.core.record import record
+from agents.core.timers import Alarms, Timers
 
 
 class Endpoint(NamedTuple):
@@ -29,7 +30,7 @@ class Endpoint(NamedTuple):
 # --- what a role asks of its driver -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SendDatagram:
     """Send ``data`` to ``destination`` from the role's own port, or from the extra port that ``channel`` (> 0) names.
 
@@ -41,14 +42,14 @@ class SendDatagram:
     channel: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CloseChannel:
     """Close the extra port ``channel``; later datagrams to it are lost."""
 
     channel: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JoinGroup:
     """Join ``group`` on ``interface`` with IGMP or MLD; answered by a GroupJoined event once the report is on the wire.
 
@@ -64,7 +65,7 @@ class JoinGroup:
     expects_report: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LeaveGroup:
     """Leave ``group`` on ``interface``."""
 
@@ -73,7 +74,7 @@ class LeaveGroup:
     source: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RenewMembership:
     """Make the membership of ``group`` visible on the link that ``interface`` is on now.
 
@@ -86,7 +87,7 @@ class RenewMembership:
     source: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConfigureAddress:
     """Replace the interface's address by ``address`` ("address/prefix length") with a default route by ``gateway``.
 
@@ -98,7 +99,7 @@ class ConfigureAddress:
     gateway: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AskAuthorisation:
     """Ask the operator's AAA whether the node ``mn_id`` may join the session; answered by an Authorised event."""
 
@@ -106,7 +107,7 @@ class AskAuthorisation:
     mn_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Notify:
     """Tell the application what happened to it: ``event`` is a stable word, ``details`` are plain values."""
 
@@ -114,7 +115,7 @@ class Notify:
     details: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Trace:
     """One line of the role's history, for the run's timeline; the driver adds the time."""
 
@@ -131,7 +132,7 @@ Action = (
 # --- what the driver tells a role -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LinkDetected:
     """A link trigger: ``point_of_attachment`` (its identifier's bytes) is in reach of ``interface`` and will be next."""
 
@@ -139,21 +140,21 @@ class LinkDetected:
     point_of_attachment: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LinkDown:
     """``interface`` has lost its link."""
 
     interface: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LinkUp:
     """``interface`` has a link (again)."""
 
     interface: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AddressConfigured:
     """A ConfigureAddress was carried out."""
 
@@ -161,7 +162,7 @@ class AddressConfigured:
     address: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GroupJoined:
     """A JoinGroup was carried out (``succeeded``) or could not be; ``reason`` says why not."""
 
@@ -171,7 +172,7 @@ class GroupJoined:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Authorised:
     """What the operator's AAA says of a node that wants to join; ``reason`` says why not."""
 
@@ -181,7 +182,7 @@ class Authorised:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DataChannelReport:
     """What a receiver of data has counted so far, for status reports: packets since it began, of ``group`` (None: any)."""
 
@@ -189,7 +190,7 @@ class DataChannelReport:
     group: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ApplicationLeave:
     """The application wants to leave a session, with notice; None: all its sessions."""
 
@@ -212,7 +213,8 @@ class Agent(ABC):
 
     def __init__(self) -> None:
         self.counters = Counters()
-        self.timers: Timers[Hashable] = Timers()
+        self._own_timers: Timers[Hashable] | None = Timers()
+        self.timers: Alarms = self._own_timers
         self._actions: list[Action] = []
 
     @abstractmethod
@@ -237,12 +239,17 @@ class Agent(ABC):
 
     def next_deadline(self) -> float | None:
         """When ``expire`` wants to be called next, or None."""
-        return self.timers.next_deadline()
+        return None if self._own_timers is None else self._own_timers.next_deadline()
 
     def expire(self, now: float) -> None:
         """Fire every timer that is due at ``now``."""
-        for key in self.timers.due(now):
-            self.timer_expired(key, now)
+        if self._own_timers is not None:
+            for key in self._own_timers.due(now):
+                self.timer_expired(key, now)
+
+    def keep_timers_in(self, alarms: Alarms) -> None:
+        """Use the driver's own timers, before ``start``: it calls ``timer_expired`` when one is due, instead of ``expire``."""
+        self.timers, self._own_timers = alarms, None
 
     def take_actions(self) -> list[Action]:
         """Hand over, in order, the actions of the calls since the last time."""

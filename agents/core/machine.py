@@ -13,6 +13,15 @@ State = TypeVar("State", bound=Enum)
 Input = TypeVar("Input", bound=Enum)
 
 
+class Label(Enum):
+    """What states and inputs are made of: each is itself, and is looked up as that.
+
+    An Enum's own hash is a Python function, which takes longer than the rest of a step.
+    """
+
+    __hash__ = object.__hash__
+
+
 class TransitionTable(Generic[State, Input]):
     """``{state: {input: next state}}``: every step a machine may take; what is not in it is a bug."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Hashable, Iterator
-from typing import Generic, TypeVar
+from heapq import heapify, heappop, heappush
+from typing import Generic, Protocol, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -12,41 +12,63 @@ Key = TypeVar("Key", bound=Hashable)
 _MINIMUM_STALE_ENTRIES = 64
 
 
+class Alarms(Protocol):
+    """What a role does with its timers, wherever they are kept. Deadlines are in seconds."""
+
+    def __contains__(self, key: Hashable) -> bool: ...
+    def __len__(self) -> int: ...
+    def set(self, key: Hashable, deadline: float) -> None:
+        """Arm ``key`` to fire at ``deadline``, in place of any earlier deadline it had."""
+
+    def cancel(self, key: Hashable) -> None:
+        """Disarm ``key``; nothing happens when it is not armed."""
+
+    def clear(self) -> None:
+        """Disarm all."""
+
+
 class Timers(Generic[Key]):
-    """Named deadlines in seconds. Setting a timer again moves it; equal deadlines fire in the order they were set."""
+    """Named deadlines in seconds. Setting a timer again moves it; equal deadlines fire in the order they were set.
+
+    An entry that has been moved or cancelled stays in the heap until it comes to its top, where none is left: drivers ask
+    for the next deadline after every datagram, and timers change seldom.
+    """
+
+    __slots__ = ("_armed", "_heap", "_sequence")
 
     def __init__(self) -> None:
-        self._deadlines: dict[Key, tuple[float, int]] = {}
+        self._armed: dict[Key, tuple[float, int, Key]] = {}
         self._heap: list[tuple[float, int, Key]] = []
         self._sequence = 0
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._deadlines
+        return key in self._armed
 
     def __len__(self) -> int:
-        return len(self._deadlines)
+        return len(self._armed)
 
     def set(self, key: Key, deadline: float) -> None:
         """Arm ``key`` to fire at ``deadline`` (seconds), in place of any earlier deadline it had."""
         self._sequence += 1
-        self._deadlines[key] = (deadline, self._sequence)
-        heapq.heappush(self._heap, (deadline, self._sequence, key))
-        self._drop_stale()
+        entry = (deadline, self._sequence, key)
+        heappush(self._heap, entry)
+        is_moved = key in self._armed
+        self._armed[key] = entry
+        if is_moved:
+            self._drop_stale()
 
     def cancel(self, key: Key) -> None:
         """Disarm ``key``; nothing happens when it is not armed."""
-        self._deadlines.pop(key, None)
-        self._drop_stale()
+        if self._armed.pop(key, None) is not None:
+            self._drop_stale()
 
     def clear(self) -> None:
         """Disarm all."""
-        self._deadlines.clear()
+        self._armed.clear()
         self._heap.clear()
 
     def next_deadline(self) -> float | None:
         """The earliest deadline, or None when no timer is armed."""
-        while self._heap and not self._is_live(self._heap[0]):
-            heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def due(self, now: float) -> Iterator[Key]:
@@ -54,16 +76,23 @@ class Timers(Generic[Key]):
 
         A timer that is set during the iteration with a deadline that has passed fires in the same iteration.
         """
-        while (deadline := self.next_deadline()) is not None and deadline <= now:
-            _, _, key = heapq.heappop(self._heap)
-            del self._deadlines[key]
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            key = heappop(heap)[2]
+            del self._armed[key]
+            self._uncover()
             yield key
 
-    def _is_live(self, entry: tuple[float, int, Key]) -> bool:
-        deadline, sequence, key = entry
-        return self._deadlines.get(key) == (deadline, sequence)
-
     def _drop_stale(self) -> None:
-        if len(self._heap) > 2 * len(self._deadlines) + _MINIMUM_STALE_ENTRIES:
-            self._heap = [(deadline, order, key) for key, (deadline, order) in self._deadlines.items()]
-            heapq.heapify(self._heap)
+        """Leave no stale entry at the top, and not too many below it."""
+        heap = self._heap
+        if len(heap) > 2 * len(self._armed) + _MINIMUM_STALE_ENTRIES:
+            heap[:] = self._armed.values()
+            heapify(heap)
+        else:
+            self._uncover()
+
+    def _uncover(self) -> None:
+        heap, armed = self._heap, self._armed
+        while heap and armed.get(heap[0][2]) is not heap[0]:
+            heappop(heap)

@@ -1,34 +1,48 @@
-"""The walk over type-length-value parameters that most of the protocols share."""
+"""The type-length-value parameters that most of the protocols share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from struct import Struct
+from struct import error as struct_error
+from typing import TypeVar
 
 from agents.core.errors import DecodeError
 
+Value = TypeVar("Value")
+Reader = tuple[int, Callable[[bytes, int, int], Value]]
+"""A bit of its own, and what reads a value from the data between two offsets."""
 
-def walk(data: bytes, start: int, header: Struct, kind: str) -> Iterator[tuple[int, int, int]]:
-    """Yield ``(type, first value byte, end)`` offsets of each parameter of ``data`` from ``start`` to its end.
 
-    ``header`` unpacks to (type, length); the length counts header and value together, in bytes, and there is no
-    padding. Raises DecodeError ``parameter-overrun`` where a parameter leaves the datagram and ``parameter-size``
-    where its length is smaller than its own header. ``kind`` names the protocol in the error's detail.
+def read_parameters(
+    data: bytes, start: int, header: Struct, readers: Mapping[int, Reader[Value]], unknown: Reader[Value], kind: str
+) -> tuple[list[Value], int]:
+    """The parameters of ``data`` from ``start`` to its end, in order, and the bits of all their readers together.
+
+    ``header`` unpacks to (type, length); the length counts header and value together, in bytes, and there is no padding.
+    Each value is read by its type's reader, or by ``unknown``. Raises DecodeError ``parameter-overrun`` where a parameter
+    leaves the datagram and ``parameter-size`` where its length is smaller than its own header. ``kind`` names the protocol
+    in the error's detail.
     """
+    found: list[Value] = []
+    bits = 0
     end_of_data = len(data)
     position = start
     size = header.size
-    unpack_from = header.unpack_from
     while position < end_of_data:
-        if end_of_data - position < size:
-            raise DecodeError("parameter-overrun", f"{kind} parameter at byte {position}: no room for its header")
-        code, length = unpack_from(data, position)
+        try:
+            code, length = header.unpack_from(data, position)
+        except struct_error:
+            detail = f"{kind} parameter at byte {position}: no room for its header"
+            raise DecodeError("parameter-overrun", detail) from None
+        end = position + length
         if length < size:
             raise DecodeError("parameter-size", f"{kind} parameter {code} at byte {position}: length {length} < {size}")
-        end = position + length
         if end > end_of_data:
-            raise DecodeError(
-                "parameter-overrun", f"{kind} parameter {code} at byte {position} ends at {end} of {end_of_data}"
-            )
-        yield code, position + size, end
+            detail = f"{kind} parameter {code} at byte {position} ends at {end} of {end_of_data}"
+            raise DecodeError("parameter-overrun", detail)
+        bit, read = readers.get(code, unknown)
+        bits |= bit
+        found.append(read(data, position + size, end))
         position = end
+    return found, bits

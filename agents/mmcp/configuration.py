@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address, ip_interface, ip_network
+from typing import NamedTuple
 
 from agents.core.agent import Endpoint
 from agents.core.checks import check_address, check_group, check_port
@@ -131,13 +132,21 @@ class Controller:
         return Endpoint(str(ip_address(self.address)), self.port)
 
 
+class ProvisionedController(NamedTuple):
+    """An LMC of the table as messages name it: its identifier, and where it listens."""
+
+    name: bytes
+    endpoint: Endpoint
+
+
 class ControllerTable:
     """The table that operators share among the SM and all LMCs: which LMC serves which point of attachment [7.5]."""
 
     def __init__(self, controllers: list[Controller]) -> None:
-        self._by_name: dict[bytes, Controller] = {}
-        self._by_point: dict[bytes, Controller] = {}
-        self._addresses: set[str] = set()
+        self._by_name: dict[bytes, ProvisionedController] = {}
+        self._by_point: dict[bytes, ProvisionedController] = {}
+        self._by_endpoint: dict[Endpoint, ProvisionedController] = {}
+        self._by_address: dict[str, ProvisionedController] = {}
         for number, controller in enumerate(controllers):
             key = f"controllers[{number}]"
             _check_identifier(f"{key}.name", controller.name)
@@ -146,27 +155,29 @@ class ControllerTable:
             name = identifier(controller.name)
             if name in self._by_name:
                 raise ConfigurationError(f"{key}.name", f"{controller.name!r} is there twice", "name each LMC once")
-            self._by_name[name] = controller
-            self._addresses.add(controller.endpoint.address)
+            row = self._by_name[name] = ProvisionedController(name, controller.endpoint)
+            self._by_endpoint.setdefault(row.endpoint, row)
+            self._by_address.setdefault(row.endpoint.address, row)
             for point in controller.points_of_attachment:
                 _check_identifier(f"{key}.points_of_attachment", point)
-                other = self._by_point.setdefault(identifier(point), controller)
-                if other is not controller:
+                other = self._by_point.setdefault(identifier(point), row)
+                if other is not row:
+                    names = {identifier(each.name): each.name for each in controllers}
                     raise ConfigurationError(
                         f"{key}.points_of_attachment",
-                        f"{point!r} is served by {other.name!r} and {controller.name!r}",
+                        f"{point!r} is served by {names[other.name]!r} and {controller.name!r}",
                         "give each point of attachment to one LMC",
                     )
 
-    def named(self, name: bytes) -> Controller | None:
+    def named(self, name: bytes) -> ProvisionedController | None:
         """The LMC of that name, or None."""
         return self._by_name.get(name)
 
-    def has_address(self, address: str) -> bool:
-        """Whether one of the LMCs has this address (canonical text)."""
-        return address in self._addresses
+    def at(self, source: Endpoint) -> ProvisionedController | None:
+        """The LMC that sends from there, or None: the one that listens there, else the first with that address."""
+        return self._by_endpoint.get(source) or self._by_address.get(source.address)
 
-    def serving(self, point_of_attachment: bytes | None) -> Controller | None:
+    def serving(self, point_of_attachment: bytes | None) -> ProvisionedController | None:
         """The LMC that serves that point of attachment, or None."""
         return None if point_of_attachment is None else self._by_point.get(point_of_attachment)
 
@@ -241,8 +252,10 @@ class LocalMobilityControllerConfiguration:
             subnet = ip_network(self.subnet)
         except ValueError as error:
             raise ConfigurationError("subnet", f"{self.subnet!r}: {error}", "give a prefix like 10.0.1.0/24") from None
-        if ip_address(own.address) not in subnet:
-            raise ConfigurationError("subnet", f"{own.address} is not in {self.subnet}", "give the LMC's own subnet")
+        if ip_address(own.endpoint.address) not in subnet:
+            raise ConfigurationError(
+                "subnet", f"{own.endpoint.address} is not in {self.subnet}", "give the LMC's own subnet"
+            )
         for group, source in self.sources.items():
             check_group(group, source, f"sources[{group!r}]: ")
         if not self.sessions:

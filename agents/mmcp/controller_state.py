@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 
 from agents.core.agent import Endpoint
-from agents.core.machine import TransitionTable
+from agents.core.machine import Label, TransitionTable
 from agents.mmcp.constants import Profile
 from agents.mmcp.messages import DataChannelStatus, MulticastAddress
-from agents.mmcp.monitoring import Child
+from agents.mmcp.monitoring import Child, Children
 from agents.mmcp.role import Machine
 
 
-class SessionState(Enum):
+class SessionState(Label):
     """States of a session at an LMC [Annex B.2]."""
 
     CLOSED = "CLOSED"
@@ -21,7 +20,7 @@ class SessionState(Enum):
     ESTABLISHED = "ESTABLISHED"
 
 
-class SessionInput(Enum):
+class SessionInput(Label):
     """What moves a session at an LMC."""
 
     JOIN = "app: mmcp_lmc_join()"
@@ -47,7 +46,7 @@ SESSION_TABLE = TransitionTable(
 )
 
 
-class HandoverState(Enum):
+class HandoverState(Label):
     """States of one MN's handover at its old LMC [Annex B.2]."""
 
     ESTABLISHED = "ESTABLISHED"
@@ -55,7 +54,7 @@ class HandoverState(Enum):
     HCT_SENT = "HCT-SENT"
 
 
-class HandoverInput(Enum):
+class HandoverInput(Label):
     """What moves a handover at the old LMC."""
 
     HIR = "recv: HIR"
@@ -138,8 +137,8 @@ class SessionRecord:
 
     session_id: int
     machine: Machine[SessionState, SessionInput]
+    members: Children[Member]
     group: MulticastAddress | None = None
-    members: dict[bytes, Member] = field(default_factory=dict)
     handovers: dict[bytes, Handover] = field(default_factory=dict)
     confirms: dict[bytes, Confirm] = field(default_factory=dict)
     expected: dict[bytes, Expectation] = field(default_factory=dict)

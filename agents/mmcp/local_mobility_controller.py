@@ -41,7 +41,7 @@ from agents.mmcp.messages import (
     MNIdentifier,
     lmc_address,
 )
-from agents.mmcp.monitoring import Watch
+from agents.mmcp.monitoring import Children, Watch
 from agents.mmcp.reports import aggregates
 from agents.mmcp.role import Machine, Role
 
@@ -73,7 +73,11 @@ class LocalMobilityController(Role):
         self._controllers = ControllerTable(configuration.controllers)
         self._session_manager = configuration.session_manager_endpoint
         self._sessions = {
-            session_id: SessionRecord(session_id, Machine(SESSION_TABLE, self, session_id=session_id))
+            session_id: SessionRecord(
+                session_id,
+                Machine(SESSION_TABLE, self, session_id=session_id),
+                Children(configuration.timers.probe_time),
+            )
             for session_id in configuration.sessions
         }
         self._channels: dict[int, tuple[SessionRecord, bytes]] = {}
@@ -92,25 +96,25 @@ class LocalMobilityController(Role):
         if record is None:
             self._unknown_session(message, source)
             return
-        match message.packet:
-            case PacketType.SJC:
-                self._session_join_confirm(record, message, source, now)
-            case PacketType.LJR:
-                self._local_join_request(record, message, source, now)
-            case PacketType.ULR:
-                self._user_leave_request(record, message, source, now)
+        match message.packet:  # the frequent ones first
             case PacketType.USR:
                 self._user_status_report(record, message, source, now)
+            case PacketType.LJR:
+                self._local_join_request(record, message, source, now)
+            case PacketType.SJC:
+                self._session_join_confirm(record, message, source, now)
+            case PacketType.ULR:
+                self._user_leave_request(record, message, source, now)
             case PacketType.USP:
                 self._user_status_probe(record, source, message.profile)
             case PacketType.HIR:
                 self._handover_initiation_request(record, message, source, now)
             case PacketType.HCT:
                 # Only the LMCs of the shared table may hand contexts over [M-24].
-                if self._controllers.has_address(source.address):
-                    self._expected.context_transferred(record, message, source, now)
-                else:
+                if self._controllers.at(source) is None:
                     self.drop("unknown-lmc", source, packet="HCT")
+                else:
+                    self._expected.context_transferred(record, message, source, now)
             case PacketType.HTA:
                 self._handover_transfer_acknowledgement(record, message, source, now, channel)
 
@@ -148,7 +152,7 @@ class LocalMobilityController(Role):
                 self._send_aggregate(record, self._profile)
                 self.timers.set(key, now + self._timers.srt_s)
             case "spt":
-                self._look_at_member(record, key[2], now)
+                self._look_at_members(record, now)
             case "renew":
                 self._renew(record, now)
             case "ctt":
@@ -189,8 +193,7 @@ class LocalMobilityController(Role):
             PacketType.SJR,
             record.session_id,
             self._session_manager,
-            MNIdentifier(self._name),
-            lmc_address(self._own),
+            (MNIdentifier(self._name), lmc_address(self._own)),
             profile=self._profile,
         )
 
@@ -226,11 +229,10 @@ class LocalMobilityController(Role):
             self._expected.stop_expecting(record, mn_id)
         for mn_id in list(record.handovers):
             self._end_handover(record, mn_id, HandoverInput.CONFIRM)
-        for mn_id in list(record.members):
-            self._forget_member(record, mn_id)
+        record.members.clear()
         for mn_id in list(record.confirms):
             self._forget_confirm(record, mn_id)
-        for what in ("jwt", "srt", "renew"):
+        for what in ("jwt", "srt", "spt", "renew"):
             self.timers.cancel((what, record.session_id))
         if record.machine.allows(SessionInput.LEAVE):
             record.machine.move(SessionInput.LEAVE)
@@ -248,19 +250,21 @@ class LocalMobilityController(Role):
         if mn_id in record.handovers:  # it is back before it left
             self._end_handover(record, mn_id, HandoverInput.MN_GONE)
         self._forget_confirm(record, mn_id)
-        known = record.members.get(mn_id)
-        record.members[mn_id] = Member(
-            now, endpoint=source, profile=message.profile, status=None if known is None else known.status
-        )
-        self.timers.set(("spt", record.session_id, mn_id), now + self._timers.probe_time)
         self._expected.arrived(record, mn_id, now)
+        known = record.members.get(mn_id)
         if known is None:
+            record.members[mn_id] = Member(now, endpoint=source, profile=message.profile)
+            if len(record.members) == 1:
+                self.timers.set(("spt", record.session_id), now + self._timers.probe_time)
             self.act(Notify("mn-attached", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
+        else:
+            known.heard(now)
+            known.endpoint, known.profile = source, message.profile
         self.send(PacketType.LJC, record.session_id, source, accepted=True, profile=message.profile)
 
     def _user_leave_request(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         mn_id = message.mn_id
-        if not self._forget_member(record, mn_id):
+        if record.members.pop(mn_id, None) is None:
             self.counters.add("leave.unknown-mn")
         else:
             self.act(Notify("mn-left", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
@@ -281,27 +285,18 @@ class LocalMobilityController(Role):
         member.endpoint, member.profile = source, message.profile
         member.status = message.status
 
-    def _look_at_member(self, record: SessionRecord, mn_id: bytes, now: float) -> None:
-        """Probe an MN that is silent; one that answers no probe has failed, as the next ASR will show [7.4, M-13]."""
-        member = record.members[mn_id]
-        match member.look(now, self._timers.probe_time):
-            case Watch.FAILED:
+    def _look_at_members(self, record: SessionRecord, now: float) -> None:
+        """Probe MNs that are silent; one that answers no probe has failed, as the next ASR will show [7.4, M-13]."""
+        for mn_id, member, what in record.members.look(now):
+            if what is Watch.FAILED:
                 self.counters.add("failed.mn")
                 if mn_id in record.handovers:
                     self._end_handover(record, mn_id, HandoverInput.MN_GONE)
-                self._forget_member(record, mn_id)
                 self.act(Notify("mn-failed", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
-                return
-            case Watch.PROBE:
+            else:
                 self.send(PacketType.USP, record.session_id, member.endpoint, profile=member.profile)
-            case Watch.WAIT:
-                pass
-        self.timers.set(("spt", record.session_id, mn_id), member.deadline(self._timers.probe_time))
-
-    def _forget_member(self, record: SessionRecord, mn_id: bytes) -> bool:
-        """Remove an MN that may be here; whether it was."""
-        self.timers.cancel(("spt", record.session_id, mn_id))
-        return record.members.pop(mn_id, None) is not None
+        if record.members:
+            self.timers.set(("spt", record.session_id), record.members.next_look)
 
     def _user_status_probe(self, record: SessionRecord, source: Endpoint, profile: Profile) -> None:
         if source != self._session_manager:
@@ -313,7 +308,7 @@ class LocalMobilityController(Role):
         """Send the ASRs about all MNs here."""
         reports = ((mn_id, member.status) for mn_id, member in record.members.items())
         for parameters in aggregates(len(record.members), reports):
-            self.send(PacketType.ASR, record.session_id, self._session_manager, *parameters, profile=profile)
+            self.send(PacketType.ASR, record.session_id, self._session_manager, parameters, profile=profile)
 
     # --- handover away from here [7.5] ----------------------------------------------------------------------------
 
@@ -374,8 +369,7 @@ class LocalMobilityController(Role):
             PacketType.HCT,
             record.session_id,
             handover.new_lmc,
-            MNIdentifier(handover.mn_id),
-            record.group,
+            (MNIdentifier(handover.mn_id), record.group),
             profile=self._profile,
             channel=handover.channel,
         )
@@ -408,7 +402,7 @@ class LocalMobilityController(Role):
         confirm = Confirm(handover.point_of_attachment, accepted, handover.new_lmc if accepted else None)
         self._handover_initiation_confirm(record, confirm, handover.mn, handover.profile)
         if accepted:
-            self._forget_member(record, mn_id)
+            del record.members[mn_id]
             record.confirms[mn_id] = confirm
             self.timers.set(("confirm", record.session_id, mn_id), now + c.CONFIRM_MEMORY)
             self.act(Notify("mn-handed-over", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
@@ -417,7 +411,7 @@ class LocalMobilityController(Role):
         self, record: SessionRecord, confirm: Confirm, mn: Endpoint, profile: Profile
     ) -> None:
         parameters = () if confirm.lmc is None else (lmc_address(confirm.lmc),)
-        self.send(PacketType.HIC, record.session_id, mn, *parameters, accepted=confirm.accepted, profile=profile)
+        self.send(PacketType.HIC, record.session_id, mn, parameters, accepted=confirm.accepted, profile=profile)
 
     def _end_handover(self, record: SessionRecord, mn_id: bytes, on: HandoverInput) -> None:
         handover = record.handovers.pop(mn_id)

@@ -9,12 +9,13 @@ EncodeError for what cannot be written. All integers are big-endian. Layouts::
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
+from struct import error as struct_error
 
 from agents.core.agent import Endpoint
 from agents.core.errors import DecodeError, EncodeError
-from agents.core.tlv import walk
+from agents.core.record import record
+from agents.core.tlv import read_parameters
 from agents.mmcp.constants import (
     HEADER_SIZE,
     MAXIMUM_MESSAGE_SIZE,
@@ -27,8 +28,10 @@ from agents.mmcp.parameters import (
     BITS,
     HEADER_L8,
     HEADER_L16,
-    READ_UNKNOWN,
-    READERS,
+    READ_UNKNOWN_L8,
+    READ_UNKNOWN_L16,
+    READERS_L8,
+    READERS_L16,
     WRITERS,
     DataChannelStatus,
     LMCAddress,
@@ -64,7 +67,7 @@ __all__ = [
 
 _HEADER = Struct("!BBHI")
 _FLAG_ACCEPTED = 0x01
-_PACKETS = {int(packet): packet for packet in PacketType}
+_UNKNOWN = BITS[UnknownParameter]
 _L16 = Profile.L16  # looked up once: an attribute of an Enum class costs as much as a struct
 
 # What a packet cannot do without [8.3 to 8.6]; with F=1 more is needed, see _MANDATORY_WHEN_ACCEPTED.
@@ -89,7 +92,7 @@ _MANDATORY_WHEN_ACCEPTED: dict[PacketType, tuple[type[Parameter], ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Message:
     """One MMCP packet. ``parameters`` are in wire order; ``accepted`` is F where F has a meaning, else False."""
 
@@ -160,11 +163,18 @@ def mandatory_parameters(packet: PacketType, *, accepted: bool) -> tuple[type[Pa
     return _MANDATORY[packet] + (_MANDATORY_WHEN_ACCEPTED.get(packet, ()) if accepted else ())
 
 
-_REQUIRED = {
-    accepted: {
-        packet: sum(BITS[kind] for kind in mandatory_parameters(packet, accepted=accepted)) for packet in PacketType
-    }
-    for accepted in (False, True)
+def _mandatory_bits(packet: PacketType, *, accepted: bool) -> int:
+    return sum(BITS[kind] for kind in mandatory_parameters(packet, accepted=accepted))
+
+
+# By the code: the packet, the bits of what it must hold, and the same with F=1; None where F has no meaning.
+_PACKETS: dict[int, tuple[PacketType, int, int | None]] = {
+    int(packet): (
+        packet,
+        _mandatory_bits(packet, accepted=False),
+        _mandatory_bits(packet, accepted=True) if packet in PACKETS_WITH_ACCEPTED_FLAG else None,
+    )
+    for packet in PacketType
 }
 
 
@@ -188,34 +198,27 @@ def decode(data: bytes) -> Message:
     code, flags, length, session_id = _HEADER.unpack_from(data)
     if length != len(data):
         raise DecodeError("length-mismatch", f"Payload Length {length} in a datagram of {len(data)} bytes")
-    packet = _PACKETS.get(code)
-    if packet is None:
+    row = _PACKETS.get(code)
+    if row is None:
         raise DecodeError("unknown-type", f"packet type {code}, known are 1 to {len(PacketType)}")
-    profile = _profile_of(data)
-    header = HEADER_L16 if profile is _L16 else HEADER_L8
-    parameters = []
-    present = 0
-    for code, start, end in walk(data, HEADER_SIZE, header, "MMCP"):
-        bit, read = READERS.get(code, READ_UNKNOWN)
-        present |= bit
-        parameters.append(read(data, start, end, profile))
-    accepted = bool(flags & _FLAG_ACCEPTED) and packet in PACKETS_WITH_ACCEPTED_FLAG
-    if _REQUIRED[accepted][packet] & ~present:
+    packet, needed, needed_when_accepted = row
+    accepted = False
+    if flags & _FLAG_ACCEPTED and needed_when_accepted is not None:
+        accepted, needed = True, needed_when_accepted
+    # The profiles are told apart by the second octet of the first parameter [M-2]; one cut short is refused in either.
+    second_octet = data[HEADER_SIZE + 1] if length > HEADER_SIZE + 1 else 0
+    if second_octet == 0:
+        profile = _L16
+        parameters, present = read_parameters(data, HEADER_SIZE, HEADER_L16, READERS_L16, READ_UNKNOWN_L16, "MMCP")
+    elif second_octet == 1:
+        raise DecodeError("profile-unknown", "second octet of the first parameter is 1: neither reserved nor a length")
+    else:
+        profile = Profile.L8
+        parameters, present = read_parameters(data, HEADER_SIZE, HEADER_L8, READERS_L8, READ_UNKNOWN_L8, "MMCP")
+    if needed & ~present:
         missing = _missing(packet, present, accepted=accepted)
         raise DecodeError("parameter-missing", f"{packet.name} without {missing}")
     return Message(packet, session_id, tuple(parameters), accepted, profile)
-
-
-def _profile_of(data: bytes) -> Profile:
-    """Tell the profiles apart by the second octet of the first parameter [M-2]."""
-    if len(data) < HEADER_SIZE + 2:
-        return _L16  # no parameter, or one cut short, which the walk refuses
-    second_octet = data[HEADER_SIZE + 1]
-    if second_octet == 0:
-        return _L16
-    if second_octet == 1:
-        raise DecodeError("profile-unknown", "second octet of the first parameter is 1: neither reserved nor a length")
-    return Profile.L8
 
 
 # --- message to bytes ---------------------------------------------------------------------------------------------
@@ -234,10 +237,11 @@ def encode_fields(
     profile: Profile,
 ) -> bytes:
     """``encode`` of the Message of these fields, without making it: for what is only sent."""
-    if not 0 <= session_id <= SESSION_ID_MAXIMUM:
-        raise EncodeError(f"session id {session_id}: not in 0 to {SESSION_ID_MAXIMUM}")
-    if accepted and packet not in PACKETS_WITH_ACCEPTED_FLAG:
-        raise EncodeError(f"{packet.name} has no F flag")
+    _, needed, needed_when_accepted = _PACKETS[packet]
+    if accepted:
+        if needed_when_accepted is None:
+            raise EncodeError(f"{packet.name} has no F flag")
+        needed = needed_when_accepted
     pieces = []
     present = 0
     for parameter in parameters:
@@ -245,11 +249,14 @@ def encode_fields(
         present |= bit
         pieces.append(write(parameter, profile))
     body = b"".join(pieces)
-    if _REQUIRED[accepted][packet] & ~present:
+    if needed & ~present:
         raise EncodeError(f"{packet.name} needs {_missing(packet, present, accepted=accepted)}")
-    if profile is _L16 and body and body[1]:  # only an unknown parameter's own bytes can be so
+    if present & _UNKNOWN and profile is _L16 and body[1]:  # only an unknown parameter's own bytes can be so
         raise EncodeError(f"unknown parameter {body[:4].hex()}…: as the first one it has a second octet of 0 in L16")
     size = HEADER_SIZE + len(body)
     if size > MAXIMUM_MESSAGE_SIZE:
         raise EncodeError(f"{packet.name} of {size} bytes: no UDP datagram holds more than {MAXIMUM_MESSAGE_SIZE}")
-    return _HEADER.pack(packet, _FLAG_ACCEPTED if accepted else 0, size, session_id) + body
+    try:
+        return _HEADER.pack(packet, _FLAG_ACCEPTED if accepted else 0, size, session_id) + body
+    except struct_error:
+        raise EncodeError(f"session id {session_id}: not in 0 to {SESSION_ID_MAXIMUM}") from None

@@ -104,23 +104,21 @@ class MobileNode(Role):
         """JWT, HIT, SRT, the next renewal, the end of a promise or of lingering; the end of an address delay."""
         assert isinstance(key, tuple)
         what, of = key
-        if what == "address":
-            self._ask_for_address(self._attachments[of])
-            return
-        session = self._sessions[of]
-        match what:
+        match what:  # the frequent ones first
             case "srt":
-                session.status_report_time(now)
+                self._sessions[of].status_report_time(now)
             case "renew":
-                session.renew(now)
+                self._sessions[of].renew(now)
             case "jwt":
-                session.join_waiting_time_expired(now)
+                self._sessions[of].join_waiting_time_expired(now)
             case "hit":
-                session.handover_initiation_time_expired(now)
+                self._sessions[of].handover_initiation_time_expired(now)
             case "promise":
-                session.promise_expired(now)
+                self._sessions[of].promise_expired(now)
             case "linger":
-                session.linger_expired()
+                self._sessions[of].linger_expired()
+            case "address":
+                self._ask_for_address(self._attachments[of])
 
     def describe(self) -> Mapping[str, object]:
         """Sessions with their states and parents, interfaces with their points of attachment."""

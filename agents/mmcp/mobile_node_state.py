@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
-from agents.core.machine import TransitionTable
+from agents.core.machine import Label, TransitionTable
 
 
-class State(Enum):
+class State(Label):
     """States of an MN [Annex B.3]."""
 
     CLOSED = "CLOSED"
@@ -17,7 +15,7 @@ class State(Enum):
     HIR_SENT = "HIR-SENT"
 
 
-class Input(Enum):
+class Input(Label):
     """What moves an MN."""
 
     JOIN = "app: mmcp_join()"

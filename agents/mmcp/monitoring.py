@@ -1,14 +1,20 @@
-"""How a parent watches a child that should report: probes after silence, and failure (clause 7.4, decision M-13).
+"""How a parent watches children that should report: probes after silence, and failure (clause 7.4, decision M-13).
 
 A child is silent for SPT: USP; the probes repeat every SPT; three without an answer, and at 4 SPT after its last report it
-has failed. Any report clears the count. A report costs no timer: the one timer of a child looks, when it fires, how long
-ago the child was last heard.
+has failed. Any report clears the count.
+
+Theory of operation. A report costs no timer, and one timer serves all children of a session: every half SPT all are looked
+over, and only those that will be due before the next time, if they stay silent, are looked at when they are due. Of
+children that report as they should there are none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from heapq import heapify, heappop, heappush
+from typing import TypeVar
 
 from agents.mmcp.constants import UNANSWERED_PROBES
 
@@ -45,3 +51,51 @@ class Child:
             return Watch.FAILED
         self.probes += 1
         return Watch.PROBE
+
+
+AnyChild = TypeVar("AnyChild", bound=Child)
+
+
+class Children(dict[bytes, AnyChild]):
+    """The children of one parent by name; ``probe_time`` is SPT, in seconds.
+
+    The parent calls ``look`` SPT after the first has come, and from then on at ``next_look`` for as long as it has any.
+    """
+
+    __slots__ = ("_next_survey", "_probe_time", "_suspects")
+
+    def __init__(self, probe_time: float) -> None:
+        super().__init__()
+        self._probe_time = probe_time
+        self._next_survey = 0.0
+        self._suspects: list[tuple[float, bytes]] = []  # who may be due before the next survey, and when: a heap
+
+    @property
+    def next_look(self) -> float:
+        """When to look next, in seconds: no child is due before."""
+        return self._suspects[0][0] if self._suspects else self._next_survey
+
+    def look(self, now: float) -> Iterator[tuple[bytes, AnyChild, Watch]]:
+        """Whom to probe, and who has failed and is no child any more."""
+        if now >= self._next_survey:
+            self._survey(now)
+        while self._suspects and self._suspects[0][0] <= now:
+            _, name = heappop(self._suspects)
+            child = self.get(name)
+            what = Watch.WAIT if child is None else child.look(now, self._probe_time)
+            if child is None or what is Watch.WAIT:
+                continue  # it has left, or was heard: not before the next survey is there anything to see
+            if what is Watch.FAILED:
+                del self[name]
+            elif (deadline := child.deadline(self._probe_time)) < self._next_survey:  # the clock is far ahead
+                heappush(self._suspects, (deadline, name))
+            yield name, child, what
+
+    def _survey(self, now: float) -> None:
+        self._next_survey = now + self._probe_time / 2
+        self._suspects = [
+            (deadline, name)
+            for name, child in self.items()
+            if (deadline := child.deadline(self._probe_time)) < self._next_survey
+        ]
+        heapify(self._suspects)

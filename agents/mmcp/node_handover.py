@@ -65,7 +65,7 @@ class MovingSession(NodeSession):
         self._send_handover_initiation_request(parent, point, now)
 
     def _send_handover_initiation_request(self, parent: Endpoint, point: bytes, now: float) -> None:
-        self._send(PacketType.HIR, parent, PoAIdentifier(point))
+        self._send(PacketType.HIR, parent, (PoAIdentifier(point),))
         self._set("hit", now + self._times.hit_s)
 
     def handover_initiation_time_expired(self, now: float) -> None:

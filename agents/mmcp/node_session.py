@@ -90,7 +90,7 @@ class NodeSession:
 
     def _send_session_join_request(self, session_manager: Endpoint) -> None:
         point = self._attachment.attached_to
-        self._send(PacketType.SJR, session_manager, *(() if point is None else (PoAIdentifier(point),)))
+        self._send(PacketType.SJR, session_manager, () if point is None else (PoAIdentifier(point),))
 
     def session_join_confirm(self, message: Message, source: Endpoint, now: float) -> None:
         """SJC: go on to the LMC it names, or be established with the SM; F = 0 ends the session."""
@@ -251,7 +251,7 @@ class NodeSession:
 
     def _is_reachable(self) -> bool:
         """Whether the MN is on its parent's link and not on its way to another; the same subnet's promise is none."""
-        return self._attachment.is_usable and self._promised_lmc in (None, self._parent)
+        return self._attachment.is_usable and (self._promised_lmc is None or self._promised_lmc == self._parent)
 
     def _report_if_due(self, now: float) -> None:
         if self._report_is_due and self._parent is not None and self._is_reachable():  # [M-21]
@@ -261,7 +261,7 @@ class NodeSession:
     def _report(self, parent: Endpoint, now: float, profile: Profile) -> None:
         received = self._packets_received
         status = () if received is None else (data_channel_status(received, now - self._joined_at),)
-        self._send(PacketType.USR, parent, *status, profile=profile)
+        self._send(PacketType.USR, parent, status, profile)
 
     # --- the group, messages and timers ---------------------------------------------------------------------------
 
@@ -285,9 +285,11 @@ class NodeSession:
             self._joined_on.remove(attachment)
             self._role.act(LeaveGroup(self._group.group, attachment.name, self._source))
 
-    def _send(self, packet: PacketType, to: Endpoint, *parameters: Parameter, profile: Profile | None = None) -> None:
+    def _send(
+        self, packet: PacketType, to: Endpoint, more: tuple[Parameter, ...] = (), profile: Profile | None = None
+    ) -> None:
         """Send one message about this MN, in the configured profile unless it is a reply [M-2]."""
-        self._role.send(packet, self.session_id, to, self._mn_id, *parameters, profile=profile or self._profile)
+        self._role.send(packet, self.session_id, to, (self._mn_id, *more), profile=profile or self._profile)
 
     def _notify(self, event: str, **details: object) -> None:
         """Tell the application what has happened to this session."""

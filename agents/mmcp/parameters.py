@@ -5,14 +5,13 @@ Layouts, all integers big-endian::
     L16  type 8 | reserved 8 = 0 | length 16 | value          length counts type and length too [M-2]
     L8   type 8 | length 8 | value    (Data Channel Status and Membership: 16 reserved bits come first)
 
-``READERS`` and ``WRITERS`` are the tables that the messages are read and written with: no search and no chain of questions
+The readers and writers are tables that the messages are read and written with: no search and no chain of questions
 for each parameter, because every datagram of every MN passes here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from struct import Struct
@@ -21,6 +20,8 @@ from typing import Any
 
 from agents.core.agent import Endpoint
 from agents.core.errors import DecodeError, EncodeError
+from agents.core.record import record
+from agents.core.tlv import Reader
 from agents.mmcp.constants import (
     COUNT_MODULUS,
     IDENTIFIER_MAXIMUM,
@@ -34,17 +35,13 @@ from agents.mmcp.constants import (
 HEADER_L16 = Struct("!BxH")
 HEADER_L8 = Struct("!BB")
 _PORT = Struct("!H")
-_ONE_COUNT = Struct("!I")
-_TWO_COUNTS = Struct("!II")
 # Whole parameters, header and value in one step; L8 has 16 reserved bits before the counts.
-_ADDRESS = {Profile.L16: Struct("!BxHH"), Profile.L8: Struct("!BBH")}
-_MEMBERSHIP = {Profile.L16: Struct("!BxHI"), Profile.L8: Struct("!BBxxI")}
-_STATUS = {Profile.L16: Struct("!BxHII"), Profile.L8: Struct("!BBxxII")}
+_ADDRESS_L16, _ADDRESS_L8 = Struct("!BxHH"), Struct("!BBH")
+_MEMBERSHIP_L16, _MEMBERSHIP_L8 = Struct("!BxHI"), Struct("!BBxxI")
+_STATUS_L16, _STATUS_L8 = Struct("!BxHII"), Struct("!BBxxII")
 
 # Members of an enumeration, looked up once: an attribute of an Enum class costs as much as a struct.
 _L16 = Profile.L16
-_MN_IDENTIFIER = ParameterType.MN_IDENTIFIER
-_POA_IDENTIFIER = ParameterType.POA_IDENTIFIER
 _MULTICAST_ADDRESS = ParameterType.MULTICAST_ADDRESS
 _LMC_ADDRESS = ParameterType.LMC_ADDRESS
 _DATA_CHANNEL_STATUS = ParameterType.DATA_CHANNEL_STATUS
@@ -55,21 +52,21 @@ _KNOWN_TYPES = frozenset(ParameterType)
 _ADDRESSES_REMEMBERED = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MNIdentifier:
     """Who the message is about: 1 to 253 opaque bytes [8.2.1]."""
 
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PoAIdentifier:
     """A point of attachment: 1 to 253 opaque bytes, a MAC as its 6 raw bytes [8.2.2]."""
 
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MulticastAddress:
     """The session's group: the address's 4 or 16 bytes, and the UDP port [8.2.3]."""
 
@@ -82,7 +79,7 @@ class MulticastAddress:
         return _text(self.packed)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LMCAddress:
     """Where an LMC listens: the address's 4 or 16 bytes, and the UDP port [8.2.4]."""
 
@@ -95,7 +92,7 @@ class LMCAddress:
         return Endpoint(_text(self.packed), self.port)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DataChannelStatus:
     """What an MN has received: packets modulo 2^32 [M-3], and whole seconds in the session [8.2.5]."""
 
@@ -103,14 +100,14 @@ class DataChannelStatus:
     seconds_in_session: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Membership:
     """How many MNs are attached to an LMC [8.2.6]."""
 
     members: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnknownParameter:
     """A parameter of a type we do not know, skipped by every role: all its bytes, header included."""
 
@@ -167,28 +164,30 @@ BITS: dict[type[Any], int] = {
 # Each reads the value of one parameter from ``start`` to ``end``.
 
 
-def _read_mn_identifier(data: bytes, start: int, end: int, _profile: Profile) -> MNIdentifier:
-    return MNIdentifier(_read_identifier(data, start, end))
-
-
-def _read_poa_identifier(data: bytes, start: int, end: int, _profile: Profile) -> PoAIdentifier:
-    return PoAIdentifier(_read_identifier(data, start, end))
-
-
-def _read_identifier(data: bytes, start: int, end: int) -> bytes:
+def _read_mn_identifier(data: bytes, start: int, end: int) -> MNIdentifier:
     if not IDENTIFIER_MINIMUM <= end - start <= IDENTIFIER_MAXIMUM:
-        raise DecodeError(
-            "parameter-size",
-            f"identifier of {end - start} bytes at byte {start}, allowed {IDENTIFIER_MINIMUM} to {IDENTIFIER_MAXIMUM}",
-        )
-    return data[start:end]
+        raise _no_identifier(start, end)
+    return MNIdentifier(data[start:end])
 
 
-def _read_multicast_address(data: bytes, start: int, end: int, _profile: Profile) -> MulticastAddress:
+def _read_poa_identifier(data: bytes, start: int, end: int) -> PoAIdentifier:
+    if not IDENTIFIER_MINIMUM <= end - start <= IDENTIFIER_MAXIMUM:
+        raise _no_identifier(start, end)
+    return PoAIdentifier(data[start:end])
+
+
+def _no_identifier(start: int, end: int) -> DecodeError:
+    return DecodeError(
+        "parameter-size",
+        f"identifier of {end - start} bytes at byte {start}, allowed {IDENTIFIER_MINIMUM} to {IDENTIFIER_MAXIMUM}",
+    )
+
+
+def _read_multicast_address(data: bytes, start: int, end: int) -> MulticastAddress:
     return MulticastAddress(*_read_address(data, start, end))
 
 
-def _read_lmc_address(data: bytes, start: int, end: int, _profile: Profile) -> LMCAddress:
+def _read_lmc_address(data: bytes, start: int, end: int) -> LMCAddress:
     return LMCAddress(*_read_address(data, start, end))
 
 
@@ -202,37 +201,41 @@ def _read_address(data: bytes, start: int, end: int) -> tuple[bytes, int]:
     return data[start + _PORT.size : end], port
 
 
-def _read_status(data: bytes, start: int, end: int, profile: Profile) -> DataChannelStatus:
-    return DataChannelStatus(*_TWO_COUNTS.unpack_from(data, _counts(start, end, profile, _TWO_COUNTS.size)))
+_Read = Callable[[bytes, int, int], Parameter]
 
 
-def _read_membership(data: bytes, start: int, end: int, profile: Profile) -> Membership:
-    return Membership(*_ONE_COUNT.unpack_from(data, _counts(start, end, profile, _ONE_COUNT.size)))
+def _counts_reader(kind: type[DataChannelStatus | Membership], layout: Struct) -> _Read:
+    size, unpack_from = layout.size, layout.unpack_from
+
+    def read(data: bytes, start: int, end: int) -> Parameter:
+        if end - start != size:
+            raise DecodeError("parameter-size", f"{end - start} value bytes at byte {start}, expected {size}")
+        return kind(*unpack_from(data, start))
+
+    return read
 
 
-def _counts(start: int, end: int, profile: Profile, size: int) -> int:
-    """Where the ``size`` bytes of counts of a fixed-size parameter begin; L8 has 16 reserved bits before them."""
-    reserved = 0 if profile is _L16 else 2
-    if end - start != reserved + size:
-        raise DecodeError("parameter-size", f"{end - start} value bytes at byte {start}, expected {reserved + size}")
-    return start + reserved
+def _unknown_reader(header: Struct) -> Reader[Parameter]:
+    def read(data: bytes, start: int, end: int) -> Parameter:
+        return UnknownParameter(data[start - header.size : end])
+
+    return BITS[UnknownParameter], read
 
 
-def _read_unknown(data: bytes, start: int, end: int, profile: Profile) -> UnknownParameter:
-    header_size = HEADER_L16.size if profile is _L16 else HEADER_L8.size
-    return UnknownParameter(data[start - header_size : end])
+def _readers(status: Struct, membership: Struct) -> dict[int, Reader[Parameter]]:
+    """The readers by type; the layouts are those of the values."""
+    return {
+        int(ParameterType.MN_IDENTIFIER): (BITS[MNIdentifier], _read_mn_identifier),
+        int(ParameterType.POA_IDENTIFIER): (BITS[PoAIdentifier], _read_poa_identifier),
+        int(ParameterType.MULTICAST_ADDRESS): (BITS[MulticastAddress], _read_multicast_address),
+        int(ParameterType.LMC_ADDRESS): (BITS[LMCAddress], _read_lmc_address),
+        int(ParameterType.DATA_CHANNEL_STATUS): (BITS[DataChannelStatus], _counts_reader(DataChannelStatus, status)),
+        int(ParameterType.MEMBERSHIP): (BITS[Membership], _counts_reader(Membership, membership)),
+    }
 
 
-_Reader = tuple[int, Callable[[bytes, int, int, Profile], Parameter]]
-READERS: dict[int, _Reader] = {
-    int(ParameterType.MN_IDENTIFIER): (BITS[MNIdentifier], _read_mn_identifier),
-    int(ParameterType.POA_IDENTIFIER): (BITS[PoAIdentifier], _read_poa_identifier),
-    int(ParameterType.MULTICAST_ADDRESS): (BITS[MulticastAddress], _read_multicast_address),
-    int(ParameterType.LMC_ADDRESS): (BITS[LMCAddress], _read_lmc_address),
-    int(ParameterType.DATA_CHANNEL_STATUS): (BITS[DataChannelStatus], _read_status),
-    int(ParameterType.MEMBERSHIP): (BITS[Membership], _read_membership),
-}
-READ_UNKNOWN: _Reader = (BITS[UnknownParameter], _read_unknown)
+READERS_L16, READ_UNKNOWN_L16 = _readers(Struct("!II"), Struct("!I")), _unknown_reader(HEADER_L16)
+READERS_L8, READ_UNKNOWN_L8 = _readers(Struct("!xxII"), Struct("!xxI")), _unknown_reader(HEADER_L8)
 
 
 # --- parameter to bytes -------------------------------------------------------------------------------------------
@@ -251,20 +254,19 @@ def _write_unknown(parameter: UnknownParameter, profile: Profile) -> bytes:
     return raw
 
 
-def _write_mn_identifier(parameter: MNIdentifier, profile: Profile) -> bytes:
-    return _identifier(_MN_IDENTIFIER, parameter.value, profile)
+_Write = Callable[[Any, Profile], bytes]
 
 
-def _write_poa_identifier(parameter: PoAIdentifier, profile: Profile) -> bytes:
-    return _identifier(_POA_IDENTIFIER, parameter.value, profile)
+def _identifier_writer(code: ParameterType) -> _Write:
+    def write(parameter: MNIdentifier | PoAIdentifier, profile: Profile) -> bytes:
+        value = parameter.value
+        size = len(value)
+        if not IDENTIFIER_MINIMUM <= size <= IDENTIFIER_MAXIMUM:
+            raise EncodeError(f"{code.name} of {size} bytes, allowed {IDENTIFIER_MINIMUM} to {IDENTIFIER_MAXIMUM}")
+        header = HEADER_L16 if profile is _L16 else HEADER_L8
+        return header.pack(code, header.size + size) + value
 
-
-def _identifier(code: ParameterType, value: bytes, profile: Profile) -> bytes:
-    size = len(value)
-    if not IDENTIFIER_MINIMUM <= size <= IDENTIFIER_MAXIMUM:
-        raise EncodeError(f"{code.name} of {size} bytes, allowed {IDENTIFIER_MINIMUM} to {IDENTIFIER_MAXIMUM}")
-    header = HEADER_L16 if profile is _L16 else HEADER_L8
-    return header.pack(code, header.size + size) + value
+    return write
 
 
 def _write_multicast_address(parameter: MulticastAddress, profile: Profile) -> bytes:
@@ -275,27 +277,28 @@ def _write_lmc_address(parameter: LMCAddress, profile: Profile) -> bytes:
     return _address(_LMC_ADDRESS, parameter.packed, parameter.port, profile)
 
 
-@lru_cache(_ADDRESSES_REMEMBERED)  # an SM sends the same group and LMCs to everybody
 def _address(code: ParameterType, packed: bytes, port: int, profile: Profile) -> bytes:
     if len(packed) not in (4, 16):
         raise EncodeError(f"{code.name} of {len(packed)} address bytes, not 4 or 16")
     if not 0 <= port <= 0xFFFF:
         raise EncodeError(f"{code.name}: port {port} is not in 0 to 65535")
-    header = _ADDRESS[profile]
-    return header.pack(code, header.size + len(packed), port) + packed
+    layout = _ADDRESS_L16 if profile is _L16 else _ADDRESS_L8
+    return layout.pack(code, layout.size + len(packed), port) + packed
 
 
 def _write_status(parameter: DataChannelStatus, profile: Profile) -> bytes:
-    counts = (parameter.packets_received, parameter.seconds_in_session)
+    layout = _STATUS_L16 if profile is _L16 else _STATUS_L8
+    packets, seconds = parameter.packets_received, parameter.seconds_in_session
     try:
-        return _STATUS[profile].pack(_DATA_CHANNEL_STATUS, STATUS_PARAMETER_SIZE, *counts)
+        return layout.pack(_DATA_CHANNEL_STATUS, STATUS_PARAMETER_SIZE, packets, seconds)
     except struct_error:
-        raise _no_count(*counts) from None
+        raise _no_count(packets, seconds) from None
 
 
 def _write_membership(parameter: Membership, profile: Profile) -> bytes:
+    layout = _MEMBERSHIP_L16 if profile is _L16 else _MEMBERSHIP_L8
     try:
-        return _MEMBERSHIP[profile].pack(_MEMBERSHIP_TYPE, MEMBERSHIP_PARAMETER_SIZE, parameter.members)
+        return layout.pack(_MEMBERSHIP_TYPE, MEMBERSHIP_PARAMETER_SIZE, parameter.members)
     except struct_error:
         raise _no_count(parameter.members) from None
 
@@ -305,11 +308,11 @@ def _no_count(*counts: int) -> EncodeError:
     return EncodeError(f"count {wrong} is not in 0 to {COUNT_MODULUS - 1}")
 
 
-_Writer = tuple[int, Callable[[Any, Profile], bytes]]
+_Writer = tuple[int, _Write]
 WRITERS: dict[type[Any], _Writer] = {
     UnknownParameter: (BITS[UnknownParameter], _write_unknown),
-    MNIdentifier: (BITS[MNIdentifier], _write_mn_identifier),
-    PoAIdentifier: (BITS[PoAIdentifier], _write_poa_identifier),
+    MNIdentifier: (BITS[MNIdentifier], _identifier_writer(ParameterType.MN_IDENTIFIER)),
+    PoAIdentifier: (BITS[PoAIdentifier], _identifier_writer(ParameterType.POA_IDENTIFIER)),
     MulticastAddress: (BITS[MulticastAddress], _write_multicast_address),
     LMCAddress: (BITS[LMCAddress], _write_lmc_address),
     DataChannelStatus: (BITS[DataChannelStatus], _write_status),

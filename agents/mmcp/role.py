@@ -44,16 +44,29 @@ class Role(Agent):
         packet: PacketType,
         session_id: int,
         destination: Endpoint,
-        *parameters: Parameter,
+        parameters: tuple[Parameter, ...] = (),
+        *,
         accepted: bool = False,
         profile: Profile = Profile.L16,
         channel: int = 0,
     ) -> None:
         """Queue one message. A reply is given the profile of its request [M-2]."""
+        data = encode_fields(packet, session_id, parameters, accepted, profile)
+        self.send_encoded(packet, data, destination, accepted, channel)
+
+    def send_encoded(
+        self,
+        packet: PacketType,
+        data: bytes,
+        destination: Endpoint,
+        accepted: bool,  # noqa: FBT001  as in Message
+        channel: int = 0,
+    ) -> None:
+        """Queue one message that is already bytes: what is said to many is encoded once."""
         self.counters.add(_SENT[packet])
         if self.keeps_history:
             self.trace("sent", packet=packet.name, to=str(destination), f=int(accepted))
-        self.act(SendDatagram(encode_fields(packet, session_id, parameters, accepted, profile), destination, channel))
+        self._actions.append(SendDatagram(data, destination, channel))
 
 
 class Machine(Generic[State, Input]):

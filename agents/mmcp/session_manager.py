@@ -10,12 +10,9 @@ Where the operator's AAA is asked the session stays SJR-RCVD until the last ques
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
 
 from agents.core.agent import ApplicationLeave, AskAuthorisation, Authorised, Endpoint, Event, Notify
-from agents.core.machine import TransitionTable
-from agents.mmcp.configuration import ControllerTable, Session, SessionManagerConfiguration, identifier
+from agents.mmcp.configuration import ControllerTable, SessionManagerConfiguration
 from agents.mmcp.constants import (
     AUTHORISATION_TIME,
     AUTHORISATIONS_MAXIMUM,
@@ -24,99 +21,15 @@ from agents.mmcp.constants import (
     Profile,
 )
 from agents.mmcp.messages import (
-    DataChannelStatus,
     Message,
+    encode,
     lmc_address,
     multicast_address,
 )
-from agents.mmcp.monitoring import Child, Watch
+from agents.mmcp.monitoring import Watch
 from agents.mmcp.reports import reports_in
-from agents.mmcp.role import Machine, Role
-
-
-class SessionState(Enum):
-    """States of a session at the SM [Annex B.1]."""
-
-    CLOSED = "CLOSED"
-    ESTABLISHED = "ESTABLISHED"
-    SJR_RECEIVED = "SJR-RCVD"
-
-
-class SessionInput(Enum):
-    """What moves a session at the SM."""
-
-    CREATE = "app: mmcp_create()"
-    SJR = "recv: SJR"
-    SJC = "send: SJC"
-    SJC_OTHERS_WAIT = "send: SJC, others wait for authorisation"
-    TERMINATE = "app: terminate"
-
-
-SESSION_TABLE = TransitionTable(
-    "MMCP SM session",
-    SessionState.CLOSED,
-    {
-        SessionState.CLOSED: {SessionInput.CREATE: SessionState.ESTABLISHED},
-        SessionState.ESTABLISHED: {
-            SessionInput.SJR: SessionState.SJR_RECEIVED,
-            SessionInput.TERMINATE: SessionState.CLOSED,
-        },
-        SessionState.SJR_RECEIVED: {
-            SessionInput.SJR: SessionState.SJR_RECEIVED,
-            SessionInput.SJC: SessionState.ESTABLISHED,
-            SessionInput.SJC_OTHERS_WAIT: SessionState.SJR_RECEIVED,
-            SessionInput.TERMINATE: SessionState.CLOSED,
-        },
-    },
-)
-
-
-@dataclass(slots=True)
-class Member(Child):
-    """An MN as the SM knows it: where it spoke from, its LMC's name (b"": the SM is its parent), its last report.
-
-    ``endpoint`` is None of an MN that this SM knows from an LMC's reports only [M-26].
-    """
-
-    endpoint: Endpoint | None = field(kw_only=True)
-    lmc: bytes = field(kw_only=True)
-    profile: Profile = field(default=Profile.L16, kw_only=True)
-    status: DataChannelStatus | None = field(default=None, kw_only=True)
-
-
-@dataclass(slots=True)
-class AnnouncedController(Child):
-    """An LMC that has joined the session: where it is, and how many MNs it last reported."""
-
-    endpoint: Endpoint = field(kw_only=True)
-    members: int = field(default=0, kw_only=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """An MN about which the AAA has been asked: its SJR and where that came from, or the LMC that reports it."""
-
-    request: Message | None
-    source: Endpoint | None
-    lmc: bytes
-
-
-class _SessionRecord:
-    """One session: its provisioning, its state, and who is in it."""
-
-    def __init__(self, session: Session, owner: SessionManager) -> None:
-        self.provisioned = session
-        self.machine = Machine(SESSION_TABLE, owner, session_id=session.session_id)
-        self.members: dict[bytes, Member] = {}
-        self.controllers: dict[bytes, AnnouncedController] = {}
-        self.waiting: dict[bytes, _Waiting] = {}
-        allowed = session.allowed_mn_ids
-        self.allowed = None if allowed is None else frozenset(identifier(name) for name in allowed)
-
-    @property
-    def has_waiting_requests(self) -> bool:
-        """Whether an SJR is still to be answered."""
-        return bool(self.waiting) and any(waiting.request is not None for waiting in self.waiting.values())
+from agents.mmcp.role import Role
+from agents.mmcp.session_state import AnnouncedController, Member, SessionInput, SessionRecord, SessionState, Waiting
 
 
 class SessionManager(Role):
@@ -130,7 +43,10 @@ class SessionManager(Role):
         self._timers = configuration.timers
         self._profile = Profile[configuration.profile]
         self._controllers = ControllerTable(configuration.controllers)
-        self._sessions = {session.session_id: _SessionRecord(session, self) for session in configuration.sessions}
+        self._sessions = {
+            session.session_id: SessionRecord(session, self, configuration.timers.probe_time)
+            for session in configuration.sessions
+        }
 
     def start(self, now: float) -> None:
         """Create every provisioned session (``mmcp_create``)."""
@@ -143,7 +59,7 @@ class SessionManager(Role):
         if record is None or record.machine.state is SessionState.CLOSED:
             self.drop("unknown-session", source, packet=message.packet.name, session_id=message.session_id)
             return
-        match message.packet:
+        match message.packet:  # the frequent ones first
             case PacketType.SJR:
                 self._session_join_request(record, message, source, now)
             case PacketType.ULR:
@@ -167,28 +83,27 @@ class SessionManager(Role):
             case _:
                 self.counters.add(f"ignored.{type(event).__name__}")
 
-    def _terminate(self, record: _SessionRecord) -> None:
+    def _terminate(self, record: SessionRecord) -> None:
         session_id = record.provisioned.session_id
-        for what, names in (
-            ("mn", record.members),
-            ("lmc", record.controllers),
-            ("authorisation", record.waiting),
-        ):
-            for name in names:
-                self.timers.cancel((what, session_id, name))
-            names.clear()
+        self.timers.cancel(("mn", session_id))
+        self.timers.cancel(("lmc", session_id))
+        for mn_id in record.waiting:
+            self.timers.cancel(("authorisation", session_id, mn_id))
+        record.members.clear()
+        record.controllers.clear()
+        record.waiting.clear()
         if record.machine.allows(SessionInput.TERMINATE):
             record.machine.move(SessionInput.TERMINATE)
 
     def timer_expired(self, key: Hashable, now: float) -> None:
-        """SPT of an LMC or of an MN, or the AAA has not answered: keys are (what, session id, name or MN ID)."""
+        """SPT of an LMC or of an MN, or the AAA has not answered: keys are (what, session id[, MN ID])."""
         assert isinstance(key, tuple)
         record = self._sessions[key[1]]
         match key[0]:
             case "mn":
-                self._look_at_member(record, key[2], now)
+                self._look_at_members(record, now)
             case "lmc":
-                self._look_at_controller(record, key[2], now)
+                self._look_at_controllers(record, now)
             case "authorisation":
                 self.counters.add("expired.authorisation")
                 self._authorised(Authorised(key[1], key[2], granted=False, reason="the AAA has not answered"), now)
@@ -215,7 +130,7 @@ class SessionManager(Role):
 
     # --- session join [7.2] ---------------------------------------------------------------------------------------
 
-    def _session_join_request(self, record: _SessionRecord, message: Message, source: Endpoint, now: float) -> None:
+    def _session_join_request(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         record.machine.move(SessionInput.SJR)
         lmc = message.lmc
         if lmc is not None and self._controllers.named(message.mn_id) is not None:  # [M-11]
@@ -224,7 +139,7 @@ class SessionManager(Role):
             self._decide_on_member(record, message, source, now)
 
     def _admit_controller(
-        self, record: _SessionRecord, message: Message, lmc: Endpoint, source: Endpoint, now: float
+        self, record: SessionRecord, message: Message, lmc: Endpoint, source: Endpoint, now: float
     ) -> None:
         provisioned = self._controllers.named(message.mn_id)
         if provisioned is None or provisioned.endpoint != lmc:
@@ -234,24 +149,25 @@ class SessionManager(Role):
         known = record.controllers.get(message.mn_id)
         if known is None:
             record.controllers[message.mn_id] = AnnouncedController(now, endpoint=lmc)
-            self.timers.set(("lmc", message.session_id, message.mn_id), now + self._timers.probe_time)
+            if len(record.controllers) == 1:
+                self.timers.set(("lmc", message.session_id), now + self._timers.probe_time)
             self.act(Notify("lmc-joined", {"session_id": message.session_id, "lmc": message.mn_id.hex()}))
         else:  # a renewal, or an LMC that has lost its memory [M-25]
             known.heard(now)
         self._session_join_confirm(record, message, source, accepted=True)
 
-    def _decide_on_member(self, record: _SessionRecord, message: Message, source: Endpoint, now: float) -> None:
+    def _decide_on_member(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         mn_id = message.mn_id
         refusal = self._refusal(record, mn_id)
         if refusal is not None:
             self.counters.add(f"refused.{refusal}")
             self._session_join_confirm(record, message, source, accepted=False)
         elif mn_id not in record.members and record.provisioned.ask_authorisation:
-            self._ask(record, mn_id, _Waiting(message, source, b""), now)
+            self._ask(record, mn_id, Waiting(message, source, b""), now)
         else:
             self._admit_member(record, message, source, now)
 
-    def _refusal(self, record: _SessionRecord, mn_id: bytes) -> str | None:
+    def _refusal(self, record: SessionRecord, mn_id: bytes) -> str | None:
         """Why provisioning or a bound keeps this MN out, as the end of a counter's name, or None."""
         if record.allowed is not None and mn_id not in record.allowed:
             return "mn-not-allowed"
@@ -261,7 +177,7 @@ class SessionManager(Role):
             return "session-full"
         return "authorisation-busy" if len(record.waiting) >= AUTHORISATIONS_MAXIMUM else None
 
-    def _ask(self, record: _SessionRecord, mn_id: bytes, waiting: _Waiting, now: float) -> None:
+    def _ask(self, record: SessionRecord, mn_id: bytes, waiting: Waiting, now: float) -> None:
         """Ask the AAA, once; a later SJR of the same MN is the one that is answered [M-30]."""
         is_asked = mn_id in record.waiting
         if not is_asked or waiting.request is not None:
@@ -296,49 +212,50 @@ class SessionManager(Role):
         elif event.granted and waiting.lmc in record.controllers:
             self._remember_reported(record, event.mn_id, waiting.lmc, now)
 
-    def _admit_member(self, record: _SessionRecord, message: Message, source: Endpoint, now: float) -> None:
+    def _admit_member(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         mn_id = message.mn_id
+        known = record.members.get(mn_id)
         serving = self._controllers.serving(message.point_of_attachment)
-        name = b"" if serving is None else identifier(serving.name)
-        announced = record.controllers.get(name)  # [M-18]
-        assigned = name if announced is not None else b""
-        self._remember(
-            record, mn_id, Member(now, endpoint=source, lmc=assigned, profile=message.profile), self._timers.probe_time
-        )
+        announced = None if serving is None else record.controllers.get(serving.name)  # [M-18]
+        assigned = b"" if serving is None or announced is None else serving.name
+        if known is None:
+            self._remember(record, mn_id, Member(now, endpoint=source, lmc=assigned, profile=message.profile))
+        else:
+            known.heard(now)
+            known.endpoint, known.lmc, known.profile, known.status = source, assigned, message.profile, None
         self.act(Notify("mn-joined", {"session_id": message.session_id, "mn_id": mn_id.hex(), "lmc": assigned.hex()}))
         self._session_join_confirm(
             record, message, source, accepted=True, lmc=None if announced is None else announced.endpoint
         )
 
     def _session_join_confirm(
-        self, record: _SessionRecord, request: Message, source: Endpoint, *, accepted: bool, lmc: Endpoint | None = None
+        self, record: SessionRecord, request: Message, source: Endpoint, *, accepted: bool, lmc: Endpoint | None = None
     ) -> None:
         """SJC: with F=1 the group and, where one is assigned, the LMC; with F=0 nothing [M-4]."""
-        session = record.provisioned
-        parameters = (multicast_address(session.group, session.port),) if accepted else ()
-        assigned = (lmc_address(lmc),) if lmc is not None else ()
-        self.send(
-            PacketType.SJC,
-            session.session_id,
-            source,
-            *parameters,
-            *assigned,
-            accepted=accepted,
-            profile=request.profile,
-        )
+        what = (accepted, lmc, request.profile)
+        confirm = record.confirms.get(what)
+        if confirm is None:
+            session = record.provisioned
+            group = (multicast_address(session.group, session.port),) if accepted else ()
+            assigned = () if lmc is None else (lmc_address(lmc),)
+            confirm = encode(
+                Message(PacketType.SJC, session.session_id, (*group, *assigned), accepted, request.profile)
+            )
+            record.confirms[what] = confirm
+        self.send_encoded(PacketType.SJC, confirm, source, accepted)
         record.machine.move(SessionInput.SJC_OTHERS_WAIT if record.has_waiting_requests else SessionInput.SJC)
 
     # --- leave and status [7.3, 7.4] ------------------------------------------------------------------------------
 
-    def _user_leave_request(self, record: _SessionRecord, message: Message, source: Endpoint) -> None:
+    def _user_leave_request(self, record: SessionRecord, message: Message, source: Endpoint) -> None:
         """ULC is always answered; a leave of somebody unknown is confirmed too, he is not here."""
-        if not self._forget(record, message.mn_id):
+        if record.members.pop(message.mn_id, None) is None:
             self.counters.add("leave.unknown-mn")
         else:
             self.act(Notify("mn-left", {"session_id": message.session_id, "mn_id": message.mn_id.hex()}))
         self.send(PacketType.ULC, message.session_id, source, accepted=True, profile=message.profile)
 
-    def _user_status_report(self, record: _SessionRecord, message: Message, source: Endpoint, now: float) -> None:
+    def _user_status_report(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         member = record.members.get(message.mn_id)
         if member is None:
             self.drop("unknown-mn", source, packet="USR")
@@ -347,94 +264,86 @@ class SessionManager(Role):
         # The MN itself says who its parent is, by reporting here.
         member.endpoint, member.lmc, member.profile, member.status = source, b"", message.profile, message.status
 
-    def _aggregation_status_report(
-        self, record: _SessionRecord, message: Message, source: Endpoint, now: float
-    ) -> None:
-        name = next((key for key, row in record.controllers.items() if row.endpoint.address == source.address), None)
-        if name is None:
+    def _aggregation_status_report(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
+        sender = self._controllers.at(source)
+        controller = None if sender is None else record.controllers.get(sender.name)
+        if sender is None or controller is None:
             self.drop("unknown-lmc", source, packet="ASR")
             return
-        controller = record.controllers[name]
         controller.heard(now)
         controller.members = message.members
         for mn_id, status in reports_in(message):
             member = record.members.get(mn_id)
             if member is None:
-                member = self._adopt(record, mn_id, name, now)
+                member = self._adopt(record, mn_id, sender.name, now)
                 if member is None:
                     continue
             member.heard(now)
-            member.lmc = name
+            member.lmc = sender.name
             member.status = member.status if status is None else status
 
-    def _adopt(self, record: _SessionRecord, mn_id: bytes, lmc: bytes, now: float) -> Member | None:
+    def _adopt(self, record: SessionRecord, mn_id: bytes, lmc: bytes, now: float) -> Member | None:
         """Take an MN that an announced LMC reports: an SM that has lost its memory has it back so [M-26]."""
         if self._refusal(record, mn_id) is not None:
             self.counters.add("report.refused-mn")
             return None
         if record.provisioned.ask_authorisation:
-            self._ask(record, mn_id, _Waiting(None, None, lmc), now)
+            self._ask(record, mn_id, Waiting(None, None, lmc), now)
             return None
         return self._remember_reported(record, mn_id, lmc, now)
 
-    def _remember_reported(self, record: _SessionRecord, mn_id: bytes, lmc: bytes, now: float) -> Member:
+    def _remember_reported(self, record: SessionRecord, mn_id: bytes, lmc: bytes, now: float) -> Member:
         self.counters.add("report.adopted-mn")
-        return self._remember(record, mn_id, Member(now, endpoint=None, lmc=lmc), self._timers.probe_time)
+        return self._remember(record, mn_id, Member(now, endpoint=None, lmc=lmc))
 
-    def _remember(self, record: _SessionRecord, mn_id: bytes, member: Member, probe_time: float) -> Member:
+    def _remember(self, record: SessionRecord, mn_id: bytes, member: Member) -> Member:
         record.members[mn_id] = member
-        self.timers.set(("mn", record.provisioned.session_id, mn_id), member.deadline(probe_time))
+        if len(record.members) == 1:
+            look = member.deadline(self._timers.probe_time)
+            self.timers.set(("mn", record.provisioned.session_id), look)
         return member
 
-    def _forget(self, record: _SessionRecord, mn_id: bytes) -> bool:
-        self.timers.cancel(("mn", record.provisioned.session_id, mn_id))
-        return record.members.pop(mn_id, None) is not None
-
-    def _look_at_member(self, record: _SessionRecord, mn_id: bytes, now: float) -> None:
-        """Probe a direct MN that is silent. One of an LMC is that LMC's to probe; unreported for as long, it is gone."""
-        member = record.members[mn_id]
-        what = member.look(now, self._timers.probe_time)
-        if what is Watch.FAILED:
-            self._forget(record, mn_id)
-            event = "failed.mn" if member.lmc == b"" else "unreported.mn"
-            self.counters.add(event)
-            self.act(Notify("mn-failed", {"session_id": record.provisioned.session_id, "mn_id": mn_id.hex()}))
-            return
-        if what is Watch.PROBE and member.lmc == b"" and member.endpoint is not None:
-            self.send(PacketType.USP, record.provisioned.session_id, member.endpoint, profile=member.profile)
-        self.timers.set(("mn", record.provisioned.session_id, mn_id), member.deadline(self._timers.probe_time))
-
-    def _look_at_controller(self, record: _SessionRecord, name: bytes, now: float) -> None:
-        """Probe an LMC that is silent; one that answers no probe is assigned to nobody any more [7.4, M-13]."""
-        controller = record.controllers[name]
+    def _look_at_members(self, record: SessionRecord, now: float) -> None:
+        """Probe direct MNs that are silent. One of an LMC is that LMC's to probe; unreported for as long, it is gone."""
         session_id = record.provisioned.session_id
-        what = controller.look(now, self._timers.probe_time)
-        if what is Watch.FAILED:
-            del record.controllers[name]
-            self.counters.add("failed.lmc")
-            self.act(Notify("lmc-failed", {"session_id": session_id, "lmc": name.hex()}))
-            return
-        if what is Watch.PROBE:
-            self.send(PacketType.USP, session_id, controller.endpoint, profile=self._profile)
-        self.timers.set(("lmc", session_id, name), controller.deadline(self._timers.probe_time))
+        for mn_id, member, what in record.members.look(now):
+            if what is Watch.FAILED:
+                self.counters.add("failed.mn" if member.lmc == b"" else "unreported.mn")
+                self.act(Notify("mn-failed", {"session_id": session_id, "mn_id": mn_id.hex()}))
+            elif member.lmc == b"" and member.endpoint is not None:
+                self.send(PacketType.USP, session_id, member.endpoint, profile=member.profile)
+        if record.members:
+            self.timers.set(("mn", session_id), record.members.next_look)
+
+    def _look_at_controllers(self, record: SessionRecord, now: float) -> None:
+        """Probe LMCs that are silent; one that answers no probe is assigned to nobody any more [7.4, M-13]."""
+        session_id = record.provisioned.session_id
+        for name, controller, what in record.controllers.look(now):
+            if what is Watch.FAILED:
+                self.counters.add("failed.lmc")
+                self.act(Notify("lmc-failed", {"session_id": session_id, "lmc": name.hex()}))
+            else:
+                self.send(PacketType.USP, session_id, controller.endpoint, profile=self._profile)
+        if record.controllers:
+            self.timers.set(("lmc", session_id), record.controllers.next_look)
 
     # --- handover without an LMC [M-15] ---------------------------------------------------------------------------
 
-    def _handover_initiation_request(self, record: _SessionRecord, message: Message, source: Endpoint) -> None:
+    def _handover_initiation_request(self, record: SessionRecord, message: Message, source: Endpoint) -> None:
         """Answer with the LMC that serves the new point of attachment, or F=0 [M-15]; a stranger is told F=0 [M-19]."""
         serving = self._controllers.serving(message.point_of_attachment)
-        announced = None if serving is None else record.controllers.get(identifier(serving.name))
+        announced = None if serving is None else record.controllers.get(serving.name)
         member = record.members.get(message.mn_id)
         if member is None or serving is None or announced is None:
             self.counters.add("refused.handover")
             self.send(PacketType.HIC, message.session_id, source, profile=message.profile)
             return
-        member.lmc = identifier(serving.name)
+        member.lmc = serving.name
         self.send(
             PacketType.HIC,
             message.session_id,
             source,
-            lmc_address(announced.endpoint),
+            (lmc_address(announced.endpoint),),
             accepted=True,
             profile=message.profile,
         )

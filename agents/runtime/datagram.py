@@ -97,10 +97,10 @@ class DatagramPort:
                 except OSError as error:  # an ICMP error about an earlier datagram
                     self._counters.add(f"socket-error.{error.errno}")
                     continue
-                address, port = source[:2]
+                address = source[0]
                 if "%" in address:  # a link-local address with its interface
                     address = address.partition("%")[0]
-                receiver(data, Endpoint(address, port))
+                receiver(data, Endpoint(address, source[1]))
                 if not self._is_open:
                     return
         finally:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from agents.core.agent import (
@@ -110,18 +111,14 @@ class AgentHost:
 
     def _drive(self, step: Callable[[float], None]) -> None:
         """Take one step of the agent with the time, carry out what it asks, re-arm the one timer."""
-        step(asyncio.get_running_loop().time())
-        self._carry_out_all()
+        step(monotonic())  # the clock of asyncio's timers
+        self._carry_out()
         self._settle()
 
     def _received(self, channel: int, data: bytes, source: Endpoint) -> None:
         """Take one datagram. Its answers leave at once; what can wait for the end of the wake-up does."""
-        self._agent.receive(data, source, asyncio.get_running_loop().time(), channel)
-        self._carry_out_all()
-
-    def _carry_out_all(self) -> None:
-        for action in self._agent.take_actions():
-            self._carry_out(action)
+        self._agent.receive(data, source, monotonic(), channel)
+        self._carry_out()
 
     def _settle(self) -> None:
         """What is done once after a step, or after all datagrams of a wake-up: print notices, re-arm the timer."""
@@ -153,19 +150,24 @@ class AgentHost:
 
     # --- out of the agent -----------------------------------------------------------------------------------------
 
-    def _carry_out(self, action: Action) -> None:
-        match action:  # the frequent ones first
-            case SendDatagram():
-                port = self._ports.get(action.channel)
-                if port is None:
-                    port = self._open_port(action.channel, self._address, 0)
-                port.send(action.data, action.destination)
-            case Notify():
-                self._trace.write(action.event, action.details)
-                details = "".join([f" {key}={value}" for key, value in action.details.items()])
-                self._notices.append(f"{action.event}{details}\n")
-            case Trace():
-                self._trace.write(action.event, action.details)
+    def _carry_out(self) -> None:
+        """Do what the agent has asked for since the last time: the frequent actions here, the others below."""
+        for action in self._agent.take_actions():
+            match action:
+                case SendDatagram():
+                    port = self._ports.get(action.channel) or self._open_port(action.channel, self._address, 0)
+                    port.send(action.data, action.destination)
+                case Notify():
+                    self._trace.write(action.event, action.details)
+                    details = "".join([f" {key}={value}" for key, value in action.details.items()])
+                    self._notices.append(f"{action.event}{details}\n")
+                case Trace():
+                    self._trace.write(action.event, action.details)
+                case _:
+                    self._carry_out_rare(action)
+
+    def _carry_out_rare(self, action: Action) -> None:
+        match action:
             case CloseChannel():
                 port = self._ports.pop(action.channel, None)
                 if port is not None:

@@ -48,11 +48,9 @@ def show_verification(verification: Verification) -> None:
 
 
 def _table(title: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    if sys.stdout.isatty():
-        rich_table(title, titles, rows)
-    else:
-        print()
-        plain_table(title, titles, rows)
+    table = rich_table if sys.stdout.isatty() else plain_table
+    print()
+    table(title, titles, rows)
 
 
 def _counts(pack: PackVerdicts) -> list[str]:

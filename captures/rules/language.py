@@ -239,6 +239,8 @@ class Scene:
         if event.protocol == "step":
             self._step(event)
             return
+        if event.kind == "unreachable":
+            return  # said by the host, not by who should have answered
         self._directions.set((event.interface, event.protocol, event.source, event.destination), value=True)
         seen = self._last.obtain(who(event), dict)
         if len(seen) < 64 or event.interface in seen:
@@ -249,12 +251,17 @@ class Scene:
         fields = event.fields
         handover = str(fields.get("handover"))
         if event.kind == "parameters":
-            for mn in fields.get("mns") or ():
-                self._nodes[str(mn.get("name"))] = _node(str(mn.get("interface")))
+            mns = fields.get("mns")
+            for mn in mns if isinstance(mns, list) else ():
+                if isinstance(mn, dict):
+                    self._nodes[str(mn.get("name"))] = _node(str(mn.get("interface")))
         elif event.kind == "handover_begin":
             self._walks[handover] = self._nodes.get(str(fields.get("mn")), "")
         elif event.kind in ("link_down", "link_up"):
             self._link_changed[self._walks.get(handover, "")] = event.t_ns
+        elif event.kind in ("session_begin", "session_end"):
+            # Between sessions a node may be put elsewhere.
+            self._link_changed[self._nodes.get(str(fields.get("mn")), "")] = event.t_ns
 
     def link_changed(self, interface: str | None = None) -> int:
         """When a step last said that the interface, or a node at it, went to another link, -1 for never; None: any."""

@@ -73,7 +73,6 @@ local field = {
   member_user = ProtoField.uint16("gmp.member.user", "User ID"),
   member_member_type = ProtoField.uint8("gmp.member.type", "Member type", base.DEC, MEMBER_TYPES, 0xe0),
   member_reserved = ProtoField.uint16("gmp.member.reserved", "Reserved", base.HEX, nil, 0x1fff),
-  option_octets = ProtoField.bytes("gmp.option_octets", "Option"),
 }
 message.declare(gmp, experts, field, links, options.fields)
 
@@ -131,6 +130,15 @@ local function finish(m, packet, session, text, user)
   m:finish(text)
 end
 
+-- I says whether SCINF has an option.
+local function check_option_bit(m, packet)
+  local has_bit, has_option = m:uint(0, 1) % 2 == 1, m.size > HEADER_OCTETS
+  if packet == "SCINF" and has_bit ~= has_option then
+    m:wrong(string.format("octet 0: I is %d in SCINF, its option has %d octets",
+      has_bit and 1 or 0, m.size - HEADER_OCTETS))
+  end
+end
+
 -- SAREQ's option is one word, the client's MM port in its low 16 bits; elsewhere it is a list of elements [D G-8].
 local function read_sm_option(m, packet)
   if packet ~= "SAREQ" then
@@ -163,6 +171,7 @@ local function dissect_sm(tvb, pinfo, tree, in_stream)
   m:add(m.item, field.port, 10, 2)
   m:add(m.item, field.group, 12, 4)
   check_words(m)
+  check_option_bit(m, packet)
   local said = read_sm_option(m, packet)
   local session, user = m:uint(4, 2), m:uint(6, 2)
   local text = string.format("%s session %d user %d%s", packet or "unknown type", session, user, said)
@@ -186,22 +195,16 @@ local function read_members(m)
   end
 end
 
--- The option of UIRES is a word for each active member [D G-7], that of KDUPT a list of elements [D G-8].
+-- The option of UIRES is a word for each active member [D G-7], any other a list of elements [D G-8].
 local function read_mm_option(m, packet)
-  if m.size == HEADER_OCTETS then
-    return ""
-  end
-  if packet == "UIRES" then
-    read_members(m)
-    return string.format(", %d active members", math.floor((m.size - HEADER_OCTETS) / 4))
-  end
-  if packet == "KDUPT" then
+  if packet ~= "UIRES" then
     return options.summary(tlv.walk(m, HEADER_OCTETS, tlv.PADDED, options.KINDS))
   end
-  if m.captured > HEADER_OCTETS then
-    m:add(m.item, field.option_octets, HEADER_OCTETS, m.captured - HEADER_OCTETS)
+  if m:uint(1, 1) % 2 == 0 then
+    m:wrong("octet 1: UI is 0 in UIRES")
   end
-  return ""
+  read_members(m)
+  return string.format(", %d active members", math.floor((m.size - HEADER_OCTETS) / 4))
 end
 
 local function read_membership(m)

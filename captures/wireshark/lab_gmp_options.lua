@@ -14,6 +14,7 @@ local REASONS = {
   "resources", "not authorised", "secure mode unsupported", "unknown session", "bad token", "wrong state",
   "quality-of-service management unsupported",
 }
+local ANY_CHARSET = true -- what is not said to be UTF-8: names of members and clients, and SDP, which can name its own
 local LATEST_DATE = 253402300799 -- the last second of the year 9999; os.date refuses much larger numbers
 
 local elements = tlv.fields("gmp.option", "Option", NAMES)
@@ -80,9 +81,9 @@ options.KINDS = {
   fields = elements,
   readers = {
     tlv.text(values.name), tlv.text(values.content), tlv.text(values.owner), time(values.start_time),
-    time(values.end_time), tlv.text(values.media), tlv.text(values.core_member), keep_alive,
-    tlv.text(values.invited_member),
-    [16] = tlv.text(values.client_name),
+    time(values.end_time), tlv.text(values.media, ANY_CHARSET), tlv.text(values.core_member, ANY_CHARSET), keep_alive,
+    tlv.text(values.invited_member, ANY_CHARSET),
+    [16] = tlv.text(values.client_name, ANY_CHARSET),
     [17] = tlv.opaque(values.token),
     [18] = tlv.opaque(values.key),
     [19] = tlv.number(values.key_generation, 4, "generation %s"),

@@ -75,15 +75,20 @@ function Message:add(item, field, offset, octets)
   return item:add(field, self.tvb(offset, octets))
 end
 
---- Adds text, read as UTF-8; returns a summary of it. Octets that are no UTF-8 show as replacement characters.
-function Message:add_text(item, field, offset, octets)
+--- Adds text; returns a summary of it. What is no UTF-8 shows with replacement characters, and is malformed unless
+-- `any_charset` says that it need not be.
+function Message:add_text(item, field, offset, octets, any_charset)
   if octets == 0 then
     item:add(field, "")
     return ""
   end
   local range = self.tvb(offset, octets)
-  item:add_packet_field(field, range, ENC_UTF_8)
-  return text.summary(range:raw())
+  local added = item:add_packet_field(field, range, ENC_UTF_8)
+  local raw = range:raw()
+  if not any_charset and not text.is_utf8(raw) then
+    self:wrong(string.format("octet %d: text that is no UTF-8", offset), added)
+  end
+  return text.summary(raw)
 end
 
 --- Adds port and address, the IP version by the octets after the port; returns "address:port" or nil.

@@ -125,7 +125,11 @@ local function read_subnet(m, item, offset, octets)
     wrong_size(m, item, offset, octets, "subnet")
     return nil
   end
-  m:add(item, field.prefix_length, offset, 1)
+  local length_item, longest = m:add(item, field.prefix_length, offset, 1), 8 * (octets - 2)
+  if m:uint(offset, 1) > longest then
+    m:wrong(string.format("octet %d: a prefix of %d bits, the address has %d", offset, m:uint(offset, 1), longest),
+      length_item)
+  end
   m:add(item, field.multicast_enabled, offset + 1, 1)
   local range = m.tvb(offset + 2, octets - 2)
   item:add(octets == 6 and subnet.ipv4 or subnet.ipv6, range)

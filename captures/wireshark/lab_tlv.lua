@@ -99,9 +99,9 @@ function tlv.number(field, octets, form)
   end
 end
 
-function tlv.text(field)
+function tlv.text(field, any_charset)
   return function(m, item, offset, octets)
-    return m:add_text(item, field, offset, octets)
+    return m:add_text(item, field, offset, octets, any_charset)
   end
 end
 

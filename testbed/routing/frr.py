@@ -150,7 +150,9 @@ class FrrRouter:
             argv = self._chroot(
                 f"/usr/lib/frr/{daemon}", "-N", self.node, "-u", "root", "-g", "root", "--log", "stdout"
             )
-            self._processes.append(self.world.processes.start(f"{self.node}-{daemon}", self.node, argv))
+            # In UTC, so that what they log can be put in order with everything else.
+            name = f"{self.node}-{daemon}"
+            self._processes.append(self.world.processes.start(name, self.node, argv, environment={"TZ": "UTC"}))
 
     def configure(self, deadline_s: float = START_DEADLINE_S) -> None:
         """Waits for the daemons to listen and hands them their configuration.

@@ -100,7 +100,7 @@ def _membership(world: World, found: dict[str, list[str]]) -> None:
     names: dict[str, str | None] = {OWN: None}
     for node, lmc in world.controllers:
         described: Any = lmc.describe()
-        endpoint = f"{node.address}:{node.port}"
+        endpoint = str(node.endpoint)
         names[endpoint] = node.name.encode().hex()
         for mn_id in described["sessions"][str(SESSION)]["members"]:
             at_lmc.setdefault(mn_id, []).append(endpoint)

@@ -92,6 +92,7 @@ class World(Network):
                 f"at most {1 << (24 - self._host_bits)} cells"
             )
         self.wanted: dict[int, float] = {}  # by an LMC's index: when it last was told of somebody who comes
+        self.watches[PacketType.HCT] = self._context_arrives
         self._table = [Controller(f"lmc{cell}", self.address(cell, 1), [f"cell{cell}"]) for cell in range(plan.cells)]
         self.session_manager = self._new_session_manager()
         self.sm_node = self.add("sm", self.session_manager, SM_ADDRESS, DEFAULT_PORT, CORE)
@@ -272,9 +273,9 @@ class World(Network):
         """Give the MN a count of data packets, so that its reports hold a Data Channel Status."""
         self.later(0.0, self.tell, mobile.node, DataChannelReport(int(self.now * 100)))
 
-    def arrives(self, node: Node, data: bytes) -> None:
+    def _context_arrives(self, node: Node) -> None:
         """Remember when an LMC was last told of an MN that comes: hold begins, and linger at its end at the latest."""
-        if data[0] == PacketType.HCT and 0 < node.index < self.first_mobile:
+        if 0 < node.index < self.first_mobile:
             self.wanted[node.index] = self.now
 
     def left_group(self, node: Node, group: Group) -> None:

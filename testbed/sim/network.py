@@ -1,20 +1,18 @@
 """A network in virtual time that carries out every action of every role, and does to datagrams what networks do.
 
-Theory of operation. All that will happen stands in one heap, ordered by time and then by the order in which it was put
-there, so that a run has one order only. Each role has at most one wake-up of its own that counts; a wake-up that was
-overtaken by an earlier one is passed over when its time comes, so the heap holds what is due and never the past. No step
-looks at all nodes. Randomness comes from one generator with the run's seed. Everything that happens goes into a BLAKE2b
-hash: two runs of one plan have the same hash, and a run that differs in a single bit or moment has another.
+Theory of operation. All that will happen stands in one agenda, ordered by time and then by the order in which it was put
+there, so that a run has one order only. The timers of the roles stand there too; one that was moved or cancelled is passed
+over when its time comes, so the agenda holds what is due and never the past. No step looks at all nodes. Randomness comes from one generator with the run's seed. Everything that happens goes into a BLAKE2b
+hash: two runs of one plan have the same hash, and a run that differs in a single bit or moment has another. Roles write no
+history here: the hash is of what they do.
 """
 
 from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from heapq import heappop, heappush
-from math import inf
 from struct import Struct
 from typing import Any
 
@@ -32,8 +30,8 @@ from agents.core.agent import (
     Notify,
     RenewMembership,
     SendDatagram,
-    Trace,
 )
+from testbed.sim.agenda import Agenda
 
 FIRST_PORT, PORTS = 32768, 28232  # the extra ports of a node, taken in turn as Linux does
 JOIN_TIME_S = 0.010  # from a join to its report on the wire
@@ -41,6 +39,8 @@ ADDRESS_TIME_S = 0.001  # from the request to configure an address until it is t
 BROKEN_MAXIMUM = 20  # how many breaches of invariants are told; the others are counted
 _ENTRY = Struct("!dIBI")
 Group = tuple[str, str, str | None]
+Timer = tuple[float, Hashable, "Node"]
+"""When it is due (s), which it is, and whose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +80,59 @@ class Node:
     """A role at its place. ``site`` is where it is for partitions; ``routable_as`` the one address that fits there."""
 
     __slots__ = (
-        "address", "agent", "arguments", "channels", "groups", "index", "link_is_up", "name", "next_port", "port",
-        "ports", "routable_as", "site", "wake",
+        "agent", "alarms", "channels", "endpoint", "groups", "index", "is_reachable", "link_is_up", "name", "next_port",
+        "ports", "routable_as", "site",
     )  # fmt: skip
 
     def __init__(self, index: int, name: str, agent: Agent, address: str, port: int, site: str) -> None:
         self.index = index
         self.name = name
         self.agent = agent
-        self.address = address
-        self.port = port
+        self.endpoint = Endpoint(address, port)
         self.site = site
         self.routable_as: str | None = address
         self.link_is_up = True
-        self.wake = inf
+        self.is_reachable = True
+        self.alarms: dict[Hashable, Timer] = {}
         self.channels: dict[int, int] = {}
         self.ports: dict[int, int] = {}
         self.next_port = 0
         self.groups: dict[Group, float] = {}
-        self.arguments = (self,)
+
+    def changed(self) -> None:
+        """Its link, place or address has changed: it is reachable with a link and the address that fits there."""
+        self.is_reachable = self.link_is_up and self.endpoint.address == self.routable_as
+
+
+class NodeTimers:
+    """The timers of a node's role, which stand in the agenda of its network."""
+
+    __slots__ = ("_agenda", "_alarms", "_expire", "_node")
+
+    def __init__(self, node: Node, agenda: Agenda, expire: Callable[[Timer], None]) -> None:
+        self._node = node
+        self._alarms = node.alarms
+        self._agenda = agenda
+        self._expire = expire
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._alarms
+
+    def __len__(self) -> int:
+        return len(self._alarms)
+
+    def set(self, key: Hashable, deadline: float) -> None:
+        """Arm ``key`` to fire at ``deadline`` (s), in place of any earlier deadline it had."""
+        timer = self._alarms[key] = (deadline, key, self._node)
+        self._agenda.put(deadline, self._expire, timer)
+
+    def cancel(self, key: Hashable) -> None:
+        """Disarm ``key``; nothing happens when it is not armed."""
+        self._alarms.pop(key, None)
+
+    def clear(self) -> None:
+        """Disarm all."""
+        self._alarms.clear()
 
 
 class Network:
@@ -116,10 +150,14 @@ class Network:
         self.breaches: list[Breach] = []
         self.breach_count = 0
         self._cuts: set[tuple[str, str]] = set()
+        self.watches: dict[
+            int, Callable[[Node], None]
+        ] = {}  # by a datagram's first octet: called before it is handed over
         self._addresses: dict[str, Node] = {}
-        self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._sequence = 0
-        self._driven = "no node"
+        self._agenda = Agenda()
+        # Bound once: what stands in the agenda a hundred thousand times.
+        self._arrive_datagram, self._expire_timer = self._arrive, self._expire
+        self._driven: Node | None = None
         self._digest = hashlib.blake2b(digest_size=16)
 
     # --- building and running -------------------------------------------------------------------------------------
@@ -127,6 +165,7 @@ class Network:
     def add(self, name: str, agent: Agent, address: str, port: int, site: str) -> Node:
         """Put a role at an address; it does nothing before ``start``."""
         node = Node(len(self.nodes), name, agent, address, port, site)
+        self._run(agent, node)
         self.nodes.append(node)
         self._addresses[address] = node
         return node
@@ -139,7 +178,8 @@ class Network:
 
     def replace(self, node: Node, agent: Agent) -> None:
         """The node's program has died and begins again as ``agent``, which knows nothing; so does its kernel."""
-        node.agent, node.wake = agent, inf
+        node.agent, node.alarms = agent, {}
+        self._run(agent, node)
         node.groups.clear()
         node.channels.clear()
         node.ports.clear()
@@ -153,19 +193,18 @@ class Network:
 
     def later(self, delay_s: float, what: Callable[..., None], *arguments: Any) -> None:
         """Call ``what`` when ``delay_s`` have passed."""
-        self._sequence += 1
-        heappush(self._queue, (self.now + delay_s, self._sequence, what, arguments))
+        self._agenda.put(self.now + delay_s, self._call, (what, arguments))
 
     def run_until(self, end: float) -> None:
         """Let everything happen up to and including the moment ``end``; RoleError when a role raises."""
-        queue = self._queue
-        while queue and queue[0][0] <= end:
-            self.now, _, what, arguments = heappop(queue)
-            self.events += 1
-            try:
-                what(*arguments)
-            except Exception as error:
-                raise RoleError(f"at {self.now:.6f} s, {self._driven}: {type(error).__name__}: {error}") from error
+        try:
+            for now, _, what, argument in self._agenda.take_until(end):
+                self.now = now
+                self.events += 1
+                what(argument)
+        except Exception as error:
+            driven = "no node" if self._driven is None else self._driven.name
+            raise RoleError(f"at {self.now:.6f} s, {driven}: {type(error).__name__}: {error}") from error
         self.now = end
 
     def run_for(self, seconds: float) -> None:
@@ -180,7 +219,7 @@ class Network:
     @property
     def pending(self) -> int:
         """How many things are to come: a measure of memory."""
-        return len(self._queue)
+        return len(self._agenda)
 
     # --- faults ---------------------------------------------------------------------------------------------------
 
@@ -195,10 +234,12 @@ class Network:
     def lose_link(self, node: Node) -> None:
         """The node's link goes: nothing leaves it and nothing reaches it."""
         node.link_is_up = False
+        node.changed()
 
     def regain_link(self, node: Node, site: str, routable_as: str) -> None:
         """The node has a link at ``site``, where only the address ``routable_as`` fits."""
         node.link_is_up, node.site, node.routable_as = True, site, routable_as
+        node.changed()
 
     def break_invariant(self, invariant: str, node: Node, seen: str) -> None:
         """Note that an invariant did not hold at this moment."""
@@ -208,9 +249,6 @@ class Network:
 
     # --- what a world built on this network may look at -------------------------------------------------------------
 
-    def arrives(self, node: Node, data: bytes) -> None:
-        """Called before a datagram is handed to a role."""
-
     def notified(self, node: Node, notice: Notify) -> None:
         """Called when a role tells its application something."""
 
@@ -219,44 +257,47 @@ class Network:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
+    @staticmethod
+    def _call(call: tuple[Callable[..., None], tuple[Any, ...]]) -> None:
+        what, arguments = call
+        what(*arguments)
+
     def _record(self, kind: int, node: Node, data: bytes) -> None:
-        self._driven = node.name
+        self._driven = node
         self._digest.update(_ENTRY.pack(self.now, node.index, kind, len(data)) + data)
 
-    def _carry_out(self, node: Node) -> None:
-        agent = node.agent
-        for action in agent.take_actions():
-            kind = type(action)
-            if kind is SendDatagram:
-                self._send(node, action)  # type: ignore[arg-type]  # `kind is` is faster than isinstance and says as much
-            elif kind is not Trace:  # a trace tells what the other actions do
-                self._carry_out_rare(node, action)
-        deadline = agent.next_deadline()
-        if deadline is not None and deadline < node.wake:
-            node.wake = max(deadline, self.now)
-            self._sequence += 1
-            heappush(self._queue, (node.wake, self._sequence, self._expire, node.arguments))
+    def _run(self, agent: Agent, node: Node) -> None:
+        agent.keeps_history = False
+        agent.keep_timers_in(NodeTimers(node, self._agenda, self._expire_timer))
 
-    def _expire(self, node: Node) -> None:
-        if node.wake != self.now:
-            self.events -= 1  # overtaken: nothing happens
+    def _carry_out(self, node: Node) -> None:
+        for action in node.agent.take_actions():
+            if isinstance(action, SendDatagram):
+                self._send(node, action)
+            else:
+                self._carry_out_rare(node, action)
+
+    def _expire(self, timer: Timer) -> None:
+        _, key, node = timer
+        if node.alarms.get(key) is not timer:
+            self.events -= 1  # it was moved or cancelled: nothing happens
             return
-        node.wake = inf
+        del node.alarms[key]
         self._record(3, node, b"")
-        node.agent.expire(self.now)
+        node.agent.timer_expired(key, self.now)
         self._carry_out(node)
 
     def _send(self, node: Node, action: SendDatagram) -> None:
         faults, chance, fates = self.faults, self.random.random, self.fates
         fates["sent"] += 1
-        if not node.link_is_up or node.address != node.routable_as:
+        if not node.is_reachable:
             fates["no-link"] += 1
             return
         if faults.loss and chance() < faults.loss:
             fates["lost"] += 1
             self._record(4, node, action.data)
             return
-        source = Endpoint(node.address, self._port(node, action.channel) if action.channel else node.port)
+        source = Endpoint(node.endpoint.address, self._port(node, action.channel)) if action.channel else node.endpoint
         copies = 1
         if faults.duplication and chance() < faults.duplication:
             fates["duplicated"] += 1
@@ -266,27 +307,28 @@ class Network:
             if faults.reordering and chance() < faults.reordering:
                 fates["reordered"] += 1
                 delay += faults.held_back_s
-            self._sequence += 1
-            arguments = (action.destination, action.data, source, node)
-            heappush(self._queue, (self.now + delay, self._sequence, self._arrive, arguments))
+            self._agenda.put(self.now + delay, self._arrive_datagram, (action.destination, action.data, source, node))
 
-    def _arrive(self, destination: Endpoint, data: bytes, source: Endpoint, sender: Node) -> None:
+    def _arrive(self, datagram: tuple[Endpoint, bytes, Endpoint, Node]) -> None:
+        destination, data, source, sender = datagram
         node = self._addresses.get(destination.address)
-        if node is None or not node.link_is_up or node.address != node.routable_as:
+        if node is None or not node.is_reachable:
             self.fates["no-receiver"] += 1
             return
         if self._cuts and (sender.site, node.site) in self._cuts:
             self.fates["partitioned"] += 1
             return
         channel = 0
-        if destination.port != node.port:
+        if destination != node.endpoint:
             if destination.port not in node.ports:
                 self.fates["no-receiver"] += 1
                 return
             channel = node.ports[destination.port]
         self.fates["delivered"] += 1
         self._record(5, node, data)
-        self.arrives(node, data)
+        watch = self.watches.get(data[0])
+        if watch is not None:
+            watch(node)
         node.agent.receive(data, source, self.now, channel)
         self._carry_out(node)
 
@@ -295,7 +337,7 @@ class Network:
         while port is None:
             candidate = FIRST_PORT + node.next_port
             node.next_port = (node.next_port + 1) % PORTS
-            if candidate not in node.ports and candidate != node.port:
+            if candidate not in node.ports and candidate != node.endpoint.port:
                 node.channels[channel] = port = candidate
                 node.ports[port] = channel
         return port
@@ -334,8 +376,10 @@ class Network:
             self.tell(node, GroupJoined(action.group, action.interface, succeeded=True))
 
     def _configure(self, node: Node, action: ConfigureAddress) -> None:
-        if self._addresses.get(node.address) is node:
-            del self._addresses[node.address]
-        node.address = action.address.partition("/")[0]
-        self._addresses[node.address] = node
+        if self._addresses.get(node.endpoint.address) is node:
+            del self._addresses[node.endpoint.address]
+        address = action.address.partition("/")[0]
+        node.endpoint = Endpoint(address, node.endpoint.port)
+        self._addresses[address] = node
+        node.changed()
         self.tell(node, AddressConfigured(action.interface, action.address))

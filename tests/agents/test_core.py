@@ -17,7 +17,7 @@ from agents.core.counters import Counters
 from agents.core.errors import ConfigurationError, DecodeError, IllegalTransitionError
 from agents.core.machine import TransitionTable
 from agents.core.timers import Timers
-from agents.core.tlv import walk
+from agents.core.tlv import Reader, read_parameters
 from agents.documentation import tables
 
 moments = st.integers(0, 50).map(float)
@@ -108,28 +108,37 @@ def test_counters_only_grow() -> None:
 HEADERS = {4: Struct("!BxH"), 2: Struct("!BB")}
 
 
+def reader(code: int) -> Reader[tuple[int, bytes]]:
+    return 1 << code, lambda data, start, end: (code, data[start:end])
+
+
+# All types but one have a reader of their own.
+READERS = {code: reader(code) for code in range(255)}
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=20)), max_size=6),
     st.sampled_from([2, 4]),
     st.binary(max_size=9),
 )
-def test_walk_finds_what_was_written(rows: list[tuple[int, bytes]], size: int, before: bytes) -> None:
+def test_parameters_are_read_as_they_were_written(rows: list[tuple[int, bytes]], size: int, before: bytes) -> None:
     header = HEADERS[size]
     data = before + b"".join(header.pack(code, size + len(value)) + value for code, value in rows)
-    found = [(code, data[start:end]) for code, start, end in walk(data, len(before), header, "test")]
+    found, bits = read_parameters(data, len(before), header, READERS, reader(255), "test")
     assert found == rows
+    assert bits == sum(1 << code for code in {code for code, _ in rows})
 
 
 @given(st.binary(max_size=40), st.sampled_from([2, 4]), st.integers(0, 50))
-def test_walk_covers_everything_or_refuses(data: bytes, size: int, start: int) -> None:
+def test_reading_covers_everything_or_refuses(data: bytes, size: int, start: int) -> None:
     try:
-        found = list(walk(data, start, HEADERS[size], "test"))
+        found, _ = read_parameters(data, start, HEADERS[size], {}, (1, lambda _data, *span: span), "test")
     except DecodeError as error:
         assert error.reason in {"parameter-overrun", "parameter-size"}
         assert error.detail.startswith("test parameter")
     else:
-        positions = [start, *(end for _, _, end in found)]
-        assert [first for _, first, _ in found] == [position + size for position in positions[:-1]]
+        positions = [start, *(end for _, end in found)]
+        assert [first for first, _ in found] == [position + size for position in positions[:-1]]
         assert positions[-1] == max(start, len(data)) or not found
 
 

@@ -25,7 +25,7 @@ from agents.core.agent import (
 )
 from agents.core.errors import IllegalTransitionError
 from agents.core.machine import TransitionTable
-from agents.mmcp import controller_state, mobile_node_state, session_manager
+from agents.mmcp import controller_state, mobile_node_state, session_state
 from agents.mmcp.configuration import NodeInterface, Session, Timers
 from agents.mmcp.role import Machine
 from tests.agents.lab import (
@@ -217,7 +217,7 @@ STATES = {
     "mn": {row.value for row in mobile_node_state.State},
     "lmc1": {row.value for row in controller_state.SessionState},
     "lmc2": {row.value for row in controller_state.SessionState},
-    "sm": {row.value for row in session_manager.SessionState},
+    "sm": {row.value for row in session_state.SessionState},
 }
 
 
@@ -239,7 +239,7 @@ def test_situations_cover_every_state() -> None:
     seen = {(name.rstrip("12"), value) for _, states in SITUATIONS.values() for name, value in states.items()}
     every = {("mn", row.value) for row in mobile_node_state.State}
     every |= {("lmc", row.value) for row in controller_state.SessionState}
-    every |= {("sm", row.value) for row in session_manager.SessionState}
+    every |= {("sm", row.value) for row in session_state.SessionState}
     assert every - seen == set()
 
 
@@ -395,7 +395,7 @@ TABLES: list[TransitionTable[Any, Any]] = [
     mobile_node_state.MOBILE_NODE_TABLE,
     controller_state.SESSION_TABLE,
     controller_state.HANDOVER_TABLE,
-    session_manager.SESSION_TABLE,
+    session_state.SESSION_TABLE,
 ]
 
 
@@ -473,11 +473,11 @@ def test_every_state_can_be_reached_and_left(table: TransitionTable[Any, Any]) -
 def test_machine_traces_each_step_and_keeps_its_state_when_refused() -> None:
     network = closed()
     agent = network.nodes["sm"].agent
-    machine = Machine(session_manager.SESSION_TABLE, agent, session_id=5)
+    machine = Machine(session_state.SESSION_TABLE, agent, session_id=5)
     with pytest.raises(IllegalTransitionError):
-        machine.move(session_manager.SessionInput.SJC)
-    assert machine.state is session_manager.SessionState.CLOSED
-    machine.move(session_manager.SessionInput.CREATE)
+        machine.move(session_state.SessionInput.SJC)
+    assert machine.state is session_state.SessionState.CLOSED
+    machine.move(session_state.SessionInput.CREATE)
     [line] = agent.take_actions()
     assert line.details == {  # type: ignore[union-attr]  # a Trace
         "machine": "MMCP SM session",

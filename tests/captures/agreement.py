@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,16 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from captures.capture import Frame, Interface, PcapngWriter
-from captures.dissectors import mmcp
+from captures.dissectors import PROTOCOLS as KNOWN
+from captures.dissectors.message_layer import MalformedMessageError
 from captures.headers import LINKTYPE_ETHERNET, PROTOCOL_UDP, ip_packet
 from captures.reading import CaptureReader
 from tests.captures import plugin_readings
 from tests.captures.plugin_readings import settled
 from tests.captures.tshark import Layer, layers
 from tests.captures.wrong_messages import length_before, with_checksum, with_length
+
+_TCP = 6
 
 
 @dataclass(frozen=True)
@@ -29,14 +32,13 @@ class Protocol:
         all items of `rows`.
     port: of UDP, or of TCP if `stream` says what stands in front of a message there.
     seal: puts right what a change to a message spoils: its checksum, its length.
-    dissect: gives the fields or raises `refusal`; without it only the vectors are compared.
+    dissect: the judge's, which gives the fields or raises `MalformedMessageError`.
     """
 
     layer: str
     port: int
     reading: Callable[[Layer], dict[str, Any]]
-    dissect: Callable[[bytes], dict[str, Any]] | None = None
-    refusal: type[Exception] = ValueError
+    dissect: Callable[[bytes], dict[str, Any]]
     rows: Mapping[str, str] = field(default_factory=dict)
     seal: Callable[[bytes], bytes] = bytes
     stream: Callable[[bytes], bytes] | None = None
@@ -71,33 +73,42 @@ def _omcp_is_cut_out_whole(data: bytes) -> bool:
     return len(data) >= 16 and (length == len(data) or not 16 <= length <= 65536)
 
 
+def _reader(name: str, module: str | None = None) -> Callable[[bytes], dict[str, Any]]:
+    return KNOWN[name].reader(module)
+
+
 PROTOCOLS = {
-    "mmcp": Protocol("mmcp", mmcp.MMCP_PORT, plugin_readings.mmcp, mmcp.dissect, mmcp.MalformedMessageError),
-    "gmp_sm": Protocol("gmp", 16513, plugin_readings.gmp, rows={"module": "SM"}, seal=_gmp_sm_checksum),
-    "gmp_mm": Protocol("gmp", 16514, plugin_readings.gmp, rows={"module": "MM"}),
-    "gmp_sm over TCP": Protocol(
-        "gmp", 16513, plugin_readings.gmp, rows={"module": "SM"}, seal=_gmp_sm_checksum, stream=length_before(2)
-    ),
-    "gmp_mm over TCP": Protocol("gmp", 16514, plugin_readings.gmp, rows={"module": "MM"}, stream=length_before(2)),
-    "msmp": Protocol("msmp", 24792, plugin_readings.msmp, seal=_msmp_length),
-    "msmp over TCP": Protocol("msmp", 24792, plugin_readings.msmp, seal=_msmp_length, stream=length_before(4)),
+    "mmcp": Protocol("mmcp", 24793, plugin_readings.mmcp, _reader("mmcp")),
+    "gmp_sm": Protocol("gmp", 16513, plugin_readings.gmp, _reader("gmp", "SM"), {"module": "SM"}, _gmp_sm_checksum),
+    "gmp_mm": Protocol("gmp", 16514, plugin_readings.gmp, _reader("gmp", "MM"), {"module": "MM"}),
+    "msmp": Protocol("msmp", 24792, plugin_readings.msmp, _reader("msmp"), seal=_msmp_length),
     "omcp": Protocol(
-        "omcp", 24794, plugin_readings.omcp, seal=_omcp_length, stream=bytes, arrives=_omcp_is_cut_out_whole
+        "omcp", 24794, plugin_readings.omcp, _reader("omcp"),
+        seal=_omcp_length, stream=bytes, arrives=_omcp_is_cut_out_whole,
     ),
-    "ectp": Protocol("ectp", 41000, plugin_readings.ectp, seal=_ectp_seal, options=("-o", "ectp.udp_ports:41000")),
+    "ectp": Protocol(
+        "ectp", 41000, plugin_readings.ectp, _reader("ectp"),
+        seal=_ectp_seal, options=("-o", "ectp.udp_ports:41000"),
+    ),
+}  # fmt: skip
+PROTOCOLS |= {
+    "gmp_sm over TCP": replace(PROTOCOLS["gmp_sm"], stream=length_before(2)),
+    "gmp_mm over TCP": replace(PROTOCOLS["gmp_mm"], stream=length_before(2)),
+    "msmp over TCP": replace(PROTOCOLS["msmp"], stream=length_before(4)),
 }
 
 
 def write_messages(path: Path, payloads: Iterable[bytes], protocol: Protocol, snapshot: int | None = None) -> Path:
-    """A capture with a frame for each message, in order, each from another source port.
+    """A capture with a frame for each message, in order, each from an address of its own.
 
-    `snapshot`: octets captured of a frame, all by default.
+    Of many source ports some are another protocol's. `snapshot`: octets captured of a frame, all by default.
     """
-    below = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(src="10.0.0.1", dst="10.0.0.2")
+    ethernet = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
     with path.open("wb") as stream:
         writer = PcapngWriter(stream, [Interface("node:interface", LINKTYPE_ETHERNET)])
         for number, payload in enumerate(payloads):
-            sport, dport = 30000 + number, protocol.port
+            below = ethernet / IP(src=f"10.1.{number >> 8}.{number & 255}", dst="10.0.0.2")
+            sport, dport = 40000, protocol.port
             if protocol.stream:
                 segment = TCP(sport=sport, dport=dport, flags="PA", seq=1, ack=1) / Raw(protocol.stream(payload))
                 frame = bytes(below / segment)
@@ -108,29 +119,36 @@ def write_messages(path: Path, payloads: Iterable[bytes], protocol: Protocol, sn
     return path
 
 
-def datagrams(path: Path, port: int) -> Iterator[tuple[int, bytes]]:
-    """(frame number, payload) of the UDP datagrams to or from the port, empty ones left out."""
-    wanted = port.to_bytes(2, "big")
+def payloads(path: Path, protocol: Protocol) -> Iterator[tuple[int, bytes]]:
+    """(frame number, message) of everything to or from the protocol's port, empty datagrams left out.
+
+    In a stream each segment has to hold one whole message, as `write_messages` makes them.
+    """
+    wanted = protocol.port.to_bytes(2, "big")
     for record in CaptureReader(path):
         if not isinstance(record, Frame):
             continue
         packet, data = ip_packet(record.link_type, record.data), record.data
-        if packet is None or packet.protocol != PROTOCOL_UDP or packet.fragment:
+        if packet is None or packet.fragment or packet.protocol != (_TCP if protocol.stream else PROTOCOL_UDP):
             continue
-        udp = packet.begin
-        if wanted in (data[udp : udp + 2], data[udp + 2 : udp + 4]):
-            payload = data[udp + 8 : min(udp + int.from_bytes(data[udp + 4 : udp + 6]), packet.end)]
-            if payload:  # Wireshark hands no empty datagram to any dissector
-                yield record.number, payload
+        begin, end = packet.begin, packet.end
+        if wanted not in (data[begin : begin + 2], data[begin + 2 : begin + 4]):
+            continue
+        if protocol.stream:
+            before = (data[begin + 12] >> 4) * 4 + len(protocol.stream(b""))
+        else:
+            before, end = 8, min(begin + int.from_bytes(data[begin + 4 : begin + 6]), end)
+        if begin + before < end:  # Wireshark hands no empty datagram to any dissector
+            yield record.number, data[begin + before : end]
 
 
 def disagreements(home: Path, path: Path, name: str, *options: str) -> tuple[int, list[str]]:
-    """Compare both readers over a capture: the number of datagrams, and a line for each that they read differently."""
+    """Compare both readers over a capture: the number of messages, and a line for each that they read differently."""
     protocol = PROTOCOLS[name]
     shown = {layer.frame: layer for layer in protocol.layers(home, path, *options)}
     found = []
     count = 0
-    for frame, payload in datagrams(path, protocol.port):
+    for frame, payload in payloads(path, protocol):
         count += 1
         layer = shown.pop(frame, None)
         if layer is None:
@@ -143,12 +161,24 @@ def disagreements(home: Path, path: Path, name: str, *options: str) -> tuple[int
 
 def disagreement(protocol: Protocol, payload: bytes, layer: Layer) -> str:
     """How the two readings of one message differ, empty if they do not."""
-    assert protocol.dissect is not None
     try:
         fields = protocol.dissect(payload)
-    except protocol.refusal as error:
+    except MalformedMessageError as error:
         return "" if layer.problems else f"only scapy refuses it: {error}"
     if layer.problems:
         return f"only the plugin refuses it: {layer.problems}"
     reading = protocol.reading(layer)
     return "" if settled(reading) == settled(fields) else f"{reading} is not {fields}"
+
+
+def left_unsaid(home: Path, name: str, table: Iterable[tuple[bytes, str]]) -> list[str]:
+    """Those reasons of a table of malformed messages that the plugin does not give for their message."""
+    rows = list(table)
+    path = write_messages(home / f"{name}.pcapng", [message for message, _ in rows], PROTOCOLS[name])
+    shown = PROTOCOLS[name].layers(home, path)
+    assert len(shown) == len(rows)
+    return [
+        f"{message.hex()}: {reason}; said is {layer.problems}"
+        for (message, reason), layer in zip(rows, shown, strict=True)
+        if reason not in layer.problems
+    ]

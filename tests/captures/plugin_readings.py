@@ -101,7 +101,7 @@ def gmp(layer: Layer) -> dict[str, Any]:
         numbers |= {"mm_port": "mm_port"}
     else:
         fields = {"module": "MM", "packet": GMP_MM_PACKETS[int(top["gmp.mm_type"]) - 1]}
-        fields |= {bit: flag(top[f"gmp.{bit}"]) for bit in ("r", "ss", "ui")}
+        fields |= {bit: flag(top[f"gmp.{bit}"]) for bit in ("ss", "ui")}
         numbers |= {name: name for name in ("mode", "member_type", "period", "timeout")}
         fields["members"] = [
             [int(dict(member)["gmp.member.user"]), int(dict(member)["gmp.member.type"])]

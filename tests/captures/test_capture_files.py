@@ -237,6 +237,17 @@ def test_sections_of_different_byte_orders_follow_each_other(tmp_path: Path) -> 
     assert reader.packets == {"interface 0": 3}
 
 
+@pytest.mark.parametrize(
+    "text", ['{"t_ns": 1e999, "step": "x"}', '{"step": "x"}', "[]", "{", '{"t_ns": null, "step": "x"}']
+)
+def test_steps_that_cannot_be_read_are_counted(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.pcapng"
+    path.write_bytes(pcapng([]) + blocks("<", (9, f"LAB_STEP={text}\n\n".encode().ljust(64, b"\0"))))
+    reader = CaptureReader(path)
+    assert list(reader) == []
+    assert reader.passed_over == {"scenario steps that cannot be read": 1}
+
+
 def test_what_is_passed_over_is_counted_and_not_listed(tmp_path: Path) -> None:
     path = tmp_path / "a.pcapng"
     path.write_bytes(pcapng([]) + blocks("<", *[(3, struct.pack("<I", 4) + b"ssss")] * 1000, (1, b"")))

@@ -154,6 +154,9 @@ NOT_READ: dict[str, tuple[Callable[[], Frames], dict[str, int]]] = {
     "UDP without its header": (
         lambda: on_ethernet(ip("10.0.0.1", "10.0.0.2", 17, b"abcd")), {"UDP datagrams cut off inside the header": 1},
     ),
+    "a UDP Length of 6": (
+        lambda: on_ethernet(usp()[:24] + b"\0\6" + usp()[26:]), {"UDP datagrams whose Length is shorter than their header": 1},
+    ),
     "ARP": (lambda: [(0, "eth0", 1, bytes(12) + b"\x08\x06" + bytes(28))], {"frames of EtherType 0x0806": 1}),
     "another link type": (lambda: [(0, "eth0", 147, bytes(60))], {"frames of link type 147": 1}),
     "half a header": (lambda: [(0, "eth0", 1, ethernet("sm", usp())[:20])], {"frames cut off inside their headers": 1}),
@@ -209,6 +212,20 @@ def test_checksums_right_wrong_and_left_to_the_card(family: int) -> None:
     partial = right[:at] + struct.pack("!H", total % 0xFFFF) + right[at + 2 :]
     found = [event.fields["checksum"] for event in history(on_ethernet(right, wrong, none, partial))]
     assert found == [True, False, None if family == 4 else False, None]
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_an_unreachable_port_is_an_event_of_its_protocol(family: int) -> None:
+    """From the port that is not there to whom it refuses, whoever of the host's addresses said so."""
+    mn, sm, router = ("10.0.0.1", "10.0.0.2", "10.0.0.9") if family == 4 else ("fe80::1", "fe80::2", "fe80::9")
+    refused = udp(mn, sm, 4444, PORT, build({"packet": "SJR", "session_id": 5, "params": [["mn_id", "01"]]}))
+    body = (b"\x03\x03" if family == 4 else b"\x01\x04") + bytes(6) + refused
+    (event,) = history(on_ethernet(ip(router, mn, 1 if family == 4 else 58, body)))
+    assert (event.protocol, event.kind, event.source, event.destination) == ("mmcp", "unreachable", sm, mn)
+    assert (event.fields["session"], event.fields["ports"], event.fields["refused"]) == (5, (PORT, 4444), "SJR")
+    short = history(on_ethernet(ip(router, mn, 1 if family == 4 else 58, body[: -len(refused) + 30])))
+    assert list(short) == []
+    assert short.passed_over.total() == 1
 
 
 def test_packets_out_of_order_within_a_second_are_put_right() -> None:

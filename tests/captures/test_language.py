@@ -9,7 +9,8 @@ import pytest
 
 from captures.events import Event
 from captures.rules.language import ANYWHERE, STATE_MAX, Bounded, Check, Outcomes, Pattern, Scene, key_of, on
-from captures.rules.operators import Unseen, answered, asked, exactly_once, holds, same_answer
+from captures.rules.operator_answered import answered
+from captures.rules.operators import Unseen, asked, exactly_once, holds, same_answer
 from captures.rules.operators_time import at_most, in_order, never_before, periodic
 
 SECOND = 1_000_000_000
@@ -51,6 +52,8 @@ ANSWERED = answered(ASK, by=ANSWER, within=1, same=("conversation",))
 PATIENT = answered(
     ASK, by=ANSWER, within=1, same=("conversation",), patience=5, unless=GIVE_UP, unless_same=(ANYWHERE, "who")
 )
+VOID = answered(ASK, by=ANSWER, within=1, same=("conversation",), void=on("p", "nobody"))
+ONE_VOID = exactly_once(ANSWER, per=ASK, within=1, same=("conversation",), void=on("p", "nobody"))
 GOES_ON = answered(
     ASK,
     by=ANSWER,
@@ -85,6 +88,10 @@ ME, YOU = {"who": "me"}, {"who": "you"}
         (PATIENT, [HEARD, (0, "ask", ME), (5.5, "give-up", ME)], FAILED),
         (PATIENT, [HEARD, (0, "ask", ME), (3, "answer")], FAILED),
         (PATIENT, [HEARD, (996, "ask", ME)], UNSEEN),
+        (VOID, [HEARD, (0, "ask"), (0.1, "nobody")], UNSEEN),
+        (VOID, [HEARD, (0, "ask"), (0.1, "nobody", {"ports": (8, 9)})], FAILED),
+        (ONE_VOID, [HEARD, (0, "ask"), (0.1, "nobody")], UNSEEN),
+        (ONE_VOID, [HEARD, (0, "ask"), (0.1, "answer"), (0.2, "nobody")], PASSED),
         (GOES_ON, [HEARD, (0, "ask", ME), (3, "other", {**ME, "ports": (5, 6)})], FAILED),
         (GOES_ON, [HEARD, (0, "ask", ME), (0.5, "answer"), (3, "other", {**ME, "ports": (5, 6)})], PASSED),
         (GOES_ON, [HEARD, (0, "ask", ME), (2, "give-up", ME), (3, "other", {**ME, "ports": (5, 6)})], PASSED),
@@ -93,6 +100,24 @@ ME, YOU = {"who": "me"}, {"who": "you"}
 )  # fmt: skip
 def test_answered(check: Check, story: Story, expected: tuple[int, int, int]) -> None:
     assert told(check, story) == expected
+
+
+def test_many_requests_given_up_one_after_the_other_are_all_known() -> None:
+    check = answered(
+        ASK, by=ANSWER, within=1, same=("conversation",), patience=3, unless=GIVE_UP, unless_same=(ANYWHERE, "who")
+    )
+    story: list[tuple[float, str, dict[str, Any]]] = []
+    for number in range(40):
+        answered_ = number % 2 == 0
+        story.append((10.0 * number, "ask", {**ME, "ports": (number, 2)}))
+        story.append(
+            (
+                10.0 * number + (0.5 if answered_ else 2),
+                "answer" if answered_ else "give-up",
+                {**ME, "ports": (2, number)},
+            )
+        )
+    assert told(check, story) == (40, 0, 0)
 
 
 def test_a_request_that_another_interface_sees_too_does_not_excuse_itself() -> None:

@@ -7,6 +7,8 @@ its kind nobody knows that there was to be another.
 
 from __future__ import annotations
 
+import io
+import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from captures.capture import Frame, Interface, PcapngWriter, Step
+from captures.capture import CaptureError, Frame, Interface, PcapngWriter, Step
 from captures.control import PROTOCOLS
 from captures.events import Event, History
 from captures.reading import CaptureReader
@@ -252,6 +254,23 @@ def test_real_captures_break_no_rule(name: str) -> None:
     passed = {verdict.rule for verdict in found.verdicts if verdict.verdict == "passed"}
     assert len(passed) >= 50
     assert found.warnings == []
+
+
+def test_real_captures_damaged_anywhere_are_judged_or_refused() -> None:
+    """Octets of whole files changed at random: a verdict or a refusal, and nothing else."""
+    order = random.Random(5)
+    whole = [(DATA / f"handover-ipv{family}.pcapng").read_bytes() for family in (4, 6)]
+    ended: Counter[str] = Counter()
+    for _ in range(150):
+        octets = bytearray(order.choice(whole))
+        for _ in range(order.choice((1, 5, 50, 500))):
+            octets[order.randrange(len(octets))] = order.randrange(256)
+        try:
+            verify(CaptureReader(io.BytesIO(bytes(octets))))
+            ended["judged"] += 1
+        except CaptureError:
+            ended["refused"] += 1
+    assert ended["judged"] > 100
 
 
 def copies(events: list[Event], records: dict[int, Frame]) -> Iterator[list[Event]]:

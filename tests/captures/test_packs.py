@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from captures.capture import Interface, PcapngWriter
 from captures.reading import CaptureReader
 from captures.rules.packs.pack import Settings
 from captures.verify import Verification, verify
@@ -20,6 +21,7 @@ from tests.captures.scripted_link import (
     MN_ID,
     PORT,
     SRT_S,
+    T0,
     ScriptedLink,
     address,
     good_link,
@@ -364,6 +366,37 @@ def test_tolerated_capture_passes(tmp_path: Path, case: str) -> None:
     TOLERATED[case](link)
     verification = verified(link, tmp_path)
     assert [(v.rule, v.message) for v in verification.verdicts if v.verdict == "failed"] == []
+
+
+def roaming(path: Path, *steps: str) -> Path:
+    """A node's radio that hears the querier of one cell, then that of another, with steps in between."""
+    with path.open("wb") as stream:
+        writer = PcapngWriter(stream, [Interface("mn:radio", 1)])
+        writer.step({"t_ns": T0, "step": "parameters", "mns": [{"name": "mn", "interface": "mn:radio"}]})
+        link = ScriptedLink().membership(4, 1, "one", "a", query(4), "224.0.0.1")
+        link.membership(4, 8, "other", "b", query(4), "224.0.0.1")
+        for index, frame in enumerate(link.ordered()):
+            if index:
+                for number, step in enumerate(steps):
+                    writer.step({"t_ns": T0 + 5_000_000_000 + number, "step": step, "mn": "mn", "handover": 1})
+            writer.frame(T0 + round(frame.at_s * 1e9), 0, frame.data)
+        writer.flush()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ((), {"igmp-querier"}),
+        (("link_trigger",), {"igmp-querier"}),
+        (("handover_begin", "link_down", "link_up"), set()),
+        (("session_end", "session_begin"), set()),
+    ],
+)
+def test_steps_tell_that_an_interface_went_elsewhere(
+    tmp_path: Path, steps: tuple[str, ...], expected: set[str]
+) -> None:
+    assert failing(verify(CaptureReader(roaming(tmp_path / "lab.pcapng", *steps)))) == expected
 
 
 def test_older_versions_pass_compatibility(tmp_path: Path) -> None:

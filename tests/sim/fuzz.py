@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import gc
 import random
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from agents.core.agent import Endpoint, GroupJoined, JoinGroup, SendDatagram
 from agents.core.errors import DecodeError
+from agents.core.timers import Timers as RoleTimers
 from agents.mmcp.configuration import Timers
 from agents.mmcp.constants import DEFAULT_PORT, PacketType, Profile
 from agents.mmcp.local_mobility_controller import LocalMobilityController
@@ -106,7 +108,12 @@ def role_at_work(which: str) -> tuple[World, Role]:
         "lmc": world.controllers[0][1],
         "mn": world.mobiles[0].agent,
     }
-    return world, roles[which]
+    role = roles[which]
+    timers: RoleTimers[Hashable] = RoleTimers()
+    for key, (deadline, _, _) in next(node for node in world.nodes if node.agent is role).alarms.items():
+        timers.set(key, deadline)
+    role.timers = role._own_timers = timers
+    return world, role
 
 
 def fuzz(which: str, datagrams: int, seed: int = 1) -> Outcome:
@@ -117,7 +124,12 @@ def fuzz(which: str, datagrams: int, seed: int = 1) -> Outcome:
     good = examples()
     sources = [
         Endpoint(address, DEFAULT_PORT)
-        for address in (SM_ADDRESS, world.controllers[0][0].address, world.controllers[1][0].address, "10.9.9.9")
+        for address in (
+            SM_ADDRESS,
+            world.controllers[0][0].endpoint.address,
+            world.controllers[1][0].endpoint.address,
+            "10.9.9.9",
+        )
     ]
     outcome = Outcome()
     objects_in_the_middle = 0

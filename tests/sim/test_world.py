@@ -89,7 +89,7 @@ def test_jitter_spreads_the_delay() -> None:
         world = World(plan(faults=Faults(delay_s=0.005, jitter_s=jitter), moves_per_s=0.0))
         world.begin()
         world.run_for(0.0)  # the LMCs have sent their SJRs at once
-        arrivals[jitter] = {round(entry[0], 9) for entry in world._queue if entry[2] == world._arrive}
+        arrivals[jitter] = {round(entry[0], 9) for entry in world._agenda if entry[2] == world._arrive}
     assert arrivals[0.0] == {0.005}
     assert len(arrivals[0.01]) == 4
     assert all(0.005 <= time <= 0.015 for time in arrivals[0.01])
@@ -116,7 +116,7 @@ def test_a_node_without_a_link_hears_nothing_and_is_not_heard() -> None:
     world.leave(mobile)
     assert world.fates["no-link"] == before["no-link"] + 1
     heard = mobile.agent.counters["received.USP"]
-    world._arrive(Endpoint(mobile.node.address, mobile.node.port), b"x", Endpoint("1.2.3.4", 1), world.sm_node)
+    world._arrive((mobile.node.endpoint, b"x", Endpoint("1.2.3.4", 1), world.sm_node))
     assert world.fates["no-receiver"] == before["no-receiver"] + 1
     assert mobile.agent.counters["received.USP"] == heard
 

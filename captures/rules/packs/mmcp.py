@@ -16,6 +16,7 @@ What a wire does not show, and so is not judged here:
 - 7.5: that the new LMC joins before its HTA (whose report is whose is told by addresses that a foreign capture does not
   explain), stays joined (M-9, M-10) and sends data; that an LMC forgets the MN, but for what it sends it.
 - M-14, M-28: that an MN which has its HIC sends LJR without SJR: its HIC may have been lost behind the capture.
+- Whether a request is answered whose answerer is not running, which an ICMP port unreachable shows.
 - M-15, M-18, M-19, M-24 to M-26: depend on tables of SM and LMC. M-17 is about the text of the standard.
 """
 
@@ -27,7 +28,8 @@ from functools import partial
 from captures.dissectors.mmcp import F_HAS_MEANING
 from captures.events import Event
 from captures.rules.language import ANYWHERE, Rule, Seconds, on
-from captures.rules.operators import answered, asked, exactly_once, holds, same_answer
+from captures.rules.operator_answered import answered
+from captures.rules.operators import asked, exactly_once, holds, same_answer
 from captures.rules.operators_time import at_most, in_order, never_before, periodic
 from captures.rules.packs.mmcp_checks import AggregateReports, Profiles, StatusCounts, Transfers, Unchanging
 from captures.rules.packs.pack import Pack, Settings
@@ -87,6 +89,13 @@ def _mobile_node(event: Event) -> Hashable | None:
     return event.destination if event.kind in ("SJC", "LJC", "USP") else event.source
 
 
+def _with_whom(event: Event) -> Hashable | None:
+    """An MN's address and that of its LMC."""
+    if event.kind == "SJC":
+        return event.destination, event.fields["lmc"][0]
+    return (event.destination, event.source) if event.kind == "LJC" else (event.source, event.destination)
+
+
 def _accepted(event: Event) -> bool:
     return bool(event.fields["f"])
 
@@ -111,21 +120,23 @@ def mmcp_pack(settings: Settings) -> Pack:
         return settings.srt_s or 0.0
 
     def spt(_event: Event) -> float:
-        return _SPT_IN_SRT * (settings.srt_s or _DEFAULT_SRT_S)
+        return settings.spt_s or _SPT_IN_SRT * (settings.srt_s or _DEFAULT_SRT_S)
 
     def probes_apart(_event: Event) -> float:
-        return _SPT_IN_SRT * _EARLY * (settings.srt_s or 0.0)
+        return _EARLY * (settings.spt_s or _SPT_IN_SRT * (settings.srt_s or 0.0))
 
     jwt: Seconds = lambda _event: settings.jwt_s  # noqa: E731  read when it is used: a parameters step may set it
     hit: Seconds = lambda _event: settings.hit_s  # noqa: E731  as jwt
     ctt: Seconds = lambda _event: settings.ctt_s  # noqa: E731  as jwt
     mmcp = partial(on, "mmcp")
-    readable = mmcp(where=lambda event: event.kind != "malformed")
+    sent = mmcp(where=lambda event: event.kind != "unreachable")
+    readable = mmcp(where=lambda event: event.kind not in ("malformed", "unreachable"))
+    nobody = mmcp("unreachable")
     patience = lambda event: spt(event) + settings.jwt_s + 1.0  # noqa: E731  as jwt
     return Pack("mmcp", rules=(
         # form
-        Rule("mmcp-well-formed", "8", "every datagram on the port is an MMCP message", holds(mmcp(), malformed_problem)),
-        Rule("mmcp-checksum", "RFC 768", "every UDP checksum is right", holds(mmcp(), checksum_problem)),
+        Rule("mmcp-well-formed", "8", "every datagram on the port is an MMCP message", holds(sent, malformed_problem)),
+        Rule("mmcp-checksum", "RFC 768", "every UDP checksum is right", holds(sent, checksum_problem)),
         Rule("mmcp-f-bit", "8.1", "F is set only where it has a meaning, reserved bits never", holds(readable, _f_bit)),
         Rule("mmcp-parameters", "8.3 to 8.6", "a packet holds the parameters of its kind", holds(readable, _parameters)),
         Rule("mmcp-refusal-empty", "D M-4", "SJC and HIC with F=0 hold nothing",
@@ -136,12 +147,12 @@ def mmcp_pack(settings: Settings) -> Pack:
         # session join and leave
         Rule("mmcp-session-join-answered", "7.2", "SJR is answered with SJC within JWT, or sent again",
              answered(mmcp("SJR"), by=mmcp("SJC"), within=jwt, same=_CONVERSATION, patience=patience,
-                      unless=mmcp("SJR"), unless_same=(ANYWHERE, *_MN))),
+                      unless=mmcp("SJR"), unless_same=(ANYWHERE, *_MN), void=nobody)),
         Rule("mmcp-local-join-answered", "7.2, D M-22", "LJR is answered with LJC within JWT, or a join sent again",
              answered(mmcp("LJR"), by=mmcp("LJC"), within=jwt, same=_CONVERSATION, patience=patience,
-                      unless=mmcp("SJR", "LJR"), unless_same=(ANYWHERE, *_MN))),
+                      unless=mmcp("SJR", "LJR"), unless_same=(ANYWHERE, *_MN), void=nobody)),
         Rule("mmcp-leave-answered", "7.3", "ULR gets one ULC",
-             exactly_once(mmcp("ULC"), per=mmcp("ULR"), within=jwt, same=_CONVERSATION)),
+             exactly_once(mmcp("ULC"), per=mmcp("ULR"), within=jwt, same=_CONVERSATION, void=nobody)),
         Rule("mmcp-session-confirm-asked", "7.2", "SJC only answers an SJR, once",
              asked(mmcp("SJC"), by=mmcp("SJR"), within=jwt, same=_CONVERSATION)),
         Rule("mmcp-local-confirm-asked", "7.2", "LJC only answers an LJR, once",
@@ -156,8 +167,8 @@ def mmcp_pack(settings: Settings) -> Pack:
         Rule("mmcp-local-join-pace", "7.2, D M-7, M-27", "an LJR without answer is not sent again before JWT",
              at_most(1, mmcp("LJR"), per=lambda _event: _EARLY * settings.jwt_s, same=_CONVERSATION,
                      reset=mmcp("LJC", "HIR"))),
-        Rule("mmcp-report-after-join", "7.2", "no USR between SJC and LJC",
-             never_before(mmcp("USR"), mmcp("LJC", where=_accepted), same=("session", _mobile_node),
+        Rule("mmcp-report-after-join", "7.2", "no USR between SJC and LJC to the LMC that SJC names",
+             never_before(mmcp("USR"), mmcp("LJC", where=_accepted), same=("session", _with_whom),
                           since=mmcp("SJC", where=_with_lmc))),
         Rule("mmcp-report-after-local-join", "7.2, 7.5", "no USR to an LMC between the first LJR and its LJC",
              never_before(mmcp("USR"), mmcp("LJC", where=_accepted), same=_CONVERSATION, since=mmcp("LJR"),
@@ -167,7 +178,7 @@ def mmcp_pack(settings: Settings) -> Pack:
         # status monitoring
         Rule("mmcp-usr-period", "7.4", "USR comes every SRT",
              periodic(mmcp("USR"), period=srt, same=("session", _mobile_node),
-                      restart=mmcp("SJR", "LJR", "HIR", "ULR", "USP"), restart_same=(ANYWHERE, "session", _mobile_node))),
+                      restart=mmcp("SJR", "LJR", "HIR", "ULR", "USP"), restart_same=(ANYWHERE, "session", _mobile_node), burst=_BURST_S)),
         Rule("mmcp-asr-period", "7.4", "ASR comes every SRT at the latest",
              periodic(mmcp("ASR"), period=srt, same=(*_CONVERSATION,), burst=_BURST_S, only_late=True,
                       restart=mmcp("SJR", "SJC"), restart_same=_CONVERSATION)),
@@ -183,11 +194,11 @@ def mmcp_pack(settings: Settings) -> Pack:
         # handover
         Rule("mmcp-handover-answered", "7.5", "HIR is answered with HIC within HIT, or sent again, or the MN falls back",
              answered(mmcp("HIR"), by=mmcp("HIC"), within=hit, same=_CONVERSATION, patience=patience,
-                      unless=mmcp("SJR"), unless_same=(ANYWHERE, *_MN), not_then=mmcp("LJR"))),
+                      unless=mmcp("SJR"), unless_same=(ANYWHERE, *_MN), not_then=mmcp("LJR"), void=nobody)),
         Rule("mmcp-transfer-answered", "7.5", "HCT is answered with HTA within CTT, or sent again, or HIC says F=0",
              answered(mmcp("HCT"), by=mmcp("HTA"), within=ctt, same=_CONVERSATION,
                       patience=lambda _event: 4 * settings.ctt_s,
-                      unless=mmcp("HIC", where=_refused), unless_same=(ANYWHERE, "session", "source"))),
+                      unless=mmcp("HIC", where=_refused), unless_same=(ANYWHERE, "session", "source"), void=nobody)),
         Rule("mmcp-handover-confirm-asked", "7.5", "HIC only answers an HIR, once",
              asked(mmcp("HIC"), by=mmcp("HIR"), within=lambda _event: 3 * settings.hit_s, same=_CONVERSATION)),
         Rule("mmcp-transfer-ack-asked", "7.5, D M-16", "HTA only answers an HCT, at the port it came from, once",
