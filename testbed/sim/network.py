@@ -285,7 +285,8 @@ class Network:
             self.events -= 1  # it was moved or cancelled: nothing happens
             return
         del node.alarms[key]
-        self._record(3, node, b"")
+        self._driven = node
+        self._digest.update(_ENTRY.pack(self.now, node.index, 3, 0))
         node.agent.timer_expired(key, self.now)
         self._carry_out(node)
 
@@ -327,7 +328,8 @@ class Network:
                 return
             channel = node.ports[destination.port]
         self.fates["delivered"] += 1
-        self._record(5, node, data)
+        self._driven = node
+        self._digest.update(_ENTRY.pack(self.now, node.index, 5, len(data)) + data)
         watch = self.watches.get(data[0])
         if watch is not None:
             watch(node)
