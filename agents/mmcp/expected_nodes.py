@@ -35,8 +35,10 @@ class ExpectedNodes:
 
     def arrived(self, record: SessionRecord, mn_id: bytes, now: float) -> None:
         """The MN is here; the group is kept a while, until its own membership is in effect [M-10]."""
+        if mn_id not in record.expected:
+            return
         linger = ("linger", record.session_id, mn_id)
-        if mn_id in record.expected and linger not in self._role.timers:
+        if linger not in self._role.timers:
             self._role.timers.cancel(("hold", record.session_id, mn_id))
             self._role.timers.set(linger, now + self._timers.linger_s)
 

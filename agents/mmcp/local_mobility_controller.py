@@ -241,8 +241,9 @@ class LocalMobilityController(Role):
 
     def _local_join_request(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         mn_id = message.mn_id
+        known = record.members.get(mn_id)
         established = record.machine.state is SessionState.ESTABLISHED
-        full = mn_id not in record.members and len(record.members) >= c.MEMBERS_MAXIMUM
+        full = known is None and len(record.members) >= c.MEMBERS_MAXIMUM
         if not established or full:
             self.counters.add("refused.session-full" if established else "refused.session-not-established")
             self.send(PacketType.LJC, record.session_id, source, profile=message.profile)
@@ -251,7 +252,6 @@ class LocalMobilityController(Role):
             self._end_handover(record, mn_id, HandoverInput.MN_GONE)
         self._forget_confirm(record, mn_id)
         self._expected.arrived(record, mn_id, now)
-        known = record.members.get(mn_id)
         if known is None:
             record.members[mn_id] = Member(now, endpoint=source, profile=message.profile)
             if len(record.members) == 1:

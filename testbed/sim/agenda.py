@@ -1,33 +1,36 @@
 """What is to come in a world in virtual time: a queue in order of time, and within one moment in order of arrival.
 
-Theory of operation. Time is cut into slots. What lies in a later slot only waits in that slot's list; the slot that has
-come is a heap. So a step of the queue touches the few entries of one slot, and not, as one heap of everything would, one
-entry on each of its levels all over the memory: a world of many nodes is not slower for each of its events.
+Theory of operation. Time is cut into slots. What lies in a later slot only waits in that slot's list, which is sorted when
+its time comes. So a step of the queue touches the few entries of one slot, and not, as a heap of everything would, one entry
+on each of its levels all over the memory: a world of many nodes is not slower for each of its events.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Iterator
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 _SLOTS_PER_S = 128  # a power of two, so that a time's slot is exact
 
-Entry = tuple[float, int, Callable[[Any], None], Any]
-"""The time (s), the number in order of arrival, and what is to be called with which argument."""
+Entry = tuple[float, Callable[[Any], None], Any]
+"""The time (s), and what is to be called with which argument."""
+
+_by_time = itemgetter(0)  # equal times stay in order of arrival: sorting is stable, and insort puts an equal one behind
 
 
 class Agenda:
     """Entries by time."""
 
-    __slots__ = ("_arrivals", "_current", "_later", "_now", "_number", "_numbers")
+    __slots__ = ("_current", "_later", "_now", "_number", "_numbers")
 
     def __init__(self) -> None:
         self._now = 0.0  # the time of what was taken out last
-        self._arrivals = 0
         self._number = -1  # of the slot that has come last
-        self._current: list[Entry] = []  # its entries, and those of the past: a heap
+        self._current: list[Entry] = []  # what is left of it, and what was late: sorted
         self._later: dict[int, list[Entry]] = {}
         self._numbers: list[int] = []  # of the later slots: a heap
 
@@ -40,28 +43,32 @@ class Agenda:
 
     def put(self, time: float, what: Callable[[Any], None], argument: Any) -> None:
         """Call ``what`` with ``argument`` at ``time``, or at once when that has passed."""
-        self._arrivals += 1
         number = int(time * _SLOTS_PER_S)
         slot = self._later.get(number)
         if slot is not None:
-            slot.append((time, self._arrivals, what, argument))
+            slot.append((time, what, argument))
         elif number <= self._number:
-            heappush(self._current, (max(time, self._now), self._arrivals, what, argument))
+            insort(self._current, (max(time, self._now), what, argument), key=_by_time)
         else:
-            self._later[number] = [(time, self._arrivals, what, argument)]
+            self._later[number] = [(time, what, argument)]
             heappush(self._numbers, number)
 
     def take_until(self, end: float) -> Iterator[Entry]:
         """Take out, one by one, what is to come up to and including the moment ``end``; more may be put meanwhile."""
         last = int(end * _SLOTS_PER_S)
         while True:
-            current = self._current
-            while current and current[0][0] <= end:
-                entry = heappop(current)
-                self._now = entry[0]
-                yield entry
-            if current or not self._numbers or self._numbers[0] > last:
+            slot, taken = self._current, 0
+            try:
+                for entry in slot:  # sees what is put behind meanwhile
+                    if entry[0] > end:
+                        return
+                    self._now = entry[0]
+                    taken += 1
+                    yield entry
+            finally:
+                del slot[:taken]
+            if not self._numbers or self._numbers[0] > last:
                 return
             self._number = heappop(self._numbers)
             self._current = self._later.pop(self._number)
-            heapify(self._current)
+            self._current.sort(key=_by_time)

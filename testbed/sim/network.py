@@ -37,6 +37,7 @@ FIRST_PORT, PORTS = 32768, 28232  # the extra ports of a node, taken in turn as 
 JOIN_TIME_S = 0.010  # from a join to its report on the wire
 ADDRESS_TIME_S = 0.001  # from the request to configure an address until it is there
 BROKEN_MAXIMUM = 20  # how many breaches of invariants are told; the others are counted
+ONE_COPY, TWO_COPIES = range(1), range(2)
 _ENTRY = Struct("!dIBI")
 Group = tuple[str, str, str | None]
 Timer = tuple[float, Hashable, "Node"]
@@ -141,7 +142,8 @@ class Network:
     def __init__(self, seed: int, faults: Faults = PERFECT) -> None:
         self.now = 0.0
         self.faults = faults
-        self.random = random.Random(f"network {seed}")  # a text is hashed by SHA-512, on every machine alike
+        # A text is hashed by SHA-512, on every machine alike.
+        self._chance = random.Random(f"network {seed}").random
         self.nodes: list[Node] = []
         self.events = 0
         self.fates = dict.fromkeys(
@@ -198,7 +200,7 @@ class Network:
     def run_until(self, end: float) -> None:
         """Let everything happen up to and including the moment ``end``; RoleError when a role raises."""
         try:
-            for now, _, what, argument in self._agenda.take_until(end):
+            for now, what, argument in self._agenda.take_until(end):
                 self.now = now
                 self.events += 1
                 what(argument)
@@ -283,12 +285,13 @@ class Network:
             self.events -= 1  # it was moved or cancelled: nothing happens
             return
         del node.alarms[key]
-        self._record(3, node, b"")
+        self._driven = node
+        self._digest.update(_ENTRY.pack(self.now, node.index, 3, 0))
         node.agent.timer_expired(key, self.now)
         self._carry_out(node)
 
     def _send(self, node: Node, action: SendDatagram) -> None:
-        faults, chance, fates = self.faults, self.random.random, self.fates
+        faults, chance, fates = self.faults, self._chance, self.fates
         fates["sent"] += 1
         if not node.is_reachable:
             fates["no-link"] += 1
@@ -298,11 +301,11 @@ class Network:
             self._record(4, node, action.data)
             return
         source = Endpoint(node.endpoint.address, self._port(node, action.channel)) if action.channel else node.endpoint
-        copies = 1
+        copies = ONE_COPY
         if faults.duplication and chance() < faults.duplication:
             fates["duplicated"] += 1
-            copies = 2
-        for _ in range(copies):
+            copies = TWO_COPIES
+        for _ in copies:
             delay = faults.delay_s + (chance() * faults.jitter_s if faults.jitter_s else 0.0)
             if faults.reordering and chance() < faults.reordering:
                 fates["reordered"] += 1
@@ -325,7 +328,8 @@ class Network:
                 return
             channel = node.ports[destination.port]
         self.fates["delivered"] += 1
-        self._record(5, node, data)
+        self._driven = node
+        self._digest.update(_ENTRY.pack(self.now, node.index, 5, len(data)) + data)
         watch = self.watches.get(data[0])
         if watch is not None:
             watch(node)

@@ -89,7 +89,7 @@ def test_jitter_spreads_the_delay() -> None:
         world = World(plan(faults=Faults(delay_s=0.005, jitter_s=jitter), moves_per_s=0.0))
         world.begin()
         world.run_for(0.0)  # the LMCs have sent their SJRs at once
-        arrivals[jitter] = {round(entry[0], 9) for entry in world._agenda if entry[2] == world._arrive}
+        arrivals[jitter] = {round(entry[0], 9) for entry in world._agenda if entry[1] == world._arrive}
     assert arrivals[0.0] == {0.005}
     assert len(arrivals[0.01]) == 4
     assert all(0.005 <= time <= 0.015 for time in arrivals[0.01])
