@@ -33,8 +33,9 @@ OPTIONS = (
 
 WHY = "a role is killed in this lab"
 LEFT_OUT = (
-    "asr-period", "data-waits-for-mn", "fallback-join", "handover-context", "handover-order", "local-join-after-link-up",
-    "new-cell-cold", "no-session-join-after-confirm", "old-lmc-forgets-mn", "session-join-order", "usr-period",
+    "asr-names-members", "asr-period", "data-waits-for-mn", "fallback-join", "handover-context", "handover-order",
+    "local-join-after-link-up", "new-cell-cold", "no-session-join-after-confirm", "old-lmc-forgets-mn",
+    "probe-schedule", "session-join-order", "usr-period",
 )  # fmt: skip
 
 

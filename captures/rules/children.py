@@ -48,6 +48,8 @@ def _judge_probes(case: Case, child: Child) -> Finding | None:
     seen: list[str] = []
     for last, probes, heard, until in child.silences():
         due = min((until - last.t_ns - tolerance) // spt_ns, PROBES)
+        away_ns = _left_its_link(case, child, last.t_ns, until)
+        due_while_there = min((away_ns - last.t_ns - tolerance) // spt_ns, due)
         after = [probe.t_ns - last.t_ns for probe in probes]
         evidence = numbers(last, *probes, heard)
         for count, waited in enumerate(after, 1):
@@ -56,6 +58,9 @@ def _judge_probes(case: Case, child: Child) -> Finding | None:
                     f"{child.parent.name} sent {child.name} probe {count} {waited / _SECOND:.3f} s after it was heard"
                 )
                 return Finding(_subject(child), "failed", f"{text}; {_what_is_due(case)}", evidence)
+        if due_while_there <= len(probes) < due:
+            text = f"{child.name} left the link of {child.parent.name} unheard: probes there need not reach the wire"
+            return Finding(_subject(child), "unseen", text, evidence)
         if len(probes) < due:
             text = (
                 f"{child.parent.name} did not hear {child.name} for {(until - last.t_ns) / _SECOND:.3f} s and sent it "
@@ -68,6 +73,14 @@ def _judge_probes(case: Case, child: Child) -> Finding | None:
         return None
     evidence = numbers(*child.probes)
     return Finding(_subject(child), "passed", f"{child.parent.name}: {child.name} {'; '.join(seen)}", evidence)
+
+
+def _left_its_link(case: Case, child: Child, begin_ns: int, end_ns: int) -> int:
+    """When an MN left the link of its LMC, on which nobody answers for its address from then on; else ``end_ns``."""
+    if child.parent.is_session_manager:
+        return end_ns
+    downs = (handover.down_ns for handover in case.handovers if handover.mn.name == child.name)
+    return min((down for down in downs if down is not None and begin_ns <= down <= end_ns), default=end_ns)
 
 
 def _what_is_due(case: Case) -> str:

@@ -104,7 +104,7 @@ BROKEN: dict[str, tuple[Spoil, set[str]]] = {
     "HIC before HTA": (lambda lab: lab.move("h1.HIC@*", -1.5), {"handover-order"}),
     "report before HCT": (lambda lab: lab.move("h1.report@*", -9), {"handover-order"}),
     "HIC lost": (lambda lab: lab.drop("h1.HIC@mn"), {"fallback-join"}),
-    "HIC refused": (lambda lab: lab.patch("h1.HIC@*", b"\x0d\x01", b"\x0d\x00"), {"fallback-join", "asr-names-members", "probe-schedule"}),
+    "HIC refused": (lambda lab: lab.patch("h1.HIC@*", b"\x0d\x01", b"\x0d\x00"), {"fallback-join", "asr-names-members"}),
     "HCT for another group": (
         lambda lab: lab.patch("h1.HCT@*", bytes([239, 1, 1, 1]), bytes([239, 1, 1, 2])),
         {"handover-context"},
@@ -154,7 +154,7 @@ BROKEN: dict[str, tuple[Spoil, set[str]]] = {
     ),
     "handover without end": (lambda lab: lab.drop_step("handover_end", handover=1), {"stream-after-handover"}),
     # monitoring
-    "a USR is missing": (lambda lab: lab.drop("3.USR@*"), {"usr-period", "probe-schedule"}),
+    "a USR is missing": (lambda lab: lab.drop("3.USR@*"), {"usr-period"}),
     "no USR at all": (lambda lab: lab.drop("?.USR@*"), {"usr-period", "probe-schedule"}),
     "a USR is early": (lambda lab: lab.move("3.USR@*", -300), {"usr-period"}),
     "a USR is late": (lambda lab: lab.move("3.USR@*", 300), {"usr-period"}),
