@@ -1,13 +1,14 @@
-# Every target sets the machine up first; a machine that is set up loses no time with that.
+# Every target that needs it sets the machine up first; a machine that is set up loses no time with that.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# FAMILY=4|6 and ARGS="--repeat 1 …" belong to topo-NAME and bench.
+# FAMILY=4|6 and ARGS="--repeat 1 …" belong to topo-NAME and bench; WIRESHARK=1 shows topo-NAME in Wireshark as it runs.
 FAMILY ?=
 ARGS ?=
+WIRESHARK ?=
 ifneq ($(filter-out 4 6,$(FAMILY)),)
 $(error FAMILY=$(FAMILY): the family is 4 or 6)
 endif
@@ -17,7 +18,7 @@ PYTHON := .venv/bin/python
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help setup setup-test test test-fast lint bench docs doctor list lock clean-runs
+.PHONY: help setup setup-test test test-fast lint bench docs doctor list lock clean-runs wireshark wireshark-remove
 
 help:
 	@printf '%s\n' \
@@ -29,6 +30,7 @@ help:
 	  'make lint         formatter, linter, types' \
 	  'make bench        measure the handover' \
 	  'make docs         write the protocol pages again from the source' \
+	  'make wireshark    teach your Wireshark the protocols (make wireshark-remove undoes it)' \
 	  'make clean-runs   remove the results of past runs' \
 	  'make setup        only prepare this machine for labs (setup-test: for tests too)'
 
@@ -40,7 +42,7 @@ setup-test:
 
 # exec: Ctrl-C and kill reach the lab, not a shell around it.
 topo-%: setup
-	@exec $(PYTHON) -m testbed run $* $(if $(FAMILY),--family $(FAMILY)) $(ARGS)
+	@exec $(if $(filter-out 0,$(WIRESHARK)),$(PYTHON) -m captures wireshark -- )$(PYTHON) -m testbed run $* $(if $(FAMILY),--family $(FAMILY)) $(ARGS)
 
 list: setup
 	@exec $(PYTHON) -m testbed list
@@ -69,6 +71,13 @@ lock:
 	    --no-emit-index-url --no-emit-find-links pyproject.toml "$$@"; }; \
 	compile --output-file requirements.lock; \
 	compile --extra test --output-file requirements-test.lock
+
+# Needs nothing of the set-up: it copies a few files to where Wireshark looks for them.
+wireshark:
+	@captures/wireshark/install.sh
+
+wireshark-remove:
+	@captures/wireshark/install.sh remove
 
 clean-runs:
 	@rm -rf captures/runs

@@ -1,18 +1,26 @@
-"""``python -m captures``: merge what was captured, judge it, dissect messages."""
+"""``python -m captures``: merge what was captured, judge it, verify any capture, dissect messages."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import click
 
 from captures.capture import CaptureError
+from captures.commands import COMMANDS, answering
 from captures.dissectors import PROTOCOLS
 
+if TYPE_CHECKING:
+    import io
+
+    from captures.rules.packs.pack import Settings
+    from captures.verify import Verification
+
 COULD_NOT_JUDGE = 2
+INTERRUPTED = 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,6 +30,10 @@ def main() -> None:
     \b
     Example: python -m captures judge captures/runs/latest/lab.pcapng
     """
+
+
+for command in COMMANDS:
+    main.add_command(command)
 
 
 @main.command("merge")
@@ -63,6 +75,155 @@ def judge_command(file: Path, *, as_json: bool) -> None:
     if judgement.truncated is not None:
         click.echo(f"captures: {file} breaks off ({judgement.truncated}): judged as far as it goes", err=True)
     sys.exit(judgement.exit_code())
+
+
+def _pack_names(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    from captures.verify import LAB, PACKS
+
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    unknown = [name for name in names if name not in (*PACKS, LAB)]
+    if unknown:
+        raise click.BadParameter(f"{', '.join(unknown)}: the packs are {', '.join((*PACKS, LAB))}")
+    return names
+
+
+def _timers(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    found = {}
+    for value in values:
+        name, _, text = value.partition("=")
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = 0.0
+        if name.lower() not in ("jwt", "srt", "spt", "hit", "ctt") or not 0 < seconds < 86_400:
+            raise click.BadParameter(f"{value}: give jwt, srt, spt, hit or ctt and its seconds, as in srt=2")
+        found[f"{name.lower()}_s"] = seconds
+    return found
+
+
+@main.command("verify")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option(
+    "--rules",
+    "names",
+    default="",
+    callback=_pack_names,
+    metavar="PACKS",
+    help="mmcp, igmp, mld, pim, rtp, lab, separated by commas.  [default: all whose protocol occurs]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the verdicts as JUnit XML, too.")
+@click.option(
+    "--timer",
+    "timers",
+    multiple=True,
+    callback=_timers,
+    metavar="NAME=SECONDS",
+    help="What MMCP's jwt, srt, spt, hit or ctt was provisioned to.  [default: 2, as the reports show, 3 srt, 1, 0.25]",
+)
+@click.option(
+    "--max-loss", type=click.FloatRange(0, 100), default=0, show_default=True, help="Scattered loss, percent."
+)
+@click.option("--max-gap", type=click.FloatRange(0), help="Longest interruption of a stream, seconds.  [default: any]")
+@click.option("--max-jitter", type=click.FloatRange(0), help="Largest jitter of a stream, ms.  [default: any]")
+def verify_command(
+    file: Path,
+    names: tuple[str, ...],
+    junit: Path | None,
+    timers: dict[str, float],
+    max_loss: float,
+    max_gap: float | None,
+    max_jitter: float | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Judge any pcap or pcapng FILE, - for stdin, by what the packets themselves tell.
+
+    Exit 0: no rule failed, 1: one did, 2: could not judge, or not to the end.
+
+    \b
+    Example: tcpdump -i eth0 -w - igmp or pim or udp | python -m captures verify - --rules igmp,pim
+    """
+    from captures.rules.packs.pack import Settings
+
+    limits = Settings(
+        max_loss=max_loss / 100,
+        max_gap_s=max_gap,
+        max_jitter_s=None if max_jitter is None else max_jitter / 1000,
+        given=frozenset(timers),
+        **timers,
+    )
+    verification = _verified(file, names, limits)
+    if junit is not None:
+        from captures.report.junit import write
+
+        try:
+            write(verification, junit)
+        except OSError as error:
+            _give_up(CaptureError(f"cannot write {junit}: {error.strerror}"))
+    if as_json:
+        click.echo(json.dumps(verification.as_dict(), indent=2))
+    else:
+        from captures.report.verification import show_verification
+
+        show_verification(verification)
+    if verification.truncated is not None:
+        click.echo(f"captures: {file} breaks off ({verification.truncated}): judged as far as it goes", err=True)
+    elif verification.exit_code() == COULD_NOT_JUDGE:
+        click.echo(f"captures: {file} shows nothing that could be judged", err=True)
+    sys.exit(verification.exit_code())
+
+
+def _verified(file: Path, names: tuple[str, ...], settings: Settings) -> Verification:
+    from captures.reading import CaptureReader
+    from captures.report.progress import Progress
+    from captures.verify import verify, verify_file
+
+    with Progress() as progress:
+        try:
+            if str(file) != "-":
+                return verify_file(file, names, settings, progress)
+            if sys.stdin.isatty():
+                raise CaptureError("stdin is a terminal: pipe a capture into it")
+            found = verify(CaptureReader(cast("io.BufferedIOBase", sys.stdin.buffer)), names, settings, progress)
+        except CaptureError as error:
+            progress.clear()
+            _give_up(error)
+        except KeyboardInterrupt:
+            progress.clear()
+            click.echo(f"captures: interrupted after {progress.frames} packets or more", err=True)
+            sys.exit(INTERRUPTED)
+    if found.has_parameters or "lab" in names:
+        found.warnings.append("the lab rules were left out: they read the capture twice, so they need a file")
+    return found
+
+
+@main.command("report")
+@click.argument("run", default="latest", metavar="[RUN|FILE]")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write there and not into the run's folder.")
+@click.option("--open", "open_it", is_flag=True, help="Show it in the browser.")
+def report_command(run: str, output: Path | None, *, open_it: bool) -> None:
+    """Make a page of a run, from its folder or from a capture alone, and print the page's path.
+
+    RUN is "latest", a folder or its name in captures/runs, and report.html in its folder is written; the page of a capture
+    that lies in no run's folder lies beside it and goes by its name. The page needs no other file and loads nothing.
+
+    \b
+    Example: python -m captures report latest --open
+    """
+    from captures.report.material import find_material
+    from captures.report.page import write_report
+
+    with answering():
+        material = find_material(run)
+        target = output or material.default_report()
+        try:
+            write_report(material, target)
+        except OSError as error:
+            raise CaptureError(f"cannot write {target}: {error.strerror}") from error
+        click.echo(str(target))
+        if open_it:
+            click.launch(target.resolve().as_uri())
 
 
 @main.command("dissect")

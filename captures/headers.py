@@ -1,14 +1,21 @@
-"""Link, IP and UDP headers by octet offset: cheap enough for every data packet of a stream.
-
-Also the IGMP and MLD messages [RFC 3376, RFC 3810 and their older versions], which are few and small.
-"""
+"""Link, IP and UDP headers by octet offset: cheap enough for every data packet of a stream."""
 
 from __future__ import annotations
 
-import ipaddress
 import struct
-from functools import lru_cache
 from typing import NamedTuple
+
+from captures.dissectors.membership import (
+    MODE_IS_EXCLUDE,
+    TO_EXCLUDE,
+    MalformedMessageError,
+    Query,
+    igmp,
+    mld,
+)
+from captures.internet import printed
+
+__all__ = ["MembershipMessage", "Packet", "ip_packet", "known_link_type", "membership_message", "printed"]
 
 LINKTYPE_ETHERNET = 1
 _LINKTYPE_RAW = (12, 14, 101, 228, 229)
@@ -17,25 +24,24 @@ _LINKTYPE_LINUX_SLL2 = 276
 _LINKTYPE_NULL = (0, 108)
 
 _ETHERTYPE_IPV4, _ETHERTYPE_IPV6 = 0x0800, 0x86DD
-_ETHERTYPES_VLAN = (0x8100, 0x88A8)
+_ETHERTYPES_VLAN = (0x8100, 0x88A8, 0x9100)
 
+PROTOCOL_ICMP = 1
 PROTOCOL_IGMP = 2
 PROTOCOL_UDP = 17
 PROTOCOL_ICMPV6 = 58
+PROTOCOL_PIM = 103
 _EXTENSION_HEADERS = (0, 43, 60)  # hop-by-hop, routing, destination options: next header, length in 8 octets - 1
 _FRAGMENT_HEADER = 44
-
-_IGMP_QUERY, _IGMPV1_REPORT, _IGMPV2_REPORT, _IGMPV2_LEAVE, _IGMPV3_REPORT = 0x11, 0x12, 0x16, 0x17, 0x22
-_MLD_QUERY, _MLDV1_REPORT, _MLDV1_DONE, _MLDV2_REPORT = 130, 131, 132, 143
-# Group record types, the same in IGMPv3 and MLDv2 [RFC 3376 4.2.12, RFC 3810 5.2.12].
-_MODE_IS_INCLUDE, _MODE_IS_EXCLUDE, _TO_INCLUDE, _TO_EXCLUDE, _ALLOW, _BLOCK = range(1, 7)
 
 
 class Packet(NamedTuple):
     """One IP packet inside a frame: payload is ``data[begin:end]``, addresses are packed, `protocol` the last header.
 
     `mac` is the link layer's source address, empty where the link type has none. `fragment` is true for all but the
-    first fragment of a datagram, whose payload does not start with a transport header.
+    first fragment of a datagram, whose payload does not start with a transport header; `incomplete` for a first one and
+    for a packet of which the capture kept only the beginning. The IP header starts at `ip`; `vlans` are the VLAN IDs
+    around it, the outer one first.
     """
 
     source: bytes
@@ -46,6 +52,9 @@ class Packet(NamedTuple):
     end: int
     mac: bytes
     fragment: bool
+    incomplete: bool
+    ip: int
+    vlans: tuple[int, ...]
 
 
 class MembershipMessage(NamedTuple):
@@ -66,12 +75,6 @@ def known_link_type(link_type: int) -> bool:
     return link_type in (LINKTYPE_ETHERNET, _LINKTYPE_LINUX_SLL, _LINKTYPE_LINUX_SLL2, *_LINKTYPE_RAW, *_LINKTYPE_NULL)
 
 
-@lru_cache(maxsize=4096)
-def printed(address: bytes) -> str:
-    """Print a packed IPv4 or IPv6 address the canonical way."""
-    return str(ipaddress.ip_address(address))
-
-
 def ip_packet(link_type: int, data: bytes) -> Packet | None:
     """Find the IP packet in a frame; None for anything else and for frames cut inside the headers."""
     try:
@@ -82,10 +85,12 @@ def ip_packet(link_type: int, data: bytes) -> Packet | None:
 
 def _ip_packet(link_type: int, data: bytes) -> Packet | None:
     mac = b""
+    vlans: tuple[int, ...] = ()
     if link_type == LINKTYPE_ETHERNET:
         mac, at = data[6:12], 14
         ethertype = data[12] << 8 | data[13]
         while ethertype in _ETHERTYPES_VLAN:
+            vlans = (*vlans, (data[at] & 15) << 8 | data[at + 1])
             ethertype = data[at + 2] << 8 | data[at + 3]
             at += 4
     elif link_type == _LINKTYPE_LINUX_SLL:
@@ -100,92 +105,91 @@ def _ip_packet(link_type: int, data: bytes) -> Packet | None:
     else:
         return None
     if ethertype == _ETHERTYPE_IPV4:
-        return _ipv4(data, at, mac)
-    return _ipv6(data, at, mac) if ethertype == _ETHERTYPE_IPV6 else None
+        return _ipv4(data, at, mac, vlans)
+    return _ipv6(data, at, mac, vlans) if ethertype == _ETHERTYPE_IPV6 else None
 
 
-def _ipv4(data: bytes, at: int, mac: bytes) -> Packet | None:
+def _ipv4(data: bytes, at: int, mac: bytes, vlans: tuple[int, ...]) -> Packet | None:
     if data[at] >> 4 != 4 or len(data) < at + 20:
         return None
     begin = at + (data[at] & 15) * 4
     # Total Length leaves the link layer's padding out; what was not captured is not there.
-    end = min(at + (data[at + 2] << 8 | data[at + 3]), len(data))
+    whole = at + (data[at + 2] << 8 | data[at + 3])
+    if whole == at:
+        whole = len(data)  # a capture at the sender may show what its network card was yet to cut into packets
+    end = min(whole, len(data))
     fragment = bool((data[at + 6] & 0x1F) | data[at + 7])
+    incomplete = whole > len(data) or bool(data[at + 6] & 0x20)
+    source, destination = data[at + 12 : at + 16], data[at + 16 : at + 20]
     return Packet(
-        data[at + 12 : at + 16], data[at + 16 : at + 20], data[at + 9], data[at + 8], begin, end, mac, fragment
+        source, destination, data[at + 9], data[at + 8], begin, end, mac, fragment, incomplete, ip=at, vlans=vlans
     )
 
 
-def _ipv6(data: bytes, at: int, mac: bytes) -> Packet | None:
+def _ipv6(data: bytes, at: int, mac: bytes, vlans: tuple[int, ...]) -> Packet | None:
     if data[at] >> 4 != 6 or len(data) < at + 40:
         return None
     protocol, begin, fragment = data[at + 6], at + 40, False
-    end = min(begin + (data[at + 4] << 8 | data[at + 5]), len(data))
+    whole = begin + (data[at + 4] << 8 | data[at + 5])
+    end, incomplete = min(whole, len(data)), whole > len(data)
     while protocol in _EXTENSION_HEADERS or protocol == _FRAGMENT_HEADER:
         if protocol == _FRAGMENT_HEADER:
-            fragment = bool(struct.unpack_from("!H", data, begin + 2)[0] >> 3)
+            offset_and_more = struct.unpack_from("!H", data, begin + 2)[0]
+            fragment, incomplete = bool(offset_and_more >> 3), incomplete or bool(offset_and_more & 1)
             size = 8
         else:
             size = (data[begin + 1] + 1) * 8
         protocol, begin = data[begin], begin + size
         if fragment:
             break
-    return Packet(data[at + 8 : at + 24], data[at + 24 : at + 40], protocol, data[at + 7], begin, end, mac, fragment)
+    source, destination = data[at + 8 : at + 24], data[at + 24 : at + 40]
+    return Packet(
+        source, destination, protocol, data[at + 7], begin, end, mac, fragment, incomplete, ip=at, vlans=vlans
+    )
+
+
+def router_alert(packet: Packet, data: bytes) -> bool:
+    """Whether a packet has the Router Alert option [RFC 2113, RFC 2711]; only asked of a packet that `ip_packet` found."""
+    ip = packet.ip
+    if len(packet.source) == 4:
+        return _has_option(data[ip + 20 : packet.begin], 148, padding=1, end=0, counted=0)
+    if data[ip + 6] != 0:
+        return False  # the hop-by-hop header comes first or not at all
+    return _has_option(data[ip + 42 : ip + 40 + (data[ip + 41] + 1) * 8], 5, padding=0, end=None, counted=2)
+
+
+def _has_option(options: bytes, wanted: int, *, padding: int, end: int | None, counted: int) -> bool:
+    """Walk options of type, length and value; `counted` are the octets that the length leaves out."""
+    offset = 0
+    while offset + 1 < len(options):
+        code = options[offset]
+        if code == wanted:
+            return True
+        if code == end:
+            return False
+        offset += 1 if code == padding else max(options[offset + 1] + counted, 2)
+    return False
 
 
 def membership_message(packet: Packet, data: bytes) -> MembershipMessage | None:
     """Read an IGMP or MLD message; None for other protocols, other ICMPv6 and messages cut short."""
-    if packet.fragment:
+    if packet.fragment or packet.protocol not in (PROTOCOL_IGMP, PROTOCOL_ICMPV6):
         return None
     body = data[packet.begin : packet.end]
+    name, read = ("IGMP", igmp) if packet.protocol == PROTOCOL_IGMP else ("MLD", mld)
     try:
-        if packet.protocol == PROTOCOL_IGMP:
-            return _igmp(body)
-        return _mld(body) if packet.protocol == PROTOCOL_ICMPV6 else None
-    except (struct.error, IndexError, ValueError):
+        message = read(body) if body else None
+    except MalformedMessageError:
         return None
-
-
-def _igmp(body: bytes) -> MembershipMessage | None:
-    kind = body[0]
-    if kind == _IGMPV3_REPORT:
-        return MembershipMessage("IGMPv3", "report", *_records(body, 4))
-    group = printed(body[4:8])
-    if kind in (_IGMPV1_REPORT, _IGMPV2_REPORT):
-        return MembershipMessage("IGMPv1" if kind == _IGMPV1_REPORT else "IGMPv2", "report", (group,), ())
-    if kind == _IGMPV2_LEAVE:
-        return MembershipMessage("IGMPv2", "leave", (), (group,))
-    return MembershipMessage("IGMP", "query", (), ()) if kind == _IGMP_QUERY else None
-
-
-def _mld(body: bytes) -> MembershipMessage | None:
-    kind = body[0]
-    if kind == _MLDV2_REPORT:
-        return MembershipMessage("MLDv2", "report", *_records(body, 16))
-    if kind == _MLD_QUERY:
-        return MembershipMessage("MLD", "query", (), ())
-    if kind == _MLDV1_REPORT:
-        return MembershipMessage("MLDv1", "report", (printed(body[8:24]),), ())
-    return MembershipMessage("MLDv1", "leave", (), (printed(body[8:24]),)) if kind == _MLDV1_DONE else None
-
-
-def _records(body: bytes, address_octets: int) -> tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Groups joined, groups left, and for each joined its sources, by the records of an IGMPv3 or MLDv2 report."""
-    joins: list[str] = []
-    joined_from: list[tuple[str, ...]] = []
-    leaves: list[str] = []
-    offset = 8
-    for _ in range(struct.unpack_from("!H", body, 6)[0]):
-        kind, auxiliary, sources = struct.unpack_from("!BBH", body, offset)
-        group = printed(body[offset + 4 : offset + 4 + address_octets])
-        if kind in (_MODE_IS_EXCLUDE, _TO_EXCLUDE) or (kind in (_MODE_IS_INCLUDE, _TO_INCLUDE, _ALLOW) and sources):
-            joins.append(group)
-            first = offset + 4 + address_octets
-            ends = range(first, first + address_octets * sources, address_octets)
-            named = tuple(printed(body[at : at + address_octets]) for at in ends)
-            joined_from.append(() if kind in (_MODE_IS_EXCLUDE, _TO_EXCLUDE) else named)
-        elif kind in (_TO_INCLUDE, _BLOCK):
-            # BLOCK of some sources is no full leave of an any-source membership, but it asks for nothing either.
-            leaves.append(group)
-        offset += 4 + address_octets * (1 + sources) + auxiliary * 4
-    return tuple(joins), tuple(leaves), tuple(joined_from)
+    if message is None:
+        return None
+    if isinstance(message, Query):
+        return MembershipMessage(name, "query", (), ())
+    joined = [record for record in message.records if record.joins()]
+    return MembershipMessage(
+        f"{name}v{message.version}",
+        "leave" if message.leave else "report",
+        joins=tuple(record.group for record in joined),
+        leaves=tuple(record.group for record in message.records if record.leaves()),
+        sources=tuple(() if record.kind in (MODE_IS_EXCLUDE, TO_EXCLUDE) else record.sources for record in joined),
+    )

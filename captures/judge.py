@@ -8,16 +8,29 @@ from typing import Any
 
 from captures.capture import CaptureError
 from captures.handovers import handover_record
+from captures.joins import join_record
+from captures.leaves import leave_record
 from captures.rules import RULES, Case, Verdict
+from captures.silences import silence_record
 from captures.timeline import read_timeline
+
+_NEEDED_STEP = {"handover": "handover_begin", "join": "session_begin", "leave": "leave", "status": "silence_begin"}
+"""By topic, the step without which nothing of it was seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What was found in one capture. `truncated` tells where the file broke off, None if it is whole."""
+    """What was found in one capture. `truncated` tells where the file broke off, None if it is whole.
+
+    `about`: what the lab says that its capture must show.
+    """
 
     path: Path
+    about: tuple[str, ...]
     handovers: list[dict[str, Any]]
+    joins: list[dict[str, Any]]
+    leaves: list[dict[str, Any]]
+    silences: list[dict[str, Any]]
     verdicts: list[Verdict]
     interfaces: dict[str, int]
     warnings: list[str]
@@ -36,7 +49,11 @@ class Judgement:
     def as_dict(self) -> dict[str, Any]:
         """The judgement as JSON, the output of ``python -m captures judge --json``.
 
+        - ``about``: what the lab must show, some of `captures.parameters.TOPICS`;
         - ``handovers``: what `captures.handovers.handover_record` gives for each, in order of time;
+        - ``joins``: what `captures.joins.join_record` gives for each session, in order of time;
+        - ``leaves``: what `captures.leaves.leave_record` gives for each that the scenario announces;
+        - ``silences``: what `captures.silences.silence_record` gives for each that the scenario announces;
         - ``rules``: ``checked`` (verdicts that passed or failed) and ``passed`` are counts, ``unseen``, ``failed`` and
           ``all`` are lists of ``{"rule", "clause", "subject", "verdict", "message", "frames"}``;
         - ``interfaces``: number of frames by interface name;
@@ -44,7 +61,11 @@ class Judgement:
         """
         failed, passed = self.with_verdict("failed"), self.with_verdict("passed")
         return {
+            "about": list(self.about),
             "handovers": self.handovers,
+            "joins": self.joins,
+            "leaves": self.leaves,
+            "silences": self.silences,
             "rules": {
                 "checked": len(failed) + len(passed),
                 "passed": len(passed),
@@ -61,16 +82,39 @@ class Judgement:
 def judge(path: Path) -> Judgement:
     """Judge a lab's pcapng.
 
-    Raises `CaptureError` if it cannot be read, has no ``parameters`` step, or shows no handover: a capture in which
-    nothing happened does not pass.
+    Raises `CaptureError` if it cannot be read, has no ``parameters`` step, or does not show what its lab is about: a
+    capture in which nothing happened does not pass.
     """
     timeline = read_timeline(path)
     case = Case(timeline)
-    if not case.handovers:
-        broken = f" before it breaks off ({timeline.truncated})" if timeline.truncated else ""
-        raise CaptureError(f"{path} shows no handover{broken}: no handover_begin step was seen, nothing to judge")
+    broken = f" before it breaks off ({timeline.truncated})" if timeline.truncated else ""
+    about = {"handover": case.handovers, "join": case.joins, "leave": case.leaves, "status": case.silences}
+    for topic in timeline.parameters.expects:
+        if not about[topic]:
+            step = _NEEDED_STEP[topic]
+            raise CaptureError(f"{path} shows no {topic}{broken}: no {step} step was seen, nothing to judge")
     left_out = timeline.parameters.left_out
     timeline.warnings += [f"rule {name} left out: {why}" for name, why in left_out.items()]
-    verdicts = [verdict for rule in RULES if rule.name not in left_out for verdict in rule.judge(case)]
-    records = [handover_record(timeline, handover) for handover in case.handovers]
-    return Judgement(path, records, verdicts, timeline.interfaces, timeline.warnings, timeline.truncated)
+    verdicts: list[Verdict] = []
+    judged: set[str] = set()
+    for rule in RULES:
+        if rule.name not in left_out:
+            found = list(rule.judge(case))
+            verdicts += found
+            if len(rule.topics) == 1 and any(verdict.verdict != "unseen" for verdict in found):
+                judged.update(rule.topics)
+    for topic in timeline.parameters.expects:
+        if topic not in judged:
+            raise CaptureError(f"{path} shows no {topic}{broken} that a rule could judge")
+    return Judgement(
+        path,
+        timeline.parameters.expects,
+        [handover_record(timeline, handover) for handover in case.handovers],
+        [join_record(timeline, session) for session in case.sessions],
+        [leave_record(timeline, leave) for leave in case.leaves],
+        [silence_record(timeline, case.families, silence) for silence in case.silences],
+        verdicts,
+        timeline.interfaces,
+        timeline.warnings,
+        timeline.truncated,
+    )

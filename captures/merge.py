@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from captures.capture import CaptureError, Interface, PcapngWriter, PcapReader
+from captures.capture import CaptureError, Interface, PcapngWriter
+from captures.reading import PcapReader
 
 CAPTURE_FOLDER = "capture"
 STEPS_FILE = "steps.jsonl"

@@ -10,6 +10,11 @@ from typing import Any
 from captures.capture import CaptureError, Step
 
 _MMCP_PORT = 24793  # of every role unless the lab says otherwise [D M-1]
+_LAST_MEMBER_QUERY_S = 2.0  # two queries, a second apart [RFC 3376 8.8, 8.9; RFC 3810 9.8, 9.9]
+_SPT_IN_SRT = 3  # SPT unless the lab says otherwise [7.4]
+
+TOPICS = ("handover", "join", "leave", "status")
+"""What a lab may be about: what must be seen in its capture before anything in it can pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,10 @@ class Parameters:
     """The lab, as its ``parameters`` step describes it; addresses printed canonically, times in the unit named.
 
     `source`: of a source-specific group, the one it is joined from.
-    `left_out`: rules that cannot be asked of this lab, such as one that kills roles, each with the reason.
+    `session_manager_interface`: where what the SM sends and receives was captured, empty if the lab does not say.
+    `left_out`: rules that cannot be asked of this lab, such as one that kills roles, each with the reason. `expects`: what
+    the lab is about, of TOPICS. `jwt_s` and `join_retries` are what the MNs are given, None where the lab does not say.
+    `last_member_query_s`: how long the routers' own timers let them forward after the last member's leave.
     """
 
     lab: str
@@ -56,6 +64,12 @@ class Parameters:
     mns: tuple[MobileNode, ...]
     source: str | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
+    expects: tuple[str, ...] = TOPICS[:1]
+    spt_s: float = 0.0
+    session_manager_interface: str = ""
+    last_member_query_s: float = _LAST_MEMBER_QUERY_S
+    jwt_s: float | None = None
+    join_retries: int | None = None
 
     @classmethod
     def read(cls, step: Step) -> Parameters:
@@ -92,6 +106,12 @@ class Parameters:
                     for mn in fields["mns"]
                 ),
                 left_out={str(rule): str(why) for rule, why in fields.get("left_out", {}).items()},
+                expects=_topics(fields.get("expects", TOPICS[:1])),
+                spt_s=float(fields.get("spt_s", _SPT_IN_SRT * fields["srt_s"])),
+                session_manager_interface=str(fields["sm"].get("interface", "")),
+                last_member_query_s=float(fields.get("last_member_query_s", _LAST_MEMBER_QUERY_S)),
+                jwt_s=None if fields.get("jwt_s") is None else float(fields["jwt_s"]),
+                join_retries=None if fields.get("join_retries") is None else int(fields["join_retries"]),
             )
         except KeyError as error:
             raise CaptureError(f"the parameters step (frame {step.number}) lacks {error}") from error
@@ -105,6 +125,12 @@ class Parameters:
     def mn(self, name: str) -> MobileNode | None:
         """The MN of that name."""
         return next((mn for mn in self.mns if mn.name == name), None)
+
+
+def _topics(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, list | tuple) or not names or not set(names) <= set(TOPICS):
+        raise ValueError(f"expects is {names!r}, not some of {', '.join(TOPICS)}")
+    return tuple(names)
 
 
 def _address(text: Any) -> str:

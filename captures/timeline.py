@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from captures.capture import CaptureError, Frame, PcapngReader, Step
+from captures.capture import CaptureError, Frame, Step
 from captures.dissectors.mmcp import MalformedMessageError, dissect
 from captures.headers import (
     PROTOCOL_UDP,
@@ -26,6 +26,7 @@ from captures.headers import (
     printed,
 )
 from captures.parameters import Parameters
+from captures.reading import CaptureReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def read_timeline(path: Path) -> Timeline:
     Raises `CaptureError` if it cannot be read or has no ``parameters`` step. A file that breaks off is read as far as
     it goes, and `Timeline.truncated` says so.
     """
-    reader = PcapngReader(path)
+    reader = CaptureReader(path)
     parameters = _find_parameters(reader)
     timeline = Timeline(parameters)
     collector = _Collector(timeline)
@@ -163,7 +164,7 @@ def read_timeline(path: Path) -> Timeline:
     return timeline
 
 
-def _find_parameters(reader: PcapngReader) -> Parameters:
+def _find_parameters(reader: CaptureReader) -> Parameters:
     frames = 0
     for record in reader:
         if isinstance(record, Frame):
@@ -175,7 +176,7 @@ def _find_parameters(reader: PcapngReader) -> Parameters:
         raise CaptureError(f"{reader.path} holds no packets{broken}")
     raise CaptureError(
         f"{reader.path} has {frames} packets but no parameters step{broken}, so nothing tells who is who in it;"
-        " merge the run's folder with its steps.jsonl first"
+        " merge the run's folder with its steps.jsonl first, or ask `python -m captures verify` for what any capture tells"
     )
 
 

@@ -31,7 +31,7 @@ from testbed.observation import ObservationError
 from testbed.options import OptionError
 from testbed.processes import ProcessError
 from testbed.progress import Progress
-from testbed.recording import RecordingError
+from testbed.recording import RecordingError, write_report
 from testbed.roles import RoleError
 from testbed.routing.frr import RoutingError
 from testbed.sandbox import SandboxError, inside, run_inside
@@ -128,7 +128,7 @@ def _lab_command(topology: Topology) -> click.Command:
         callback=run,
         short_help=topology.summary,
         help=f"{topology.summary[0].upper()}{topology.summary[1:]}.\n\nExample: python -m testbed run {topology.name} "
-        "--family 6 --l2-gap 20ms --repeat 3\n\nExit status: 0 passed, 1 a rule or bound failed, 2 could not run.",
+        f"{topology.example}\n\nExit status: 0 passed, 1 a rule or bound failed, 2 could not run.",
     )
 
 
@@ -252,7 +252,8 @@ def inside_command(run_folder: Path) -> None:
         "parameters": _parameters(run_folder),
     }
     results.write_result(run_folder, result)
-    _tell(result, run_folder, as_json=as_json)
+    report = None if status == EXIT_INTERRUPTED else _report(run_folder, progress)
+    _tell(result, run_folder, report, as_json=as_json)
     sys.exit(status)
 
 
@@ -268,13 +269,29 @@ def _parameters(run_folder: Path) -> dict[str, Any]:
     return {**options, **given}
 
 
-def _tell(result: Mapping[str, Any], run_folder: Path, *, as_json: bool) -> None:
+def _report(run_folder: Path, progress: Progress) -> Path | None:
+    """The run's page, also of a run that failed. A run whose page cannot be made is no worse a run."""
+    if not (run_folder / "lab.pcapng").exists():
+        return None
+    try:
+        with progress.step("writing the report"):
+            return write_report(run_folder)
+    except RecordingError as error:
+        progress.note(f"no report: {error}")
+    except KeyboardInterrupt:
+        progress.note("no report: interrupted")
+    return None
+
+
+def _tell(result: Mapping[str, Any], run_folder: Path, report: Path | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(result))
     if result["verdict"] == "could-not-run":
         click.echo(f"error: {result['error']}\nfiles of the run: {run_folder}", err=True)
     elif not as_json:
         results.show(result, run_folder, Console())
+    if report is not None:
+        click.echo(f"report   {report}", err=as_json or result["verdict"] == "could-not-run")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from testbed.mininet_net import World
 
 COMMAND_DEADLINE_S = 10.0
 _DENOMINATOR = 1000
+_USP = 9  # MMCP's packet type of a probe, the first octet of its datagram [6.4]
+_PAST_UDP_HEADER = 64  # bits
 
 
 class ImpairmentError(RuntimeError):
@@ -33,6 +35,37 @@ def datagrams_lost(world: World, node: str) -> int:
     """How many datagrams ``lose_datagrams`` has dropped at ``node``."""
     listing = json.loads(_nft(world, node, "-j", "list", "table", "inet", "impairment"))
     rules = [entry["rule"] for entry in listing["nftables"] if "rule" in entry]
+    return sum(part["counter"]["packets"] for rule in rules for part in rule["expr"] if "counter" in part)
+
+
+def lose_all_until_probed(world: World, node: str, port: int) -> None:
+    """Drop every UDP datagram that ``node`` sends to ``port`` of somebody, until an MMCP probe has come from him.
+
+    What is dropped is on no link, nor in any capture; the sender is told that it may not send.
+    """
+    family = "ipv4_addr" if world.lab.family == 4 else "ipv6_addr"
+    ip = "ip" if world.lab.family == 4 else "ip6"
+    rules = (
+        f"table inet until-probed {{\n set probers {{ type {family}; flags dynamic; size 16; }}\n"
+        " chain input {\n  type filter hook input priority 0;\n"
+        f"  udp sport {port} @th,{_PAST_UDP_HEADER},8 {_USP} add @probers {{ {ip} saddr }}\n }}\n"
+        " chain output {\n  type filter hook output priority 0;\n"
+        f"  udp dport {port} {ip} daddr != @probers counter drop\n }}\n}}\n"
+    )
+    _nft(world, node, "-f", "-", given=rules)
+
+
+def probers(world: World, node: str) -> int:
+    """How many have probed ``node`` since ``lose_all_until_probed``."""
+    listing = json.loads(_nft(world, node, "-j", "list", "set", "inet", "until-probed", "probers"))
+    return sum(len(entry["set"].get("elem", [])) for entry in listing["nftables"] if "set" in entry)
+
+
+def lose_no_more(world: World, node: str) -> int:
+    """End ``lose_all_until_probed``; returns how many datagrams it has dropped."""
+    listing = json.loads(_nft(world, node, "-j", "list", "table", "inet", "until-probed"))
+    rules = [entry["rule"] for entry in listing["nftables"] if "rule" in entry]
+    _nft(world, node, "delete", "table", "inet", "until-probed")
     return sum(part["counter"]["packets"] for rule in rules for part in rule["expr"] if "counter" in part)
 
 

@@ -16,7 +16,7 @@ from testbed.mininet_net import World
 from testbed.model import Lab
 from testbed.options import Option, Value, Values
 from testbed.progress import Progress
-from testbed.recording import Recording, judge, merge
+from testbed.recording import Recording, judge, merge, write_timeline
 from testbed.roles import Roles
 from testbed.routing.frr import FrrRouter, start_routers
 from testbed.steps import Steps
@@ -41,11 +41,13 @@ class Stage:
 class Measurements:
     """What the scenario and the roles themselves measured; the judge does not see it.
 
-    ``windows``: by handover number, what the receiver counted in the handover's window, or why it could not. ``failures``: what the scenario itself saw go wrong.
+    ``windows``: by handover number, what the receiver counted in the handover's window, or why it could not. ``cases``: what
+    the roles said in each case of a lab that is no walk. ``failures``: what the scenario itself saw go wrong.
     """
 
     start_to_first_data_s: float | None = None
     windows: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    cases: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -54,7 +56,8 @@ class Measurements:
 class Topology:
     """One lab: its options, its model and its scenario.
 
-    ``conclude(values, measurements, verdict)`` gives the result's own part: rows for people and what failed.
+    ``conclude(values, measurements, verdict)`` gives the result's own part: rows for people and what failed. ``example``:
+    options as a person may write them.
     """
 
     name: str
@@ -63,14 +66,19 @@ class Topology:
     build: Callable[[Values], Lab]
     perform: Callable[[Stage], Measurements]
     conclude: Callable[[Values, Measurements, Mapping[str, Any]], Conclusion]
+    example: str = "--family 6 --l2-gap 20ms"
 
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """The scenario's own part of the result: one plain row per handover, and each bound that was not kept."""
+    """The scenario's own part of the result: one plain row per handover or case, and each bound that was not kept.
+
+    A case's row has at least ``case``, ``seen`` (what happened, in words) and ``problems``.
+    """
 
     handovers: list[dict[str, Any]]
     failures: list[str]
+    cases: list[dict[str, Any]] = field(default_factory=list)
 
 
 def topologies() -> dict[str, Topology]:
@@ -110,6 +118,7 @@ def perform(
     with ExitStack() as stack:
         steps = Steps(run_folder)
         stack.callback(steps.close)
+        steps.add("model", model=json.loads(lab.to_json()))  # so that the capture alone tells who is who
         world = stack.enter_context(World(lab, run_folder, progress))
         recording = Recording(world)
         try:
@@ -128,6 +137,8 @@ def perform(
         pcapng = merge(run_folder)
     with progress.step("judging the capture"):
         verdict = judge(pcapng)
+    with progress.step("writing the timeline"):
+        write_timeline(run_folder)
     conclusion = topology.conclude(values, measurements, verdict)
     failures = [*measurements.failures, *conclusion.failures]
     failures += [f"capture {interface}: {count} packets lost by the recorder" for interface, count in dropped.items()]
@@ -138,6 +149,7 @@ def perform(
         "verdict": "fail" if failures or rules["failed"] else "pass",
         "failures": failures,
         "handovers": conclusion.handovers,
+        "cases": conclusion.cases,
         "rules": rules,
         "warnings": [*verdict.get("warnings", []), *measurements.notes],
         "pcap": pcapng.name,
@@ -153,8 +165,9 @@ def _salvage(recording: Recording, run_folder: Path, progress: Progress) -> None
     try:
         recording.stop()
         merge(run_folder)
+        write_timeline(run_folder)
     except (RuntimeError, OSError) as error:
-        progress.note(f"the captures could not be joined: {error}")
+        progress.note(f"the captures could not be joined or their timeline written: {error}")
 
 
 def routing_versions(routers: Mapping[str, FrrRouter]) -> dict[str, str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from ipaddress import ip_interface
 
 from testbed.mininet_net import World
 from testbed.model import Radio
+from testbed.routing.static import DEFAULT_DESTINATION, gateway
 from testbed.steps import Steps
 
 
@@ -51,3 +53,16 @@ def move(world: World, radio: Radio, to: str, gap_s: float, steps: Steps, **step
     up = steps.add("link_up", **step_details)
     bridges.set_up(port)
     return Move(down, up)
+
+
+def carry(world: World, radio: Radio, to: str) -> None:
+    """Take a node that is in no session to another cell: the link, address and default route that it has there."""
+    node, interface, lab = world.namespace(radio.node), radio.interface, world.lab
+    node.set_up(interface, False)
+    world.sandbox_namespace.set_master(radio.bridge_port, to)
+    for address in node.addresses(interface):
+        if not ip_interface(address).ip.is_link_local:
+            node.remove_address(interface, address)
+    node.set_up(interface)
+    node.add_address(interface, radio.address_in(to))
+    node.add_route(DEFAULT_DESTINATION[lab.family], gateway(lab, to), interface)

@@ -201,6 +201,15 @@ class NetworkNamespace:
             lambda: self._route.addr("add", index=index, address=host, prefixlen=int(length)),
         )
 
+    def remove_address(self, interface: str, address: str) -> None:
+        """Removes `ADDRESS/PREFIX_LENGTH`."""
+        host, _, length = address.partition("/")
+        index = self.index(interface)
+        self._ask(
+            f"remove {address} from {interface}",
+            lambda: self._route.addr("del", index=index, address=host, prefixlen=int(length)),
+        )
+
     def addresses(self, interface: str) -> tuple[str, ...]:
         """All addresses of an interface as `ADDRESS/PREFIX_LENGTH`, IPv6 link-local ones included."""
         index = self.index(interface)

@@ -25,6 +25,10 @@ class Values:
     def __init__(self, values: Mapping[str, Value]) -> None:
         self._values = dict(values)
 
+    def __contains__(self, name: object) -> bool:
+        """Whether the lab has this option."""
+        return name in self._values
+
     def seconds(self, name: str) -> float:
         """A duration."""
         return self._of(name, float)

@@ -71,7 +71,10 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
 
 @dataclass(slots=True, eq=False)
 class ManagedProcess:
-    """One process. `may_end`: ending by itself with status 0 is no error. `stop_signal`: what ends it properly."""
+    """One process. `may_end`: ending by itself with status 0 is no error. `stop_signal`: what ends it properly.
+
+    `log_begins`: octets that earlier processes of the same name had left in the log when this one was started.
+    """
 
     name: str
     node: str
@@ -81,6 +84,7 @@ class ManagedProcess:
     may_end: bool = False
     stop_signal: signal.Signals = signal.SIGTERM
     stopping: bool = False
+    log_begins: int = 0
 
     @property
     def running(self) -> bool:
@@ -90,6 +94,10 @@ class ManagedProcess:
     def last_lines(self, lines: int = TAIL_LINES) -> str:
         """The end of its log."""
         return tail(self.log, lines) if self.log else ""
+
+    def said(self) -> str:
+        """All that it has said itself."""
+        return self.log.read_bytes()[self.log_begins :].decode(errors="replace") if self.log else ""
 
     def check_alive(self) -> None:
         """Raises ProcessDied if it ended unexpectedly."""
@@ -143,6 +151,7 @@ class ProcessTable:
             raise ProcessError(f"a process called {name} is already running: stop it first or choose another name")
         log = self.logs / f"{name}.log"
         with log.open("ab") as stream:
+            begins = stream.tell()
             try:
                 popen = self._launch(
                     node,
@@ -154,7 +163,7 @@ class ProcessTable:
                 )
             except OSError as error:
                 raise ProcessError(f"cannot start {name} on node {node}: {error}") from None
-        return self.adopt(ManagedProcess(name, node, tuple(argv), popen, log, may_end, stop_signal))
+        return self.adopt(ManagedProcess(name, node, tuple(argv), popen, log, may_end, stop_signal, log_begins=begins))
 
     def adopt(self, process: ManagedProcess) -> ManagedProcess:
         """Watches a process started elsewhere (a node's own shell, say) like the others."""
@@ -191,11 +200,16 @@ class ProcessTable:
     def kill(self, process: ManagedProcess) -> None:
         """Kills one process and what it started, and waits for its end. This is not an unexpected death."""
         process.stopping = True
-        with suppress(ProcessLookupError, PermissionError):
-            if os.getpgid(process.popen.pid) == process.popen.pid:
-                os.killpg(process.popen.pid, signal.SIGKILL)
-        process.popen.kill()
+        _signal_all(process, signal.SIGKILL)
         process.popen.wait()
+
+    def pause(self, process: ManagedProcess) -> None:
+        """Stops one process and what it started in its tracks, until `resume`: it is there, and does nothing."""
+        _signal_all(process, signal.SIGSTOP)
+
+    def resume(self, process: ManagedProcess) -> None:
+        """Lets a paused process go on."""
+        _signal_all(process, signal.SIGCONT)
 
     def stop_all(self) -> list[str]:
         """Stops everything in reverse order; never raises. Returns what went wrong, and shows it."""
@@ -210,16 +224,23 @@ class ProcessTable:
         return problems
 
     def wait_for_log(self, process: ManagedProcess, pattern: str, deadline_s: float) -> re.Match[str]:
-        """Waits until a line of the process's log matches. Raises ProcessDied, or NotObserved quoting the log's end."""
+        """Waits until a line that the process has said matches. Raises ProcessDied, or NotObserved quoting the log's end."""
         expression = re.compile(pattern, re.MULTILINE)
         found: list[re.Match[str]] = []
 
         def look() -> tuple[bool, str]:
-            text = process.log.read_text(errors="replace") if process.log else ""
-            found.extend(match for match in [expression.search(text)] if match)
+            found.extend(match for match in [expression.search(process.said())] if match)
             if not found and not process.running:
                 raise ProcessDied(process)  # even if it may end: it can say no more
             return bool(found), process.last_lines() or "nothing said yet"
 
         eventually(f"{process.name} to say {pattern!r}", look, deadline_s, check_alive=self.check_alive)
         return found[0]
+
+
+def _signal_all(process: ManagedProcess, number: signal.Signals) -> None:
+    """Signals a process, and its group if it leads one."""
+    with suppress(ProcessLookupError, PermissionError):
+        if os.getpgid(process.popen.pid) == process.popen.pid:
+            os.killpg(process.popen.pid, number)
+    process.popen.send_signal(number)

@@ -52,6 +52,7 @@ class Recording:
                     "chroot", str(self._world.routing_root), "tcpdump", "--interface", interface,
                     "--snapshot-length", str(SNAPSHOT_BYTES), "--time-stamp-precision=nano", "--no-promiscuous-mode",
                     "-B", str(BUFFER_KIB), "-n", "-Z", "root", "-w", file,
+                    "-U",  # packet by packet into the file: somebody may be following it
                 ]  # fmt: skip
                 self._processes.append(self._world.processes.start(f"tcpdump-{interface}", node, argv))
             for process in self._processes:
@@ -92,6 +93,17 @@ def merge(run_folder: Path) -> Path:
     """Join the run's captures and steps into ``lab.pcapng``; returns its path."""
     _captures("merge", str(run_folder))
     return run_folder / "lab.pcapng"
+
+
+def write_timeline(run_folder: Path) -> None:
+    """Write the run's whole history, ``timeline.jsonl``."""
+    _captures("timeline", str(run_folder))
+
+
+def write_report(run_folder: Path) -> Path:
+    """Make the run's page, ``report.html``; returns its path."""
+    _captures("report", str(run_folder))
+    return run_folder / "report.html"
 
 
 def judge(pcapng: Path) -> dict[str, Any]:

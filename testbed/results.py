@@ -3,7 +3,8 @@
 ``result.json`` (schema 1): lab, family, verdict ("pass", "fail" or "could-not-run"), error (of a run that could not
 run), failures (bounds and agreements not kept), handovers (one object each: handover, mode, outcome, mn, from, to,
 l2_gap_ms, overlap_ms, address_delay_ms, disruption_ms, excess_ms, packets, lost, duplicates, hir_hic_ms,
-first_packet_after_link_up_ms, receiver (its own window), problems), rules {checked, passed, unseen, failed: [{rule,
+first_packet_after_link_up_ms, receiver (its own window), problems), cases (of a lab that is no walk, one object each: case,
+seen, problems, and the judge's figures), rules {checked, passed, unseen, failed: [{rule,
 clause, subject, message, frames}], all}, warnings, pcap, started (ISO 8601, UTC), duration_s, start_to_first_data_s,
 counters (by role: what it sent, received, dropped and why, resent, refused), versions, parameters. Times in ms unless the
 name says otherwise; null where there is nothing to measure.
@@ -77,20 +78,10 @@ _COLUMNS = (
 
 def show(result: Mapping[str, Any], run_folder: Path, console: Console) -> None:
     """Print the table of handovers, what failed, and where the files are."""
-    table = Table(
-        box=None,
-        show_edge=False,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    table.add_column("#", justify="right")
-    for title, _ in _COLUMNS:
-        table.add_column(title, justify="left" if title == "mode" else "right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for row in result["handovers"]:
-        table.add_row(str(row["handover"]), *(_cell(row, key) for _, key in _COLUMNS), _verdict(row))
-    console.print("times in ms, lost and dup in packets; arrival: first packet after link up", highlight=False)
-    console.print(table)
+    if result["handovers"] or not result["cases"]:
+        _show_handovers(result["handovers"], console)
+    if result["cases"]:
+        _show_cases(result["cases"], console)
     rules = result["rules"]
     for failed in rules["failed"]:
         frames = ", ".join(str(frame) for frame in failed.get("frames", [])[:8])
@@ -105,13 +96,46 @@ def show(result: Mapping[str, Any], run_folder: Path, console: Console) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     unseen = f", {len(rules['unseen'])} saw nothing to judge" if rules.get("unseen") else ""
     console.print(
-        f"{result['verdict'].upper()}  {len(result['handovers'])} handovers, "
+        f"{result['verdict'].upper()}  {_counted(result)}, "
         f"{rules['passed']} of {rules['checked']} rules passed{unseen}, {result['duration_s']:.1f} s\n"
         f"capture  {run_folder / result['pcap']}",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _plain_table() -> Table:
+    return Table(box=None, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+
+
+def _show_handovers(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    table = _plain_table()
+    table.add_column("#", justify="right")
+    for title, _ in _COLUMNS:
+        table.add_column(title, justify="left" if title == "mode" else "right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for row in rows:
+        table.add_row(str(row["handover"]), *(_cell(row, key) for _, key in _COLUMNS), _verdict(row))
+    console.print("times in ms, lost and dup in packets; arrival: first packet after link up", highlight=False)
+    console.print(table)
+
+
+def _show_cases(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    table = _plain_table()
+    table.add_column("case", no_wrap=True)
+    table.add_column("what was seen", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    for row in rows:
+        table.add_row(row["case"], row["seen"], "FAIL" if row["problems"] else "pass")
+    console.print(table, highlight=False)
+
+
+def _counted(result: Mapping[str, Any]) -> str:
+    """How many handovers, or cases, the result is about."""
+    if result["cases"]:
+        return f"{len(result['cases'])} cases"
+    return f"{len(result['handovers'])} handovers"
 
 
 def _cell(row: Mapping[str, Any], key: str) -> str:
@@ -138,6 +162,7 @@ def could_not_run(lab: str, reason: str, failures: Sequence[str] = ()) -> dict[s
         "error": reason,
         "failures": list(failures),
         "handovers": [],
+        "cases": [],
         "rules": {"checked": 0, "passed": 0, "unseen": [], "failed": []},
         "warnings": [],
     }

@@ -20,8 +20,15 @@ SOURCE_SPECIFIC_GROUPS = {4: "232.1.1.1", 6: "ff3e::8000:1"}
 GROUPS = {4: "239.1.1.1", 6: "ff1e::1:1"}
 
 
-def two_cells(name: str, family: Family, *, two_radios: bool = False, source_specific: bool = False) -> Lab:
-    """The model, IPv4 or IPv6.
+def two_cells(
+    name: str,
+    family: Family,
+    *,
+    controlled: tuple[str, ...] = CELLS,
+    two_radios: bool = False,
+    source_specific: bool = False,
+) -> Lab:
+    """The model, IPv4 or IPv6, with an LMC in each of the ``controlled`` cells.
 
     With ``two_radios`` the node has one for each cell, and only the first has a link. With ``source_specific`` the group is
     one that is joined from its source only.
@@ -40,7 +47,7 @@ def two_cells(name: str, family: Family, *, two_radios: bool = False, source_spe
             Node("mcs"),
             Node("sm"),
             *(Node(name, "router", (FRR_PIM,)) for name in ("rr", "ar1", "ar2")),
-            *(Node(name) for name in ("lmc1", "lmc2", "mn")),
+            *(Node(name) for name in (*map(controller_of, controlled), "mn")),
         ),
         points_of_attachment=tuple(PointOfAttachment(cell) for cell in CELLS),
         links=(link("rr", "mcs", 10), link("rr", "sm", 20), link("rr", "ar1", 101), link("rr", "ar2", 102)),
@@ -48,6 +55,7 @@ def two_cells(name: str, family: Family, *, two_radios: bool = False, source_spe
             Attachment(End(f"{kind}{cell}", f"{kind}{cell}-poa{cell}", at(cell, host)), f"poa{cell}")
             for cell in (1, 2)
             for kind, host in (("ar", 1), ("lmc", 2))
+            if kind == "ar" or f"poa{cell}" in controlled
         ),
         radios=(
             (
@@ -61,6 +69,12 @@ def two_cells(name: str, family: Family, *, two_radios: bool = False, source_spe
         group=(SOURCE_SPECIFIC_GROUPS if source_specific else GROUPS)[family],
         source=at(10, 2).partition("/")[0] if source_specific else None,
     )
+
+
+def controlled_cells(lab: Lab) -> tuple[str, ...]:
+    """The cells with an LMC."""
+    nodes = {node.name for node in lab.nodes}
+    return tuple(cell for cell in CELLS if controller_of(cell) in nodes)
 
 
 def router_of(cell: str) -> str:

@@ -74,7 +74,7 @@ TABLE = (
     Room(("testbed.laboratory",), ours=("testbed", "topologies"), libraries=TESTBED_LIBRARIES, computed=True),
     Room(("testbed",), ours=("testbed",), libraries=TESTBED_LIBRARIES),
     Room(("topologies",), ours=("testbed", "topologies")),
-    Room(("captures",), ours=("captures",), libraries=frozenset({"click", "jinja2", "rich", "scapy"})),
+    Room(("captures",), ours=("captures",), libraries=frozenset({"click", "jinja2", "junitparser", "rich", "scapy"})),
 )
 
 NOT_KNOWN_BEFORE_RUN_TIME = "a module whose name is computed"

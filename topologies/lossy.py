@@ -32,8 +32,9 @@ ROLES = ("sm", *map(controller_of, CELLS), "mn")
 # The judge sees what was sent and not what reached a role, so it cannot ask for answers, nor for what follows from them.
 WHY = "datagrams are lost in this lab after they were captured"
 LEFT_OUT = (
-    "data-waits-for-mn", "fallback-join", "handover-context", "handover-order", "local-join-after-link-up", "new-cell-cold",
-    "no-session-join-after-confirm", "old-lmc-forgets-mn", "session-join-order", "usr-period",
+    "asr-names-members", "data-waits-for-mn", "fallback-join", "handover-context", "handover-order", "leave-confirmed",
+    "local-join-after-link-up", "new-cell-cold", "no-session-join-after-confirm", "old-lmc-forgets-mn", "probe-schedule",
+    "session-join-order", "usr-period", "usr-to-parent",
 )  # fmt: skip
 
 

@@ -91,10 +91,10 @@ class LocalMobilityController(Role):
             self._announce(record, now)
 
     def message_received(self, message: Message, source: Endpoint, now: float, channel: int) -> None:
-        """Take one message; an unknown session is dropped and counted."""
+        """Take one message; an unknown session is dropped and counted, but for LJR, which is refused."""
         record = self._sessions.get(message.session_id)
         if record is None:
-            self.drop("unknown-session", source, packet=message.packet.name, session_id=message.session_id)
+            self._unknown_session(message, source)
             return
         match message.packet:  # the frequent ones first
             case PacketType.USR:
@@ -117,6 +117,14 @@ class LocalMobilityController(Role):
                     self._expected.context_transferred(record, message, source, now)
             case PacketType.HTA:
                 self._handover_transfer_acknowledgement(record, message, source, now, channel)
+
+    def _unknown_session(self, message: Message, source: Endpoint) -> None:
+        """Refuse a local join, since the MN waits for an answer [7.2]; drop all else."""
+        if message.packet is PacketType.LJR:
+            self.counters.add("refused.unknown-session")
+            self.send(PacketType.LJC, message.session_id, source, profile=message.profile)
+        else:
+            self.drop("unknown-session", source, packet=message.packet.name, session_id=message.session_id)
 
     def handle(self, event: Event, now: float) -> None:
         """Take the outcome of a group join, or the application's wish to end."""

@@ -11,39 +11,86 @@ if TYPE_CHECKING:
 
 _ORDER = {"failed": 0, "unseen": 1, "passed": 2}
 _COLOURS = {"failed": "bold red", "unseen": "yellow", "passed": "green"}
-_HANDOVER_COLUMNS = (
-    ("handover", "handover"),
-    ("mode", "mode"),
-    ("outcome", "outcome"),
-    ("gap ms", "l2_gap_ms"),
-    ("disruption ms", "disruption_ms"),
-    ("excess ms", "excess_ms"),
-    ("packets", "packets"),
-    ("lost", "lost"),
-    ("duplicates", "duplicates"),
-    ("HIR-HIC ms", "hir_hic_ms"),
-    ("first packet ms", "first_packet_after_link_up_ms"),
-)
+# By what a lab is about: title, the judgement's list of records, and their columns.
+_RECORDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
+    "handover": (
+        "Handovers",
+        "handovers",
+        (
+            ("handover", "handover"),
+            ("mode", "mode"),
+            ("outcome", "outcome"),
+            ("gap ms", "l2_gap_ms"),
+            ("disruption ms", "disruption_ms"),
+            ("excess ms", "excess_ms"),
+            ("packets", "packets"),
+            ("lost", "lost"),
+            ("duplicates", "duplicates"),
+            ("HIR-HIC ms", "hir_hic_ms"),
+            ("first packet ms", "first_packet_after_link_up_ms"),
+        ),
+    ),
+    "join": (
+        "Joins",
+        "joins",
+        (
+            ("mn", "mn"),
+            ("expected", "expected"),
+            ("outcome", "outcome"),
+            ("SJRs", "requests"),
+            ("SJR-SJC ms", "sjr_sjc_ms"),
+            ("LJR-LJC ms", "ljr_ljc_ms"),
+            ("established ms", "established_ms"),
+            ("report ms", "report_ms"),
+            ("first packet ms", "first_data_ms"),
+            ("packets", "packets"),
+        ),
+    ),
+    "leave": (
+        "Leaves",
+        "leaves",
+        (
+            ("mn", "mn"),
+            ("notice", "notice"),
+            ("parent", "parent"),
+            ("ULC ms", "ulr_ulc_ms"),
+            ("left the group ms", "report_ms"),
+            ("data stopped ms after that", "latency_ms"),
+            ("ASR without it ms", "unnamed_ms"),
+        ),
+    ),
+    "status": (
+        "Silences",
+        "silences",
+        (
+            ("role", "role"),
+            ("why", "why"),
+            ("parent", "parent"),
+            ("probes s", "probes_s"),
+            ("answered ms", "answered_ms"),
+            ("given up", "failed"),
+            ("ASR without it s", "unnamed_s"),
+        ),
+    ),
+}
 _RULE_COLUMNS = ("verdict", "rule", "clause", "subject", "what was seen", "frames")
 _FRAMES_SHOWN = 8
 
 
 def show(judgement: Judgement) -> None:
     """Print the judgement to stdout."""
-    handovers = [[_cell(record[field]) for _, field in _HANDOVER_COLUMNS] for record in judgement.handovers]
+    table = rich_table if sys.stdout.isatty() else plain_table
+    for topic in judgement.about:
+        title, field, columns = _RECORDS[topic]
+        rows = [[_cell(record[key]) for _, key in columns] for record in getattr(judgement, field)]
+        table(title, [name for name, _ in columns], rows)
+        print()
     verdicts = sorted(judgement.verdicts, key=lambda verdict: _ORDER[verdict.verdict])
     rules = [
-        [verdict.verdict, verdict.rule, verdict.clause, verdict.subject, verdict.message, _frames(verdict.frames)]
+        [verdict.verdict, verdict.rule, verdict.clause, verdict.subject, verdict.message, frames_shown(verdict.frames)]
         for verdict in verdicts
     ]
-    titles = [title for title, _ in _HANDOVER_COLUMNS]
-    if sys.stdout.isatty():
-        _rich_table("Handovers", titles, handovers)
-        _rich_table("Rules", _RULE_COLUMNS, rules)
-    else:
-        _plain_table(titles, handovers)
-        print()
-        _plain_table(_RULE_COLUMNS, rules)
+    table("Rules", _RULE_COLUMNS, rules)
     print()
     for warning in judgement.warnings:
         print(f"warning: {warning}")
@@ -54,21 +101,26 @@ def show(judgement: Judgement) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, list):
+        return " ".join(_cell(item) for item in value) or "-"
     return f"{value:.1f}" if isinstance(value, float) else str(value)
 
 
-def _frames(frames: Sequence[int]) -> str:
+def frames_shown(frames: Sequence[int]) -> str:
+    """The first few frame numbers."""
     shown = " ".join(str(number) for number in frames[:_FRAMES_SHOWN])
     return f"{shown} ..." if len(frames) > _FRAMES_SHOWN else shown
 
 
-def _plain_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def plain_table(_title: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print aligned columns, for pipes and files."""
     widths = [max(len(row[i]) for row in [titles, *rows]) for i in range(len(titles))]
     for row in [titles, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _rich_table(title: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def rich_table(title: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table for a terminal; a cell that is a verdict is coloured."""
     from rich.console import Console  # noqa: PLC0415  only where somebody looks
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415

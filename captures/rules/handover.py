@@ -83,7 +83,7 @@ def _had_time_for_request(handover: Handover) -> bool:
     return handover.down_ns - handover.trigger_ns >= _TIME_FOR_REQUEST_NS
 
 
-@rule("handover-order", "7.5")
+@rule("handover-order", "7.5", "handover")
 def handover_order(case: Case) -> Iterator[Finding]:
     """A proactive handover goes HIR, HCT, report by the new LMC on the new link, HTA, HIC."""
     for handover in case.proactive():
@@ -121,7 +121,7 @@ def _disorder(events: list[tuple[str, _Event | None]]) -> str | None:
     return None
 
 
-@rule("handover-context", "7.5")
+@rule("handover-context", "7.5", "handover")
 def handover_context(case: Case) -> Iterator[Finding]:
     """HCT carries the session's group, and HIC F=1 the address of the LMC that serves the new PoA."""
     for handover in case.proactive():
@@ -159,7 +159,7 @@ def _channel(transfer: Message) -> str:
     return "no group" if found is None else f"{found[0]} port {found[1]}"
 
 
-@rule("local-join-after-link-up", "7.5")
+@rule("local-join-after-link-up", "7.5", "handover")
 def local_join_after_link_up(case: Case) -> Iterator[Finding]:
     """After a handover the MN sends LJR to the new LMC, not before link up, and gets LJC F=1."""
     for handover in case.proactive():
@@ -187,7 +187,7 @@ def local_join_after_link_up(case: Case) -> Iterator[Finding]:
                 yield Finding(handover.name, "passed", text, numbers(requests[0], confirm))
 
 
-@rule("report-on-new-link", "7.5")
+@rule("report-on-new-link", "7.5", "handover")
 def report_on_new_link(case: Case) -> Iterator[Finding]:
     """After link up the MN makes its own IGMP or MLD join visible on the new link."""
     for handover in case.proactive():
@@ -210,7 +210,7 @@ def report_on_new_link(case: Case) -> Iterator[Finding]:
             yield Finding(handover.name, "passed", text, numbers(report))
 
 
-@rule("no-session-join-after-confirm", "D M-14")
+@rule("no-session-join-after-confirm", "D M-14", "handover")
 def no_session_join_after_confirm(case: Case) -> Iterator[Finding]:
     """With its HIC in hand the MN sends no SJR at the new PoA, unless its local join was refused."""
     for handover in case.proactive():
@@ -230,7 +230,7 @@ def no_session_join_after_confirm(case: Case) -> Iterator[Finding]:
             yield Finding(handover.name, "unseen", f"{mn.name} sent neither LJR nor SJR after link up")
 
 
-@rule("old-lmc-forgets-mn", "7.5, D M-14")
+@rule("old-lmc-forgets-mn", "7.5, D M-14", "handover")
 def old_lmc_forgets_mn(case: Case) -> Iterator[Finding]:
     """After its HIC the old LMC sends the MN nothing unasked until the MN is with it again."""
     answers = {"HIC": "HIR", "ULC": "ULR"}  # answered always, duplicates too, also from an MN that has left
@@ -274,7 +274,7 @@ def old_lmc_forgets_mn(case: Case) -> Iterator[Finding]:
             yield Finding(handover.name, "passed", text, numbers(confirm, *back[:1]))
 
 
-@rule("fallback-join", "7.5")
+@rule("fallback-join", "7.5", "handover")
 def fallback_join(case: Case) -> Iterator[Finding]:
     """If the link goes down before HIC, the MN joins at the new PoA with SJR, SJC, LJR, LJC after link up."""
     for handover in case.proactive():

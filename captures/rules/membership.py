@@ -28,7 +28,7 @@ def membership_hop_limit(case: Case) -> Iterator[Finding]:
         yield Finding("the capture", "passed", f"{len(messages)} IGMP and MLD messages, all with TTL or hop limit 1")
 
 
-@rule("source-specific-join", "D M-6")
+@rule("source-specific-join", "D M-6", "handover")
 def source_specific_join(case: Case) -> Iterator[Finding]:
     """Where the group is a source-specific one, every IGMP or MLD join of MNs and LMCs names its source, and no other."""
     parameters = case.parameters

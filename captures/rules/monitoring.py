@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from captures.rules.verdict import Case, Finding, Session, numbers, rule
+from captures.joins import Session
+from captures.rules.verdict import Case, Finding, numbers, rule
 
 if TYPE_CHECKING:
     from captures.timeline import Message
 
 _SECOND = 1_000_000_000
 _TOLERANCE_SHARE = 0.1  # of the period, but at least:
-_TOLERANCE_MIN_NS = 100_000_000
+_TOLERANCE_MIN_NS = 200_000_000  # which a machine that is busy may be late by, however short the period
 _ANSWER_NS = 500_000_000  # a report this soon after a probe or a leave answers it
+_CROSSING_NS = 20_000_000  # two messages this close may have crossed
 _BURST_NS = 100_000_000  # reports in a row that are one, split to fit in 1400 bytes [D M-12]
 
 
@@ -59,11 +61,14 @@ class _Schedule:
         since = [t_ns - anchor for anchor in self._anchors]
         low, high = self.period_ns - self.tolerance_ns, self.period_ns + self.tolerance_ns
         free = self._last is None or self._interrupted  # the first one may come at once, as after an interruption
-        if min(since) > high or not (free or any(low <= passed <= high for passed in since)):
+        late = not self._interruptions and min(since) > high
+        if late or not (free or any(low <= passed <= high for passed in since)):
             nearest = min(since, key=lambda passed: abs(passed - self.period_ns))
             self._note(f"came {nearest / _SECOND:.3f} s after the last", report)
         # One that an interruption has put off does not move the others: the next may come on the old schedule [M-21].
-        kept = [self._last_due(anchor, t_ns) for anchor in self._anchors] if self._interrupted else []
+        # And where one is due just now, this may have been another: that one may still come.
+        due = [self._last_due(anchor, t_ns) for anchor in self._anchors] if self._interrupted else []
+        kept = due + [at - self.period_ns for at in due if t_ns - at <= self.tolerance_ns]
         self._anchors = [t_ns, *kept]
         self._interrupted = self._interruptions > 0
         self._last = report
@@ -87,20 +92,27 @@ class _Schedule:
 
 @rule("usr-period", "7.4")
 def usr_period(case: Case) -> Iterator[Finding]:
-    """Each MN reports its status every SRT while it is established; reports lost in a handover are excused."""
+    """Each MN reports its status every SRT while it is established; reports lost in a handover or a silence are excused."""
     for session in case.sessions:
         mn, begin, end = session.mn, session.begin_ns, session.end_ns
         own = set(mn.addresses.values())
-        confirms = [c for c in case.messages(mn.interface, "LJC", begin, end, f=1) if c.destination in own]
+        confirms = case.confirms(session)
+        if not confirms and session.is_to_fail:
+            continue
         if not confirms:
             yield Finding(session.name, "unseen", f"{mn.name} was never established, nothing is due")
             continue
         reports = case.messages(mn.interface, "USR", begin, end, mn_id=mn.mn_id)
         leaves = case.messages(mn.interface, "ULR", confirms[0].t_ns, end, mn_id=mn.mn_id)
-        until = min([end, *(leave.t_ns for leave in leaves)])
+        gone = [leave.begin_ns for leave in case.leaves if leave.session is session]
+        until = min([end, *gone, *(leave.t_ns for leave in leaves)])
         probes = [p for p in case.messages(mn.interface, "USP", begin, end) if p.destination in own]
         schedule = _Schedule(case.parameters.srt_s, confirms[0].t_ns)
-        interruptions = _interruptions(case, session, confirms)
+        interruptions = [
+            *_interruptions(case, session, confirms),
+            *_returns(case, session, confirms),
+            *case.silences_of(mn.name),
+        ]
         yield _judge(
             session.name,
             f"{mn.name}: USR",
@@ -113,6 +125,34 @@ def usr_period(case: Case) -> Iterator[Finding]:
         )
 
 
+@rule("usr-to-parent", "7.4")
+def usr_to_parent(case: Case) -> Iterator[Finding]:
+    """An MN reports to the one that made it a member: its LMC, or the SM where it has none."""
+    for session in case.sessions:
+        mn, begin, end = session.mn, session.begin_ns, session.end_ns
+        confirms = case.confirms(session)
+        reports = case.messages(mn.interface, "USR", begin, end, mn_id=mn.mn_id)
+        pairs = [(report, confirm) for report in reports if (confirm := _parent_for(report, confirms))]
+        wrong = [(report, confirm) for report, confirm in pairs if report.destination != confirm.source]
+        if wrong:
+            report, confirm = wrong[0]
+            text = f"{mn.name} reported to {report.destination}, {confirm.source} had made it a member"
+            yield Finding(session.name, "failed", text, numbers(report, confirm))
+        elif pairs:
+            parents = " and ".join(sorted({confirm.source for _, confirm in pairs}))
+            text = f"{mn.name} sent {len(pairs)} USR to its parent, {parents}"
+            yield Finding(session.name, "passed", text, numbers(*(report for report, _ in pairs)))
+
+
+def _parent_for(report: Message, confirms: Sequence[Message]) -> Message | None:
+    """The confirm that made the MN a member of the one it should report to; it may cross with the report."""
+    before = [confirm for confirm in confirms if confirm.t_ns < report.t_ns]
+    crossed = len(before) > 1 and report.t_ns - before[-1].t_ns < _CROSSING_NS
+    if crossed and report.destination == before[-2].source:
+        return before[-2]
+    return before[-1] if before else None
+
+
 def _interruptions(case: Case, session: Session, confirms: Sequence[Message]) -> list[tuple[int, int]]:
     """Times in which a handover may cost reports: from the link trigger until the MN is established again."""
     found = []
@@ -123,6 +163,17 @@ def _interruptions(case: Case, session: Session, confirms: Sequence[Message]) ->
         arrived = handover.up_ns or handover.begin_ns
         again = next((confirm.t_ns for confirm in confirms if confirm.t_ns >= arrived), handover.end_ns)
         found.append((begin, again))
+    return found
+
+
+def _returns(case: Case, session: Session, confirms: Sequence[Message]) -> list[tuple[int, int]]:
+    """Times in which an MN that has lost its LMC is nobody's: from an SJR that is no renewal until it is a member again."""
+    mn, found = session.mn, []
+    for request in case.messages(mn.interface, "SJR", confirms[0].t_ns, session.end_ns, mn_id=mn.mn_id):
+        before = [confirm for confirm in confirms if confirm.t_ns < request.t_ns]
+        if before and before[-1].packet == "LJC":
+            again = next((confirm.t_ns for confirm in confirms if confirm.t_ns > request.t_ns), session.end_ns)
+            found.append((request.t_ns, again))
     return found
 
 
@@ -158,7 +209,7 @@ def asr_period(case: Case) -> Iterator[Finding]:
             _without_bursts(reports),
             asked=sorted(message.t_ns for message in (*leaves, *probes)),
             restarts=[confirm.t_ns for confirm in confirms[1:]],  # announced anew: it was started again
-            interruptions=[],
+            interruptions=case.silences_of(lmc.name),
             until=end,
         )
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from captures.rules.verdict import Case, Finding, Session, numbers, rule
+from captures.joins import Session, group_reports
+from captures.rules.verdict import Case, Finding, numbers, rule
 
 if TYPE_CHECKING:
     from captures.timeline import Message
@@ -43,6 +44,8 @@ def messages_well_formed(case: Case) -> Iterator[Finding]:
 def session_join_order(case: Case) -> Iterator[Finding]:
     """A joining MN exchanges SJR, SJC, LJR and LJC in this order, read at its own interface."""
     for session in case.sessions:
+        if session.is_to_fail:
+            continue
         mn, begin, end = session.mn, session.begin_ns, session.end_ns
         own = set(mn.addresses.values())
         requests = case.messages(mn.interface, "SJR", begin, end, mn_id=mn.mn_id)
@@ -82,13 +85,11 @@ def no_report_before_confirm(case: Case) -> Iterator[Finding]:
     """No IGMP or MLD report for the group leaves an MN before its SJC F=1."""
     group = case.parameters.group
     for session in case.sessions:
+        if session.is_to_fail:
+            continue
         mn = session.mn
         confirm = first_confirm(case, session)
-        reports = [
-            report
-            for report in case.timeline.reports_of(mn.interface, mn.addresses.values())
-            if group in report.message.joins and session.begin_ns <= report.t_ns <= session.end_ns
-        ]
+        reports = group_reports(case.timeline, session)
         early = [report for report in reports if confirm is None or report.t_ns < confirm.t_ns]
         if early:
             yield Finding(

@@ -15,7 +15,7 @@ from captures.handovers import (
 from captures.rules.verdict import Case, Finding, milliseconds, rule
 
 
-@rule("stream-after-handover", "7.5")
+@rule("stream-after-handover", "7.5", "handover")
 def stream_after_handover(case: Case) -> Iterator[Finding]:
     """The MN receives data in the window of every handover, and again after link up."""
     for handover in case.handovers:
@@ -46,7 +46,7 @@ def stream_after_handover(case: Case) -> Iterator[Finding]:
             )
 
 
-@rule("new-cell-cold", "7.5")
+@rule("new-cell-cold", "7.5", "handover")
 def new_cell_cold(case: Case) -> Iterator[Finding]:
     """No data reaches the new cell before its LMC or the MN has asked for it there, else the figures would lie."""
     for handover in case.handovers:
@@ -99,7 +99,7 @@ def report_of_lmc(case: Case, handover: Handover) -> tuple[int, int] | None:
     )
 
 
-@rule("data-waits-for-mn", "7.5")
+@rule("data-waits-for-mn", "7.5", "handover")
 def data_waits_for_mn(case: Case) -> Iterator[Finding]:
     """In a proactive handover with HIC, data flows on the new cell before the MN arrives there."""
     for handover in case.proactive():

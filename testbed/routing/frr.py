@@ -61,6 +61,15 @@ class PimTimers:
     keep_alive_s: int = 3
     join_prune_s: int = 2
 
+    def last_member_query_s(self, family: int) -> float:
+        """How long FRR goes on forwarding to a link after the last member's leave.
+
+        pimd: two queries, each the last member query interval [RFC 3376 8.8]. pim6d 10.3 waits after the second one for the
+        response time of general queries, where RFC 3810 9.9 has the interval again.
+        """
+        interval_s, response_s = self.last_member_query_interval_ds / 10, self.max_response_ds / 10
+        return 2 * interval_s if family == 4 else interval_s + response_s
+
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
@@ -141,7 +150,9 @@ class FrrRouter:
             argv = self._chroot(
                 f"/usr/lib/frr/{daemon}", "-N", self.node, "-u", "root", "-g", "root", "--log", "stdout"
             )
-            self._processes.append(self.world.processes.start(f"{self.node}-{daemon}", self.node, argv))
+            # In UTC, so that what they log can be put in order with everything else.
+            name = f"{self.node}-{daemon}"
+            self._processes.append(self.world.processes.start(name, self.node, argv, environment={"TZ": "UTC"}))
 
     def configure(self, deadline_s: float = START_DEADLINE_S) -> None:
         """Waits for the daemons to listen and hands them their configuration.

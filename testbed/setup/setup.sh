@@ -58,7 +58,11 @@ listed() { sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' "$@"; }
 # --- Debian packages --------------------------------------------------------------------------------------------------
 
 package_lists=("$recipes/debian-main.txt")
-[ "${1:-}" != test ] || package_lists+=("$recipes/debian-test.txt")
+if [ "${1:-}" = test ]; then
+    package_lists+=("$recipes/debian-test.txt")
+    # Ubuntu has its browser as a snap only; apt-get would stop at the name.
+    [ "$(. /etc/os-release && echo "$ID")" != debian ] || package_lists+=("$recipes/debian-test-browser.txt")
+fi
 
 missing_packages() {
     local wanted

@@ -203,6 +203,18 @@ def test_refused_local_join_is_told_to_the_application() -> None:
     assert [(notice.event, notice.details["by"]) for notice in network.nodes["mn"].notices] == [("join-refused", "lmc")]
 
 
+def test_lmc_that_does_not_serve_the_session_refuses_the_local_join() -> None:
+    network = lab()
+    network.add("lmc1", controller(1, sessions=[2]), LMC1.address)  # started again; the SM knows it from before
+    network.start("lmc1", "mn")
+    network.run_for(0.1)
+    assert network.lines()[-2:] == ["mn LJR lmc1", "lmc1 LJC- mn"]
+    assert network.packets("LJC")[-1].fields["session_id"] == 1
+    assert count(network, "lmc1", "refused.unknown-session") == 1
+    assert count(network, "lmc1", "dropped.unknown-session") == 0
+    assert [(notice.event, notice.details["by"]) for notice in network.nodes["mn"].notices] == [("join-refused", "lmc")]
+
+
 def test_duplicate_confirms_have_no_second_effect() -> None:
     network = lab()
     network.repeat("SJC", "LJC", "SJR")

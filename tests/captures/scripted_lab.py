@@ -27,6 +27,7 @@ INTERFACES = {
     "lmc2": "lmc2:lmc2-poa2",
     "ar1": "ar1:ar1-poa1",
     "sm": "sm:sm-ar1",
+    "mcs": "mcs:mcs-ar1",
 }
 MN_ID = "6d6e31"
 MACS = {
@@ -121,7 +122,7 @@ class ScriptedLab:
         fields = {
             "lab": "handover", "family": self.family, "group": a["group"], "port": DATA_PORT, "session_id": 1,
             "mmcp_port": MMCP_PORT, "nominal_spacing_ns": 10_000_000, "srt_s": 2.0,
-            "mcs": {"node": "mcs", "address": a["mcs"]}, "sm": {"node": "sm", "address": a["sm"]},
+            "mcs": {"node": "mcs", "address": a["mcs"]}, "sm": {"node": "sm", "address": a["sm"], "interface": INTERFACES["sm"]},
             "lmcs": [
                 {
                     "name": f"lmc{i}", "node": f"lmc{i}", "address": a[f"lmc{i}"], "interface": INTERFACES[f"lmc{i}"],
@@ -253,7 +254,7 @@ def good_lab(family: int = 4, *, fallback: bool = False, source_specific: bool =
     """A proactive handover from cell 1 to cell 2 and a reactive one back; `fallback` loses the HTA of the first."""
     lab = ScriptedLab(family, source_specific=source_specific)
     lab.parameters(**({"source": lab.addresses["mcs"]} if source_specific else {}))
-    _announcements_and_aggregates(lab)
+    _announcements_and_aggregates(lab, fallback=fallback)
     _session_join(lab)
     _proactive_handover(lab, fallback=fallback)
     _reactive_handover(lab)
@@ -261,14 +262,18 @@ def good_lab(family: int = 4, *, fallback: bool = False, source_specific: bool =
     return lab
 
 
-def _announcements_and_aggregates(lab: ScriptedLab) -> None:
+def _announcements_and_aggregates(lab: ScriptedLab, *, fallback: bool) -> None:
     a = lab.addresses
+    # From LJC to HIC; the old LMC of a fall-back is told nothing and keeps the MN.
+    stays = {"lmc1": (116, 99_999 if fallback else 3017), "lmc2": (3361, 99_999)}
     for at, lmc in ((10, "lmc1"), (14, "lmc2")):
         name = lmc.encode().hex()
         lab.mmcp(at, f"{lmc}.SJR", lmc, "sm", [["mn_id", name], ["lmc", a[lmc], MMCP_PORT]])
         lab.mmcp(at + 1, f"{lmc}.SJC", "sm", lmc, [["multicast", a["group"], DATA_PORT]], f=1)
         for i in range(1, 7):
-            lab.mmcp(at + 1 + 2000 * i, f"{lmc}.{i}.ASR", lmc, "sm", [["membership", 0]])
+            due = at + 1 + 2000 * i
+            members = [["mn_id", MN_ID]] if stays[lmc][0] <= due < stays[lmc][1] else []
+            lab.mmcp(due, f"{lmc}.{i}.ASR", lmc, "sm", [["membership", len(members)], *members])
 
 
 def _session_join(lab: ScriptedLab) -> None:
@@ -314,6 +319,10 @@ def _proactive_handover(lab: ScriptedLab, *, fallback: bool) -> None:
     lab.step(4300, "handover_end", handover=1)
     lab.mmcp(5361, "2.USR", "mn", "lmc2", [["mn_id", MN_ID], ["status", 500, 5]])
     lab.mmcp(7361, "3.USR", "mn", "lmc2", [["mn_id", MN_ID], ["status", 700, 7]])
+    if fallback:  # last heard 2116, SPT is 6 s; at the address it has left, the MN does not see the probe
+        lab.cell = 1
+        lab.mmcp(8116, "late.USP", "lmc1", "mn").drop("late.USP@mn")
+        lab.cell = 2
     lab.step(9000, "session_end", mode="proactive", mn="mn")
 
 

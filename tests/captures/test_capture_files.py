@@ -7,13 +7,15 @@ import json
 import struct
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captures.capture import CaptureError, Frame, Interface, PcapngReader, PcapngWriter, PcapReader, Step
+from captures.capture import CaptureError, Frame, Interface, PcapngWriter, Step
 from captures.merge import merge
+from captures.reading import CaptureReader, PcapReader
 from tests.captures.scripted_lab import INTERFACES, T0, good_lab
 
 A, B = Interface("mn:mn-radio", 1), Interface("sm:any", 276)
@@ -96,16 +98,16 @@ def test_what_is_no_capture_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"hello, world: no capture")
     with pytest.raises(CaptureError, match="no pcap file"):
         PcapReader(path)
-    with pytest.raises(CaptureError, match="no pcapng"):
-        PcapngReader(path)
+    with pytest.raises(CaptureError, match="no pcap or pcapng"):
+        CaptureReader(path)
+    path.write_bytes(b"\x1f\x8b\x08\0")
+    with pytest.raises(CaptureError, match="gzip"):
+        CaptureReader(path)
     path.write_bytes(b"")
     with pytest.raises(CaptureError, match="empty"):
-        PcapngReader(path)
-    path.write_bytes(pcap([]))
-    with pytest.raises(CaptureError, match="classic pcap"):
-        PcapngReader(path)
+        CaptureReader(path)
     with pytest.raises(CaptureError, match="No such file"):
-        PcapngReader(tmp_path / "missing")
+        CaptureReader(tmp_path / "missing")
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**62), st.integers(0, 1), st.binary(max_size=70)), max_size=20))
@@ -114,7 +116,7 @@ def test_pcapng_gives_back_what_was_written(frames: list[tuple[int, int, bytes]]
     with NamedTemporaryFile(suffix=".pcapng") as file:
         file.write(pcapng(frames, [step]))
         file.flush()
-        found = list(PcapngReader(Path(file.name)))
+        found = list(CaptureReader(Path(file.name)))
     assert found[0] == Step(1, T0 + 1, "link_up", step)
     assert found[1:] == [
         Frame(number, t_ns, (A, B)[index].name, (A, B)[index].link_type, data)
@@ -129,7 +131,7 @@ def test_pcapng_cut_anywhere_never_raises_and_says_so(tmp_path: Path) -> None:
     ends += [ends[1] + 36, len(whole)]
     for size in range(ends[0], len(whole) + 1):
         path.write_bytes(whole[:size])
-        reader = PcapngReader(path)
+        reader = CaptureReader(path)
         assert len(list(reader)) == sum(size >= end for end in ends[1:])
         assert (reader.truncated is None) == (size in ends)
 
@@ -152,7 +154,7 @@ def test_foreign_pcapng_is_read(tmp_path: Path) -> None:
     )
     path = tmp_path / "a.pcapng"
     path.write_bytes(file)
-    reader = PcapngReader(path)
+    reader = CaptureReader(path)
     assert list(reader) == [
         Frame(1, 1_000_007_000, "interface 0", 1, b"abc"),
         Frame(2, 101_500_000_000, "interface 1", 113, b"z"),
@@ -162,11 +164,106 @@ def test_foreign_pcapng_is_read(tmp_path: Path) -> None:
     assert reader.packets == {"interface 0": 2, "interface 1": 1}
 
 
+class Dripping(io.RawIOBase):
+    """A stream that cannot seek and hands out a few octets at a time, as a slow pipe does."""
+
+    def __init__(self, data: bytes, octets: int) -> None:
+        self.data, self.octets = data, octets
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        octets = min(self.octets, len(buffer))
+        piece, self.data = self.data[:octets], self.data[octets:]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def dripping(data: bytes, octets: int) -> io.BufferedReader:
+    return io.BufferedReader(Dripping(data, octets), 16)
+
+
+@pytest.mark.parametrize("octets", [1, 7, 4096])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("nanoseconds", [True, False])
+def test_pcap_is_read_like_pcapng_and_from_a_stream_too(
+    tmp_path: Path, octets: int, order: str, nanoseconds: bool
+) -> None:
+    records = [(T0 + 5_000, b"abc"), (T0 + 1_000_000, b""), (T0, bytes(150))]
+    data = pcap(records, order=order, nanoseconds=nanoseconds, link_type=113)
+    path = tmp_path / "sm:any.pcap"
+    path.write_bytes(data)
+    reader = CaptureReader(path)
+    frames = list(reader)
+    assert frames == [Frame(n, t_ns, "sm:any", 113, octets_) for n, (t_ns, octets_) in enumerate(records, 1)]
+    assert list(reader) == frames
+    assert (reader.packets, reader.truncated, reader.octets) == ({"sm:any": 3}, None, len(data))
+    stream = CaptureReader(dripping(data, octets))
+    assert [(f.number, f.t_ns, f.interface) for f in stream if isinstance(f, Frame)] == [
+        (f.number, f.t_ns, "stdin") for f in frames
+    ]
+    assert (stream.packets, stream.truncated, stream.octets) == ({"stdin": 3}, None, len(data))
+
+
+def test_pcapng_from_a_stream_is_the_file() -> None:
+    data = pcapng([(T0, 0, b"abc"), (T0 + 1, 1, b"defgh")], [{"t_ns": T0, "step": "x"}])
+    found = list(CaptureReader(dripping(data, 5)))
+    assert [record.number for record in found] == [1, 2, 3]
+    cut = CaptureReader(dripping(data[:-1], 5))
+    assert len(list(cut)) == 2
+    assert cut.truncated is not None
+
+
+def test_streams_that_are_no_capture_are_refused() -> None:
+    for data, why in ((b"", "is empty"), (b"GET / HTTP", "no pcap or pcapng")):
+        with pytest.raises(CaptureError, match=why):
+            CaptureReader(dripping(data, 1))
+
+
+def test_sections_of_different_byte_orders_follow_each_other(tmp_path: Path) -> None:
+    def section(order: str, t: int) -> bytes:
+        return blocks(
+            order,
+            (0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1)),
+            (1, struct.pack(order + "HHI", 1, 0, 0)),
+            (6, struct.pack(order + "IIIII", 0, 0, t, 2, 2) + b"ab\0\0"),
+        )
+
+    path = tmp_path / "a.pcapng"
+    path.write_bytes(section("<", 5) + section(">", 6) + section("<", 7))
+    reader = CaptureReader(path)
+    assert [record.t_ns for record in reader] == [5000, 6000, 7000]
+    assert reader.packets == {"interface 0": 3}
+
+
+@pytest.mark.parametrize(
+    "text", ['{"t_ns": 1e999, "step": "x"}', '{"step": "x"}', "[]", "{", '{"t_ns": null, "step": "x"}']
+)
+def test_steps_that_cannot_be_read_are_counted(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.pcapng"
+    path.write_bytes(pcapng([]) + blocks("<", (9, f"LAB_STEP={text}\n\n".encode().ljust(64, b"\0"))))
+    reader = CaptureReader(path)
+    assert list(reader) == []
+    assert reader.passed_over == {"scenario steps that cannot be read": 1}
+
+
+def test_what_is_passed_over_is_counted_and_not_listed(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+    path.write_bytes(pcapng([]) + blocks("<", *[(3, struct.pack("<I", 4) + b"ssss")] * 1000, (1, b"")))
+    reader = CaptureReader(path)
+    assert list(reader) == []
+    assert reader.warnings == [
+        "1000 frames without a time (simple packet blocks), passed over",
+        "1 damaged interface descriptions, passed over",
+    ]
+
+
 def test_merge_orders_everything_by_time(tmp_path: Path) -> None:
     lab = good_lab()
     lab.write_run_folder(tmp_path / "run")
     answer = merge(tmp_path / "run")
-    found = list(PcapngReader(Path(answer["pcapng"])))
+    found = list(CaptureReader(Path(answer["pcapng"])))
     assert [record.t_ns for record in found] == sorted(record.t_ns for record in found)
     assert len(found) == len(lab.frames) + len(lab.steps)
     assert answer["steps"] == len(lab.steps)
@@ -205,5 +302,5 @@ def test_merge_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
 
 def test_steps_survive_as_json(tmp_path: Path) -> None:
     path = good_lab().write(tmp_path / "a.pcapng")
-    steps = [record.fields for record in PcapngReader(path) if isinstance(record, Step)]
+    steps = [record.fields for record in CaptureReader(path) if isinstance(record, Step)]
     assert json.loads(json.dumps(steps)) == sorted(good_lab().steps, key=lambda step: step["t_ns"])

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from captures.__main__ import main
 from captures.capture import Interface, PcapngWriter
+from tests.captures.scripted_joins import good_join_lab
 from tests.captures.scripted_lab import ScriptedLab, good_lab
 
 
@@ -43,6 +44,17 @@ def test_judge_passes_a_good_lab(good: Path) -> None:
     assert "\x1b" not in answer.stdout
 
 
+def test_judge_shows_what_the_lab_is_about(tmp_path: Path) -> None:
+    answer = run("judge", good_join_lab().write(tmp_path / "lab.pcapng"))
+    assert answer.exit_code == 0
+    assert answer.stdout.startswith("mn  ")
+    joins, rules, _ = answer.stdout.split("\n\n")
+    assert [line.split()[2] for line in joins.splitlines()[1:]] == [
+        "lmc", "refused-by-sm", "refused-by-lmc", "direct", "unanswered",
+    ]  # fmt: skip
+    assert rules.startswith("verdict")
+
+
 def test_judge_draws_tables_in_a_terminal(good: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "captures", "judge", str(good)]
@@ -61,7 +73,17 @@ def test_judge_draws_tables_in_a_terminal(good: Path) -> None:
 
 def test_judge_json_has_the_documented_fields(good: Path) -> None:
     answer = json.loads(run("judge", good, "--json").stdout)
-    assert set(answer) == {"handovers", "rules", "interfaces", "warnings", "truncated"}
+    assert set(answer) == {
+        "about",
+        "handovers",
+        "joins",
+        "leaves",
+        "silences",
+        "rules",
+        "interfaces",
+        "warnings",
+        "truncated",
+    }
     rules = answer["rules"]
     assert set(rules) == {"checked", "passed", "unseen", "failed", "all"}
     assert rules["checked"] == rules["passed"] + len(rules["failed"])
@@ -112,8 +134,8 @@ CANNOT_BE_JUDGED: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (nothing, "No such file"),
     "folder": (lambda path: path.mkdir(), "directory"),
     "empty": (lambda path: path.write_bytes(b""), "is empty"),
-    "text": (lambda path: path.write_text("no capture\n"), "no pcapng capture"),
-    "pcap": (lambda path: path.write_bytes(bytes.fromhex("d4c3b2a1") + bytes(20)), "classic pcap"),
+    "text": (lambda path: path.write_text("no capture\n"), "no pcap or pcapng capture"),
+    "pcap": (lambda path: path.write_bytes(bytes.fromhex("d4c3b2a1") + bytes(20)), "no packets"),
     "no packets": (no_interfaces, "holds no packets"),
     "cut in the header": (lambda path: path.write_bytes(good_lab().write(path).read_bytes()[:20]), "breaks off"),
     "no parameters": (not_parametrised, "no parameters step"),

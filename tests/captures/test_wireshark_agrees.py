@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
-from captures.capture import Frame, PcapngReader
+from captures.capture import Frame
+from captures.reading import CaptureReader
+from captures.verify import verify
 from tests.captures.scripted_lab import good_lab
+from tests.captures.scripted_link import ScriptedLink
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +35,7 @@ def test_frame_numbers_times_and_interfaces_are_wiresharks(tmp_path: Path) -> No
     fields = ["frame.number", "frame.time_epoch", "frame.interface_name"]
     options = [word for field in fields for word in ("-e", field)]
     shown = [line.split("\t") for line in wireshark("tshark", "-r", str(path), "-T", "fields", *options).splitlines()]
-    records = list(PcapngReader(path))
+    records = list(CaptureReader(path))
     assert len(shown) == len(records)
     for (number, time, interface), record in zip(shown, records, strict=True):
         assert int(number) == record.number
@@ -57,3 +61,55 @@ def test_capinfos_finds_nothing_wrong(tmp_path: Path) -> None:
     assert "Wireshark/... - pcapng" in shown
     assert "Strict time order:   True" in shown
     assert "nanoseconds (9)" in shown
+
+
+def measured_by_wireshark(path: Path) -> dict[str, float]:
+    """Packets, loss and jitter (mean and largest, ms) of the one stream that tshark finds in a capture."""
+    shown = wireshark("tshark", "-r", str(path), "-d", "udp.port==5004,rtp", "-q", "-z", "rtp,streams")
+    (line,) = [line for line in shown.splitlines() if "0x0000ABCD" in line]
+    # Behind the payload type: packets, lost (share), and of deltas and jitter the smallest, mean and largest.
+    words = line.partition("MPEG-II streams")[2].replace("(", " ").replace(")", " ").split()
+    packets, lost, _share, *times = words[:9]
+    return {"packets": int(packets), "lost": int(lost), "mean": float(times[4]), "largest": float(times[5])}
+
+
+def uneven(number: int) -> float:
+    """When a packet of a stream comes that should come every 10 ms: up to 3 ms late, in a pattern that looks like chance."""
+    return 7 + number / 100 + (number * 7919 % 31) / 10_000
+
+
+STREAMS: dict[str, Callable[[ScriptedLink], object]] = {
+    "clean": lambda _link: None,
+    "lossy": lambda link: [link.drop(f"data.{number}") for number in range(5, 2000, 37)],
+    "lossy in bursts": lambda link: link.drop("data.3??").drop("data.12??"),
+    "duplicated": lambda link: [link.copy(f"data.{number}", 0.001) for number in range(3, 2000, 41)],
+    "duplicated and lossy": lambda link: [
+        [link.copy(f"data.{number}", 0.001), link.drop(f"data.{number + 9}")] for number in range(3, 1900, 41)
+    ],
+    "reordered": lambda link: [link.move(f"data.{number}", 0.015) for number in range(7, 1990, 53)],
+}
+
+
+@pytest.mark.parametrize("case", STREAMS)
+def test_streams_are_measured_as_wireshark_does(tmp_path: Path, case: str) -> None:
+    """What Wireshark calls lost is expected less received [RFC 3550 A.3], so duplicates make it smaller: `Stream.lost`.
+
+    Wireshark takes the number expected from the last packet, the judge from the highest; the last is the highest here. Wireshark
+    4.0 takes jitter as the judge does; later versions compare a packet with the last one in order instead of the last one
+    that came, so that of a reordered stream is only near.
+    """
+    link = ScriptedLink()
+    for number in range(2000):
+        # The sequence number passes its wrap, the timestamps are those of an even stream.
+        link.rtp(uneven(number), f"data.{number}", 65_000 + number, timestamp=number * 900)
+    STREAMS[case](link)
+    path = link.write(tmp_path / "stream.pcapng")
+    theirs = measured_by_wireshark(path)
+    (stream,) = verify(CaptureReader(path), ["rtp"]).streams
+    assert (stream.packets, stream.lost) == (theirs["packets"], theirs["lost"])
+    ours = stream.as_dict()
+    older = "Wireshark) 4.0." in wireshark("tshark", "--version")
+    differs = 0.001 if case != "reordered" else 0.01 if older else 0.4
+    assert ours["mean_jitter_ms"] == pytest.approx(theirs["mean"], rel=differs, abs=0.002)
+    assert ours["max_jitter_ms"] == pytest.approx(theirs["largest"], rel=differs, abs=0.002)
+    assert theirs["largest"] > 0.5

@@ -20,7 +20,7 @@ def address(code: int, text: str, port: int) -> bytes:
 
 def main() -> None:
     told = tomllib.loads(Path(sys.argv[1]).read_text())
-    (session,) = told["sessions"]
+    session = told["sessions"][0]
     family = socket.AF_INET6 if ":" in told["address"] else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as port:
         port.bind((told["address"], 24793))

@@ -59,6 +59,10 @@ def test_both_ways_to_move(tmp_path: Path, family: str, user: str) -> None:
     names = {path.name for path in finished.folder.iterdir()}
     assert names >= {"lab.pcapng", "result.json", "model.json", "config", "logs", "traces", "capture", "steps.jsonl"}
     assert "PASS  4 handovers" in finished.out
+    report = finished.folder / "report.html"
+    assert 100_000 < report.stat().st_size < 3_000_000
+    assert finished.out.splitlines()[-1].startswith("report   ")
+    assert finished.out.endswith(f"/{finished.folder.name}/report.html\n")
     assert "\x1b" not in finished.out + finished.errors, "plain text where there is no terminal"
 
 

@@ -16,6 +16,7 @@ from agents.core.errors import DecodeError
 from agents.core.timers import Timers as RoleTimers
 from agents.mmcp.configuration import Timers
 from agents.mmcp.constants import DEFAULT_PORT, PacketType, Profile
+from agents.mmcp.local_mobility_controller import LocalMobilityController
 from agents.mmcp.messages import (
     Membership,
     Message,
@@ -175,7 +176,11 @@ def _look_at_answers(role: Role, data: bytes, now: float, chance: random.Random,
         outcome.answers += answered
         if message.session_id != SESSION or message.packet not in role.RECEIVES:
             outcome.foreign += 1
-            assert not answered, f"answered {data.hex()}, which is not for it"
+            if message.packet is PacketType.LJR and isinstance(role, LocalMobilityController):  # it must refuse
+                sent = [decode(action.data) for action in actions if isinstance(action, SendDatagram)]
+                assert [(m.packet, m.accepted) for m in sent] == [(PacketType.LJC, False)], f"{data.hex()}: {sent}"
+            else:
+                assert not answered, f"answered {data.hex()}, which is not for it"
     for action in actions:
         if isinstance(action, JoinGroup):
             role.handle(GroupJoined(action.group, action.interface, succeeded=chance.random() < 0.8), now)

@@ -13,6 +13,7 @@ from tests.testbed.handover_model import handover_model
 
 ACCESS_ROUTER_4 = """\
 service integrated-vtysh-config
+log timestamp precision 6
 router pim
  keep-alive-timer 3
  join-prune-interval 2

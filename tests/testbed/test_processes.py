@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from testbed.checks import NotObserved
+from testbed.checks import NotObserved, eventually
 from testbed.processes import ManagedProcess, ProcessDied, ProcessError, ProcessTable, describe_status
 
 SLEEP = ("sleep", "60")
@@ -34,6 +34,16 @@ def test_output_and_status_are_kept(table: ProcessTable, tmp_path: Path) -> None
     assert process.popen.wait(5) == 3
     assert (tmp_path / "logs" / "hello.log").read_text() == "out\nerr\n"
     assert not process.running
+
+
+def test_what_an_earlier_process_of_the_name_said_is_not_awaited(table: ProcessTable, tmp_path: Path) -> None:
+    table.start("agent", "mn", ["sh", "-c", "echo ready"], may_end=True).popen.wait(5)
+    again = table.start("agent", "mn", ["sh", "-c", "echo not yet; sleep 60"])
+    table.wait_for_log(again, "not yet", 5)
+    with pytest.raises(NotObserved):
+        table.wait_for_log(again, "^ready$", 0.05)
+    assert again.said() == "not yet\n"
+    assert (tmp_path / "logs" / "agent.log").read_text() == "ready\nnot yet\n"
 
 
 def test_a_death_names_process_node_status_and_last_words(table: ProcessTable) -> None:
@@ -171,3 +181,19 @@ def test_environment_is_added(table: ProcessTable) -> None:
 )
 def test_status_in_words(status: int | None, words: str) -> None:
     assert describe_status(status) == words
+
+
+def test_a_paused_process_says_nothing_until_it_is_resumed(table: ProcessTable) -> None:
+    # Two processes, of which the one that speaks is not the one that was started.
+    process = table.start("agent", "mn", ["sh", "-c", "while :; do echo on; sleep 0.01; done | cat"])
+    table.wait_for_log(process, "on", 5)
+    table.pause(process)
+    assert process.running
+    table.check_alive()
+    state = Path(f"/proc/{process.popen.pid}/stat")
+    eventually("it to stop", lambda: (state.read_text().split()[2] == "T", "it runs"), 5)
+    said = process.said()
+    with pytest.raises(NotObserved):
+        eventually("it to say more", lambda: (process.said() != said, "nothing more"), 0.2)
+    table.resume(process)
+    eventually("it to say more", lambda: (process.said() != said, "nothing more"), 5)

@@ -6,6 +6,7 @@ sudo and id first on PATH: neither the network nor the machine's packages are to
 
 import hashlib
 import os
+import platform
 import re
 import shutil
 import signal
@@ -66,7 +67,7 @@ class Machine:
             self.script(folder / "bin" / name, f"#!/bin/bash\n{body}\n")
         self.environment = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "TALLY": str(self.tally), "LC_ALL": "C.UTF-8"}
         self.user(0)
-        self.installed(*self.packages("debian-main.txt"), *self.packages("debian-test.txt"))
+        self.installed(*self.packages("debian-main.txt"), *self.packages_of_tests())
 
     @property
     def recipes(self) -> Path:
@@ -81,6 +82,10 @@ class Machine:
     def packages(self, file: str) -> list[str]:
         lines = (line.partition("#")[0].strip() for line in (self.recipes / file).read_text().splitlines())
         return [line for line in lines if line]
+
+    def packages_of_tests(self) -> list[str]:
+        browser = platform.freedesktop_os_release()["ID"] == "debian"  # Ubuntu has no package of one
+        return [*self.packages("debian-test.txt"), *(self.packages("debian-test-browser.txt") if browser else [])]
 
     def installed(self, *names: str) -> None:
         (self.tally / "installed").write_text("".join(f"{name}\n" for name in names))
@@ -151,7 +156,8 @@ def test_packages_of_the_tests_come_with_the_tests_only(machine: Machine) -> Non
     machine.set_up()
     assert machine.commands() == []
     machine.set_up("test")
-    assert machine.commands()[-1].startswith("apt-get install --yes --no-install-recommends ffmpeg tshark vagrant ")
+    wanted = " ".join(sorted(machine.packages_of_tests()))
+    assert machine.commands()[-1].startswith(f"apt-get install --yes --no-install-recommends {wanted} ")
     assert machine.times("environment") == 2
     assert machine.set_up("test") == ""
     # Whoever has them is ready for labs too, and does not lose them when those need something new.

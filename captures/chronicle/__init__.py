@@ -1,0 +1,1 @@
+"""Everything that happened in a run, on one clock: frames, data, steps, agents' traces, daemons' logs."""

@@ -1,0 +1,98 @@
+"""Control protocols over UDP and TCP as events: one reader for each, on top of its dissector.
+
+A further protocol is one more `UdpProtocol` in `PROTOCOLS`: its name, its ports, and a function that reads a datagram's
+payload into a kind and fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+from captures.connections import TcpProtocol
+from captures.dissectors import PROTOCOLS as DISSECTORS
+from captures.dissectors import Carrier, KnownProtocol, mmcp
+from captures.dissectors.message_layer import MalformedMessageError
+from captures.events import Dissected, UdpProtocol
+
+if TYPE_CHECKING:
+    from captures.dissectors.stream import Framing
+
+
+def read_mmcp(payload: bytes) -> Dissected:
+    """An MMCP message; kind is the packet's name, or "malformed" with ``reason``.
+
+    Fields: ``session``, ``f`` and ``reserved`` as they are on the wire, ``profile``, ``params`` in wire order, and of those
+    that it holds ``mn_id``, ``poa_id``, ``multicast``, ``lmc``, ``status``, ``membership``; ``mns`` are all MN IDs.
+    """
+    kind, fields = _mmcp(payload)
+    return kind, dict(fields)
+
+
+@lru_cache(maxsize=1024)  # every link on its way shows the same message again
+def _mmcp(payload: bytes) -> Dissected:
+    try:
+        message = mmcp.dissect(payload)
+    except mmcp.MalformedMessageError as error:
+        return "malformed", {"reason": str(error)}
+    params = tuple(tuple(parameter) for parameter in message["params"])
+    fields: dict[str, Any] = {
+        "session": message["session_id"],
+        "f": payload[1] & 1,
+        "reserved": payload[1] >> 1,
+        "profile": message["profile"],
+        "params": params,
+        "mns": tuple(values[0] for name, *values in params if name == "mn_id"),
+    }
+    for name, *values in params:
+        # Of duplicates the first counts.
+        fields.setdefault(name, values[0] if len(values) == 1 else tuple(values))
+    return message["packet"], fields
+
+
+PROTOCOLS = (UdpProtocol("mmcp", frozenset({mmcp.MMCP_PORT}), read_mmcp),)
+
+
+def _plainly(protocol: KnownProtocol, carrier: Carrier) -> Callable[[bytes], Dissected]:
+    """Reads a protocol of which nobody asks for more than what its dissector says."""
+
+    @lru_cache(maxsize=1024)
+    def dissected(payload: bytes) -> Dissected:
+        try:
+            fields = protocol.reader(carrier.module)(payload)
+        except MalformedMessageError as error:
+            return "malformed", {"reason": str(error)}
+        return str(fields.pop("packet")), fields
+
+    def read(payload: bytes) -> Dissected:
+        kind, fields = dissected(payload)
+        return kind, dict(fields)
+
+    return read
+
+
+def _framing(protocol: KnownProtocol) -> Callable[[], Framing]:
+    return lambda: cast("Framing", protocol.dissector.FRAMING)  # type: ignore[attr-defined]  # of every protocol over TCP
+
+
+_OTHERS = [
+    (protocol, carrier, carrier.port)
+    for protocol in DISSECTORS.values()
+    for carrier in protocol.carriers
+    if carrier.port is not None and protocol.name not in {known.name for known in PROTOCOLS}
+]
+
+EVERY_PROTOCOL = PROTOCOLS + tuple(
+    UdpProtocol(protocol.name, frozenset({port}), _plainly(protocol, carrier))
+    for protocol, carrier, port in _OTHERS
+    if carrier.transport == "udp"
+)
+"""Those, and every other protocol with a dissector that has a port of its own over UDP; their fields are `dissect`'s."""
+
+EVERY_CONNECTION = tuple(
+    TcpProtocol(protocol.name, port, _framing(protocol), _plainly(protocol, carrier))
+    for protocol, carrier, port in _OTHERS
+    if carrier.transport == "tcp"
+)
+"""The same over TCP."""

@@ -1,0 +1,131 @@
+"""A comparison of two runs as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from captures.comparison import DELAYS, Comparison, Delay, RuleChange
+
+Segment = tuple[str, str]
+
+_TITLES = {
+    "disruption_ms": "disruption", "excess_ms": "excess", "hir_hic_ms": "HIR-HIC",
+    "first_packet_after_link_up_ms": "arrival", "lost": "lost",
+}  # fmt: skip
+_TIMES = ("disruption_ms", "hir_hic_ms", "first_packet_after_link_up_ms")
+_FAR = 1.5  # a delay that is so many times another is worth a colour
+
+
+def comparison_lines(comparison: Comparison) -> Iterator[list[Segment]]:
+    """What differs, the weightiest first; a line each, as styled segments."""
+    yield [("a  ", "bold"), (f"{comparison.a}: {comparison.verdicts[0]}", "")]
+    yield [("b  ", "bold"), (f"{comparison.b}: {comparison.verdicts[1]}", "")]
+    yield from _rules(comparison)
+    yield from _sequences(comparison)
+    yield from _values(comparison)
+    yield from _delays(comparison)
+    for note in comparison.notes:
+        yield [(f"note: {note}", "dim")]
+    yield []
+    if comparison.same:
+        yield [("SAME", "bold green"), (" verdicts and message sequence", "")]
+    else:
+        yield [("DIFFERENT", "bold red"), (f": {_summary(comparison)}", "")]
+
+
+def _summary(comparison: Comparison) -> str:
+    parts = []
+    if comparison.verdicts[0] != comparison.verdicts[1]:
+        parts.append(f"{comparison.verdicts[0]} became {comparison.verdicts[1]}")
+    if comparison.rules:
+        parts.append(f"{len(comparison.rules)} verdicts of rules changed")
+    if comparison.sections:
+        parts.append(f"messages differ in {len(comparison.sections)} stretches")
+    return "; ".join(parts)
+
+
+def _rules(comparison: Comparison) -> Iterator[list[Segment]]:
+    """One line for each verdict, or for each rule where many changed in the same way."""
+    if not comparison.rules:
+        return
+    yield []
+    yield [("rules", "bold")]
+    alike: dict[tuple[str, str, str], list[RuleChange]] = {}
+    for change in comparison.rules:
+        alike.setdefault((change.a, change.b, change.rule), []).append(change)
+    for (a, b, rule), changes in alike.items():
+        style = "red" if b == "failed" else "green" if a == "failed" else "yellow"
+        first = changes[0]
+        said = f"{first.subject}: {first.message}" if len(changes) == 1 else "; ".join(c.subject for c in changes)
+        yield [(f"  {a} -> {b}", style), (f"  {rule}  {said}", "")]
+
+
+def _sequences(comparison: Comparison) -> Iterator[list[Segment]]:
+    yield []
+    yield [("messages", "bold"), (f"  {comparison.compared[0]} and {comparison.compared[1]} compared", "dim")]
+    for section in comparison.sections:
+        if section.only_in is not None:
+            count = sum(len(change.a) + len(change.b) for change in section.changes)
+            yield [(f"  {section.name}", "bold"), (f": only in {section.only_in}, {count} messages", "yellow")]
+            continue
+        yield [(f"  {section.name}", "bold")]
+        for change in section.changes:
+            if change.after:
+                yield [(f"      {change.after}", "dim")]
+            for text in change.a:
+                yield [(f"    - {text}", "red")]
+            for text in change.b:
+                yield [(f"    + {text}", "green")]
+    if not comparison.sections:
+        yield [("  the same sequence", "")]
+
+
+def _values(comparison: Comparison) -> Iterator[list[Segment]]:
+    for title, changes in (("parameters", comparison.parameters), ("versions", comparison.versions)):
+        if changes:
+            yield []
+            yield [(title, "bold")]
+        for change in changes:
+            yield [(f"  {change.name}: {_value(change.a)} -> {_value(change.b)}", "")]
+
+
+def _value(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def _delays(comparison: Comparison) -> Iterator[list[Segment]]:
+    """One line for each handover, a cell for each figure: a, b and how many times a b is."""
+    if not comparison.delays:
+        return
+    rows: dict[tuple[str, str], dict[str, Delay]] = {}
+    for delay in comparison.delays:
+        rows.setdefault((delay.handover, delay.mode), {})[delay.what] = delay
+    yield []
+    yield [("delays", "bold"), ("  a, b and b / a; in ms, lost in packets; arrival: first packet after link up", "dim")]
+    mode_width = max(len(mode) for _, mode in rows)
+    titles = "".join(_TITLES[what].rjust(_CELL) for what in DELAYS)
+    yield [(f"  {'handover':>8} {'mode':{mode_width}}{titles}", "dim")]
+    for (handover, mode), cells in rows.items():
+        style = "bold" if handover == "median" else ""
+        line = [(f"  {handover:>8} {mode:{mode_width}}", style)]
+        line += [_cell(cells.get(what), style) for what in DELAYS]
+        yield line
+
+
+_CELL = 22
+
+
+def _cell(delay: Delay | None, style: str) -> Segment:
+    if delay is None or delay.a is delay.b is None:
+        return "-".rjust(_CELL), style
+    text = f"{_number(delay.a)} {_number(delay.b)}"
+    if delay.ratio is None:
+        return f"{text}      -".rjust(_CELL), style
+    far = delay.what in _TIMES and not 1 / _FAR <= delay.ratio <= _FAR
+    return f"{text} x{delay.ratio:.2f}".rjust(_CELL), "yellow" if far else style
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}"

@@ -1,0 +1,178 @@
+"""The page of a run: what is on it, and one self-contained HTML file of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from captures.capture import CaptureError
+from captures.handovers import find_handovers
+from captures.judge import judge
+from captures.report import details, summary
+from captures.report.chapters import Chapter, chapters_of, draw_scenes
+from captures.report.ladders import draw_ladders
+from captures.report.material import File, Material
+from captures.report.rule_table import FRAMES_SHOWN, RuleRow
+from captures.report.topology import Plan, make_plan
+from captures.timeline import Timeline, read_timeline
+
+_FAMILIES = {
+    **{name: name.upper() for name in ("mmcp", "gmp", "msmp", "omcp", "ectp", "pim")},
+    "membership": "IGMP or MLD",
+    "other": "other protocols",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Everything the templates show."""
+
+    run: str
+    title: str
+    verdict: str
+    verdict_kind: str
+    lead: str
+    when: list[str]
+    problems: list[summary.Problem]
+    tiles: list[summary.Tile]
+    handovers: list[summary.HandoverRow]
+    cases: list[summary.Case]
+    chapters: list[Chapter]
+    chapters_left_out: int
+    plan: Plan | None
+    roles: Mapping[str, str]
+    rules: list[RuleRow]
+    rules_lead: str
+    frames_shown: int
+    families: Mapping[str, str]
+    warnings: list[str]
+    facts: list[tuple[str, list[tuple[str, str]]]]
+    counters: list[tuple[str, list[tuple[str, Any]]]]
+    configurations: list[File]
+    files: list[details.LinkedFile]
+    capture: str
+    filters: list[tuple[str, str]]
+
+
+def write_report(material: Material, target: Path) -> None:
+    """Write the run's page, whole or not at all.
+
+    Raises `CaptureError` if the capture cannot be read, OSError if the page cannot be written.
+    """
+    html = render(make_page(material, target))
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(html)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def render(page: Page) -> str:
+    """The page as HTML.
+
+    Whatever comes from a capture is escaped. Besides, a browser runs and applies only what carries this page's nonce, and
+    loads nothing: a packet cannot know the nonce.
+    """
+    environment = Environment(
+        loader=PackageLoader("captures.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["px"] = "{:.1f}".format
+    return environment.get_template("page.html.j2").render(page=page, nonce=secrets.token_hex(16))
+
+
+def make_page(material: Material, report: Path) -> Page:
+    """Gather what the page shows. Raises `CaptureError` if the capture cannot be read."""
+    run, result = material.run, material.result
+    timeline = read_timeline(run.capture)
+    handovers = find_handovers(timeline)
+    notes = list(timeline.warnings)
+    if timeline.truncated is not None:
+        notes.append(f"the capture breaks off ({timeline.truncated}): shown as far as it goes")
+    model = _model(material, timeline)
+    plan = _plan(model, notes)
+    verdicts, records, reason = _judgement(material)
+    chapters, left_out = chapters_of(timeline, handovers, verdicts)
+    draw_scenes(timeline, handovers, chapters, plan, details.source_of(timeline))
+    rules = draw_ladders(run, model, timeline, chapters, verdicts)
+    rows = summary.handover_rows(records, chapters, rules)
+    cases = summary.cases_of(result)
+    verdict, kind = summary.verdict_of(result, rules, judged=bool(verdicts))
+    return Page(
+        run=material.name,
+        title=f"{timeline.parameters.lab or run.capture.stem}, {'IPv6' if ':' in timeline.parameters.group else 'IPv4'}",
+        verdict=verdict,
+        verdict_kind=kind,
+        lead=summary.lead_of(rows, cases, rules),
+        when=summary.when_of(result, timeline.begin_ns, timeline.end_ns),
+        problems=summary.problems_of(result, rules, reason),
+        tiles=summary.tiles_of(rows, result),
+        handovers=rows,
+        cases=cases,
+        chapters=chapters,
+        chapters_left_out=left_out,
+        plan=plan,
+        roles=details.roles_of(timeline, plan),
+        rules=rules,
+        rules_lead=summary.rules_lead_of(rules),
+        frames_shown=FRAMES_SHOWN,
+        families=_FAMILIES,
+        warnings=[str(warning) for warning in dict.fromkeys([*result.get("warnings", ()), *notes])],
+        facts=details.facts_of(result, timeline),
+        counters=details.counters_of(result),
+        configurations=[file for file in material.files if file.text is not None],
+        files=details.linked_files(material, report),
+        capture=run.capture.name,
+        filters=details.filters_of(timeline),
+    )
+
+
+def _model(material: Material, timeline: Timeline) -> Mapping[str, Any]:
+    """The lab's model from its file, else from the capture's ``model`` step; empty if neither has it."""
+    written = material.run.model()
+    if written:
+        return written
+    steps = (step.fields.get("model") for step in timeline.steps if step.name == "model")
+    return next((model for model in steps if isinstance(model, Mapping)), {})
+
+
+def _plan(model: Mapping[str, Any], notes: list[str]) -> Plan | None:
+    if not model:
+        notes.append("no drawing of the network: there is no model.json beside the capture and no model step in it")
+        return None
+    try:
+        return make_plan(model)
+    except (KeyError, TypeError, ValueError) as error:
+        notes.append(f"no drawing of the network: its model is of another form ({error!r})")
+        return None
+
+
+def _judgement(
+    material: Material,
+) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]], str | None]:
+    """Verdicts, handovers, and why there are none: as the run's result has them, else as the judge sees them now."""
+    result = material.result
+    if result.get("verdict") == "could-not-run":
+        return (), (), None
+    rules = result.get("rules")
+    if isinstance(rules, Mapping) and "all" in rules:
+        return rules["all"], result.get("handovers", ()), None
+    try:
+        judgement = judge(material.run.capture).as_dict()
+    except CaptureError as error:
+        return (), (), f"not judged: {error}"
+    return judgement["rules"]["all"], judgement["handovers"], None

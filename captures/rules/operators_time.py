@@ -1,0 +1,335 @@
+"""Operators about order and pace: `never_before`, `in_order`, `at_most`, `periodic` (see `captures.rules.operators`)."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from dataclasses import dataclass, field
+
+from captures.events import Event
+from captures.rules.language import (
+    Bounded,
+    Check,
+    Checker,
+    Key,
+    Outcomes,
+    Pattern,
+    Same,
+    Scene,
+    Seconds,
+    in_seconds,
+    key_of,
+    nanoseconds,
+)
+
+_LEARN_FROM = 5
+_LEARN_AT_LEAST = 3
+
+
+def never_before(
+    event: Pattern,
+    first: Pattern,
+    *,
+    same: Same,
+    first_same: Same | None = None,
+    since: Pattern | None = None,
+    since_same: Same | None = None,
+    forget: Pattern | None = None,
+    grace: Seconds = 0,
+) -> Check:
+    """No `event` comes before `first`.
+
+    With `since`, that counts anew from each such event on; with `forget` too, only from the first `since` after the
+    beginning or after a `forget`. Without `since` it counts from the beginning, and an event that comes when its interface
+    has been captured for less than `grace` is unseen.
+    """
+    return lambda tell, scene: _NeverBefore(
+        tell, scene, event, first, same, first_same or same, since, since_same or same, forget, grace
+    )
+
+
+class _NeverBefore(Checker):
+    def __init__(
+        self,
+        tell: Outcomes,
+        scene: Scene,
+        event: Pattern,
+        first: Pattern,
+        same: Same,
+        first_same: Same,
+        since: Pattern | None,
+        since_same: Same,
+        forget: Pattern | None,
+        grace: Seconds,
+    ) -> None:
+        super().__init__(tell, scene, [pattern for pattern in (event, first, since, forget) if pattern is not None])
+        self._event, self._first, self._since = event, first, since
+        self._same, self._first_same, self._since_same = same, first_same, since_same
+        self._forget, self._grace = forget, grace
+        self._allowed: Bounded[Key, tuple[bool, int]] = Bounded()
+
+    def event(self, event: Event) -> None:
+        if self._event.matches(event):
+            self._judge(event)
+        if self._forget is not None and self._forget.matches(event):
+            key = key_of(event, self._same)
+            if key is not None:
+                self._allowed.pop(key)
+        if self._since is not None and self._since.matches(event):
+            key = key_of(event, self._since_same)
+            if key is not None and (self._forget is None or self._allowed.get(key) is None):
+                self._allowed.set(key, (False, event.number))
+        if self._first.matches(event):
+            key = key_of(event, self._first_same)
+            if key is not None and (self._since is None or self._allowed.get(key) is not None):
+                self._allowed.set(key, (True, event.number))
+
+    def _judge(self, event: Event) -> None:
+        key = key_of(event, self._same)
+        if key is None:
+            return
+        state = self._allowed.get(key)
+        text = f"{event.kind} of {event.source} (frame {event.number}) came too early"
+        if state is not None:
+            allowed, number = state
+            if allowed:
+                self.tell.passed(event.interface, (number, event.number))
+            else:
+                self.tell.failed(event.interface, f"{text} after frame {number}", (number, event.number))
+        elif self._since is None:
+            if self.scene.covered_ns(event) < nanoseconds(self._grace, event):
+                self.tell.unseen(event.interface, "the capture began too late to show what must have come first")
+            else:
+                self.tell.failed(event.interface, text, (event.number,))
+
+
+@dataclass(slots=True)
+class _Chain:
+    reached: int
+    frames: list[int]
+    began_ns: int
+
+
+def in_order(*patterns: Pattern, same: Same, within: Seconds) -> Check:
+    """Events of the patterns come in the order given, none left out in between.
+
+    The first pattern begins an exchange anew; what comes more than `within` after that belongs to none. An exchange that
+    ends early is no fault here: what must be answered is `answered`'s.
+    """
+    return lambda tell, scene: _InOrder(tell, scene, patterns, same, within)
+
+
+class _InOrder(Checker):
+    def __init__(
+        self, tell: Outcomes, scene: Scene, patterns: tuple[Pattern, ...], same: Same, within: Seconds
+    ) -> None:
+        super().__init__(tell, scene, patterns)
+        self._same, self._within = same, within
+        self._chains: Bounded[Key, _Chain] = Bounded()
+
+    def event(self, event: Event) -> None:
+        key = key_of(event, self._same)
+        if key is None:
+            return
+        place = next(index for index, pattern in enumerate(self.patterns) if pattern.matches(event))
+        if place == 0:
+            self._chains.set(key, _Chain(0, [event.number], event.t_ns))
+            return
+        chain = self._chains.get(key)
+        if chain is None or event.t_ns - chain.began_ns > nanoseconds(self._within, event):
+            return
+        chain.frames.append(event.number)
+        if place > chain.reached + 1:
+            left_out = " and ".join("/".join(sorted(p.kinds)) for p in self.patterns[chain.reached + 1 : place])
+            text = (
+                f"{event.kind} of {event.source} to {event.destination} (frame {event.number}) came before {left_out}"
+            )
+            self.tell.failed(event.interface, text, chain.frames)
+            self._chains.pop(key)
+        elif place == chain.reached + 1:
+            chain.reached = place
+            if place == len(self.patterns) - 1:
+                self.tell.passed(event.interface, chain.frames)
+                self._chains.pop(key)
+
+
+def at_most(
+    count: int,
+    pattern: Pattern,
+    *,
+    per: Seconds,
+    same: Same,
+    reset: Pattern | None = None,
+    reset_same: Same | None = None,
+) -> Check:
+    """In any stretch of `per` there are no more than `count` events of the pattern; `reset` begins counting anew."""
+    return lambda tell, scene: _AtMost(tell, scene, count, pattern, per, same, reset, reset_same or same)
+
+
+class _AtMost(Checker):
+    def __init__(
+        self,
+        tell: Outcomes,
+        scene: Scene,
+        count: int,
+        pattern: Pattern,
+        per: Seconds,
+        same: Same,
+        reset: Pattern | None,
+        reset_same: Same,
+    ) -> None:
+        super().__init__(tell, scene, [p for p in (pattern, reset) if p is not None])
+        self._count, self._pattern, self._per, self._same = count, pattern, per, same
+        self._reset, self._reset_same = reset, reset_same
+        self._times: Bounded[Key, deque[tuple[int, int]]] = Bounded()
+
+    def event(self, event: Event) -> None:
+        if self._reset is not None and self._reset.matches(event):
+            key = key_of(event, self._reset_same)
+            if key is not None:
+                self._times.pop(key)
+        if not self._pattern.matches(event):
+            return
+        key = key_of(event, self._same)
+        if key is None:
+            return
+        per = nanoseconds(self._per, event)
+        times = self._times.obtain(key, lambda: deque(maxlen=self._count + 1))
+        while times and event.t_ns - times[0][0] > per:
+            times.popleft()
+        times.append((event.t_ns, event.number))
+        if len(times) > self._count:
+            first = times[0]
+            passed = in_seconds(event.t_ns - first[0])
+            text = f"{event.kind} of {event.source} to {event.destination} {len(times)} times in {passed} (frame {event.number})"
+            self.tell.failed(event.interface, text, [number for _, number in times])
+        else:
+            self.tell.passed(event.interface, [event.number])
+
+
+@dataclass(slots=True)
+class _Pace:
+    last: Event
+    may_be_early: int = 0
+    period_ns: int | None = None
+    intervals: list[tuple[int, Event, Event]] = field(default_factory=list)
+
+
+def periodic(
+    pattern: Pattern,
+    *,
+    period: Seconds | None,
+    same: Same,
+    tolerance: float = 0.1,
+    slack: float = 0.1,
+    burst: float = 0.0,
+    only_late: bool = False,
+    restart: Pattern | None = None,
+    restart_same: Same | None = None,
+    may_be_early: int = 1,
+) -> Check:
+    """Events of the pattern come once every `period`, give or take the share `tolerance` and `slack` seconds.
+
+    `period` may be a function of the earlier of two events; None or 0 means that it is learned, as the median of the first
+    five intervals of each key. Events within `burst` of each other are one. After a
+    `restart` the next event may come early and is late only if it comes later than a period after the restart, and the
+    `may_be_early` ones after it may come early: what a restart put off does not move the others. An interval in which a
+    step says that the interface changed its link is free. With `only_late` any may come early.
+    """
+    return lambda tell, scene: _Periodic(
+        tell, scene, pattern, period, same, tolerance, slack, burst, restart, restart_same or same, may_be_early,
+        only_late=only_late,
+    )  # fmt: skip
+
+
+class _Periodic(Checker):
+    def __init__(
+        self,
+        tell: Outcomes,
+        scene: Scene,
+        pattern: Pattern,
+        period: Seconds | None,
+        same: Same,
+        tolerance: float,
+        slack: float,
+        burst: float,
+        restart: Pattern | None,
+        restart_same: Same,
+        may_be_early: int,
+        *,
+        only_late: bool,
+    ) -> None:
+        super().__init__(tell, scene, [p for p in (pattern, restart) if p is not None])
+        self._pattern, self._period, self._same = pattern, period, same
+        self._tolerance, self._slack_ns, self._burst_ns = tolerance, round(slack * 1e9), round(burst * 1e9)
+        self._restart, self._restart_same, self._may_be_early = restart, restart_same, may_be_early
+        self._only_late = only_late
+        self._paces: Bounded[Key, _Pace] = Bounded()
+        self._restarts: Bounded[Key, int] = Bounded()
+
+    def event(self, event: Event) -> None:
+        if self._restart is not None and self._restart.matches(event):
+            other = key_of(event, self._restart_same)
+            if other is not None:
+                self._restarts.set(other, event.t_ns)
+        if not self._pattern.matches(event):
+            return
+        key = key_of(event, self._same)
+        if key is None:
+            return
+        pace = self._paces.get(key)
+        if pace is None:
+            self._paces.set(key, _Pace(event, self._may_be_early if self._restarted(event) >= 0 else 0))
+            return
+        before, pace.last = pace.last, event
+        if event.t_ns - before.t_ns >= self._burst_ns:
+            self._passed(pace, before, event)
+
+    def _passed(self, pace: _Pace, before: Event, event: Event) -> None:
+        """An interval that is no burst."""
+        if self.scene.link_changed(event.interface) >= before.t_ns:
+            pace.may_be_early = self._may_be_early
+            return
+        since_ns = max(before.t_ns, self._restarted(event))
+        restarted = since_ns > before.t_ns
+        may_be_early = restarted or pace.may_be_early > 0
+        pace.may_be_early = self._may_be_early if restarted else max(pace.may_be_early - 1, 0)
+        period = (0 if self._period is None else nanoseconds(self._period, before)) or pace.period_ns
+        if period:
+            self._judge(period, event.t_ns - since_ns, before, event, may_be_early=may_be_early)
+        elif not may_be_early:
+            pace.intervals.append((event.t_ns - before.t_ns, before, event))
+            if len(pace.intervals) >= _LEARN_FROM:
+                self._learn(pace)
+
+    def _restarted(self, event: Event) -> int:
+        """When the event's schedule was restarted last, -1 for never."""
+        if self._restart is None:
+            return -1
+        other = key_of(event, self._restart_same)
+        return -1 if other is None else self._restarts.get(other) or -1
+
+    def _learn(self, pace: _Pace) -> None:
+        pace.period_ns = round(statistics.median(interval for interval, _, _ in pace.intervals))
+        for passed, before, event in pace.intervals:
+            self._judge(pace.period_ns, passed, before, event)
+        pace.intervals.clear()
+
+    def _judge(self, period: int, passed: int, before: Event, event: Event, *, may_be_early: bool = False) -> None:
+        give = round(period * self._tolerance) + self._slack_ns
+        late = passed > period + give
+        if late or (passed < period - give and not (may_be_early or self._only_late)):
+            text = (
+                f"{event.kind} of {event.source} (frame {event.number}) came {in_seconds(passed)} after the one before or a restart,"
+                f" {'late' if late else 'early'} for a period of {in_seconds(period)}"
+            )
+            self.tell.failed(event.interface, text, (before.number, event.number))
+        else:
+            self.tell.passed(event.interface, (before.number, event.number))
+
+    def finish(self, end_ns: int) -> None:
+        for pace in self._paces.values():
+            if len(pace.intervals) >= _LEARN_AT_LEAST:
+                self._learn(pace)
+            elif pace.intervals:
+                self.tell.unseen(pace.last.interface, "too few came to learn their period from")

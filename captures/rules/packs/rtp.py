@@ -1,0 +1,57 @@
+"""RTP streams: complete, in order, each packet once, evenly [RFC 3550].
+
+What is missing in a row for longer than a moment is an interruption (see `captures.rtp`): a member that leaves and comes
+again, a link that goes down on purpose and an outage look the same, so interruptions are judged only against a limit that
+somebody gives. So is jitter, of which no document says how much is too much.
+"""
+
+from __future__ import annotations
+
+from captures.rtp import Stream
+from captures.rules.operators import Unseen
+from captures.rules.packs.pack import Pack, Settings, StreamRule
+
+
+def rtp_pack(settings: Settings) -> Pack:
+    """The pack, with the limits of the settings."""
+
+    def loss(stream: Stream) -> str | None:
+        share = stream.scattered / stream.expected
+        if share <= settings.max_loss:
+            return None
+        return f"{stream.scattered} of {stream.expected} packets missing ({share:.2%}), {stream.max_missing} in a row at most"
+
+    def duplicates(stream: Stream) -> str | None:
+        return f"{stream.duplicates} packets came twice" if stream.duplicates else None
+
+    def order(stream: Stream) -> str | None:
+        return f"{stream.reordered} packets came late" if stream.reordered else None
+
+    def interruption(stream: Stream) -> str | None:
+        longest = stream.longest_interruption_ns / 1e9
+        if settings.max_gap_s is None:
+            if not stream.interruptions:
+                return None
+            return Unseen(f"{stream.interruptions} interruptions, the longest {longest:.3f} s: no limit was given")
+        return None if longest <= settings.max_gap_s else f"interrupted for {longest:.3f} s"
+
+    def jitter(stream: Stream) -> str | None:
+        mean = stream.mean_jitter_ns
+        if mean is None:
+            return Unseen(f"the clock rate of payload type {stream.payload_type} is not known")
+        largest = stream.max_jitter_ns / 1e9
+        text = f"jitter {mean / 1e6:.3f} ms on average, {largest * 1e3:.3f} ms at most"
+        if settings.max_jitter_s is None:
+            return Unseen(f"{text}: no limit was given")
+        return None if largest <= settings.max_jitter_s else text
+
+    return Pack(
+        "rtp",
+        stream_rules=(
+            StreamRule("rtp-loss", "RFC 3550 A.3", "no packet is missing but in interruptions", loss),
+            StreamRule("rtp-duplicates", "RFC 3550 A.1", "no packet comes twice", duplicates),
+            StreamRule("rtp-order", "RFC 3550 5.1", "packets come in the order of their sequence numbers", order),
+            StreamRule("rtp-interruption", "RFC 3550 5.1", "the stream is not interrupted for too long", interruption),
+            StreamRule("rtp-jitter", "RFC 3550 6.4.1", "the packets come evenly", jitter),
+        ),
+    )

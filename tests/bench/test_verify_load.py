@@ -1,0 +1,135 @@
+"""How fast any capture is judged, and in how much memory: a million packets by all packs, beside scapy and tshark.
+
+Rates are per second of processor time, since others may run on the machine. The capture is written as it goes: streams of 1000 packets/s over IPv4 and IPv6 at two interfaces, and among them one control
+packet in eighty, as in a lab's handover runs: MMCP, IGMP, MLD and PIM from a scripted link, told again and again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scapy.layers.inet import IP
+from scapy.layers.inet6 import IPv6
+from scapy.utils import PcapReader
+
+from captures.capture import Interface, PcapngWriter
+from tests.captures.scripted_link import T0, good_link, ip
+
+WHOLE, TENTH = 1_000_000, 100_000
+RATE_AT_LEAST = 200_000  # packets a second, by all packs
+TIMES_SCAPY_AT_LEAST = 10
+MORE_MEMORY_AT_MOST = 1.10  # of ten times the packets
+CONTROL_EACH = 80  # one packet in so many
+PEER_PACKETS = 20_000  # scapy's and tshark's rates need no more
+
+JUDGE = """
+import json, resource, sys, time
+from pathlib import Path
+from captures.reading import CaptureReader
+from captures.rules.packs.pack import Settings
+from captures.verify import verify
+began = time.process_time()
+found = verify(CaptureReader(Path(sys.argv[1])), settings=Settings(srt_s=2.0))
+seconds = time.process_time() - began
+print(json.dumps({
+    "frames": found.frames, "seconds": seconds, "rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+    "packs": {pack.name: len(pack.verdicts) for pack in found.packs}, "streams": len(found.streams),
+    "failed": [verdict.rule for verdict in found.verdicts if verdict.verdict == "failed"],
+}))
+"""
+
+
+def stream_frames() -> tuple[bytes, bytes]:
+    """An RTP packet of 188 octets in IPv4 and in IPv6, without its sequence number and timestamp."""
+    payload = struct.pack("!HHHH", 40000, 5004, 8 + 12 + 188, 0) + struct.pack("!BBHII", 0x80, 33, 0, 0, 7) + bytes(188)
+    link = bytes.fromhex("01005e010101020000000028")
+    four = link + b"\x08\x00" + ip("10.0.0.40", "239.1.1.1", 17, payload, hops=8)
+    return four, link + b"\x86\xdd" + ip("2001:db8::40", "ff1e::1:1", 17, payload, hops=8)
+
+
+def write(path: Path, packets: int) -> None:
+    """Write so many packets, a thousand stream packets a second of each family and interface."""
+    story = [frame for frame in good_link().ordered() if not frame.tag.startswith("data")]
+    four, six = stream_frames()
+    with path.open("wb") as stream:
+        writer = PcapngWriter(stream, [Interface("eth0", 1), Interface("eth1", 1)])
+        told, begin_ns, number, sequence = 0, T0, 0, 0
+        while number < packets:
+            t_ns = T0 + sequence * 1_000_000
+            for frame, at in ((four, 42), (six, 62)):
+                header = struct.pack("!BBHI", 0x80, 33, sequence & 0xFFFF, sequence * 90 & 0xFFFFFFFF)
+                data = frame[:at] + header + frame[at + 8 :]
+                for interface in (0, 1):
+                    writer.frame(t_ns, interface, data)
+            sequence += 1
+            number += 4
+            while number >= (told + 1) * CONTROL_EACH:
+                # Told anew, the story begins where it ended: it repeats itself, and the clock goes on.
+                begin_ns = T0 + told // len(story) * 40_000_000_000
+                sent = story[told % len(story)]
+                writer.frame(begin_ns + round(sent.at_s * 1e9), 0, sent.data)
+                told += 1
+                number += 1
+        writer.flush()
+
+
+def judged(path: Path) -> dict[str, Any]:
+    """Judge in a process of its own, whose peak of memory is the judge's."""
+    done = subprocess.run(
+        [sys.executable, "-c", JUDGE, str(path)], check=True, capture_output=True, text=True, timeout=120
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Processor time of some work, here and in the processes it started."""
+    before = os.times()
+    work()
+    after = os.times()
+    return sum(after[:4]) - sum(before[:4])
+
+
+def read_with_scapy(path: Path) -> None:
+    with PcapReader(str(path)) as reader:
+        assert sum(IP in packet or IPv6 in packet for packet in reader) >= PEER_PACKETS
+
+
+@pytest.mark.timeout(300)
+def test_a_million_packets(tmp_path: Path) -> None:
+    paths = {count: tmp_path / f"{count}.pcapng" for count in (PEER_PACKETS, TENTH, WHOLE)}
+    for count, path in paths.items():
+        write(path, count)
+    tenth, whole, again = judged(paths[TENTH]), judged(paths[WHOLE]), judged(paths[WHOLE])
+    rate = whole["frames"] / min(whole["seconds"], again["seconds"])
+    scapy = PEER_PACKETS / seconds(lambda: read_with_scapy(paths[PEER_PACKETS]))
+    print(
+        f"\n{whole['frames']:,} packets, {paths[WHOLE].stat().st_size / 1e6:.0f} MB, judged by all packs: {rate:,.0f} packets/s"
+    )
+    print(f"scapy, only reading and dissecting: {scapy:,.0f} packets/s, {rate / scapy:.0f} times slower")
+    tshark = shutil.which("tshark")
+    if tshark is not None:
+        command = [tshark, "-r", str(paths[PEER_PACKETS]), "-d", "udp.port==5004,rtp", "-q", "-z", "rtp,streams"]
+        theirs = PEER_PACKETS / seconds(lambda: subprocess.run(command, check=True, capture_output=True, timeout=120))
+        print(
+            f"tshark, only its stream statistics, start-up included: {theirs:,.0f} packets/s, {rate / theirs:.1f} times slower"
+        )
+    growth = whole["rss_kib"] / tenth["rss_kib"]
+    print(
+        f"peak memory: {tenth['rss_kib'] / 1024:.0f} MiB for {TENTH:,}, {whole['rss_kib'] / 1024:.0f} MiB for {WHOLE:,} packets"
+    )
+    assert whole["frames"] >= WHOLE
+    assert set(whole["packs"]) == {"mmcp", "igmp", "mld", "pim", "rtp"}
+    assert whole["streams"] == 4
+    assert rate >= RATE_AT_LEAST
+    assert rate >= TIMES_SCAPY_AT_LEAST * scapy
+    assert growth <= MORE_MEMORY_AT_MOST

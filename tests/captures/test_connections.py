@@ -1,0 +1,142 @@
+"""Messages of TCP connections, however they fall into segments and in whatever order these come."""
+
+from __future__ import annotations
+
+import random
+import struct
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from captures.capture import Frame
+from captures.chronicle.lines import FrameLine
+from captures.chronicle.run import find_run, history_of
+from captures.connections import Connections
+from captures.control import EVERY_CONNECTION
+from captures.events import Event
+from captures.ladder import MessageRow
+from captures.ladder_builder import build
+from tests.captures.scripted_lab import INTERFACES, MACS, T0, Sent, ethernet, good_lab, ip, udp
+
+OMCP_PORT = 24794
+MSMP_PORT = 24792
+MSMP_TARGET = bytes.fromhex("1003002c00050001000003e801000020000005780007a1200003d0900001e848003200c8000a0028006401f4")
+SYN, FIN, ACK = 2, 1, 16
+
+
+def leave(session: int) -> bytes:
+    """An OMCP Relay Request that ends a relay of agent r1."""
+    return bytes.fromhex("1003010000000016") + session.to_bytes(8, "big") + bytes.fromhex("010000067231")
+
+
+def segment(sequence: int, octets: bytes = b"", flags: int = ACK, *, port: int = OMCP_PORT) -> bytes:
+    header = struct.pack("!HHIIBBHHH", 40000, port, sequence % (1 << 32), 0, 5 << 4, flags, 1000, 0, 0)
+    return ethernet(MACS["mn"], ip("10.0.1.100", "10.0.20.2", 6, header + octets))
+
+
+def read(segments: list[bytes], connections: Connections | None = None) -> list[Event]:
+    """The events of frames 1, 2, … at one interface."""
+    connections = connections or Connections(EVERY_CONNECTION)
+    found = []
+    for number, data in enumerate(segments, 1):
+        events = connections.take(Frame(number, T0 + number, INTERFACES["mn"], 1, data))
+        assert events is not None
+        found += events
+    return found
+
+
+def sessions(events: list[Event]) -> list[str]:
+    assert {event.kind for event in events} <= {"Relay Request"}
+    return [str(event.fields["session_id"]) for event in events]
+
+
+def test_several_messages_in_one_segment_and_one_over_several() -> None:
+    octets = leave(1) + leave(2) + leave(3)
+    events = read(
+        [segment(99, flags=SYN), segment(100, octets[:50]), segment(150, octets[50:60]), segment(160, octets[60:])]
+    )
+    assert sessions(events) == ["1", "2", "3"]
+    assert [event.number for event in events] == [2, 2, 4]
+    assert (events[0].protocol, events[0].source, events[0].destination) == ("omcp", "10.0.1.100", "10.0.20.2")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_segments_in_any_order_and_more_than_once(seed: int) -> None:
+    """Only what each is behind matters; the sequence numbers pass the end of their range."""
+    chance = random.Random(seed)
+    begin = (1 << 32) - 60
+    octets = b"".join(map(leave, range(1, 9)))
+    cuts = [0, *sorted(chance.sample(range(1, len(octets)), 9)), len(octets)]
+    segments = [segment(begin + a, octets[a:b]) for a, b in pairwise(cuts)]
+    segments += [segment(begin + a, octets[a : a + 30]) for a in chance.sample(range(len(octets) - 30), 5)]
+    chance.shuffle(segments)
+    assert sessions(read([segment(begin - 1, flags=SYN), *segments])) == [str(n) for n in range(1, 9)]
+
+
+def test_a_connection_whose_beginning_was_not_seen_is_read_from_there_on() -> None:
+    assert sessions(read([segment(5000, leave(4)), segment(5022, leave(5))])) == ["4", "5"]
+
+
+def test_a_second_connection_between_the_same_ports_begins_anew() -> None:
+    first = [segment(99, flags=SYN), segment(100, leave(1)[:10]), segment(110, flags=FIN | ACK)]
+    assert sessions(read([*first, segment(700, flags=SYN), segment(701, leave(2))])) == ["2"]
+    assert sessions(read([*first[:2], segment(700, flags=SYN), segment(701, leave(2))])) == ["2"]
+
+
+def test_what_cannot_be_cut_into_messages_is_told_once() -> None:
+    events = read(
+        [segment(100, b"\x10\x03\x01\x00\x00\x00\x00\x01" + bytes(30)), segment(138, leave(1)), segment(160, leave(2))]
+    )
+    assert [event.kind for event in events] == ["malformed"]
+    assert "length 1 is not in" in events[0].fields["reason"]
+
+
+def test_what_waits_for_a_segment_that_was_never_captured_is_bounded() -> None:
+    missing = [segment(99, flags=SYN), *(segment(1000 + 22 * n, leave(n)) for n in range(100))]
+    events = read(missing)
+    assert [event.kind for event in events] == ["malformed"]
+    assert "missing" in events[0].fields["reason"]
+
+
+def test_other_frames_are_left_to_others() -> None:
+    connections = Connections(EVERY_CONNECTION)
+    others = [
+        segment(1, leave(1), port=80),
+        ethernet(MACS["mn"], ip("10.0.1.100", "10.0.20.2", 17, udp(1, OMCP_PORT, leave(1)))),
+        ethernet(MACS["mn"], ip("10.0.1.100", "10.0.20.2", 6, b"\x9c\x40")),
+        b"",
+    ]
+    assert [connections.take(Frame(1, T0, "a:b", 1, data)) for data in others] == [None] * 4
+
+
+def test_arbitrary_octets_raise_nothing() -> None:
+    chance = random.Random(7)
+    for _ in range(300):
+        read([segment(chance.randrange(50), chance.randbytes(chance.randrange(1, 60))) for _ in range(4)])
+
+
+def test_other_protocols_are_rows_of_the_ladder_by_their_dissectors(tmp_path: Path) -> None:
+    """OMCP over TCP, seen at both ends, its segment lost once on the way; MSMP over UDP."""
+    lab = good_lab()
+    frames = [
+        (20_000.0, "mn", segment(100, leave(7))),
+        (20_210.0, "mn", segment(100, leave(7))),
+        (20_210.2, "sm", segment(100, leave(7))),
+        (20_300.0, "mn", ethernet(MACS["mn"], ip("10.0.1.100", "10.0.20.2", 17, udp(5, MSMP_PORT, MSMP_TARGET)))),
+        (20_300.3, "sm", ethernet(MACS["mn"], ip("10.0.1.100", "10.0.20.2", 17, udp(5, MSMP_PORT, MSMP_TARGET)))),
+    ]
+    lab.frames += [Sent(at, INTERFACES[node], data, f"{at}") for at, node, data in frames]
+    path = lab.write(tmp_path / "lab.pcapng")
+    lines = [line for line in history_of(find_run(str(path))) if isinstance(line, FrameLine)]
+    assert [(line.protocol, line.packet) for line in lines[-4:]] == [("omcp", "Relay Request")] * 2 + [
+        ("msmp", "QSREQ")
+    ] * 2
+    relay, target = [row for row in build(iter(lines)).rows if isinstance(row, MessageRow)][-2:]
+    assert (relay.label, relay.travelled_ns, relay.text) == (
+        "Relay Request",
+        210_200_000,
+        "session_id 7, flags 1, 1 tlvs",
+    )
+    assert target.label == "QSREQ"
+    assert len(target.sightings) == 2

@@ -1,0 +1,79 @@
+"""The rules about leaves and about what a parent does for its children: a lab that keeps them all, and captures that do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from captures.capture import CaptureError
+from captures.judge import Judgement, judge
+from tests.captures.scripted_lab import ScriptedLab
+from tests.captures.scripted_leaves import good_leave_lab
+from tests.captures.spoiled_leaves import BROKEN_LEAVES, TOLERATED_LEAVES
+
+
+def judged(lab: ScriptedLab, folder: Path) -> Judgement:
+    return judge(lab.write(folder / "lab.pcapng"))
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_good_lab_passes(tmp_path: Path, family: int) -> None:
+    judgement = judged(good_leave_lab(family), tmp_path)
+    assert [(verdict.rule, verdict.message) for verdict in judgement.with_verdict("failed")] == []
+    assert [(verdict.rule, verdict.message) for verdict in judgement.with_verdict("unseen")] == []
+    assert judgement.warnings == []
+
+
+@pytest.mark.parametrize("case", BROKEN_LEAVES)
+def test_broken_capture_fails_its_rule(tmp_path: Path, case: str) -> None:
+    spoil, expected = BROKEN_LEAVES[case]
+    lab = good_leave_lab()
+    spoil(lab)
+    found = [(verdict.rule, verdict.message) for verdict in judged(lab, tmp_path).with_verdict("failed")]
+    assert {rule for rule, _ in found} == expected, found
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("case", TOLERATED_LEAVES)
+def test_tolerated_capture_passes(tmp_path: Path, case: str, family: int) -> None:
+    lab = good_leave_lab(family)
+    TOLERATED_LEAVES[case](lab)
+    assert [(v.rule, v.message) for v in judged(lab, tmp_path).with_verdict("failed")] == []
+
+
+def test_the_numbers_of_leaves(tmp_path: Path) -> None:
+    direct, lmc1, lmc2, killed = judged(good_leave_lab(), tmp_path).leaves
+    assert direct == {
+        "mn": "mn", "notice": True, "parent": "sm", "asr_on_leave": False, "ulr_ulc_ms": 1.1, "report_ms": 2.0,
+        "latency_ms": 87.0, "unnamed_ms": None,
+    }  # fmt: skip
+    assert (lmc1["parent"], lmc1["unnamed_ms"]) == ("lmc1", 251.0)
+    assert (lmc2["parent"], lmc2["unnamed_ms"]) == ("lmc2", 2.0)
+    assert (killed["notice"], killed["ulr_ulc_ms"], killed["unnamed_ms"]) == (False, None, 10_252.0 - 4400)
+
+
+def test_the_end_of_data_is_not_believed_without_any(tmp_path: Path) -> None:
+    lab = good_leave_lab().drop("data.*@mn")
+    found = {(verdict.rule, verdict.verdict) for verdict in judged(lab, tmp_path).verdicts}
+    assert ("leave-ends-stream", "unseen") in found
+    assert ("leave-ends-stream", "passed") not in found
+
+
+def test_the_end_of_data_is_not_believed_where_the_capture_ends(tmp_path: Path) -> None:
+    lab = good_leave_lab()
+    lab.steps = [step for step in lab.steps if step["t_ns"] < lab.steps[0]["t_ns"] + 1_190_000_000]
+    found = {(verdict.rule, verdict.verdict) for verdict in judged(lab, tmp_path).verdicts}
+    assert ("leave-ends-stream", "unseen") in found
+
+
+def test_a_lab_about_leaves_without_any_cannot_pass(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="shows no leave: no leave step"):
+        judged(good_leave_lab().drop_step("leave"), tmp_path)
+
+
+def test_a_leave_must_be_in_a_session(tmp_path: Path) -> None:
+    lab = good_leave_lab()
+    lab.step(10_950, "leave", mn="nobody")
+    with pytest.raises(CaptureError, match="in no session of 'nobody'"):
+        judged(lab, tmp_path)

@@ -1,0 +1,424 @@
+"""Every rule of every pack, on a capture that keeps it and on one that does not.
+
+A good link keeps them all; each case spoils one thing in it and names the rules that must notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from captures.capture import Interface, PcapngWriter
+from captures.reading import CaptureReader
+from captures.rules.packs.pack import Settings
+from captures.verify import Verification, verify
+from tests.captures.scripted_link import (
+    DATA,
+    GROUPS,
+    MN_ID,
+    PORT,
+    SRT_S,
+    T0,
+    ScriptedLink,
+    address,
+    good_link,
+    hello,
+    join_prune,
+    lmc,
+    older_report,
+    poa,
+    query,
+    report,
+)
+
+Spoil = Callable[[ScriptedLink], object]
+
+
+def verified(link: ScriptedLink, folder: Path, settings: Settings | None = None) -> Verification:
+    path = link.write(folder / "link.pcapng")
+    return verify(CaptureReader(path), settings=settings or Settings(srt_s=SRT_S, max_gap_s=1.0, max_jitter_s=0.05))
+
+
+def failing(verification: Verification) -> set[str]:
+    return {verdict.rule for verdict in verification.verdicts if verdict.verdict == "failed"}
+
+
+def rules(verification: Verification) -> set[str]:
+    return {verdict.rule for verdict in verification.verdicts}
+
+
+def bigger(frame_data: bytes) -> bytes:
+    """The IP packet of a frame with hop limit 2."""
+    at = 22 if frame_data[12:14] == b"\x08\x00" else 21
+    return frame_data[:at] + b"\x02" + frame_data[at + 1 :]
+
+
+def hops(pattern: str) -> Spoil:
+    return lambda link: link.change(pattern, lambda frame: replace(frame, data=bigger(frame.data)))
+
+
+def flip_last(pattern: str) -> Spoil:
+    """Damage the payload behind its checksum."""
+    return lambda link: link.change(
+        pattern, lambda frame: replace(frame, data=frame.data[:-1] + bytes([frame.data[-1] ^ 1]))
+    )
+
+
+def both(*spoils: Spoil) -> Spoil:
+    return lambda link: [spoil(link) for spoil in spoils]
+
+
+MMCP: dict[str, tuple[Spoil, set[str]]] = {
+    "a message cut short": (
+        lambda link: link.drop("lmc2.7.ASR").mmcp(19.1, "x.ASR", "lmc2", "sm", [["raw", "0600"]]),
+        {"mmcp-well-formed", "mmcp-asr-period"},
+    ),
+    "a flipped bit": (flip_last("lmc1.SJR"), {"mmcp-checksum"}),
+    "F in an LJR": (lambda link: link.drop("h1.LJR").mmcp(14.3, "h1.LJR", "mn", "lmc2", [MN_ID], f=1), {"mmcp-f-bit"}),
+    "a PoA in an LJR": (
+        lambda link: link.drop("h1.LJR").mmcp(14.3, "h1.LJR", "mn", "lmc2", [MN_ID, poa(2)]), {"mmcp-parameters"},
+    ),
+    "a refusal with a group": (
+        lambda link: link.drop("refused.SJC").mmcp(9.001, "refused.SJC", "sm", "other", [DATA]), {"mmcp-refusal-empty"},
+    ),
+    "another profile": (
+        lambda link: link.drop("join.SJC").mmcp(6.501, "join.SJC", "sm", "mn", [DATA, lmc("lmc1")], f=1, profile="L8"),
+        {"mmcp-profile"},
+    ),
+    "an ASR of 1500 octets": (
+        lambda link: link.drop("lmc1.11.ASR").mmcp(
+            27, "lmc1.11.ASR", "lmc1", "sm",
+            [["membership", 187], *[["mn_id", f"{n:08x}"] for n in range(187)]],
+        ),
+        {"mmcp-asr-size"},
+    ),
+    "another group in the HCT": (
+        lambda link: link.drop("h1.HCT").mmcp(
+            14.001, "h1.HCT", "lmc1", "lmc2", [MN_ID, ["multicast", "239.1.1.2", 5004]], ports=(5151, PORT)
+        ),
+        {"mmcp-one-group"},
+    ),
+    "no SJC": (
+        both(lambda link: link.drop("refused.SJC"), lambda link: link.mmcp(20, "x.USP", "sm", "other")),
+        {"mmcp-session-join-answered"},
+    ),
+    "a late SJC": (lambda link: link.move("refused.SJC", 2.5), {"mmcp-session-join-answered", "mmcp-session-confirm-asked"}),
+    "no LJC": (lambda link: link.drop("join.LJC"), {"mmcp-report-after-join", "mmcp-report-after-local-join"}),
+    "no LJC after a handover": (lambda link: link.drop("h1.LJC"), {"mmcp-report-after-local-join"}),
+    "no LJC, and no more": (
+        lambda link: link.mmcp(18, "x.LJR", "other", "lmc1", [["mn_id", "7979"]]).mmcp(20, "x.USP", "lmc1", "other"),
+        {"mmcp-local-join-answered"},
+    ),
+    "no ULC": (lambda link: link.drop("leave.ULC"), {"mmcp-leave-answered"}),
+    "two ULC": (lambda link: link.copy("leave.ULC", 0.1), {"mmcp-leave-answered", "mmcp-leave-confirm-asked"}),
+    "SJC without SJR": (lambda link: link.drop("refused.SJR").mmcp(20, "x.USR", "other", "sm", [["mn_id", "7878"]]), {"mmcp-session-confirm-asked"}),
+    "two SJC": (lambda link: link.copy("join.SJC", 0.0005), {"mmcp-session-confirm-asked"}),
+    "LJC without LJR": (lambda link: link.drop("h1.LJR"), {"mmcp-local-confirm-asked"}),
+    "ULC without ULR": (lambda link: link.drop("leave.ULR"), {"mmcp-leave-confirm-asked"}),
+    "LJR before SJC": (lambda link: link.move("join.LJR", -0.0015), {"mmcp-join-order"}),
+    "SJR again at once": (lambda link: link.copy("refused.SJR", 0.0001), {"mmcp-session-join-pace"}),
+    "LJR again at once": (lambda link: link.copy("join.LJR", 0.0001), {"mmcp-local-join-pace"}),
+    "USR before LJC": (
+        lambda link: link.mmcp(6.5015, "x.USR", "mn", "lmc1", [MN_ID]), {"mmcp-report-after-join"},
+    ),
+    "USR after ULR": (lambda link: link.mmcp(27.4, "x.USR", "mn", "lmc1", [MN_ID]), {"mmcp-silent-after-leave"}),
+    "a USR is missing": (lambda link: link.drop("lmc1.1.USR"), {"mmcp-usr-period"}),
+    "a USR is early": (lambda link: link.move("lmc1.2.USR", -0.5), {"mmcp-usr-period"}),
+    "an ASR is missing": (lambda link: link.drop("lmc1.4.ASR"), {"mmcp-asr-period"}),
+    "an ASR names one of two": (
+        lambda link: link.drop("lmc1.4.ASR").mmcp(13, "lmc1.4.ASR", "lmc1", "sm", [["membership", 2], MN_ID]),
+        {"mmcp-asr-complete"},
+    ),
+    "an ASR names one twice": (
+        lambda link: link.drop("lmc1.4.ASR").mmcp(13, "lmc1.4.ASR", "lmc1", "sm", [["membership", 2], MN_ID, MN_ID]),
+        {"mmcp-asr-complete"},
+    ),
+    "ASRs in a row with different counts": (
+        lambda link: link.drop("lmc1.4.ASR")
+        .mmcp(13, "lmc1.4.ASR", "lmc1", "sm", [["membership", 2], MN_ID])
+        .mmcp(13.01, "x.ASR", "lmc1", "sm", [["membership", 3], ["mn_id", "01"]]),
+        {"mmcp-asr-complete"},
+    ),
+    "seconds stand still": (
+        lambda link: link.drop("lmc1.1.USR").mmcp(10.5, "lmc1.1.USR", "mn", "lmc1", [MN_ID, ["status", 200, 2]]),
+        {"mmcp-status-counts"},
+    ),
+    "packets go back": (
+        lambda link: link.drop("lmc1.2.USR").mmcp(12.5, "lmc1.2.USR", "mn", "lmc1", [MN_ID, ["status", 100, 6]]),
+        {"mmcp-status-counts"},
+    ),
+    "two USPs in a second": (lambda link: link.copy("back.USP", 1), {"mmcp-probe-pace"}),
+    "four USPs": (
+        lambda link: [link.mmcp(at, "x.USP", "sm", "mcs") for at in (9.1, 15.1, 21.1, 27.1)], {"mmcp-probe-count"},
+    ),
+    "no HIC": (
+        lambda link: link.drop("h1.HIC"), {"mmcp-handover-answered"},
+    ),
+    "no HTA": (lambda link: link.drop("h1.HTA"), {"mmcp-transfer-answered", "mmcp-transfer-first"}),
+    "HIC without HIR": (lambda link: link.drop("h1.HIR"), {"mmcp-handover-confirm-asked"}),
+    "HTA without HCT": (lambda link: link.drop("h1.HCT"), {"mmcp-transfer-ack-asked"}),
+    "HTA to another port": (
+        lambda link: link.drop("h1.HTA").mmcp(14.02, "h1.HTA", "lmc2", "lmc1", f=1, ports=(PORT, 5153)),
+        {"mmcp-transfer-ack-asked", "mmcp-transfer-answered", "mmcp-transfer-first"},
+    ),
+    "HIC before HTA": (lambda link: link.move("h1.HIC", -0.01), {"mmcp-transfer-first"}),
+    "HIC refuses after one HCT": (
+        lambda link: link.drop("h1.HTA").drop("h1.HIC").mmcp(14.2, "h1.HIC", "lmc1", "mn"), {"mmcp-transfer-first"},
+    ),
+    "HIR again at once": (lambda link: link.copy("h1.HIR", 0.0005), {"mmcp-handover-pace"}),
+    "HCT again at once": (lambda link: link.copy("h1.HCT", 0.0005), {"mmcp-transfer-pace"}),
+    "four HIRs": (
+        lambda link: [link.mmcp(at, "x.HIR", "other", "lmc1", [["mn_id", "7878"], poa(2)]) for at in (15, 16, 17, 18)],
+        {"mmcp-handover-count"},
+    ),
+    "four HCTs": (
+        lambda link: [
+            link.mmcp(at, "x.HCT", "lmc1", "lmc2", [["mn_id", "7878"], DATA], ports=(5160, PORT)) for at in (16, 16.25, 16.5, 16.75)
+        ] and link.mmcp(16.9, "x.HTA", "lmc2", "lmc1", f=1, ports=(PORT, 5160)),
+        {"mmcp-transfer-count"},
+    ),
+    "another HIC to the same HIR": (
+        lambda link: link.drop("h2.1.HIC").mmcp(22.001, "h2.1.HIC", "lmc2", "mn", [lmc("lmc2")], f=1), {"mmcp-same-confirm"},
+    ),
+    "the old LMC probes": (lambda link: link.mmcp(15, "x.USP", "lmc1", "mn"), {"mmcp-old-lmc-forgets"}),
+}  # fmt: skip
+
+
+def membership_cases(name: str, family: int) -> dict[str, tuple[Spoil, set[str]]]:
+    group, everybody = GROUPS[family], "224.0.0.1" if family == 4 else "ff02::1"
+    reports_to = "224.0.0.22" if family == 4 else "ff02::16"
+    cut = bytes.fromhex("2200000000000001") if family == 4 else bytes.fromhex("8f00000000000001")
+
+    def say(at_s: float, node: str, body: bytes, to: str = reports_to, **more: object) -> Spoil:
+        return lambda link: link.membership(family, at_s, "x", node, body, to, **more)  # type: ignore[arg-type]  # options by name
+
+    cases: dict[str, tuple[Spoil, set[str]]] = {
+        "a report cut short": (say(15, "other", cut), {"well-formed"}),
+        "a flipped bit": (flip_last(f"{name}.later.mn"), {"checksum"}),
+        "TTL 2": (hops(f"{name}.answer.mn.14"), {"hop-limit"}),
+        "no Router Alert": (say(15, "other", report(family, [(2, group)]), alert=False), {"router-alert"}),
+        "a report to the group": (say(15, "other", report(family, [(2, group)]), group), {"report-destination"}),
+        "a query to nobody": (
+            both(lambda link: link.drop(f"{name}.query.2"), say(13, "a", query(family), reports_to)), {"query-destination"},
+        ),
+        "a general query with sources": (
+            both(
+                lambda link: link.drop(f"{name}.query.2"),
+                say(13, "a", query(family, sources=["10.0.0.9" if family == 4 else "2001:db8::9"]), everybody),
+            ),
+            {"query-fields"},
+        ),
+        "as long to respond as the interval": (
+            both(lambda link: link.drop(f"{name}.query.3"), say(23, "a", query(family, response_s=10), everybody)), {"query-fields"},
+        ),
+        "a record of type 9": (say(15, "other", report(family, [(9, group)])), {"records"}),
+        "a report of all hosts": (say(15, "other", report(family, [(2, everybody)])), {"records"}),
+        "a report of no group": (say(15, "other", report(family, [(2, address("a", family))])), {"records"}),
+        "a member does not answer": (lambda link: link.drop(f"{name}.answer.mn.14"), {"query-answered"}),
+        "a member answers late": (lambda link: link.move(f"{name}.answer.mn.14", 1.2), {"query-answered"}),
+        "a join reported once": (lambda link: link.drop(f"{name}.join.mn.1"), {"report-repeated"}),
+        "a leave repeated after two seconds": (lambda link: link.move(f"{name}.leave.mn.1", 1.5), {"report-repeated"}),
+        "no last member query": (lambda link: link.drop(f"{name}.specific.?"), {"last-member-query"}),
+        "last member queries without end": (
+            lambda link: [link.copy(f"{name}.specific.0", 0.01 * n) for n in range(1, 12)], {"last-member-query"},
+        ),
+        "a second querier": (say(15, "b", query(family), everybody), {"querier", "query-answered"}),
+        "a query is missing": (lambda link: link.drop(f"{name}.query.2"), {"query-period"}),
+        "a query is early": (lambda link: link.move(f"{name}.query.3", -4), {"query-period", "query-answered"}),
+        "newer reports to an older querier": (
+            both(say(14.5, "a", query(family, version=2 if family == 4 else 1), everybody), say(16, "other", report(family, [(2, group)]))),
+            {"compatibility", "query-answered"},
+        ),
+    }  # fmt: skip
+    if family == 6:
+        cases["a query from a global address"] = (
+            both(lambda link: link.drop("mld.query.2"), say(13, "a", query(6), everybody, source="2001:db8::1")),
+            {"query-source", "querier"},
+        )
+        cases["a report from a global address"] = (
+            say(15, "other", report(6, [(2, group)]), source="2001:db8::31"), {"report-source"},
+        )  # fmt: skip
+    return {f"{name}, {case}": (spoil, {f"{name}-{rule}" for rule in names}) for case, (spoil, names) in cases.items()}
+
+
+def pim_cases(name: str, family: int) -> dict[str, tuple[Spoil, set[str]]]:
+    def say(at_s: float, node: str, body: bytes, **more: object) -> Spoil:
+        return lambda link: link.pim(family, at_s, "x", node, body, **more)  # type: ignore[arg-type]  # options by name
+
+    rendezvous = "10.9.9.9" if family == 4 else "2001:db8::9"
+
+    def join(upstream: str) -> bytes:
+        return join_prune(family, upstream, GROUPS[family], rendezvous=rendezvous)
+
+    stranger = "10.0.0.77" if family == 4 else "fe80::77"
+    cases: dict[str, tuple[Spoil, set[str]]] = {
+        "a hello cut short": (say(15.3, "b", hello()[:-3]), {"pim-well-formed"}),
+        "a flipped bit": (flip_last(f"{name}.hello.b.9"), {"pim-checksum"}),
+        "a hello with TTL 2": (hops(f"{name}.hello.b.9"), {"pim-hop-limit"}),
+        "a hello to one router": (say(15.3, "b", hello(), to=address("a", family)), {"pim-destination"}),
+        "a join of a router without hello": (say(40, "other", join(address("b", family))), {"pim-hello-first"}),
+        "a join to a stranger": (say(40, "a", join(stranger)), {"pim-upstream-known"}),
+        "a hello is missing": (lambda link: link.drop(f"{name}.hello.b.9"), {"pim-hello-period"}),
+        "a holdtime of ten periods": (
+            both(lambda link: link.drop(f"{name}.hello.b.*"), *[say(t + 0.2, "b", hello(10)) for t in range(30)]),
+            {"pim-hello-holdtime"},
+        ),
+        "a join is missing": (lambda link: link.drop(f"{name}.join.4"), {"pim-join-refresh"}),
+    }  # fmt: skip
+    if family == 6:
+        cases["a hello from a global address"] = (say(15.3, "b", hello(), source="2001:db8::2"), {"pim-source"})
+    return {f"{name}, {case}": value for case, value in cases.items()}
+
+
+RTP: dict[str, tuple[Spoil, set[str]]] = {
+    "one packet missing": (lambda link: link.drop("data.900"), {"rtp-loss"}),
+    "one packet twice": (lambda link: link.copy("data.900", 0.001), {"rtp-duplicates"}),
+    "two packets swapped": (lambda link: link.move("data.900", 0.011), {"rtp-order"}),
+    "two seconds missing": (lambda link: link.drop("data.9??").drop("data.10??"), {"rtp-interruption"}),
+    "a packet a second late, and all behind it": (
+        lambda link: [link.move("data.1[0-9]??", 1)], {"rtp-jitter"},
+    ),
+}  # fmt: skip
+
+BROKEN = {
+    **MMCP,
+    **membership_cases("igmp", 4),
+    **membership_cases("mld", 6),
+    **pim_cases("pim", 4),
+    **pim_cases("pim6", 6),
+    **RTP,
+}
+
+# What looks odd but is right.
+TOLERATED: dict[str, Spoil] = {
+    "HIR sent three times, then SJR": lambda link: (
+        [link.mmcp(at, "x.HIR", "other", "lmc1", [["mn_id", "7878"], poa(2)]) for at in (15, 16, 17)]
+        and link.mmcp(17.3, "x.SJR", "other", "sm", [["mn_id", "7878"]]).mmcp(17.301, "x.SJC", "sm", "other", f=0)
+    ),
+    "HCT sent three times, then HIC F=0": lambda link: (
+        [
+            link.mmcp(at, "x.HCT", "lmc1", "lmc2", [["mn_id", "7878"], DATA], ports=(5160, PORT))
+            for at in (16, 16.25, 16.5)
+        ]
+        and link.mmcp(15.99, "x.HIR", "other", "lmc1", [["mn_id", "7878"], poa(2)]).mmcp(16.8, "x.HIC", "lmc1", "other")
+    ),
+    "a confirm as the capture ends": lambda link: link.mmcp(29.9, "x.ULR", "other", "sm", [["mn_id", "7878"]]),
+    "one direction only": lambda link: link.mmcp(12, "x.ULR", "other", "10.1.1.1", [["mn_id", "7878"]]),
+    "an ASR in two packets": lambda link: (
+        link.drop("lmc1.4.ASR")
+        .mmcp(13, "x.ASR", "lmc1", "sm", [["membership", 2], MN_ID])
+        .mmcp(13.001, "x.ASR", "lmc1", "sm", [["membership", 2], ["mn_id", "01"]])
+    ),
+    "another session at the same time": lambda link: link.mmcp(
+        14.2, "x.HIR", "mn", "lmc1", [MN_ID, poa(2)], session=2
+    ).mmcp(14.201, "x.HIC", "lmc1", "mn", session=2),
+    "a member that leaves without a word": lambda link: [
+        link.membership(4, at, "x", "mcs", report(4, [(4, GROUPS[4])]), "224.0.0.22") for at in (8.0, 8.4)
+    ],
+    "reports from ::": lambda link: link.membership(
+        6, 15, "x", "other", report(6, [(2, GROUPS[6])]), "ff02::16", source="::"
+    ),
+    "a switch that snoops queries": lambda link: link.membership(
+        4, 13.05, "x", "other", query(4), "224.0.0.1", source="0.0.0.0"
+    ),
+    "older hosts and a new querier": lambda link: link.membership(
+        4, 15, "x", "other", older_report(4, GROUPS[4]), GROUPS[4]
+    ),
+    "an older leave": lambda link: link.membership(
+        4, 15, "x", "other", older_report(4, GROUPS[4], leave=True), "224.0.0.2"
+    ),
+    "a triggered hello": lambda link: link.copy("pim.hello.a.9", 0.3),
+    "a router goes": lambda link: [link.drop(f"pim.hello.b.{n}") for n in range(9, 30)],
+}
+
+
+def test_good_link_keeps_every_rule(tmp_path: Path) -> None:
+    verification = verified(good_link(), tmp_path)
+    assert [verdict for verdict in verification.verdicts if verdict.verdict == "failed"] == []
+    passed = {verdict.rule for verdict in verification.verdicts if verdict.verdict == "passed"}
+    # There is no older querier on a good link.
+    assert rules(verification) - passed == {"igmp-compatibility", "mld-compatibility"}
+    assert (verification.exit_code(), verification.warnings, verification.passed_over) == (0, [], {})
+
+
+def test_every_rule_is_broken_by_some_case(tmp_path: Path) -> None:
+    assert set().union(*(names for _, names in BROKEN.values())) == rules(verified(good_link(), tmp_path))
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_capture_fails_its_rule(tmp_path: Path, case: str) -> None:
+    spoil, expected = BROKEN[case]
+    link = good_link()
+    spoil(link)
+    verification = verified(link, tmp_path)
+    failed = [verdict for verdict in verification.verdicts if verdict.verdict == "failed"]
+    assert {verdict.rule for verdict in failed} == expected, [(v.rule, v.message) for v in failed]
+    assert verification.exit_code() == 1
+    assert all(verdict.frames and verdict.message and verdict.clause for verdict in failed)
+
+
+@pytest.mark.parametrize("case", TOLERATED)
+def test_tolerated_capture_passes(tmp_path: Path, case: str) -> None:
+    link = good_link()
+    TOLERATED[case](link)
+    verification = verified(link, tmp_path)
+    assert [(v.rule, v.message) for v in verification.verdicts if v.verdict == "failed"] == []
+
+
+def roaming(path: Path, *steps: str) -> Path:
+    """A node's radio that hears the querier of one cell, then that of another, with steps in between."""
+    with path.open("wb") as stream:
+        writer = PcapngWriter(stream, [Interface("mn:radio", 1)])
+        writer.step({"t_ns": T0, "step": "parameters", "mns": [{"name": "mn", "interface": "mn:radio"}]})
+        link = ScriptedLink().membership(4, 1, "one", "a", query(4), "224.0.0.1")
+        link.membership(4, 8, "other", "b", query(4), "224.0.0.1")
+        for index, frame in enumerate(link.ordered()):
+            if index:
+                for number, step in enumerate(steps):
+                    writer.step({"t_ns": T0 + 5_000_000_000 + number, "step": step, "mn": "mn", "handover": 1})
+            writer.frame(T0 + round(frame.at_s * 1e9), 0, frame.data)
+        writer.flush()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ((), {"igmp-querier"}),
+        (("link_trigger",), {"igmp-querier"}),
+        (("handover_begin", "link_down", "link_up"), set()),
+        (("session_end", "session_begin"), set()),
+    ],
+)
+def test_steps_tell_that_an_interface_went_elsewhere(
+    tmp_path: Path, steps: tuple[str, ...], expected: set[str]
+) -> None:
+    assert failing(verify(CaptureReader(roaming(tmp_path / "lab.pcapng", *steps)))) == expected
+
+
+def test_older_versions_pass_compatibility(tmp_path: Path) -> None:
+    link = ScriptedLink().membership(4, 1, "x", "a", query(4, version=2), "224.0.0.1")
+    link.membership(4, 2, "x", "other", older_report(4, GROUPS[4]), GROUPS[4])
+    found = {v.rule: v.verdict for v in verified(link, tmp_path).verdicts}
+    assert found["igmp-compatibility"] == "passed"
+
+
+def test_srt_is_learned_from_the_reports(tmp_path: Path) -> None:
+    assert failing(verified(good_link().drop("lmc1.4.ASR"), tmp_path, Settings())) == {"mmcp-asr-period"}
+
+
+def test_evidence_names_the_frames(tmp_path: Path) -> None:
+    link = good_link().move("h1.HIC", -0.01)
+    verdict = next(v for v in verified(link, tmp_path).verdicts if v.verdict == "failed")
+    tags = [frame.tag for frame in link.ordered()]
+    assert {tags[number - 1] for number in verdict.frames} == {"h1.HIR", "h1.HCT", "h1.HIC"}
+
+
+def test_without_limits_streams_are_only_measured(tmp_path: Path) -> None:
+    link = good_link().drop("data.9??")
+    found = {v.rule: v.verdict for v in verified(link, tmp_path, Settings()).verdicts if v.rule.startswith("rtp-")}
+    assert found["rtp-interruption"] == found["rtp-jitter"] == "unseen"
+    assert found["rtp-loss"] == "passed"

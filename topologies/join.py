@@ -1,0 +1,223 @@
+r"""Every way in which a session join can end, each in the roles' own tables and on the wire.
+
+::
+
+    mcs ──── rr ──── sm            the SM admits one MN ID and no other
+            /  \
+          ar1   ar2
+           |     |
+         poa1   poa2               an LMC serves poa1 and none serves poa2
+         /  \   ╎
+      lmc1   mn ╎                  between two joins mn is carried from poa1 to poa2
+
+Five joins of one node, in this order, each in a cell whose router knows nothing of the group:
+
+- *lmc*: SJR, SJC with the LMC's address, LJR, LJC F=1; only then the IGMP or MLD report, and then data.
+- *refused-by-sm*: the node says that it is somebody else. SJC F=0; no report ever leaves it, and no data arrives.
+- *refused-by-lmc*: lmc1 has been started again for another session, while the SM still has it for this one and assigns it.
+  LJC F=0, with the same consequences.
+- *direct*: the node is at poa2. SJC without an LMC makes it a member at once; its reports go to the SM.
+- *unanswered*: the SM is gone. SJR, JWT later once more, and the join has failed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from testbed import mmcp_session, staying
+from testbed.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.mmcp_session import MN_ID, Provisioning
+from testbed.mobility import carry
+from testbed.model import Lab
+from testbed.observation import groups_joined, udp_counter
+from testbed.options import Values, choice_option, duration_option, list_option, number_option
+from testbed.roles import RunningRole
+from testbed.two_cells import CELLS, two_cells
+from testbed.walking import await_stream, nominal_spacing_ns
+
+CASES = ("lmc", "refused-by-sm", "refused-by-lmc", "direct", "unanswered")
+ADMITTED = ("lmc", "direct")
+ANSWERS = {"lmc": 2, "refused-by-sm": 1, "refused-by-lmc": 2, "direct": 1, "unanswered": 0}  # SJC, LJC
+# What the application is to be told. An LMC that refuses is told apart from an SM that does.
+TOLD = {
+    "lmc": "established",
+    "refused-by-sm": "join-refused session_id=1 by=sm",
+    "refused-by-lmc": "join-refused session_id=1 by=lmc",
+    "direct": "established",
+    "unanswered": "join-failed session_id=1 awaited=SJC",
+}
+STRANGER_ID = "stranger"
+OTHER_SESSION = 2
+JOIN_RETRIES = 1
+ABSENCE_S = 0.5  # of stream, in which nothing of it may reach a node that was refused
+
+OPTIONS = (
+    choice_option("family", "IP version", "4", ("4", "6")),
+    list_option("cases", "Joins to make; their order is the lab's", ",".join(CASES), CASES),
+    duration_option("srt", "SRT, the period of status reports", "500ms", 0.2, 60.0),
+    duration_option("jwt", "JWT, the wait for SJC or LJC", "500ms", 0.1, 60.0),
+    number_option("rate", "Stream", "500", 10, 5000, "packets/s"),
+    number_option("size", "RTP payload of each packet", "188", 8, 1400, "bytes"),
+)
+
+
+def build(values: Values) -> Lab:
+    """The two-cell model with one LMC."""
+    return two_cells("join", 4 if values.word("family") == "4" else 6, controlled=CELLS[:1])
+
+
+def perform(stage: Stage) -> Measurements:
+    """One join after the other."""
+    values = stage.values
+    provisioning = Provisioning(
+        srt_s=values.seconds("srt"), jwt_s=values.seconds("jwt"), join_retries=JOIN_RETRIES,
+        admitted=(MN_ID,), other_session=OTHER_SESSION,
+    )  # fmt: skip
+    mmcp_session.record_parameters(
+        stage,
+        nominal_spacing_ns(values),
+        expects=("join",),
+        provisioning=provisioning,
+        mn_ids={"mn": MN_ID, STRANGER_ID: STRANGER_ID},
+    )
+    running = {role.name: role for role in mmcp_session.start_infrastructure(stage, provisioning)}
+    receiver = mmcp_session.start_receiver(stage)
+    joins = _Joins(stage, provisioning, running)
+    for case in CASES:
+        if case in values.words("cases"):
+            with stage.progress.step(f"join {case}"):
+                joins.make(case)
+    for name in ("mcs", "lmc1", "sm"):
+        stage.roles.stop(running[name])
+    stage.roles.stop(receiver)
+    return joins.measurements
+
+
+class _Joins:
+    """The joins of one run: where the node is, and what the roles said of each."""
+
+    def __init__(self, stage: Stage, provisioning: Provisioning, running: dict[str, RunningRole]) -> None:
+        self.measurements = Measurements()
+        self._stage, self._provisioning, self._running = stage, provisioning, running
+        self._cell = CELLS[0]
+
+    def make(self, case: str) -> None:
+        """Bring about what the case is about, and let the node join."""
+        match case:
+            case "refused-by-lmc":
+                self._provision_controller_anew()
+            case "direct":
+                self._cell = CELLS[1]
+                carry(self._stage.world, self._stage.world.lab.radio("mn"), self._cell)
+            case "unanswered":
+                self._stage.steps.add("silence_begin", role="sm", why="stopped")
+                self._stage.roles.stop(self._running["sm"])
+            case _:
+                pass
+        self._join(case)
+
+    def _provision_controller_anew(self) -> None:
+        """Start lmc1 again for another session; the SM does not hear of it before lmc1 has been silent for 4 SPT."""
+        stage = self._stage
+        stage.steps.add("silence_begin", role="lmc1", why="started again without the session")
+        stage.roles.stop(self._running["lmc1"])
+        answers = udp_counter(stage.world, "lmc1", "InDatagrams")
+        self._running["lmc1"] = mmcp_session.start_controller(
+            stage, CELLS[0], self._provisioning, session_id=OTHER_SESSION
+        )
+        stage.roles.await_ready(self._running["lmc1"])
+        staying.await_datagrams(stage, "lmc1", "InDatagrams", answers + 1)
+
+    def _join(self, case: str) -> None:
+        stage, provisioning = self._stage, self._provisioning
+        name, mn_id = (STRANGER_ID, STRANGER_ID) if case == "refused-by-sm" else ("mn", MN_ID)
+        before = udp_counter(stage.world, "mn", "OutDatagrams")
+        node = staying.begin_session(stage, self._cell, provisioning, expected=case, name=name, mn_id=mn_id)
+        told = staying.await_notice(stage, node, "(established|join-refused|join-failed)", ANSWERS[case])
+        is_member = case in ADMITTED if told is None else told.startswith("established")
+        if is_member:
+            await_stream(stage, f"the stream at the mobile node ({case})")
+            if self.measurements.start_to_first_data_s is None:
+                self.measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
+            # Its requests, SJR and perhaps LJR, and its first USR.
+            staying.await_datagrams(stage, "mn", "OutDatagrams", before + ANSWERS[case] + 1)
+        else:
+            # As long as another SJR could be due, and a while in which data would come if any did.
+            resends_s = (2 + JOIN_RETRIES) * provisioning.jwt_s if case == "unanswered" else 0.0
+            staying.let_stream_go_on(stage, max(ABSENCE_S, resends_s))
+        problems = self._wrong_tables(case, node, mn_id)
+        if told is not None and not told.startswith(TOLD[case]):
+            problems.append(f"the application was told {told}")
+        self.measurements.cases.append({"case": case, "told": told, "problems": problems})
+        if is_member:
+            staying.leave(stage, node, self._cell)
+        staying.end_session(stage, node, name)
+
+    def _wrong_tables(self, case: str, node: RunningRole, mn_id: str) -> list[str]:
+        """Where the node, its kernel, the LMC and the SM do not have the node in their tables as they should."""
+        stage, sm, lmc, identifier = self._stage, self._running["sm"], self._running["lmc1"], mn_id.encode().hex()
+        problems: list[str] = []
+
+        def compare(what: str, found: object, wanted: object) -> None:
+            if found != wanted:
+                problems.append(f"{what}: {found}, not {wanted}")
+
+        group = stage.world.lab.group
+        compare(f"the kernel is a member of {group}", group in groups_joined(stage.world, "mn"), case in ADMITTED)
+        if node.is_ours:
+            state = staying.table(node).get("state")
+            compare("the node's state", state, "ESTABLISHED" if case in ADMITTED else "CLOSED")
+        if lmc.is_ours:
+            compare("lmc1 has the node", identifier in staying.table(lmc).get("members", {}), case == "lmc")
+        if sm.is_ours and case in (*ADMITTED, "refused-by-sm"):
+            row = staying.table(sm).get("members", {}).get(identifier)
+            known = "nothing" if row is None else row["lmc"]
+            wanted = {"lmc": b"lmc1".hex(), "direct": None, "refused-by-sm": "nothing"}[case]
+            compare("the SM has for the node's LMC", known, wanted)
+        return problems
+
+
+def conclude(_values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
+    """What the capture shows of each join, beside what the roles said of it."""
+    judged = verdict["joins"]
+    failures: list[str] = []
+    if len(judged) != len(measurements.cases):
+        failures.append(f"{len(measurements.cases)} joins were made, the capture shows {len(judged)}")
+    rows = []
+    for measured, join in zip(measurements.cases, judged, strict=False):
+        problems = list(measured["problems"])
+        if join["outcome"] != measured["case"]:
+            problems.append(f"the capture shows {join['outcome']}")
+        rows.append({**join, **measured, "seen": _in_words(measured, join), "problems": problems})
+        failures += [f"{measured['case']}: {problem}" for problem in problems]
+    return Conclusion([], failures, rows)
+
+
+def _in_words(measured: Mapping[str, Any], join: Mapping[str, Any]) -> str:
+    told = "" if measured["told"] is None else f"; the application was told: {measured['told']}"
+    match join["outcome"]:
+        case "lmc" | "direct" if join["report_ms"] is not None and join["first_data_ms"] is not None:
+            of = "its LMC" if join["outcome"] == "lmc" else "the SM"
+            return (
+                f"a member of {of} {join['established_ms']:.1f} ms after SJR, "
+                f"its report at {join['report_ms']:.1f} ms, the first packet at {join['first_data_ms']:.1f} ms"
+            )
+        case "refused-by-sm":
+            return f"SJC F=0 {join['sjr_sjc_ms']:.1f} ms after SJR, {join['packets']} packets{told}"
+        case "refused-by-lmc":
+            return f"LJC F=0 {join['ljr_ljc_ms']:.1f} ms after LJR, {join['packets']} packets{told}"
+        case outcome:
+            return f"{outcome}: {join['requests']} SJRs, {join['packets']} packets{told}"
+
+
+TOPOLOGY = Topology(
+    name="join",
+    summary="every way in which a session join can end: admitted, refused by the SM or an LMC, unanswered",
+    options=OPTIONS,
+    build=build,
+    perform=perform,
+    conclude=conclude,
+    example="--family 6 --srt 1s --cases lmc,refused-by-sm",
+)

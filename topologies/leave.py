@@ -1,0 +1,226 @@
+r"""Every way in which a mobile node leaves its session: what is said, when the data stops, and who learns of it when.
+
+::
+
+    mcs ──── rr ──── sm
+            /  \
+          ar1   ar2                the routers ask for members before they stop the data on a link
+           |     |
+         poa1   poa2               between two sessions mn is carried from poa1 to poa2
+         /  \   ╎  \
+      lmc1   mn ╎   lmc2           lmc2 is provisioned to tell the SM of each leave at once, lmc1 is not
+
+Four sessions of one node, each in a cell whose router knows nothing of the group:
+
+- *direct*: before there are LMCs. ULR to the SM, ULC; the SM has forgotten the node.
+- *lmc*: ULR to lmc1, ULC; lmc1 has forgotten the node, the SM learns from the next ASR how many lmc1 has, and forgets the
+  node itself when nobody has reported it for 4 SPT [M-26].
+- *at-once*: the same with lmc2, whose ASR follows its ULC at once.
+- *killed*: the node's agent is killed with SIGKILL. The kernel leaves the group by itself; lmc2 probes three times and has
+  forgotten the node 4 SPT after its last report.
+
+With notice or without, an IGMP or MLD leave goes out on the link, and the leave latency is measured from there to the last
+data packet: two queries for pimd, and for pim6d the response time of a general query as well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from testbed import mmcp_session, staying
+from testbed.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.mmcp_session import MN_ID, Provisioning
+from testbed.mobility import carry
+from testbed.model import Lab
+from testbed.observation import udp_counter
+from testbed.options import Values, choice_option, duration_option, list_option, number_option
+from testbed.roles import RunningRole
+from testbed.two_cells import CELLS, controller_of, two_cells
+from testbed.walking import await_stream, nominal_spacing_ns
+
+CASES = ("direct", "lmc", "at-once", "killed")
+CELL_OF = {"direct": CELLS[0], "lmc": CELLS[0], "at-once": CELLS[1], "killed": CELLS[1]}
+FORGETTING_SPT = 4  # SPTs after which a parent has given up a child that does not report
+AFTERWARDS_S = 0.5  # of stream, in which none of it may reach the link any more
+SLACK_S = 5.0  # for a machine that is busy; the judge is stricter
+
+OPTIONS = (
+    choice_option("family", "IP version", "4", ("4", "6")),
+    list_option("cases", "Leaves to make; their order is the lab's", ",".join(CASES), CASES),
+    duration_option("srt", "SRT, the period of status reports; SPT is three times as long", "500ms", 0.2, 60.0),
+    number_option("rate", "Stream", "500", 10, 5000, "packets/s"),
+    number_option("size", "RTP payload of each packet", "188", 8, 1400, "bytes"),
+)
+
+
+def build(values: Values) -> Lab:
+    """The two-cell model."""
+    return two_cells("leave", 4 if values.word("family") == "4" else 6)
+
+
+def perform(stage: Stage) -> Measurements:
+    """One session after the other; the LMCs start after the first."""
+    values, chosen = stage.values, stage.values.words("cases")
+    provisioning = Provisioning(srt_s=values.seconds("srt"))
+    mmcp_session.record_parameters(stage, nominal_spacing_ns(values), expects=("leave",), provisioning=provisioning)
+    with stage.progress.step("SM and the stream"):
+        sm, source = mmcp_session.start_core(stage, provisioning)
+        stage.roles.await_ready(source)
+    mmcp_session.await_streaming(stage)
+    receiver = mmcp_session.start_receiver(stage)
+    running = {"sm": sm}
+    leaves = _Leaves(stage, provisioning, running)
+    if "direct" in chosen:
+        leaves.make("direct")
+    lmcs = []
+    if set(chosen) != {"direct"}:
+        lmcs = [
+            mmcp_session.start_controller(stage, cell, provisioning, asr_on_leave=cell == CELL_OF["at-once"])
+            for cell in CELLS
+        ]
+        stage.roles.await_ready(*lmcs)
+        mmcp_session.await_announced(stage, *lmcs)
+        running |= {lmc.name: lmc for lmc in lmcs}
+    for case in CASES[1:]:
+        if case in chosen:
+            leaves.make(case)
+    for role in (source, *lmcs, sm, receiver):
+        stage.roles.stop(role)
+    return leaves.measurements
+
+
+class _Leaves:
+    """The sessions of one run: where the node is, and what the roles said of each leave."""
+
+    def __init__(self, stage: Stage, provisioning: Provisioning, running: Mapping[str, RunningRole]) -> None:
+        self.measurements = Measurements()
+        self._stage, self._provisioning, self._running = stage, provisioning, running
+        self._cell = CELLS[0]
+
+    def make(self, case: str) -> None:
+        """Let the node join, then leave as the case says, and wait until everybody knows."""
+        stage, cell = self._stage, CELL_OF[case]
+        if cell != self._cell:
+            carry(stage.world, stage.world.lab.radio("mn"), cell)
+            self._cell = cell
+        node = self._join(case)
+        notice = case != "killed"
+        stage.steps.add("leave", mn="mn", notice=notice, asr_on_leave=case == "at-once")
+        left = time.monotonic()
+        if notice:
+            node.ask("leave")
+        else:
+            stage.world.processes.kill(node.process)
+        self.measurements.cases.append({"case": case, "problems": [], **self._await_knowledge(case, left)})
+        staying.await_no_member(stage, cell)
+        staying.let_stream_go_on(stage, AFTERWARDS_S)
+        staying.end_session(stage, node)
+
+    def _join(self, case: str) -> RunningRole:
+        """A member that receives the stream and has sent its first USR."""
+        stage = self._stage
+        before = udp_counter(stage.world, "mn", "OutDatagrams")
+        expected = "direct" if case == "direct" else "lmc"
+        node = staying.begin_session(stage, self._cell, self._provisioning, expected=expected)
+        await_stream(stage, f"the stream at the mobile node ({case})")
+        if self.measurements.start_to_first_data_s is None:
+            self.measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
+        requests = 1 if case == "direct" else 2
+        staying.await_datagrams(stage, "mn", "OutDatagrams", before + requests + 1)
+        return node
+
+    def _await_knowledge(self, case: str, left: float) -> dict[str, float | None]:
+        """Wait until the parent, and the SM where it is another, have it in their tables; seconds since the leave.
+
+        Strangers' tables are not known: then it is waited for as long as ours would need.
+        """
+        sm, srt_s, forgetting_s = self._running["sm"], self._provisioning.srt_s, self._forgetting_s()
+        if case == "direct":
+            return {"sm_forgot_s": self._await(sm, "sm to forget the node", _without_member, left, SLACK_S)}
+        lmc = self._running[controller_of(self._cell)]
+        name = lmc.name.encode().hex()
+
+        def counts_nobody(table: Any) -> bool:
+            return bool(table["lmcs"][name]["members"] == 0)
+
+        patience_s = forgetting_s if case == "killed" else 0.0
+        told: dict[str, float | None] = {
+            "lmc_forgot_s": self._await(
+                lmc, f"{lmc.name} to forget the node", _without_member, left, patience_s + SLACK_S
+            )
+        }
+        told["sm_counts_s"] = self._await(
+            sm, f"sm to know that {lmc.name} has nobody", counts_nobody, left, srt_s + SLACK_S
+        )
+        if case == "lmc":
+            told["sm_forgot_s"] = self._await(
+                sm, "sm to forget the node", _without_member, left, forgetting_s + SLACK_S
+            )
+        return told
+
+    def _forgetting_s(self) -> float:
+        return FORGETTING_SPT * self._provisioning.spt_s
+
+    def _await(
+        self, role: RunningRole, awaited: str, known: Callable[[Any], bool], left: float, deadline_s: float
+    ) -> float | None:
+        """Wait until a role's table says so; seconds since the leave, None of a stranger's role."""
+        if not role.is_ours:
+            staying.let_stream_go_on(self._stage, max(0.0, deadline_s - SLACK_S) + self._provisioning.srt_s)
+            return None
+
+        def look() -> tuple[bool, str]:
+            table = staying.table(role)
+            return bool(table) and known(table), f"its table is {table}"
+
+        self._stage.world.eventually(awaited, look, deadline_s)
+        return round(time.monotonic() - left, 3)
+
+
+def _without_member(table: Any) -> bool:
+    return MN_ID.encode().hex() not in table["members"]
+
+
+def conclude(_values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
+    """What the capture shows of each leave, beside when the roles knew of it."""
+    judged = verdict["leaves"]
+    failures: list[str] = []
+    if len(judged) != len(measurements.cases):
+        failures.append(f"{len(measurements.cases)} leaves were made, the capture shows {len(judged)}")
+    rows = []
+    for measured, leave in zip(measurements.cases, judged, strict=False):
+        problems = list(measured["problems"])
+        parent = {"direct": "sm", "lmc": "lmc1"}.get(measured["case"], "lmc2")
+        if leave["parent"] != parent:
+            problems.append(f"the node was a member of {leave['parent']}, not of {parent}")
+        if leave["latency_ms"] is None:
+            problems.append("the capture does not show when the data stopped")
+        rows.append({**leave, **measured, "seen": _in_words(measured, leave), "problems": problems})
+        failures += [f"{measured['case']}: {problem}" for problem in problems]
+    return Conclusion([], failures, rows)
+
+
+def _in_words(measured: Mapping[str, Any], leave: Mapping[str, Any]) -> str:
+    parts = []
+    if leave["ulr_ulc_ms"] is not None:
+        parts.append(f"ULC of {leave['parent']} {leave['ulr_ulc_ms']:.1f} ms after ULR")
+    if leave["latency_ms"] is not None:
+        parts.append(f"data for {leave['latency_ms']:.0f} ms after the group was left")
+    if leave["unnamed_ms"] is not None:
+        parts.append(f"ASR without the node after {leave['unnamed_ms']:.0f} ms")
+    if measured.get("sm_forgot_s") is not None:
+        parts.append(f"forgotten by the SM after {measured['sm_forgot_s']:.1f} s")
+    return "; ".join(parts)
+
+
+TOPOLOGY = Topology(
+    name="leave",
+    summary="every way in which a node leaves: with notice to the SM or an LMC, and killed; when the data stops",
+    options=OPTIONS,
+    build=build,
+    perform=perform,
+    conclude=conclude,
+    example="--family 6 --srt 1s --cases lmc,killed",
+)

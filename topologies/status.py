@@ -1,0 +1,247 @@
+r"""Who notices when somebody falls silent, and when: status reports, probes, and what becomes of those who are left.
+
+::
+
+    mcs ──── rr ──── sm            the SM watches lmc1, and mn when it has no LMC
+            /  \
+          ar1   ar2
+           |     |
+         poa1   poa2               nobody is there
+         /  \
+      lmc1   mn                    lmc1 watches mn
+
+One session of one node. SRT is half a second here and SPT, after which a parent probes, a second and a half.
+
+- *periodic*: USR and ASR, every SRT.
+- *answered*: mn's reports are lost by nftables until a probe has come. mn answers it at once, and is not given up; that the
+  next silence takes three probes shows that the answer has cleared the count.
+- *mn-silent*: mn's agent is stopped (SIGSTOP). Probes SPT, 2 SPT and 3 SPT after its last report; at 4 SPT lmc1 gives it
+  up, and its next ASR says so. When the agent goes on, its answers are a stranger's, and its renewal makes it a member
+  again [M-25].
+- *lmc-silent*: lmc1 is killed. The SM probes it and gives it up like any child. mn renews its membership three times in
+  vain, then joins the session again, and goes on until the SM has no LMC for it any more: it is the SM's [M-25, M-27]. It
+  stays in the group and loses nothing of the stream.
+- *direct-silent*: mn's agent is killed, now a child of the SM, which probes it and gives it up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from testbed import mmcp_session, staying
+from testbed.impairment import lose_all_until_probed, lose_no_more, probers
+from testbed.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.mmcp_session import MMCP_PORT, MN_ID, Provisioning
+from testbed.model import Lab
+from testbed.observation import udp_counter
+from testbed.options import Values, choice_option, duration_option, number_option
+from testbed.roles import RunningRole
+from testbed.two_cells import CELLS, two_cells
+from testbed.walking import await_stream, nominal_spacing_ns, receiver_window
+
+CELL = CELLS[0]
+REPORTS = 3  # USRs of the periodic part
+PROBES = 3
+GIVEN_UP_SPT = 4  # SPTs after a child's last report
+AFTERWARDS_S = 0.5  # of stream, in which no fourth probe may come
+SLACK_S = 5.0  # for a machine that is busy; the judge is stricter
+
+OPTIONS = (
+    choice_option("family", "IP version", "4", ("4", "6")),
+    duration_option("srt", "SRT, the period of status reports; SPT is three times as long", "500ms", 0.2, 60.0),
+    number_option("rate", "Stream", "500", 10, 5000, "packets/s"),
+    number_option("size", "RTP payload of each packet", "188", 8, 1400, "bytes"),
+)
+
+
+def build(values: Values) -> Lab:
+    """The two-cell model with one LMC."""
+    return two_cells("status", 4 if values.word("family") == "4" else 6, controlled=(CELL,))
+
+
+def perform(stage: Stage) -> Measurements:
+    """Join, then let one after the other fall silent."""
+    provisioning = Provisioning(srt_s=stage.values.seconds("srt"), jwt_s=stage.values.seconds("srt"))
+    mmcp_session.record_parameters(
+        stage, nominal_spacing_ns(stage.values), expects=("status",), provisioning=provisioning
+    )
+    running = {role.name: role for role in mmcp_session.start_infrastructure(stage, provisioning)}
+    receiver = mmcp_session.start_receiver(stage)
+    before = udp_counter(stage.world, "mn", "OutDatagrams")
+    node = staying.begin_session(stage, CELL, provisioning, expected="lmc")
+    await_stream(stage, "the stream at the mobile node")
+    silences = _Silences(stage, provisioning, running, receiver, node)
+    silences.measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
+    with stage.progress.step(f"{REPORTS} status reports"):
+        staying.await_datagrams(stage, "mn", "OutDatagrams", before + 2 + REPORTS)  # SJR, LJR, USRs
+    silences.lose_reports()
+    silences.stop_node()
+    silences.kill_controller()
+    silences.kill_node()
+    staying.end_session(stage, node)
+    for name in ("mcs", "sm"):
+        stage.roles.stop(running[name])
+    stage.roles.stop(receiver)
+    return silences.measurements
+
+
+class _Silences:
+    """The silences of one run, and what the roles said of each."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        provisioning: Provisioning,
+        running: Mapping[str, RunningRole],
+        receiver: RunningRole,
+        node: RunningRole,
+    ) -> None:
+        self.measurements = Measurements()
+        self._stage, self._spt_s, self._srt_s = stage, provisioning.spt_s, provisioning.srt_s
+        self._sm, self._lmc, self._receiver, self._node = running["sm"], running["lmc1"], receiver, node
+
+    def lose_reports(self) -> None:
+        """The node's reports are lost until it is probed."""
+        stage, world = self._stage, self._stage.world
+        lose_all_until_probed(world, "mn", MMCP_PORT)
+        stage.steps.add("silence_begin", role="mn", why="its reports lost", answers=True)
+
+        def probed() -> tuple[bool, str]:
+            return probers(world, "mn") > 0, "no probe has come"
+
+        world.eventually("a probe at the mobile node", probed, self._spt_s + SLACK_S)
+        dropped = lose_no_more(world, "mn")
+        stage.steps.add("silence_end", role="mn")
+        problems = [] if dropped else ["nothing was lost: this part shows nothing"]
+        if self._lmc.is_ours and MN_ID.encode().hex() not in staying.table(self._lmc).get("members", {}):
+            problems.append("lmc1 has forgotten the node")
+        self._note("answered", problems=problems, dropped=dropped)
+        # Its next reports come on their old schedule.
+        staying.await_datagrams(stage, "mn", "OutDatagrams", udp_counter(world, "mn", "OutDatagrams") + 2)
+
+    def stop_node(self) -> None:
+        """The node's agent does nothing until lmc1 has given it up."""
+        stage = self._stage
+        stage.steps.add("silence_begin", role="mn", why="stopped")
+        stage.world.processes.pause(self._node.process)
+        began = time.monotonic()
+        given_up_s = self._await(self._lmc, "lmc1 to give the node up", self._without_node, began)
+
+        def nobody(table: Any) -> bool:
+            return bool(table["lmcs"][b"lmc1".hex()]["members"] == 0)
+
+        self._await(self._sm, "the SM to know it", nobody, began)
+        staying.let_stream_go_on(stage, AFTERWARDS_S)
+        stage.steps.add("silence_end", role="mn")
+        resumed = time.monotonic()
+        stage.world.processes.resume(self._node.process)
+        back_s = self._await(self._lmc, "the node to be a member again", self._with_node, resumed)
+        self._note("mn-silent", given_up_s=given_up_s, back_s=back_s)
+        # Two reports later the next renewal is near: the node will be without a parent before the SM has given lmc1 up.
+        staying.await_datagrams(stage, "mn", "OutDatagrams", udp_counter(stage.world, "mn", "OutDatagrams") + 2)
+
+    def kill_controller(self) -> None:
+        """lmc1 is gone; the node becomes the SM's."""
+        stage = self._stage
+        begin_ns = stage.steps.add("silence_begin", role="lmc1", why="killed")
+        began = time.monotonic()
+        stage.world.processes.kill(self._lmc.process)
+
+        def without_controller(table: Any) -> bool:
+            return not table["lmcs"]
+
+        def with_own_member(table: Any) -> bool:
+            row = table["members"].get(MN_ID.encode().hex())
+            return row is not None and row["lmc"] is None
+
+        given_up_s = self._await(self._sm, "the SM to give lmc1 up", without_controller, began)
+        back_s = self._await(self._sm, "the node to be a member of the SM", with_own_member, began)
+        state = staying.table(self._node).get("state")
+        problems = [f"the node is {state}"] if self._node.is_ours and state != "ESTABLISHED" else []
+        window = receiver_window(self._receiver, begin_ns, time.time_ns())
+        lost = window.get("lost")
+        if lost:
+            problems.append(f"{lost} packets of the stream were lost")
+        self._note("lmc-silent", problems=problems, given_up_s=given_up_s, back_s=back_s, lost=lost)
+        staying.await_datagrams(stage, "mn", "OutDatagrams", udp_counter(stage.world, "mn", "OutDatagrams") + 2)
+
+    def kill_node(self) -> None:
+        """The node's agent is gone, and with it its membership of the group."""
+        stage = self._stage
+        stage.steps.add("silence_begin", role="mn", why="killed")
+        began = time.monotonic()
+        stage.world.processes.kill(self._node.process)
+        self._note(
+            "direct-silent", given_up_s=self._await(self._sm, "the SM to give the node up", self._without_node, began)
+        )
+
+    def _without_node(self, table: Any) -> bool:
+        return MN_ID.encode().hex() not in table["members"]
+
+    def _with_node(self, table: Any) -> bool:
+        return MN_ID.encode().hex() in table["members"]
+
+    def _await(self, role: RunningRole, awaited: str, known: Callable[[Any], bool], began: float) -> float | None:
+        """Wait until a role's table says so; seconds since it began, None of a stranger's, which is given its time."""
+        deadline_s = (GIVEN_UP_SPT + 1) * self._spt_s
+        if not role.is_ours:
+            staying.let_stream_go_on(self._stage, deadline_s)
+            return None
+
+        def look() -> tuple[bool, str]:
+            table = staying.table(role)
+            return bool(table) and known(table), f"its table is {table}"
+
+        self._stage.world.eventually(awaited, look, deadline_s + SLACK_S)
+        return round(time.monotonic() - began, 3)
+
+    def _note(self, case: str, problems: list[str] | None = None, **measured: object) -> None:
+        self.measurements.cases.append({"case": case, "problems": problems or [], **measured})
+
+
+def conclude(_values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
+    """What the capture shows of each silence, beside when the roles knew of it; before that, the reports on schedule."""
+    judged = verdict["silences"]
+    failures: list[str] = []
+    if len(judged) != len(measurements.cases):
+        failures.append(f"{len(measurements.cases)} silences were made, the capture shows {len(judged)}")
+    periods = [rule for rule in verdict["rules"]["all"] if rule["rule"] in ("usr-period", "asr-period")]
+    rows = [{"case": "periodic", "seen": "; ".join(rule["message"] for rule in periods), "problems": []}]
+    for measured, silence in zip(measurements.cases, judged, strict=False):
+        problems = list(measured["problems"])
+        if measured["case"] == "answered":
+            if silence["answered_ms"] is None or silence["failed"]:
+                problems.append("the capture shows no answer to the probe")
+        elif not silence["failed"] or len(silence["probes_s"]) != PROBES:
+            problems.append(f"the capture shows {len(silence['probes_s'])} probes and no end of it")
+        rows.append({**silence, **measured, "seen": _in_words(measured, silence), "problems": problems})
+        failures += [f"{measured['case']}: {problem}" for problem in problems]
+    return Conclusion([], failures, rows)
+
+
+def _in_words(measured: Mapping[str, Any], silence: Mapping[str, Any]) -> str:
+    probes = ", ".join(f"{at:.2f}" for at in silence["probes_s"])
+    parts = [f"{silence['parent']} probed it {probes} s after its last report"]
+    if silence["answered_ms"] is not None and not silence["failed"]:
+        parts.append(f"the answer came {silence['answered_ms']:.1f} ms after the probe")
+    if silence["unnamed_s"] is not None:
+        parts.append(f"the ASR after {silence['unnamed_s']:.2f} s does not name it")
+    if measured.get("back_s") is not None:
+        who = "the node was a member of the SM" if measured["case"] == "lmc-silent" else "it was a member again"
+        parts.append(f"{who} {measured['back_s']:.1f} s after it {'went on' if who.startswith('it') else 'was killed'}")
+    if measured["case"] == "lmc-silent" and measured["lost"] is not None:
+        parts.append(f"{measured['lost']} packets lost meanwhile")
+    return "; ".join(parts)
+
+
+TOPOLOGY = Topology(
+    name="status",
+    summary="who notices that a node or an LMC has fallen silent, when, and what becomes of the others",
+    options=OPTIONS,
+    build=build,
+    perform=perform,
+    conclude=conclude,
+    example="--family 6 --srt 1s",
+)
