@@ -61,6 +61,8 @@ class Profile(Enum):
     L16 = "L16"
     L8 = "L8"
 
+    __hash__ = object.__hash__  # each is itself; an Enum's own hash is a Python function
+
 
 # Timers, in seconds. [Annex A] names them and gives no values; the values are M-7 to M-10.
 JOIN_WAITING_TIME = 2.0  # JWT: wait for SJC or LJC

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 
 from agents.core.agent import ApplicationLeave, AskAuthorisation, Authorised, Endpoint, Event, Notify
-from agents.mmcp.configuration import ControllerTable, SessionManagerConfiguration
+from agents.mmcp.configuration import ControllerTable, ProvisionedController, SessionManagerConfiguration
 from agents.mmcp.constants import (
     AUTHORISATION_TIME,
     AUTHORISATIONS_MAXIMUM,
@@ -132,47 +132,48 @@ class SessionManager(Role):
 
     def _session_join_request(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         record.machine.move(SessionInput.SJR)
-        lmc = message.lmc
-        if lmc is not None and self._controllers.named(message.mn_id) is not None:  # [M-11]
-            self._admit_controller(record, message, lmc, source, now)
+        mn_id = message.mn_id
+        controller = self._controllers.named(mn_id)
+        if controller is not None and message.lmc is not None:  # [M-11]
+            self._admit_controller(record, message, controller, source, now)
+        elif mn_id in record.members:
+            self._admit_member(record, message, mn_id, source, now)
         else:
-            self._decide_on_member(record, message, source, now)
+            self._decide_on_stranger(record, message, mn_id, source, now)
 
     def _admit_controller(
-        self, record: SessionRecord, message: Message, lmc: Endpoint, source: Endpoint, now: float
+        self, record: SessionRecord, message: Message, controller: ProvisionedController, source: Endpoint, now: float
     ) -> None:
-        provisioned = self._controllers.named(message.mn_id)
-        if provisioned is None or provisioned.endpoint != lmc:
+        if controller.endpoint != message.lmc:
             self.counters.add("refused.lmc-address")
             self._session_join_confirm(record, message, source, accepted=False)
             return
-        known = record.controllers.get(message.mn_id)
+        known = record.controllers.get(controller.name)
         if known is None:
-            record.controllers[message.mn_id] = AnnouncedController(now, endpoint=lmc)
+            record.controllers[controller.name] = AnnouncedController(now, endpoint=controller.endpoint)
             if len(record.controllers) == 1:
                 self.timers.set(("lmc", message.session_id), now + self._timers.probe_time)
-            self.act(Notify("lmc-joined", {"session_id": message.session_id, "lmc": message.mn_id.hex()}))
+            self.act(Notify("lmc-joined", {"session_id": message.session_id, "lmc": controller.name.hex()}))
         else:  # a renewal, or an LMC that has lost its memory [M-25]
             known.heard(now)
         self._session_join_confirm(record, message, source, accepted=True)
 
-    def _decide_on_member(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
-        mn_id = message.mn_id
+    def _decide_on_stranger(
+        self, record: SessionRecord, message: Message, mn_id: bytes, source: Endpoint, now: float
+    ) -> None:
         refusal = self._refusal(record, mn_id)
         if refusal is not None:
             self.counters.add(f"refused.{refusal}")
             self._session_join_confirm(record, message, source, accepted=False)
-        elif mn_id not in record.members and record.provisioned.ask_authorisation:
+        elif record.provisioned.ask_authorisation:
             self._ask(record, mn_id, Waiting(message, source, b""), now)
         else:
-            self._admit_member(record, message, source, now)
+            self._admit_member(record, message, mn_id, source, now)
 
     def _refusal(self, record: SessionRecord, mn_id: bytes) -> str | None:
-        """Why provisioning or a bound keeps this MN out, as the end of a counter's name, or None."""
+        """Why provisioning or a bound keeps this new MN out, as the end of a counter's name, or None."""
         if record.allowed is not None and mn_id not in record.allowed:
             return "mn-not-allowed"
-        if mn_id in record.members:
-            return None
         if len(record.members) >= MEMBERS_MAXIMUM:
             return "session-full"
         return "authorisation-busy" if len(record.waiting) >= AUTHORISATIONS_MAXIMUM else None
@@ -206,24 +207,28 @@ class SessionManager(Role):
             )
         if waiting.request is not None and waiting.source is not None:
             if event.granted:
-                self._admit_member(record, waiting.request, waiting.source, now)
+                self._admit_member(record, waiting.request, event.mn_id, waiting.source, now)
             else:
                 self._session_join_confirm(record, waiting.request, waiting.source, accepted=False)
         elif event.granted and waiting.lmc in record.controllers:
             self._remember_reported(record, event.mn_id, waiting.lmc, now)
 
-    def _admit_member(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
-        mn_id = message.mn_id
+    def _admit_member(
+        self, record: SessionRecord, message: Message, mn_id: bytes, source: Endpoint, now: float
+    ) -> None:
+        """Assign an LMC; the application is told of an MN that is new, or has another LMC than before."""
         known = record.members.get(mn_id)
         serving = self._controllers.serving(message.point_of_attachment)
         announced = None if serving is None else record.controllers.get(serving.name)  # [M-18]
         assigned = b"" if serving is None or announced is None else serving.name
+        if known is None or known.lmc != assigned:
+            details = {"session_id": message.session_id, "mn_id": mn_id.hex(), "lmc": assigned.hex()}
+            self.act(Notify("mn-joined", details))
         if known is None:
             self._remember(record, mn_id, Member(now, endpoint=source, lmc=assigned, profile=message.profile))
         else:
             known.heard(now)
             known.endpoint, known.lmc, known.profile, known.status = source, assigned, message.profile, None
-        self.act(Notify("mn-joined", {"session_id": message.session_id, "mn_id": mn_id.hex(), "lmc": assigned.hex()}))
         self._session_join_confirm(
             record, message, source, accepted=True, lmc=None if announced is None else announced.endpoint
         )
@@ -243,7 +248,8 @@ class SessionManager(Role):
             )
             record.confirms[what] = confirm
         self.send_encoded(PacketType.SJC, confirm, source, accepted)
-        record.machine.move(SessionInput.SJC_OTHERS_WAIT if record.has_waiting_requests else SessionInput.SJC)
+        others_wait = record.waiting and record.has_waiting_requests
+        record.machine.move(SessionInput.SJC_OTHERS_WAIT if others_wait else SessionInput.SJC)
 
     # --- leave and status [7.3, 7.4] ------------------------------------------------------------------------------
 

@@ -97,4 +97,4 @@ class SessionRecord:
     @property
     def has_waiting_requests(self) -> bool:
         """Whether an SJR is still to be answered."""
-        return bool(self.waiting) and any(waiting.request is not None for waiting in self.waiting.values())
+        return any(waiting.request is not None for waiting in self.waiting.values())

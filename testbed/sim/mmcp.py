@@ -93,6 +93,9 @@ class World(Network):
             )
         self.wanted: dict[int, float] = {}  # by an LMC's index: when it last was told of somebody who comes
         self.watches[PacketType.HCT] = self._context_arrives
+        # Texts that all MNs share.
+        self._cells = [f"cell{cell}" for cell in range(plan.cells)]
+        self._gateways = [self.address(cell, 2) for cell in range(plan.cells)]
         self._table = [Controller(f"lmc{cell}", self.address(cell, 1), [f"cell{cell}"]) for cell in range(plan.cells)]
         self.session_manager = self._new_session_manager()
         self.sm_node = self.add("sm", self.session_manager, SM_ADDRESS, DEFAULT_PORT, CORE)
@@ -129,7 +132,7 @@ class World(Network):
         prefix = 32 - self._host_bits
         points = [
             PointOfAttachment(
-                f"cell{cell}", f"{self.address(cell, FIRST_HOST + number)}/{prefix}", self.address(cell, 2)
+                self._cells[cell], f"{self.address(cell, FIRST_HOST + number)}/{prefix}", self._gateways[cell]
             )
             for cell in cells
         ]
@@ -138,12 +141,12 @@ class World(Network):
                 f"mn{number}",
                 SM_ADDRESS,
                 [WantedSession(SESSION)],
-                [NodeInterface(INTERFACE, points, f"cell{home}")],
+                [NodeInterface(INTERFACE, points, self._cells[home])],
                 timers=plan.timers,
             )
         )
         address = self.address(home, FIRST_HOST + number)
-        node = self.add(f"mn{number}", agent, address, DEFAULT_PORT, f"cell{home}")
+        node = self.add(f"mn{number}", agent, address, DEFAULT_PORT, self._cells[home])
         return Mobile(node, agent, cells, home)
 
     # --- the course of a run ----------------------------------------------------------------------------------------
@@ -224,7 +227,7 @@ class World(Network):
         mobile.may_be_established = mobile.willing
         mobile.cell = cell
         number = mobile.node.index - self.first_mobile
-        self.regain_link(mobile.node, f"cell{cell}", self.address(cell, FIRST_HOST + number))
+        self.regain_link(mobile.node, self._cells[cell], self.address(cell, FIRST_HOST + number))
         self.tell(mobile.node, LinkUp(INTERFACE))
 
     def _someone_moves(self) -> None:
