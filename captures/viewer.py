@@ -74,7 +74,9 @@ class Viewer:
         return None
 
     def _pause(self, seconds: float) -> None:
-        if self._lab_over.is_set():  # and there has been a look since: a short lab may begin and end between two of them
+        if (
+            self._lab_over.is_set()
+        ):  # and there has been a look since: a short lab may begin and end between two of them
             raise _Over
         self._lab_over.wait(seconds)
 
