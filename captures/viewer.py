@@ -74,9 +74,8 @@ class Viewer:
         return None
 
     def _pause(self, seconds: float) -> None:
-        if (
-            self._lab_over.is_set()
-        ):  # and there has been a look since: a short lab may begin and end between two of them
+        # There has been a look since it was over: a short lab may begin and end between two of them.
+        if self._lab_over.is_set():
             raise _Over
         self._lab_over.wait(seconds)
 
