@@ -15,12 +15,12 @@ Reader = tuple[int, Callable[[bytes, int, int], Value]]
 
 
 def read_parameters(
-    data: bytes, start: int, header: Struct, readers: Mapping[int, Reader[Value]], unknown: Reader[Value], kind: str
+    data: bytes, start: int, header: Struct, readers: Mapping[int, Reader[Value]], kind: str
 ) -> tuple[list[Value], int]:
     """The parameters of ``data`` from ``start`` to its end, in order, and the bits of all their readers together.
 
     ``header`` unpacks to (type, length); the length counts header and value together, in bytes, and there is no padding.
-    Each value is read by its type's reader, or by ``unknown``. Raises DecodeError ``parameter-overrun`` where a parameter
+    ``readers`` has one for every type that the header can hold. Raises DecodeError ``parameter-overrun`` where a parameter
     leaves the datagram and ``parameter-size`` where its length is smaller than its own header. ``kind`` names the protocol
     in the error's detail.
     """
@@ -41,7 +41,7 @@ def read_parameters(
         if end > end_of_data:
             detail = f"{kind} parameter {code} at byte {position} ends at {end} of {end_of_data}"
             raise DecodeError("parameter-overrun", detail)
-        bit, read = readers.get(code, unknown)
+        bit, read = readers[code]
         bits |= bit
         found.append(read(data, position + size, end))
         position = end

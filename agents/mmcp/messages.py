@@ -28,8 +28,6 @@ from agents.mmcp.parameters import (
     BITS,
     HEADER_L8,
     HEADER_L16,
-    READ_UNKNOWN_L8,
-    READ_UNKNOWN_L16,
     READERS_L8,
     READERS_L16,
     WRITERS,
@@ -209,12 +207,12 @@ def decode(data: bytes) -> Message:
     second_octet = data[HEADER_SIZE + 1] if length > HEADER_SIZE + 1 else 0
     if second_octet == 0:
         profile = _L16
-        parameters, present = read_parameters(data, HEADER_SIZE, HEADER_L16, READERS_L16, READ_UNKNOWN_L16, "MMCP")
+        parameters, present = read_parameters(data, HEADER_SIZE, HEADER_L16, READERS_L16, "MMCP")
     elif second_octet == 1:
         raise DecodeError("profile-unknown", "second octet of the first parameter is 1: neither reserved nor a length")
     else:
         profile = Profile.L8
-        parameters, present = read_parameters(data, HEADER_SIZE, HEADER_L8, READERS_L8, READ_UNKNOWN_L8, "MMCP")
+        parameters, present = read_parameters(data, HEADER_SIZE, HEADER_L8, READERS_L8, "MMCP")
     if needed & ~present:
         missing = _missing(packet, present, accepted=accepted)
         raise DecodeError("parameter-missing", f"{packet.name} without {missing}")

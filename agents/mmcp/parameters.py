@@ -215,16 +215,14 @@ def _counts_reader(kind: type[DataChannelStatus | Membership], layout: Struct) -
     return read
 
 
-def _unknown_reader(header: Struct) -> Reader[Parameter]:
-    def read(data: bytes, start: int, end: int) -> Parameter:
+def _readers(header: Struct, status: Struct, membership: Struct) -> dict[int, Reader[Parameter]]:
+    """A reader for each type that there can be; the layouts are those of the parameters' headers and of the values."""
+
+    def read_unknown(data: bytes, start: int, end: int) -> Parameter:
         return UnknownParameter(data[start - header.size : end])
 
-    return BITS[UnknownParameter], read
-
-
-def _readers(status: Struct, membership: Struct) -> dict[int, Reader[Parameter]]:
-    """The readers by type; the layouts are those of the values."""
     return {
+        **dict.fromkeys(range(256), (BITS[UnknownParameter], read_unknown)),
         int(ParameterType.MN_IDENTIFIER): (BITS[MNIdentifier], _read_mn_identifier),
         int(ParameterType.POA_IDENTIFIER): (BITS[PoAIdentifier], _read_poa_identifier),
         int(ParameterType.MULTICAST_ADDRESS): (BITS[MulticastAddress], _read_multicast_address),
@@ -234,8 +232,8 @@ def _readers(status: Struct, membership: Struct) -> dict[int, Reader[Parameter]]
     }
 
 
-READERS_L16, READ_UNKNOWN_L16 = _readers(Struct("!II"), Struct("!I")), _unknown_reader(HEADER_L16)
-READERS_L8, READ_UNKNOWN_L8 = _readers(Struct("!xxII"), Struct("!xxI")), _unknown_reader(HEADER_L8)
+READERS_L16 = _readers(HEADER_L16, Struct("!II"), Struct("!I"))
+READERS_L8 = _readers(HEADER_L8, Struct("!xxII"), Struct("!xxI"))
 
 
 # --- parameter to bytes -------------------------------------------------------------------------------------------

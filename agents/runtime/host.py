@@ -158,7 +158,8 @@ class AgentHost:
                     port = self._ports.get(action.channel) or self._open_port(action.channel, self._address, 0)
                     port.send(action.data, action.destination)
                 case Notify():
-                    self._trace.write(action.event, action.details)
+                    if self._agent.keeps_history:
+                        self._trace.write(action.event, action.details)
                     details = "".join([f" {key}={value}" for key, value in action.details.items()])
                     self._notices.append(f"{action.event}{details}\n")
                 case Trace():
