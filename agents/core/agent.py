@@ -209,9 +209,10 @@ class Agent(ABC):
     any. That is the only difference.
     """
 
-    keeps_history = True
+    __slots__ = ("_actions", "_own_timers", "counters", "keeps_history", "timers")
 
     def __init__(self) -> None:
+        self.keeps_history = True
         self.counters = Counters()
         self._own_timers: Timers[Hashable] | None = Timers()
         self.timers: Alarms = self._own_timers
@@ -247,9 +248,12 @@ class Agent(ABC):
             for key in self._own_timers.due(now):
                 self.timer_expired(key, now)
 
-    def keep_timers_in(self, alarms: Alarms) -> None:
-        """Use the driver's own timers, before ``start``: it calls ``timer_expired`` when one is due, instead of ``expire``."""
-        self.timers, self._own_timers = alarms, None
+    def drive_with(self, alarms: Alarms, actions: list[Action]) -> None:
+        """Use the driver's own timers and its own list of actions, before ``start``.
+
+        The driver calls ``timer_expired`` when a timer is due, instead of ``expire``, and finds the actions in its list.
+        """
+        self.timers, self._own_timers, self._actions = alarms, None, actions
 
     def take_actions(self) -> list[Action]:
         """Hand over, in order, the actions of the calls since the last time."""

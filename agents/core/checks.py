@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from agents.core.errors import ConfigurationError
@@ -13,6 +14,7 @@ _SOURCE_SPECIFIC = (
 )
 
 
+@lru_cache(1024)
 def is_source_specific(group: str) -> bool:
     """Whether ``group`` is a source-specific one, which only a join that names its source receives."""
     address = ip_address(group)

@@ -51,6 +51,11 @@ class Timers:
         return c.STATUS_PROBE_FACTOR * self.srt_s if self.spt_s is None else self.spt_s
 
     @property
+    def reports_per_renewal(self) -> int:
+        """With every how many status reports an MN renews its membership, so that it does within SPT [M-25]."""
+        return max(1, int(self.probe_time / self.srt_s + 1e-9))
+
+    @property
     def hold_time(self) -> float:
         """How long a new LMC stays joined for an MN that does not come; SPT unless set [M-9]."""
         return self.probe_time if self.hold_s is None else self.hold_s

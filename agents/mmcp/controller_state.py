@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from agents.core.agent import Endpoint
 from agents.core.machine import Label, TransitionTable
 from agents.mmcp.constants import Profile
-from agents.mmcp.messages import DataChannelStatus, MulticastAddress
+from agents.mmcp.messages import DataChannelStatus, MNIdentifier, MulticastAddress
 from agents.mmcp.monitoring import Child, Children
 from agents.mmcp.role import Machine
 
@@ -84,8 +84,9 @@ HANDOVER_TABLE = TransitionTable(
 
 @dataclass(slots=True)
 class Member(Child):
-    """An MN attached here: where it spoke from, what it last reported, and in which profile it speaks."""
+    """An MN attached here: its ID, where it spoke from, what it last reported, and in which profile it speaks."""
 
+    identifier: MNIdentifier = field(kw_only=True)
     endpoint: Endpoint = field(kw_only=True)
     profile: Profile = field(default=Profile.L16, kw_only=True)
     status: DataChannelStatus | None = field(default=None, kw_only=True)

@@ -253,7 +253,9 @@ class LocalMobilityController(Role):
         self._forget_confirm(record, mn_id)
         self._expected.arrived(record, mn_id, now)
         if known is None:
-            record.members[mn_id] = Member(now, endpoint=source, profile=message.profile)
+            record.members[mn_id] = Member(
+                now, identifier=MNIdentifier(mn_id), endpoint=source, profile=message.profile
+            )
             if len(record.members) == 1:
                 self.timers.set(("spt", record.session_id), now + self._timers.probe_time)
             self.act(Notify("mn-attached", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
@@ -281,7 +283,8 @@ class LocalMobilityController(Role):
         if member is None:
             self.drop("unknown-mn", source, packet="USR")
             return
-        member.heard(now)
+        # What heard() does, without the call: every report of every MN passes here.
+        member.last_heard, member.probes = now, 0
         member.endpoint, member.profile = source, message.profile
         member.status = message.status
 
@@ -306,7 +309,7 @@ class LocalMobilityController(Role):
 
     def _send_aggregate(self, record: SessionRecord, profile: Profile) -> None:
         """Send the ASRs about all MNs here."""
-        reports = ((mn_id, member.status) for mn_id, member in record.members.items())
+        reports = [(member.identifier, member.status) for member in record.members.values()]
         for parameters in aggregates(len(record.members), reports):
             self.send(PacketType.ASR, record.session_id, self._session_manager, parameters, profile=profile)
 

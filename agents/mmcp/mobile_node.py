@@ -34,6 +34,8 @@ from agents.mmcp.role import Role
 class MobileNode(Role):
     """One MN. Timer keys: (what, session id), and ("address", interface)."""
 
+    __slots__ = ("_address_delay_s", "_attachments", "_sessions")
+
     RECEIVES = frozenset({PacketType.SJC, PacketType.LJC, PacketType.ULC, PacketType.USP, PacketType.HIC})
 
     def __init__(self, configuration: MobileNodeConfiguration) -> None:
@@ -101,14 +103,12 @@ class MobileNode(Role):
                 self.counters.add(f"ignored.{type(event).__name__}")
 
     def timer_expired(self, key: Hashable, now: float) -> None:
-        """JWT, HIT, SRT, the next renewal, the end of a promise or of lingering; the end of an address delay."""
+        """JWT, HIT, SRT, the end of a promise or of lingering; the end of an address delay."""
         assert isinstance(key, tuple)
         what, of = key
         match what:  # the frequent ones first
             case "srt":
                 self._sessions[of].status_report_time(now)
-            case "renew":
-                self._sessions[of].renew(now)
             case "jwt":
                 self._sessions[of].join_waiting_time_expired(now)
             case "hit":

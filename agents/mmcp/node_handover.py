@@ -32,6 +32,8 @@ from agents.mmcp.role import Role
 class MovingSession(NodeSession):
     """One session of an MN with its handovers. ``attachments`` are the MN's interfaces, the preferred ones first."""
 
+    __slots__ = ("_attachments", "_is_between_places", "_left_lmc", "_target")
+
     def __init__(
         self,
         role: Role,

@@ -6,6 +6,9 @@ group with IGMP or MLD [7.1]. `agents.mmcp.node_handover` adds what happens when
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
+
 from agents.core.agent import Endpoint, JoinGroup, LeaveGroup, Notify, RenewMembership
 from agents.core.checks import is_source_specific
 from agents.mmcp import constants as c
@@ -23,14 +26,30 @@ from agents.mmcp.messages import (
 from agents.mmcp.mobile_node_state import MOBILE_NODE_TABLE, Input, State
 from agents.mmcp.role import Machine, Role
 
+TIMERS = ("jwt", "hit", "srt", "promise", "linger")
+
+
+@lru_cache(1024)
+def _timer_keys(session_id: int) -> Mapping[str, tuple[str, int]]:
+    """The keys of a session's timers by what they time: the same objects for all MNs of a process."""
+    return {timer: (timer, session_id) for timer in TIMERS}
+
 
 class NodeSession:
     """One session of an MN. Its timers are the role's: keys (what, session id)."""
+
+    __slots__ = (
+        "_asked_lmc", "_attachment", "_group", "_is_established_once", "_joined_at", "_joined_on", "_keys",
+        "_machine", "_mn_id", "_packets_received", "_parent", "_profile", "_promised_lmc", "_renewals_unanswered",
+        "_report_is_due", "_reports_until_renewal", "_resends_left", "_role", "_session_manager", "_source", "_times",
+        "session_id",
+    )  # fmt: skip
 
     def __init__(
         self, role: Role, configuration: MobileNodeConfiguration, wanted: WantedSession, attachment: Attachment
     ) -> None:
         self.session_id = wanted.session_id
+        self._keys = _timer_keys(wanted.session_id)
         self._role = role
         self._times = configuration.timers
         self._profile = Profile[configuration.profile]
@@ -50,6 +69,7 @@ class NodeSession:
         ] = []  # where the MN is a member of the group: the interface in use is the last
         self._joined_at = 0.0
         self._report_is_due = False
+        self._reports_until_renewal = 0
         self._renewals_unanswered = 0
         self._is_established_once = False
         self._packets_received: int | None = None
@@ -148,8 +168,8 @@ class NodeSession:
             self._join_group_on(self._attachment)
         self._is_established_once = True
         self._renewals_unanswered = 0
-        self._set("renew", now + self._times.probe_time)
-        if ("srt", self.session_id) not in self._role.timers:
+        self._reports_until_renewal = self._times.reports_per_renewal
+        if self._keys["srt"] not in self._role.timers:
             self._set("srt", now + self._times.srt_s)
         self._report_if_due(now)
 
@@ -185,7 +205,7 @@ class NodeSession:
 
         The wait for an address goes on: the link is there, and the next session will need one.
         """
-        for timer in ("jwt", "hit", "srt", "renew", "promise", "linger"):
+        for timer in TIMERS:
             self._cancel(timer)
         self._parent = self._promised_lmc = self._asked_lmc = None
         self._report_is_due = False
@@ -193,12 +213,12 @@ class NodeSession:
             self._leave_group_on(attachment)
         self._notify(event, **details)
 
-    def renew(self, now: float) -> None:
+    def _renew(self, now: float) -> None:
         """Tell the parent again that this MN is here, in case it has lost its memory; give up one that is gone [M-25]."""
-        self._set("renew", now + self._times.probe_time)
         parent = self._parent
         if self.state is not State.ESTABLISHED or parent is None or not self._is_reachable():
-            return
+            return  # with a later report
+        self._reports_until_renewal = self._times.reports_per_renewal
         if self._renewals_unanswered >= c.UNANSWERED_RENEWALS:
             self._fall_back("the parent answers no more", now)
             return
@@ -245,9 +265,16 @@ class NodeSession:
 
     def status_report_time(self, now: float) -> None:
         """SRT: a report is due."""
-        self._set("srt", now + self._times.srt_s)
-        self._report_is_due = True
-        self._report_if_due(now)
+        self._role.timers.set(self._keys["srt"], now + self._times.srt_s)
+        parent = self._parent
+        if parent is not None and self._is_reachable():
+            self._report_is_due = False
+            self._report(parent, now, self._profile)
+        else:
+            self._report_is_due = True  # for `_report_if_due`
+        self._reports_until_renewal -= 1
+        if self._reports_until_renewal <= 0:
+            self._renew(now)
 
     def _is_reachable(self) -> bool:
         """Whether the MN is on its parent's link and not on its way to another; the same subnet's promise is none."""
@@ -261,7 +288,7 @@ class NodeSession:
     def _report(self, parent: Endpoint, now: float, profile: Profile) -> None:
         received = self._packets_received
         status = () if received is None else (data_channel_status(received, now - self._joined_at),)
-        self._send(PacketType.USR, parent, status, profile)
+        self._role.send(PacketType.USR, self.session_id, parent, (self._mn_id, *status), profile=profile)
 
     # --- the group, messages and timers ---------------------------------------------------------------------------
 
@@ -296,7 +323,7 @@ class NodeSession:
         self._role.act(Notify(event, {"session_id": self.session_id, **details}))
 
     def _set(self, timer: str, deadline: float) -> None:
-        self._role.timers.set((timer, self.session_id), deadline)
+        self._role.timers.set(self._keys[timer], deadline)
 
     def _cancel(self, timer: str) -> None:
-        self._role.timers.cancel((timer, self.session_id))
+        self._role.timers.cancel(self._keys[timer])

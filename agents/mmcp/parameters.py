@@ -89,7 +89,7 @@ class LMCAddress:
     @property
     def endpoint(self) -> Endpoint:
         """The address as an endpoint to send to."""
-        return Endpoint(_text(self.packed), self.port)
+        return _endpoint(self.packed, self.port)
 
 
 @record
@@ -122,6 +122,11 @@ Parameter = (
 @lru_cache(_ADDRESSES_REMEMBERED)
 def _text(packed: bytes) -> str:
     return str(ip_address(packed))
+
+
+@lru_cache(_ADDRESSES_REMEMBERED)
+def _endpoint(packed: bytes, port: int) -> Endpoint:
+    return Endpoint(_text(packed), port)
 
 
 @lru_cache(_ADDRESSES_REMEMBERED)
@@ -256,13 +261,18 @@ _Write = Callable[[Any, Profile], bytes]
 
 
 def _identifier_writer(code: ParameterType) -> _Write:
+    sizes = range(IDENTIFIER_MINIMUM, IDENTIFIER_MAXIMUM + 1)
+    headers_l16 = {size: HEADER_L16.pack(code, HEADER_L16.size + size) for size in sizes}
+    headers_l8 = {size: HEADER_L8.pack(code, HEADER_L8.size + size) for size in sizes}
+
     def write(parameter: MNIdentifier | PoAIdentifier, profile: Profile) -> bytes:
         value = parameter.value
-        size = len(value)
-        if not IDENTIFIER_MINIMUM <= size <= IDENTIFIER_MAXIMUM:
-            raise EncodeError(f"{code.name} of {size} bytes, allowed {IDENTIFIER_MINIMUM} to {IDENTIFIER_MAXIMUM}")
-        header = HEADER_L16 if profile is _L16 else HEADER_L8
-        return header.pack(code, header.size + size) + value
+        header = (headers_l16 if profile is _L16 else headers_l8).get(len(value))
+        if header is None:
+            raise EncodeError(
+                f"{code.name} of {len(value)} bytes, allowed {IDENTIFIER_MINIMUM} to {IDENTIFIER_MAXIMUM}"
+            )
+        return header + value
 
     return write
 

@@ -18,7 +18,9 @@ Report = tuple[bytes, DataChannelStatus | None]
 _IDENTIFIER_HEADER = 4  # bytes, in the wider profile
 
 
-def aggregates(members: int, reports: Iterable[Report]) -> Iterator[tuple[Parameter, ...]]:
+def aggregates(
+    members: int, reports: Iterable[tuple[MNIdentifier, DataChannelStatus | None]]
+) -> Iterator[tuple[Parameter, ...]]:
     """The parameters of the ASRs that ``reports`` need, one after the other; at least one, even about nobody.
 
     Each holds the full count of ``members`` and as many reports as fit 1400 bytes in either profile [M-12].
@@ -29,11 +31,11 @@ def aggregates(members: int, reports: Iterable[Report]) -> Iterator[tuple[Parame
     used = 0
     some = False
     for mn_id, status in reports:
-        size = _IDENTIFIER_HEADER + len(mn_id) + (0 if status is None else STATUS_PARAMETER_SIZE)
+        size = _IDENTIFIER_HEADER + len(mn_id.value) + (0 if status is None else STATUS_PARAMETER_SIZE)
         if used + size > room:
             yield (count, *batch)
             batch, used, some = [], 0, True
-        batch.append(MNIdentifier(mn_id))
+        batch.append(mn_id)
         if status is not None:
             batch.append(status)
         used += size

@@ -278,15 +278,16 @@ class SessionManager(Role):
             return
         controller.heard(now)
         controller.members = message.members
+        known, name = record.members.get, sender.name
         for mn_id, status in reports_in(message):
-            member = record.members.get(mn_id)
+            member = known(mn_id) or self._adopt(record, mn_id, name, now)
             if member is None:
-                member = self._adopt(record, mn_id, sender.name, now)
-                if member is None:
-                    continue
-            member.heard(now)
-            member.lmc = sender.name
-            member.status = member.status if status is None else status
+                continue
+            # What heard() does, without the call: every LMC reports all of its MNs.
+            member.last_heard, member.probes = now, 0
+            member.lmc = name
+            if status is not None:
+                member.status = status
 
     def _adopt(self, record: SessionRecord, mn_id: bytes, lmc: bytes, now: float) -> Member | None:
         """Take an MN that an announced LMC reports: an SM that has lost its memory has it back so [M-26]."""

@@ -16,19 +16,19 @@ from typing import Any
 
 _SLOTS_PER_S = 128  # a power of two, so that a time's slot is exact
 
-Entry = tuple[float, Callable[[Any], None], Any]
-"""The time (s), and what is to be called with which argument."""
+Entry = tuple[float, Callable[[Any, Any], None], Any, Any]
+"""The time (s), and what is to be called with which two arguments."""
 
 _by_time = itemgetter(0)  # equal times stay in order of arrival: sorting is stable, and insort puts an equal one behind
 
 
 class Agenda:
-    """Entries by time."""
+    """Entries by time, and the time: ``now`` (s) is set by whoever carries out what ``take_until`` hands over."""
 
-    __slots__ = ("_current", "_later", "_now", "_number", "_numbers")
+    __slots__ = ("_current", "_later", "_number", "_numbers", "now")
 
     def __init__(self) -> None:
-        self._now = 0.0  # the time of what was taken out last
+        self.now = 0.0
         self._number = -1  # of the slot that has come last
         self._current: list[Entry] = []  # what is left of it, and what was late: sorted
         self._later: dict[int, list[Entry]] = {}
@@ -41,32 +41,33 @@ class Agenda:
         """All that is to come, in no particular order."""
         return chain(self._current, *self._later.values())
 
-    def put(self, time: float, what: Callable[[Any], None], argument: Any) -> None:
-        """Call ``what`` with ``argument`` at ``time``, or at once when that has passed."""
+    def put(self, time: float, what: Callable[[Any, Any], None], first: Any, second: Any) -> None:
+        """Call ``what`` with the two arguments at ``time``, or at once when that has passed."""
         number = int(time * _SLOTS_PER_S)
         slot = self._later.get(number)
         if slot is not None:
-            slot.append((time, what, argument))
+            slot.append((time, what, first, second))
         elif number <= self._number:
-            insort(self._current, (max(time, self._now), what, argument), key=_by_time)
+            insort(self._current, (max(time, self.now), what, first, second), key=_by_time)
         else:
-            self._later[number] = [(time, what, argument)]
+            self._later[number] = [(time, what, first, second)]
             heappush(self._numbers, number)
 
-    def take_until(self, end: float) -> Iterator[Entry]:
-        """Take out, one by one, what is to come up to and including the moment ``end``; more may be put meanwhile."""
+    def take_until(self, end: float) -> Iterator[list[Entry]]:
+        """Take out what is to come up to and including the moment ``end``, in portions that are carried out one by one.
+
+        ``for agenda.now, what, first, second in portion``: what is put there meanwhile for a time within the portion
+        appears in it, behind what is being carried out.
+        """
         last = int(end * _SLOTS_PER_S)
         while True:
-            slot, taken = self._current, 0
-            try:
-                for entry in slot:  # sees what is put behind meanwhile
-                    if entry[0] > end:
-                        return
-                    self._now = entry[0]
-                    taken += 1
-                    yield entry
-            finally:
-                del slot[:taken]
+            slot = self._current
+            if self._number < last:
+                yield slot
+                slot.clear()
+            else:  # the end lies in this slot, or before it
+                while slot and slot[0][0] <= end:
+                    yield [slot.pop(0)]
             if not self._numbers or self._numbers[0] > last:
                 return
             self._number = heappop(self._numbers)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import IPv4Address
 
 from agents.core.agent import ApplicationLeave, DataChannelReport, LinkDetected, LinkDown, LinkUp, Notify
 from agents.mmcp.configuration import (
@@ -108,7 +107,8 @@ class World(Network):
 
     def address(self, cell: int, host: int) -> str:
         """A host's address in a cell's subnet."""
-        return str(IPv4Address((10 << 24) + (cell << self._host_bits) + host))
+        number = (cell << self._host_bits) + host
+        return f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
     def _new_session_manager(self) -> SessionManager:
         return SessionManager(

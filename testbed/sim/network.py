@@ -2,9 +2,12 @@
 
 Theory of operation. All that will happen stands in one agenda, ordered by time and then by the order in which it was put
 there, so that a run has one order only. The timers of the roles stand there too; one that was moved or cancelled is passed
-over when its time comes, so the agenda holds what is due and never the past. No step looks at all nodes. Randomness comes from one generator with the run's seed. Everything that happens goes into a BLAKE2b
-hash: two runs of one plan have the same hash, and a run that differs in a single bit or moment has another. Roles write no
-history here: the hash is of what they do.
+over when its time comes, so the agenda holds what is due and never the past. No step looks at all nodes. Randomness comes
+from one generator with the run's seed. Everything that happens goes into a BLAKE2b hash: two runs of one plan have the same
+hash, and a run that differs in a single bit or moment has another. Roles write no history here: the hash is of what they do.
+
+A run of many nodes is bound by memory more than by anything else: each event finds its node's objects cold. So what belongs
+to a node is few objects, and two steps that are taken for every datagram are written into one.
 """
 
 from __future__ import annotations
@@ -40,8 +43,7 @@ BROKEN_MAXIMUM = 20  # how many breaches of invariants are told; the others are 
 ONE_COPY, TWO_COPIES = range(1), range(2)
 _ENTRY = Struct("!dIBI")
 Group = tuple[str, str, str | None]
-Timer = tuple[float, Hashable, "Node"]
-"""When it is due (s), which it is, and whose."""
+Put = Callable[[float, Callable[[Any, Any], None], Any, Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Node:
         self.routable_as: str | None = address
         self.link_is_up = True
         self.is_reachable = True
-        self.alarms: dict[Hashable, Timer] = {}
+        self.alarms: dict[Hashable, float] = {}
         self.channels: dict[int, int] = {}
         self.ports: dict[int, int] = {}
         self.next_port = 0
@@ -105,62 +107,52 @@ class Node:
         self.is_reachable = self.link_is_up and self.endpoint.address == self.routable_as
 
 
-class NodeTimers:
-    """The timers of a node's role, which stand in the agenda of its network."""
+class NodeTimers(dict[Hashable, float]):
+    """The timers of a node's role that are armed, with their deadlines (s); they stand in the agenda of its network too."""
 
-    __slots__ = ("_agenda", "_alarms", "_expire", "_node")
+    __slots__ = ("_expire", "_node", "_put")
 
-    def __init__(self, node: Node, agenda: Agenda, expire: Callable[[Timer], None]) -> None:
+    def __init__(self, node: Node, put: Put, expire: Callable[[Hashable, Node], None]) -> None:
+        super().__init__()
         self._node = node
-        self._alarms = node.alarms
-        self._agenda = agenda
+        self._put = put
         self._expire = expire
-
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._alarms
-
-    def __len__(self) -> int:
-        return len(self._alarms)
 
     def set(self, key: Hashable, deadline: float) -> None:
         """Arm ``key`` to fire at ``deadline`` (s), in place of any earlier deadline it had."""
-        timer = self._alarms[key] = (deadline, key, self._node)
-        self._agenda.put(deadline, self._expire, timer)
+        self[key] = deadline
+        self._put(deadline, self._expire, key, self._node)
 
     def cancel(self, key: Hashable) -> None:
         """Disarm ``key``; nothing happens when it is not armed."""
-        self._alarms.pop(key, None)
-
-    def clear(self) -> None:
-        """Disarm all."""
-        self._alarms.clear()
+        self.pop(key, None)
 
 
 class Network:
     """Nodes, the time in seconds, what is to come, and what has happened in numbers."""
 
     def __init__(self, seed: int, faults: Faults = PERFECT) -> None:
-        self.now = 0.0
         self.faults = faults
         # A text is hashed by SHA-512, on every machine alike.
         self._chance = random.Random(f"network {seed}").random
         self.nodes: list[Node] = []
-        self.events = 0
+        self._happened = 0  # what has been taken out of the agenda, less the timers that had been moved or cancelled
         self.fates = dict.fromkeys(
             ("sent", "delivered", "lost", "duplicated", "reordered", "partitioned", "no-link", "no-receiver"), 0
         )
         self.breaches: list[Breach] = []
         self.breach_count = 0
         self._cuts: set[tuple[str, str]] = set()
-        self.watches: dict[
-            int, Callable[[Node], None]
-        ] = {}  # by a datagram's first octet: called before it is handed over
+        # By a datagram's first octet: called before it is handed over.
+        self.watches: dict[int, Callable[[Node], None]] = {}
         self._addresses: dict[str, Node] = {}
         self._agenda = Agenda()
-        # Bound once: what stands in the agenda a hundred thousand times.
-        self._arrive_datagram, self._expire_timer = self._arrive, self._expire
+        # Bound once: what stands in the agenda, and with every node, a hundred thousand times.
+        self._put, self._arrive_datagram, self._expire_timer = self._agenda.put, self._arrive, self._expire
+        self._actions: list[Action] = []  # of the role that has just been called
         self._driven: Node | None = None
         self._digest = hashlib.blake2b(digest_size=16)
+        self._undigested: list[bytes] = []
 
     # --- building and running -------------------------------------------------------------------------------------
 
@@ -180,7 +172,7 @@ class Network:
 
     def replace(self, node: Node, agent: Agent) -> None:
         """The node's program has died and begins again as ``agent``, which knows nothing; so does its kernel."""
-        node.agent, node.alarms = agent, {}
+        node.agent = agent
         self._run(agent, node)
         node.groups.clear()
         node.channels.clear()
@@ -195,27 +187,40 @@ class Network:
 
     def later(self, delay_s: float, what: Callable[..., None], *arguments: Any) -> None:
         """Call ``what`` when ``delay_s`` have passed."""
-        self._agenda.put(self.now + delay_s, self._call, (what, arguments))
+        self._put(self.now + delay_s, self._call, what, arguments)
 
     def run_until(self, end: float) -> None:
         """Let everything happen up to and including the moment ``end``; RoleError when a role raises."""
+        agenda = self._agenda
         try:
-            for now, what, argument in self._agenda.take_until(end):
-                self.now = now
-                self.events += 1
-                what(argument)
+            for portion in agenda.take_until(end):
+                for agenda.now, what, first, second in portion:
+                    what(first, second)
+                self._happened += len(portion)
+                self._digest_what_happened()
         except Exception as error:
             driven = "no node" if self._driven is None else self._driven.name
             raise RoleError(f"at {self.now:.6f} s, {driven}: {type(error).__name__}: {error}") from error
-        self.now = end
+        agenda.now = end
 
     def run_for(self, seconds: float) -> None:
         """Let time pass."""
         self.run_until(self.now + seconds)
 
     @property
+    def now(self) -> float:
+        """The time (s)."""
+        return self._agenda.now
+
+    @property
+    def events(self) -> int:
+        """How many things have happened so far."""
+        return self._happened
+
+    @property
     def trace_hash(self) -> str:
         """The hash over everything that has happened so far, as hexadecimal digits."""
+        self._digest_what_happened()
         return self._digest.hexdigest()
 
     @property
@@ -260,61 +265,72 @@ class Network:
     # --- inside ---------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _call(call: tuple[Callable[..., None], tuple[Any, ...]]) -> None:
-        what, arguments = call
+    def _call(what: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         what(*arguments)
 
     def _record(self, kind: int, node: Node, data: bytes) -> None:
         self._driven = node
-        self._digest.update(_ENTRY.pack(self.now, node.index, kind, len(data)) + data)
+        self._undigested += (_ENTRY.pack(self.now, node.index, kind, len(data)), data)
+
+    def _digest_what_happened(self) -> None:
+        self._digest.update(b"".join(self._undigested))
+        self._undigested.clear()
 
     def _run(self, agent: Agent, node: Node) -> None:
         agent.keeps_history = False
-        agent.keep_timers_in(NodeTimers(node, self._agenda, self._expire_timer))
+        node.alarms = timers = NodeTimers(node, self._put, self._expire_timer)
+        agent.drive_with(timers, self._actions)
 
     def _carry_out(self, node: Node) -> None:
-        for action in node.agent.take_actions():
-            if isinstance(action, SendDatagram):
+        waiting = self._actions
+        actions = (waiting.pop(),) if len(waiting) == 1 else tuple(waiting)  # nearly always one
+        waiting.clear()
+        for action in actions:
+            if type(action) is SendDatagram:
                 self._send(node, action)
             else:
                 self._carry_out_rare(node, action)
 
-    def _expire(self, timer: Timer) -> None:
-        _, key, node = timer
-        if node.alarms.get(key) is not timer:
-            self.events -= 1  # it was moved or cancelled: nothing happens
+    def _expire(self, key: Hashable, node: Node) -> None:
+        now, agent, alarms = self._agenda.now, node.agent, node.alarms
+        deadline = alarms.get(key)
+        if deadline is None or deadline > now:
+            self._happened -= 1  # it was moved or cancelled: nothing happens
             return
-        del node.alarms[key]
+        del alarms[key]
         self._driven = node
-        self._digest.update(_ENTRY.pack(self.now, node.index, 3, 0))
-        node.agent.timer_expired(key, self.now)
-        self._carry_out(node)
+        self._undigested.append(_ENTRY.pack(now, node.index, 3, 0))
+        agent.timer_expired(key, now)
+        if self._actions:
+            self._carry_out(node)
 
     def _send(self, node: Node, action: SendDatagram) -> None:
-        faults, chance, fates = self.faults, self._chance, self.fates
-        fates["sent"] += 1
+        faults, chance = self.faults, self._chance
+        self.fates["sent"] += 1
         if not node.is_reachable:
-            fates["no-link"] += 1
+            self.fates["no-link"] += 1
             return
         if faults.loss and chance() < faults.loss:
-            fates["lost"] += 1
+            self.fates["lost"] += 1
             self._record(4, node, action.data)
             return
-        source = Endpoint(node.endpoint.address, self._port(node, action.channel)) if action.channel else node.endpoint
+        channel = action.channel
+        source = Endpoint(node.endpoint.address, self._port(node, channel)) if channel else node.endpoint
+        datagram = (action.destination, action.data, source)
         copies = ONE_COPY
         if faults.duplication and chance() < faults.duplication:
-            fates["duplicated"] += 1
+            self.fates["duplicated"] += 1
             copies = TWO_COPIES
         for _ in copies:
-            delay = faults.delay_s + (chance() * faults.jitter_s if faults.jitter_s else 0.0)
+            delay = faults.delay_s + chance() * faults.jitter_s if faults.jitter_s else faults.delay_s
             if faults.reordering and chance() < faults.reordering:
-                fates["reordered"] += 1
+                self.fates["reordered"] += 1
                 delay += faults.held_back_s
-            self._agenda.put(self.now + delay, self._arrive_datagram, (action.destination, action.data, source, node))
+            self._put(self._agenda.now + delay, self._arrive_datagram, datagram, node)
 
-    def _arrive(self, datagram: tuple[Endpoint, bytes, Endpoint, Node]) -> None:
-        destination, data, source, sender = datagram
-        node = self._addresses.get(destination.address)
+    def _arrive(self, datagram: tuple[Endpoint, bytes, Endpoint], sender: Node) -> None:
+        destination, data, source = datagram
+        node = self._addresses.get(destination[0])
         if node is None or not node.is_reachable:
             self.fates["no-receiver"] += 1
             return
@@ -328,13 +344,15 @@ class Network:
                 return
             channel = node.ports[destination.port]
         self.fates["delivered"] += 1
+        now, agent = self._agenda.now, node.agent
         self._driven = node
-        self._digest.update(_ENTRY.pack(self.now, node.index, 5, len(data)) + data)
+        self._undigested += (_ENTRY.pack(now, node.index, 5, len(data)), data)
         watch = self.watches.get(data[0])
         if watch is not None:
             watch(node)
-        node.agent.receive(data, source, self.now, channel)
-        self._carry_out(node)
+        agent.receive(data, source, now, channel)
+        if self._actions:
+            self._carry_out(node)
 
     def _port(self, node: Node, channel: int) -> int:
         port = node.channels.get(channel)

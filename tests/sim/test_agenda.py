@@ -13,7 +13,7 @@ DELAYS = st.one_of(
 )
 
 
-def nothing(_argument: object) -> None:
+def nothing(_first: object, _second: object) -> None:
     """What the entries of these tests call."""
 
 
@@ -27,7 +27,7 @@ def test_it_is_a_sorted_list(first: list[float], spans: list[tuple[float, list[f
 
     def put(time: float) -> None:
         plain.append((time, len(taken) + len(plain)))
-        agenda.put(time, nothing, plain[-1])
+        agenda.put(time, nothing, plain[-1], None)
 
     taken: list[tuple[float, int]] = []
     for delay in first:
@@ -35,13 +35,14 @@ def test_it_is_a_sorted_list(first: list[float], spans: list[tuple[float, list[f
     now = 0.0
     for seconds, more in spans:
         end = now + seconds
-        for time, _, entry in agenda.take_until(end):
-            assert entry == min(plain)
-            assert time == entry[0] <= end
-            plain.remove(entry)
-            taken.append(entry)
-            while more:
-                put(time + more.pop())
+        for portion in agenda.take_until(end):
+            for agenda.now, _, entry, _ in portion:
+                assert entry == min(plain)
+                assert agenda.now == entry[0] <= end
+                plain.remove(entry)
+                taken.append(entry)
+                while more:
+                    put(agenda.now + more.pop())
         assert all(time > end for time, _ in plain)
         assert len(agenda) == len(list(agenda)) == len(plain)
         now = end
@@ -49,11 +50,12 @@ def test_it_is_a_sorted_list(first: list[float], spans: list[tuple[float, list[f
 
 def test_what_is_late_when_it_is_put_there_comes_at_once() -> None:
     agenda = Agenda()
-    agenda.put(5.0, nothing, "first")
-    agenda.put(5.001, nothing, "last")
+    agenda.put(5.0, nothing, "first", None)
+    agenda.put(5.001, nothing, "last", None)
     taken = []
-    for time, _, what in agenda.take_until(6.0):
-        taken.append((time, what))
-        if what == "first":
-            agenda.put(1.0, nothing, "late")
+    for portion in agenda.take_until(6.0):
+        for agenda.now, _, what, _ in portion:
+            taken.append((agenda.now, what))
+            if what == "first":
+                agenda.put(1.0, nothing, "late", None)
     assert taken == [(5.0, "first"), (5.0, "late"), (5.001, "last")]

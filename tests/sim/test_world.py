@@ -116,7 +116,7 @@ def test_a_node_without_a_link_hears_nothing_and_is_not_heard() -> None:
     world.leave(mobile)
     assert world.fates["no-link"] == before["no-link"] + 1
     heard = mobile.agent.counters["received.USP"]
-    world._arrive((mobile.node.endpoint, b"x", Endpoint("1.2.3.4", 1), world.sm_node))
+    world._arrive((mobile.node.endpoint, b"x", Endpoint("1.2.3.4", 1)), world.sm_node)
     assert world.fates["no-receiver"] == before["no-receiver"] + 1
     assert mobile.agent.counters["received.USP"] == heard
 
@@ -178,7 +178,7 @@ def test_other_breaches_are_told() -> None:
     world.calm()
     node, _ = world.controllers[0]
     node.groups["239.1.1.1", "lan", None] = 0.0
-    node.agent.counters._values["sent.ASR"] = 0
+    node.agent.counters["sent.ASR"] = 0
     world.mobiles[0].agent._sessions[1]._machine.state = type(world.mobiles[0].agent.state).CLOSED
     assert forget(world) is not None
     world.session_manager._sessions[1].members.pop(b"mn2")
