@@ -10,6 +10,8 @@
 --  * A resent request without an answer of its own leads to the next answer that came.
 --  * Of copies, the request that came last on its way belongs to the answer that came first on its way back.
 --
+-- What an ICMP error quotes is no sighting: that message was on its way before, between others than the ICMP error.
+--
 -- Everything is recorded on the first pass only (`pinfo.visited` is false) and found again by frame number.
 
 local exchange = {}
@@ -136,6 +138,9 @@ end
 -- `subject` is what request and answer have in common beside their endpoints; `many` says that the request went to a
 -- group whose members answer each by itself.
 function Exchanges:request(pinfo, item, subject, name, many)
+  if pinfo.in_error_pkt then
+    return
+  end
   local id = identifier(pinfo, subject, name)
   if not pinfo.visited and not self.seen[id] then
     self:_record_request(pinfo, id, subject, name, many)
@@ -156,6 +161,9 @@ end
 
 --- An answer: finds its request and shows it with the time between.
 function Exchanges:answer(pinfo, item, subject, name, many)
+  if pinfo.in_error_pkt then
+    return
+  end
   local id = identifier(pinfo, subject, name)
   if not pinfo.visited and not self.seen[id] then
     self:_record_answer(pinfo, id, subject, name, many)

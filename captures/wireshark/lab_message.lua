@@ -2,6 +2,9 @@
 --
 -- Nothing here raises: octets are asked for before they are read, and what is wrong becomes expert information of
 -- severity error in the group "Malformed", at the place where it is. `<protocol>.malformed` finds such packets.
+--
+-- An ICMP error quotes the datagram that it is about, and Wireshark has the quotation dissected like a message.
+-- `<protocol>.quoted` finds those.
 
 local text = require "lab_text"
 
@@ -10,12 +13,14 @@ local message = {}
 local Message = {}
 Message.__index = Message
 
---- Makes the two kinds of expert information each protocol has, for `Proto.experts`.
+--- Makes the kinds of expert information each protocol has, for `Proto.experts`.
 function message.experts(prefix)
   return {
     malformed = ProtoExpert.new(
       prefix .. ".malformed", "Malformed message", expert.group.MALFORMED, expert.severity.ERROR),
     cut = ProtoExpert.new(prefix .. ".cut", "Not captured whole", expert.group.UNDECODED, expert.severity.NOTE),
+    quoted = ProtoExpert.new(
+      prefix .. ".quoted", "Quoted in an ICMP message", expert.group.RESPONSE_CODE, expert.severity.NOTE),
   }
 end
 
@@ -28,7 +33,7 @@ function message.declare(protocol, experts, ...)
     end
   end
   protocol.fields = all
-  protocol.experts = { experts.malformed, experts.cut }
+  protocol.experts = { experts.malformed, experts.cut, experts.quoted }
 end
 
 --- Begins one message: `size` is its octets on the wire, `captured` those there are.
@@ -43,6 +48,9 @@ function message.begin(protocol, experts, tvb, pinfo, tree)
     name = protocol.name,
   }, Message)
   self.item = tree:add(protocol, tvb())
+  if pinfo.in_error_pkt then
+    self.item:add_proto_expert_info(experts.quoted)
+  end
   return self
 end
 

@@ -14,7 +14,7 @@ from scapy.packet import Raw
 from captures.capture import Frame, Interface, PcapngWriter
 from captures.dissectors import PROTOCOLS as KNOWN
 from captures.dissectors.message_layer import MalformedMessageError
-from captures.headers import LINKTYPE_ETHERNET, PROTOCOL_UDP, ip_packet
+from captures.headers import LINKTYPE_ETHERNET, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, ip_packet
 from captures.reading import CaptureReader
 from tests.captures import plugin_readings
 from tests.captures.plugin_readings import settled
@@ -22,6 +22,9 @@ from tests.captures.tshark import Layer, layers
 from tests.captures.wrong_messages import length_before, with_checksum, with_length
 
 _TCP = 6
+_LINKTYPE_IP = 101
+_ERRORS = {PROTOCOL_ICMP: (3, 4, 5, 11, 12), PROTOCOL_ICMPV6: (1, 2, 3, 4)}
+"""ICMP messages that quote a datagram behind their first 8 octets [RFC 792, RFC 4443 2.1]."""
 
 
 @dataclass(frozen=True)
@@ -142,21 +145,44 @@ def payloads(path: Path, protocol: Protocol) -> Iterator[tuple[int, bytes]]:
             yield record.number, data[begin + before : end]
 
 
+def quotations(path: Path, protocol: Protocol) -> Iterator[tuple[int, bytes]]:
+    """(frame number, message) of everything to or from the protocol's port that an ICMP error quotes whole."""
+    wanted = protocol.port.to_bytes(2, "big")
+    for record in CaptureReader(path):
+        if not isinstance(record, Frame):
+            continue
+        packet = ip_packet(record.link_type, record.data)
+        if packet is None or packet.fragment or record.data[packet.begin] not in _ERRORS.get(packet.protocol, ()):
+            continue
+        quoted = record.data[packet.begin + 8 : packet.end]
+        inner = ip_packet(_LINKTYPE_IP, quoted)
+        if inner is None or inner.fragment or inner.incomplete or inner.protocol != PROTOCOL_UDP:
+            continue
+        ports, message = quoted[inner.begin : inner.begin + 4], quoted[inner.begin + 8 : inner.end]
+        if wanted in (ports[:2], ports[2:]) and message:
+            yield record.number, message
+
+
 def disagreements(home: Path, path: Path, name: str, *options: str) -> tuple[int, list[str]]:
-    """Compare both readers over a capture: the number of messages, and a line for each that they read differently."""
+    """Compare both readers over a capture: the number of messages, and a line for each that they read differently.
+
+    A message that an ICMP error quotes is read like any other and has to be marked as quoted; it is not counted.
+    """
     protocol = PROTOCOLS[name]
     shown = {layer.frame: layer for layer in protocol.layers(home, path, *options)}
+    sent = dict(payloads(path, protocol))
+    quoted = {} if protocol.stream else dict(quotations(path, protocol))
     found = []
-    count = 0
-    for frame, payload in payloads(path, protocol):
-        count += 1
+    for frame, payload in (sent | quoted).items():
         layer = shown.pop(frame, None)
         if layer is None:
             found.append(f"frame {frame}: the plugin shows nothing of {payload.hex()}")
+        elif layer.quoted != (frame in quoted):
+            found.append(f"frame {frame}: {'not ' * (frame in quoted)}marked as quoted")
         elif complaint := disagreement(protocol, payload, layer):
             found.append(f"frame {frame}: {payload.hex()}: {complaint}")
     found += [f"frame {frame}: only the plugin sees a message" for frame in shown]
-    return count, found
+    return len(sent), found
 
 
 def disagreement(protocol: Protocol, payload: bytes, layer: Layer) -> str:

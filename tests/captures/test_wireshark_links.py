@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.packet import Raw
 
 from captures.dissectors.mmcp import MMCP_PORT, build
 from tests.captures.exchanges import Capture, Links, mac
@@ -129,6 +131,21 @@ def test_a_malformed_answer_answers_nothing(tmp_path: Path) -> None:
     capture.datagram(0.0, MN, LMC1, HIR)
     capture.datagram(0.01, LMC1, MN, mmcp("HIC", 1))
     assert capture.links("mmcp", "-2") == {1: Links(), 2: Links()}
+
+
+def test_what_icmp_quotes_is_no_sighting(tmp_path: Path) -> None:
+    """An error goes from whom the message did not reach to who sent it, so that a quoted request looks like one from there."""
+    quoted = IP(src=MN[0], dst=LMC1[0]) / UDP(sport=MN[1], dport=LMC1[1]) / Raw(HIR)
+    error = IP(src=LMC1[0], dst=MN[0]) / ICMP(type=3, code=3) / quoted
+    capture = Capture(tmp_path)
+    capture.datagram(0.0, MN, LMC1, HIR)
+    for interface in (0, 1):
+        capture.frame(0.001, error, interface=interface, macs=(mac(MN[0]), mac(LMC1[0])))
+    capture.datagram(1.0, MN, LMC1, HIR)
+    capture.datagram(1.016, LMC1, MN, HIC)
+    assert capture.links("mmcp", "-2") == {
+        1: answered_in(5), 2: Links(), 3: Links(), 4: answered_in(5, repeat_of=1), 5: answers(1, 1016)
+    }  # fmt: skip
 
 
 def test_an_answer_belongs_to_no_later_request(tmp_path: Path) -> None:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet, Raw
 
-from tests.captures.agreement import left_unsaid
+from captures.capture import Interface, PcapngWriter
+from tests.captures.agreement import disagreements, left_unsaid
 from tests.captures.exchanges import Capture
 
 pytestmark = pytest.mark.lab
@@ -63,3 +68,23 @@ def test_the_info_column(tmp_path: Path) -> None:
         "0d010008 00000001": "HIC session 1 accepted malformed: HIC lacks its mandatory LMC Address",
     }  # fmt: skip
     assert list(capture_of(tmp_path, *lines).info("mmcp").values()) == list(lines.values())
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_message_that_icmp_quotes_is_read_and_marked_as_quoted(tmp_path: Path, family: int) -> None:
+    sent = UDP(sport=24793, dport=24793) / Raw(bytes.fromhex("0300000f 00000001 01000007 6d6e31"))
+    datagram: Packet
+    error: Packet
+    if family == 4:
+        datagram = IP(src="10.0.1.2", dst="10.0.2.2") / sent
+        error = IP(src="10.0.2.2", dst="10.0.1.2") / ICMP(type=3, code=3) / datagram
+    else:
+        datagram = IPv6(src="2001:db8:1::2", dst="2001:db8:2::2") / sent
+        error = IPv6(src="2001:db8:2::2", dst="2001:db8:1::2") / ICMPv6DestUnreach(code=4) / datagram
+    path = tmp_path / "quoted.pcapng"
+    with path.open("wb") as stream:
+        writer = PcapngWriter(stream, [Interface("node:interface", 1)])
+        for number, packet in enumerate((datagram, error)):
+            writer.frame(number, 0, bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / packet))
+        writer.flush()
+    assert disagreements(tmp_path, path, "mmcp") == (1, [])

@@ -26,11 +26,15 @@ Each field is preceded by (field + "_raw", [hex, offset, octets, …]).
 
 @dataclass(frozen=True)
 class Layer:
-    """One message as Wireshark shows it; `problems` is what the expert information calls malformed."""
+    """One message as Wireshark shows it; `problems` is what the expert information calls malformed.
+
+    `quoted`: the expert information says that an ICMP error quotes it.
+    """
 
     frame: int
     tree: Tree
     problems: tuple[str, ...]
+    quoted: bool
 
     def all(self, field: str) -> list[str]:
         """Every value of a field, wherever it is in the tree."""
@@ -96,7 +100,8 @@ def layers(home: Path, path: Path, protocol: str, *options: str) -> list[Layer]:
         frame = int(dict(dict(below)["frame"])["frame.number"])
         for name, tree in below:
             if name == protocol and isinstance(tree, list):
-                found.append(Layer(frame, tree, tuple(_problems(tree, protocol))))
+                quoted = any(field == f"{protocol}.quoted" for field, _ in leaves(tree))
+                found.append(Layer(frame, tree, tuple(_problems(tree, protocol)), quoted))
     return found
 
 

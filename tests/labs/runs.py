@@ -1,17 +1,23 @@
-"""Runs of a lab as a person starts them: `python -m testbed run …`, as root or as an ordinary user."""
+"""Runs of a lab as a person starts them: `python -m testbed run …`, as root or as an ordinary user.
+
+The capture of each run that ended is read twice, by the judge's scapy layers and by the Wireshark plugin, which have to agree.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from testbed.sandbox import PROJECT_ROOT, needs_user_namespace
+from tests.captures.agreement import disagreements
 
 AS_ROOT = "root"
 AS_USER = "ordinary user"
@@ -77,5 +83,20 @@ def finish(process: subprocess.Popen[str], runs: Path) -> Run:
 
 
 def run(runs: Path, *words: str, user: str = AS_ROOT) -> Run:
-    """Start a run and wait for its end."""
-    return finish(start(runs, *words, user=user), runs)
+    """Start a run, wait for its end, and have its capture read by both readers."""
+    finished = finish(start(runs, *words, user=user), runs)
+    reads_alike(finished)
+    return finished
+
+
+def reads_alike(finished: Run) -> None:
+    """Wireshark with the plugin and the judge read every MMCP message of the run alike, frame by frame.
+
+    A run that came to no verdict has nothing to compare. Without tshark `tests/labs/test_wireshark.py` alone fails.
+    """
+    if finished.status not in (0, 1) or finished.folder is None or shutil.which("tshark") is None:
+        return
+    with tempfile.TemporaryDirectory() as home:
+        messages, found = disagreements(Path(home), finished.folder / "lab.pcapng", "mmcp", "-Y", "mmcp")
+    assert found == []
+    assert messages > 0

@@ -83,8 +83,9 @@ def test_every_way_to_leave(tmp_path: Path, family: str, cases: str, latency_ms:
     assert f"PASS  {len(rows)} cases" in finished.out
 
 
-def test_every_silence_is_noticed(tmp_path: Path) -> None:
-    finished = run(tmp_path, "status", "--family", "6", *SRT)
+@pytest.mark.parametrize("family", ["4", "6"])
+def test_every_silence_is_noticed(tmp_path: Path, family: str) -> None:
+    finished = run(tmp_path, "status", "--family", family, *SRT)
     assert finished.status == 0, finished.explain()
     result = finished.result
     rows = {row["case"]: row for row in result["cases"]}
