@@ -6,8 +6,11 @@ received, so duplicates make it smaller. `missing` counts the sequence numbers t
 within `SETTLING_NS` of a change of membership or link at the interface: a member that goes and comes again looks like that,
 and nothing on the wire tells it from an outage. What else is missing is scattered.
 
-A sequence number is taken for the one nearest to the highest so far, which RFC 3550 A.1 does only up to 3000 ahead: members
-of a multicast group that come again later are no new source. Jitter is that of RFC 3550 6.4.1: each packet is compared with
+A sequence number is taken for the one nearest to the highest so far unless that is too far to go: more than `DROPOUT_MAX`
+ahead within less time than so many packets take, or more than `MISORDER_MAX` behind and not known to be missing. RFC 3550 A.1
+does not ask how long that took; but members of a multicast group that come again later are no new source. A packet that far
+off is astray; if the very next one follows it, the source has restarted: the sequence goes on from there with nothing missing
+in between, and what is expected is the sum over the sequences. Jitter is that of RFC 3550 6.4.1: each packet is compared with
 the one that came before it, late ones too; in mean and maximum a packet whose timestamp goes back does not count. Of a dynamic payload type the clock rate is learned from the
 first second, and jitter counted from there.
 """
@@ -37,6 +40,8 @@ _TIMESTAMP_HALF = 1 << 31
 
 _HALF, _ALL = 1 << 15, 1 << 16
 _LATE_MAX = 1024  # missing numbers remembered, to tell a late packet from one that came twice
+DROPOUT_MAX, MISORDER_MAX = 3000, 100  # packets [RFC 3550 A.1]
+_HASTE = 4  # how much faster than on average so far a sender may have sent during a silence
 
 
 class StreamKey(NamedTuple):
@@ -47,13 +52,50 @@ class StreamKey(NamedTuple):
     ssrc: int
 
 
+class _Jump(NamedTuple):
+    """A packet too far from the others. `is_copy`: it was counted as one that came twice, else as astray."""
+
+    packets: int
+    t_ns: int
+    sequence: int
+    timestamp: int
+    is_copy: bool
+
+
 class Stream:
     """One stream at one interface; `add` takes its packets in the order of the capture. Times in ns."""
 
     __slots__ = (
-        "_first_timestamp", "_last_ns", "_last_timestamp", "_late", "base", "clock_hz", "duplicates", "first_frame", "first_ns", "highest",
-        "in_order", "interruptions", "interruptions_missing", "jitter_ns", "jitter_sum_ns", "key", "last_frame", "last_ns",
-        "longest_interruption_ns", "max_jitter_ns", "max_missing", "packets", "payload_type", "reordered", "scattered",
+        "_began_ns",
+        "_expected_before",
+        "_first_timestamp",
+        "_jump",
+        "_last_ns",
+        "_last_timestamp",
+        "_late",
+        "astray",
+        "base",
+        "clock_hz",
+        "duplicates",
+        "first_frame",
+        "first_ns",
+        "highest",
+        "in_order",
+        "interruptions",
+        "interruptions_missing",
+        "jitter_ns",
+        "jitter_sum_ns",
+        "key",
+        "last_frame",
+        "last_ns",
+        "longest_interruption_ns",
+        "max_jitter_ns",
+        "max_missing",
+        "packets",
+        "payload_type",
+        "reordered",
+        "restarts",
+        "scattered",
         "sequential",
     )  # fmt: skip
 
@@ -70,6 +112,10 @@ class Stream:
         self.first_ns = self.last_ns = self._last_ns = t_ns
         self._last_timestamp = self._first_timestamp = timestamp
         self._late: OrderedDict[int, bool] = OrderedDict()
+        self._began_ns = t_ns  # when this sequence did; a restart begins a new one
+        self._expected_before = 0  # in the sequences before this one
+        self._jump: _Jump | None = None
+        self.astray = self.restarts = 0
         self.duplicates = self.reordered = self.scattered = 0
         self.interruptions = self.interruptions_missing = self.longest_interruption_ns = self.max_missing = 0
         self.jitter_ns = self.jitter_sum_ns = self.max_jitter_ns = 0.0
@@ -82,8 +128,10 @@ class Stream:
         if step == 1:
             self.highest += 1
             self.sequential += 1
-        else:
+        elif not self._is_far(step, t_ns):
             self._out_of_sequence(step, t_ns, changed_ns)
+        elif not self._has_restarted(t_ns, sequence, timestamp):
+            return  # it says nothing of how evenly the others come
         self.last_ns = t_ns
         ahead = (timestamp - self._last_timestamp) & 0xFFFFFFFF
         if ahead >= _TIMESTAMP_HALF:
@@ -102,7 +150,7 @@ class Stream:
 
     def _learn_clock(self, t_ns: int, timestamp: int) -> None:
         """Of a dynamic payload type no packet tells the clock rate, but the stream's own pace does."""
-        passed = t_ns - self.first_ns
+        passed = t_ns - self._began_ns
         if passed < _LEARN_NS:
             return
         pace = ((timestamp - self._first_timestamp) & 0xFFFFFFFF) * 1_000_000_000 / passed
@@ -110,6 +158,46 @@ class Stream:
         if abs(nearest - pace) < nearest / 20:
             self.clock_hz = nearest
             self.in_order = 0
+
+    def _is_far(self, step: int, t_ns: int) -> bool:
+        """Whether a packet so many numbers ahead, modulo 2^16, is of no place in this sequence."""
+        if step >= _HALF:
+            return _ALL - step > MISORDER_MAX and self.highest + step - _ALL not in self._late
+        if step <= DROPOUT_MAX:
+            return False
+        # Before two have followed each other nothing is known of the pace.
+        return not self.sequential or (t_ns - self.last_ns) * _HASTE < step * self._spacing_ns
+
+    @property
+    def _spacing_ns(self) -> float:
+        """The mean time between two packets as they were sent."""
+        return (self.last_ns - self._began_ns) / max(self.highest - self.base, 1)
+
+    def _has_restarted(self, t_ns: int, sequence: int, timestamp: int) -> bool:
+        """Take a packet that is far off; say whether it is the second in a new sequence, which then goes on."""
+        jump = self._jump
+        if jump is None or jump.packets != self.packets - 1 or (sequence - jump.sequence) & 0xFFFF != 1:
+            behind = (self.highest - sequence) & 0xFFFF
+            is_copy = behind < _HALF and self.highest - behind >= self.base
+            self._jump = _Jump(self.packets, t_ns, sequence, timestamp, is_copy)
+            self.duplicates += is_copy
+            self.astray += not is_copy
+            return False
+        self.duplicates -= jump.is_copy
+        self.astray -= not jump.is_copy
+        silence = jump.t_ns - self.last_ns
+        if silence >= max(INTERRUPTION_NS, INTERRUPTION_PACKETS * self._spacing_ns):
+            self.interruptions += 1
+            self.longest_interruption_ns = max(self.longest_interruption_ns, silence)
+        self._expected_before = self.expected
+        self.base, self.highest = jump.sequence, jump.sequence + 1
+        self._late.clear()
+        self._jump = None
+        self._began_ns = self.last_ns = self._last_ns = jump.t_ns
+        self._first_timestamp = self._last_timestamp = jump.timestamp
+        self.restarts += 1
+        self.sequential += 1
+        return True
 
     def _out_of_sequence(self, step: int, t_ns: int, changed_ns: int) -> None:
         if not 0 < step < _HALF:
@@ -150,8 +238,8 @@ class Stream:
 
     @property
     def expected(self) -> int:
-        """Packets from the lowest to the highest sequence number [RFC 3550 A.3]."""
-        return self.highest - self.base + 1
+        """Packets from the lowest to the highest sequence number [RFC 3550 A.3], of each sequence if the source restarted."""
+        return self._expected_before + self.highest - self.base + 1
 
     @property
     def lost(self) -> int:
@@ -193,6 +281,8 @@ class Stream:
             "longest_interruption_ms": round(self.longest_interruption_ns / 1e6, 3),
             "duplicates": self.duplicates,
             "reordered": self.reordered,
+            "astray": self.astray,
+            "restarts": self.restarts,
             "jitter_ms": None if mean is None else round(self.jitter_ns / 1e6, 3),
             "mean_jitter_ms": None if mean is None else round(mean / 1e6, 3),
             "max_jitter_ms": None if mean is None else round(self.max_jitter_ns / 1e6, 3),

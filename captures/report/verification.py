@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _OUTCOMES = ("passed", "failed", "unseen")
 _STREAMS_SHOWN = 20
 _STREAM_TITLES = (
-    "stream", "interface", "packets", "lost", "scattered", "interruptions", "duplicates", "late", "jitter ms", "max",
+    "stream", "interface", "packets", "lost", "scattered", "interruptions", "duplicates", "late", "restarts", "jitter ms", "max",
 )  # fmt: skip
 _RULE_TITLES = ("verdict", "rule", "clause", "subject", "what was seen", "frames")
 _PASSED_TITLES = ("rule", "clause", "verdict", "where")
@@ -81,6 +81,7 @@ def _stream(stream: Stream) -> list[str]:
         "interruptions",
         "duplicates",
         "reordered",
+        "restarts",
         "mean_jitter_ms",
         "max_jitter_ms",
     )

@@ -277,6 +277,7 @@ RTP: dict[str, tuple[Spoil, set[str]]] = {
     "one packet missing": (lambda link: link.drop("data.900"), {"rtp-loss"}),
     "one packet twice": (lambda link: link.copy("data.900", 0.001), {"rtp-duplicates"}),
     "two packets swapped": (lambda link: link.move("data.900", 0.011), {"rtp-order"}),
+    "one packet far from the others": (lambda link: link.rtp(15.0051, "far", 50_000), {"rtp-order"}),
     "two seconds missing": (lambda link: link.drop("data.9??").drop("data.10??"), {"rtp-interruption"}),
     "a packet a second late, and all behind it": (
         lambda link: [link.move("data.1[0-9]??", 1)], {"rtp-jitter"},

@@ -60,6 +60,62 @@ def test_loss_duplicates_and_order(sequences: list[int], figures: tuple[int, int
     assert (stream.lost, stream.missing, stream.duplicates, stream.reordered) == figures
 
 
+RESTARTED = [*range(200, 30_700), *range(700, 1500)]
+
+
+def test_a_source_that_restarts_has_lost_nothing() -> None:
+    stream = measured(on_time(*RESTARTED))
+    assert (stream.restarts, stream.packets, stream.expected, stream.lost) == (1, len(RESTARTED), len(RESTARTED), 0)
+    assert (stream.missing, stream.duplicates, stream.reordered, stream.astray) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("first", [700, 20_000, 60_000], ids=["behind", "ahead", "before the first"])
+def test_each_sequence_of_a_restarted_source_is_counted(first: int) -> None:
+    sequences = [*range(10_000, 10_500), *range(first, first + 500)]
+    del sequences[800], sequences[20:23]
+    stream = measured(on_time(*sequences))
+    assert (stream.restarts, stream.expected, stream.lost, stream.missing) == (1, 1000, 4, 4)
+    assert (stream.duplicates, stream.reordered, stream.astray, stream.interruptions) == (0, 0, 0, 0)
+
+
+def test_what_was_missing_before_a_restart_stays_missing() -> None:
+    sequences = [*range(400), *range(401, 1000), *range(300, 600), 400]
+    stream = measured(on_time(*sequences))
+    assert (stream.restarts, stream.missing, stream.duplicates, stream.reordered) == (1, 1, 1, 0)
+
+
+def test_a_restart_is_no_jitter_and_its_silence_is_an_interruption() -> None:
+    stream = measured([(n, n) for n in range(5000)] + [(5500 + n, 40_000 + n) for n in range(500)])
+    assert (stream.restarts, stream.interruptions, stream.longest_interruption_ns) == (1, 1, 501 * MS)
+    assert (stream.max_jitter_ns, stream.lost) == (0, 0)
+
+
+def test_who_was_silent_for_as_long_as_the_numbers_say_has_not_restarted() -> None:
+    packets = [(n, n) for n in range(2000)]
+    away = measured([*packets, *((6000 + n, 6000 + n) for n in range(100))])
+    assert (away.restarts, away.interruptions_missing, away.interruptions) == (0, 4000, 1)
+    jumped = measured([*packets, *((2100 + n, 6000 + n) for n in range(100))])
+    assert (jumped.restarts, jumped.missing, jumped.interruptions) == (1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("sequences", "figures"),
+    [  # restarts, duplicates, reordered, astray
+        ([*range(1000), 500, *range(1000, 1100)], (0, 1, 0, 0)),
+        ([*range(1000), 9000, *range(1000, 1100)], (0, 0, 0, 1)),
+        ([*range(1000), 65_000, *range(1000, 1100)], (0, 0, 0, 1)),
+        ([*range(1000), 500, 1000, 501, *range(1001, 1100)], (0, 2, 0, 0)),
+        ([*range(1000), *range(1500, 1700), *range(1000, 1500), *range(1700, 1800)], (0, 0, 500, 0)),
+        ([*range(1000), *range(950, 1100)], (0, 50, 0, 0)),
+        ([*range(1000), *range(800, 1000), *range(2000, 2100)], (1, 0, 0, 0)),
+    ],
+    ids=["a late copy", "far ahead", "before the first", "two that do not follow", "late ones", "near", "a replay"],
+)
+def test_what_is_no_restart_and_what_is(sequences: list[int], figures: tuple[int, int, int, int]) -> None:
+    stream = measured(on_time(*sequences))
+    assert (stream.restarts, stream.duplicates, stream.reordered, stream.astray) == figures
+
+
 def test_an_interruption_is_no_scattered_loss() -> None:
     stream = measured([(0, 0), (1, 1), (51, 51), (52, 52), (54, 54)])
     assert (stream.interruptions, stream.interruptions_missing, stream.scattered) == (1, 49, 1)

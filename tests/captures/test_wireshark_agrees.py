@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,20 +12,13 @@ from captures.reading import CaptureReader
 from captures.verify import verify
 from tests.captures.scripted_lab import good_lab
 from tests.captures.scripted_link import ScriptedLink
+from tests.captures.wireshark_streams import measured_by_wireshark, wireshark
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.lab
-
-
-def wireshark(tool: str, *arguments: str) -> str:
-    path = shutil.which(tool)
-    if path is None:
-        pytest.fail(f"{tool} is not installed: apt-get install --no-install-recommends tshark")
-    done = subprocess.run([path, *arguments], check=False, capture_output=True, text=True, timeout=50)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+SSRC = 0xABCD  # of the scripted stream
 
 
 def test_frame_numbers_times_and_interfaces_are_wiresharks(tmp_path: Path) -> None:
@@ -63,16 +54,6 @@ def test_capinfos_finds_nothing_wrong(tmp_path: Path) -> None:
     assert "nanoseconds (9)" in shown
 
 
-def measured_by_wireshark(path: Path) -> dict[str, float]:
-    """Packets, loss and jitter (mean and largest, ms) of the one stream that tshark finds in a capture."""
-    shown = wireshark("tshark", "-r", str(path), "-d", "udp.port==5004,rtp", "-q", "-z", "rtp,streams")
-    (line,) = [line for line in shown.splitlines() if "0x0000ABCD" in line]
-    # Behind the payload type: packets, lost (share), and of deltas and jitter the smallest, mean and largest.
-    words = line.partition("MPEG-II streams")[2].replace("(", " ").replace(")", " ").split()
-    packets, lost, _share, *times = words[:9]
-    return {"packets": int(packets), "lost": int(lost), "mean": float(times[4]), "largest": float(times[5])}
-
-
 def uneven(number: int) -> float:
     """When a packet of a stream comes that should come every 10 ms: up to 3 ms late, in a pattern that looks like chance."""
     return 7 + number / 100 + (number * 7919 % 31) / 10_000
@@ -104,12 +85,32 @@ def test_streams_are_measured_as_wireshark_does(tmp_path: Path, case: str) -> No
         link.rtp(uneven(number), f"data.{number}", 65_000 + number, timestamp=number * 900)
     STREAMS[case](link)
     path = link.write(tmp_path / "stream.pcapng")
-    theirs = measured_by_wireshark(path)
+    theirs = measured_by_wireshark(path, SSRC)
     (stream,) = verify(CaptureReader(path), ["rtp"]).streams
-    assert (stream.packets, stream.lost) == (theirs["packets"], theirs["lost"])
+    assert (stream.packets, stream.lost) == (theirs.packets, theirs.lost)
     ours = stream.as_dict()
     older = "Wireshark) 4.0." in wireshark("tshark", "--version")
     differs = 0.001 if case != "reordered" else 0.01 if older else 0.4
-    assert ours["mean_jitter_ms"] == pytest.approx(theirs["mean"], rel=differs, abs=0.002)
-    assert ours["max_jitter_ms"] == pytest.approx(theirs["largest"], rel=differs, abs=0.002)
-    assert theirs["largest"] > 0.5
+    assert ours["mean_jitter_ms"] == pytest.approx(theirs.mean, rel=differs, abs=0.002)
+    assert ours["max_jitter_ms"] == pytest.approx(theirs.largest, rel=differs, abs=0.002)
+    assert theirs.largest > 0.5
+
+
+def test_a_source_that_restarts_is_measured_as_wireshark_measures_each_of_its_sequences(tmp_path: Path) -> None:
+    """Wireshark knows no restart: it takes a number below the first one for a lap of 65,536 more [RFC 3550 A.1 resynchronises].
+
+    So the whole is held against its two parts, each of them a capture that Wireshark measures as the judge does.
+    """
+    whole, before, after = ScriptedLink(), ScriptedLink(), ScriptedLink()
+    for number in range(2000):
+        first, part = (30_000, before) if number < 1000 else (-300, after)
+        if number not in {40, 41, 700, 1100, 1500}:
+            for link in (whole, part):
+                link.rtp(uneven(number), f"data.{number}", first + number, timestamp=number * 900)
+    paths = [link.write(tmp_path / f"{at}.pcapng") for at, link in enumerate((whole, before, after))]
+    (stream,) = verify(CaptureReader(paths[0]), ["rtp"]).streams
+    entire, *parts = [measured_by_wireshark(path, SSRC) for path in paths]
+    assert (stream.restarts, stream.packets, stream.lost) == (1, entire.packets, 5)
+    assert [part.lost for part in parts] == [3, 2]
+    assert entire.lost == (1699 + 65_536 - 30_000 + 1) - 1995
+    assert stream.as_dict()["mean_jitter_ms"] == pytest.approx(entire.mean, abs=0.002)

@@ -1,4 +1,7 @@
-"""The links that the Wireshark plugin draws in a real lab. That it reads each message as the judge does is asked of every run."""
+"""A real lab in Wireshark: what its plugin ties together, and what it measures of the stream.
+
+That the plugin reads each message as the judge does is asked of every run, in `tests.labs.runs`.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,26 @@ from pathlib import Path
 
 import pytest
 
+from captures.reading import CaptureReader
+from captures.verify import verify
 from tests.captures.tshark import scripts, tshark
+from tests.captures.wireshark_streams import measured_by_wireshark, with_known_clock
 from tests.labs.runs import run
 
 pytestmark = pytest.mark.timeout(240)
 
 
-def test_links_join_sightings_at_one_interface(tmp_path: Path) -> None:
-    """The capture has each datagram several times, once for each link end it passed."""
-    finished = run(tmp_path, "handover", "--repeat", "1")
+@pytest.fixture(scope="module", params=["4", "6"])
+def capture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The capture of a handover run."""
+    finished = run(tmp_path_factory.mktemp("runs"), "handover", "--family", request.param, "--repeat", "1")
     assert finished.status == 0, finished.explain()
     assert finished.folder is not None
-    capture = finished.folder / "lab.pcapng"
+    return finished.folder / "lab.pcapng"
+
+
+def test_links_join_sightings_at_one_interface(tmp_path: Path, capture: Path) -> None:
+    """The capture has each datagram several times, once for each link end it passed."""
     names = ["frame.number", "frame.interface_name", "mmcp.type", "mmcp.response_to", "mmcp.response_time"]
     fields = [word for name in names for word in ("-e", name)]
     shown = tshark(tmp_path, *scripts(["mmcp"]), "-r", str(capture), "-Y", "mmcp", "-T", "fields", *fields)
@@ -28,3 +39,20 @@ def test_links_join_sightings_at_one_interface(tmp_path: Path) -> None:
     for number, name, _, request, seconds in answers:
         assert interface.get(request) == name, f"frame {number} at {name} is tied to frame {request}"
         assert 0 < float(seconds) < 1
+
+
+def test_loss_and_jitter_at_each_interface_are_wiresharks(tmp_path: Path, capture: Path) -> None:
+    copies = with_known_clock(capture, tmp_path)
+    streams = verify(CaptureReader(capture), ["rtp"]).streams
+    assert len(streams) > 5
+    assert sum(stream.lost > 0 for stream in streams) > 2, "who moves loses something, and so do links without members"
+    for stream in streams:
+        copy = copies[stream.key.interface]
+        (known,) = verify(CaptureReader(copy), ["rtp"]).streams
+        theirs = measured_by_wireshark(copy, stream.key.ssrc)
+        assert (stream.packets, stream.lost) == (known.packets, known.lost) == (theirs.packets, theirs.lost)
+        jitter = known.as_dict()
+        assert jitter["mean_jitter_ms"] == pytest.approx(theirs.mean, abs=0.002)
+        assert jitter["max_jitter_ms"] == pytest.approx(theirs.largest, rel=0.001, abs=0.002)
+        # Of the lab's own payload type the clock is learned in the first second.
+        assert stream.clock_hz == known.clock_hz

@@ -25,6 +25,8 @@ def rtp_pack(settings: Settings) -> Pack:
         return f"{stream.duplicates} packets came twice" if stream.duplicates else None
 
     def order(stream: Stream) -> str | None:
+        if stream.astray:
+            return f"{stream.astray} packets are far from the sequence of the others, {stream.reordered} came late"
         return f"{stream.reordered} packets came late" if stream.reordered else None
 
     def interruption(stream: Stream) -> str | None:
