@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
+from captures.answering import COULD_NOT, INTERRUPTED, Commands, answering, refuse_to_overwrite
 from captures.capture import CaptureError
-from captures.commands import COMMANDS, answering
+from captures.commands import COMMANDS
 from captures.dissectors import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -19,11 +20,8 @@ if TYPE_CHECKING:
     from captures.rules.packs.pack import Settings
     from captures.verify import Verification
 
-COULD_NOT_JUDGE = 2
-INTERRUPTED = 130
 
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Judge protocols from what was captured on the wire.
 
@@ -46,10 +44,7 @@ def merge_command(run_folder: Path) -> None:
     """
     from captures.merge import merge
 
-    try:
-        click.echo(json.dumps(merge(run_folder), indent=2))
-    except CaptureError as error:
-        _give_up(error)
+    click.echo(json.dumps(merge(run_folder), indent=2))
 
 
 @main.command("judge")
@@ -64,14 +59,12 @@ def judge_command(file: Path, *, as_json: bool) -> None:
     from captures.judge import judge
     from captures.report.terminal import show
 
-    try:
-        judgement = judge(file)
-    except CaptureError as error:
-        _give_up(error)
-    if as_json:
-        click.echo(json.dumps(judgement.as_dict(), indent=2))
-    else:
-        show(judgement)
+    judgement = judge(file)
+    with answering(judgement.exit_code()):
+        if as_json:
+            click.echo(json.dumps(judgement.as_dict(), indent=2))
+        else:
+            show(judgement)
     if judgement.truncated is not None:
         click.echo(f"captures: {file} breaks off ({judgement.truncated}): judged as far as it goes", err=True)
     sys.exit(judgement.exit_code())
@@ -157,19 +150,21 @@ def verify_command(
     if junit is not None:
         from captures.report.junit import write
 
+        refuse_to_overwrite(junit, file)
         try:
             write(verification, junit)
         except OSError as error:
-            _give_up(CaptureError(f"cannot write {junit}: {error.strerror}"))
-    if as_json:
-        click.echo(json.dumps(verification.as_dict(), indent=2))
-    else:
-        from captures.report.verification import show_verification
+            raise CaptureError(f"cannot write {junit}: {error.strerror}") from error
+    with answering(verification.exit_code()):
+        if as_json:
+            click.echo(json.dumps(verification.as_dict(), indent=2))
+        else:
+            from captures.report.verification import show_verification
 
-        show_verification(verification)
+            show_verification(verification)
     if verification.truncated is not None:
         click.echo(f"captures: {file} breaks off ({verification.truncated}): judged as far as it goes", err=True)
-    elif verification.exit_code() == COULD_NOT_JUDGE:
+    elif verification.exit_code() == COULD_NOT:
         click.echo(f"captures: {file} shows nothing that could be judged", err=True)
     sys.exit(verification.exit_code())
 
@@ -186,9 +181,6 @@ def _verified(file: Path, names: tuple[str, ...], settings: Settings) -> Verific
             if sys.stdin.isatty():
                 raise CaptureError("stdin is a terminal: pipe a capture into it")
             found = verify(CaptureReader(cast("io.BufferedIOBase", sys.stdin.buffer)), names, settings, progress)
-        except CaptureError as error:
-            progress.clear()
-            _give_up(error)
         except KeyboardInterrupt:
             progress.clear()
             click.echo(f"captures: interrupted after {progress.frames} packets or more", err=True)
@@ -217,6 +209,7 @@ def report_command(run: str, output: Path | None, *, open_it: bool) -> None:
     with answering():
         material = find_material(run)
         target = output or material.default_report()
+        refuse_to_overwrite(target, material.run.capture)
         try:
             write_report(material, target)
         except OSError as error:
@@ -259,11 +252,6 @@ def dissect_command(protocol: str, module: str | None) -> None:
                 answer = {"error": str(error)}
         click.echo(json.dumps(answer))
         sys.stdout.flush()
-
-
-def _give_up(error: CaptureError) -> NoReturn:
-    click.echo(f"captures: {error}", err=True)
-    sys.exit(COULD_NOT_JUDGE)
 
 
 if __name__ == "__main__":

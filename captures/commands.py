@@ -6,43 +6,21 @@ Exit status of all of them: 0 done (of ``diff``: the same), 1 (of ``diff``) not 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from captures.answering import FAILED, answering, refuse_to_overwrite
 from captures.capture import CaptureError
 
 if TYPE_CHECKING:
     from captures.chronicle.run import Run
     from captures.ladder import Ladder, Selection
-
-NOT_THE_SAME = 1
-COULD_NOT = 2
-INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
-
-
-@contextmanager
-def answering() -> Iterator[None]:
-    """What cannot be done is one line and status 2; Ctrl-C and a reader that has read enough end without a word."""
-    try:
-        yield
-        sys.stdout.flush()
-    except CaptureError as error:
-        click.echo(f"captures: {error}", err=True)
-        sys.exit(COULD_NOT)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # Python would try to write the rest once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 class Seconds(click.ParamType[int]):
@@ -95,6 +73,7 @@ def timeline_command(run: str, runs: Path | None, output: str | None) -> None:
             if target == "-":
                 account = write_history(found, sys.stdout, progress)
             else:
+                refuse_to_overwrite(Path(target), found.capture)
                 account = write_timeline(found, Path(target), progress)
         if target == "-":
             lines = ", ".join(f"{count} {kind}" for kind, count in account.lines.items())
@@ -306,18 +285,19 @@ def pipe_command(node: str | None, run: str, runs: Path | None, wait_s: float, k
 def wireshark_command(run: str, runs: Path | None, command: tuple[str, ...]) -> None:
     """Show a lab in Wireshark while it runs: the one that COMMAND starts, or without it the one that is running.
 
-    Packets come as `pipe` gives them, about two seconds after they were captured. Exit status: COMMAND's, once Wireshark has
-    been closed; 2 if there is no Wireshark, no display or no lab.
+    Packets come as `pipe` gives them, about two seconds after they were captured. Without Wireshark or a display tshark
+    shows them in the terminal, except those of the stream. Exit status: COMMAND's, once Wireshark has been closed; 2 if
+    there is neither program, if one cannot be started, or if there is no lab. COMMAND never outlives this.
 
     \b
     Example: python -m captures wireshark -- python -m testbed run handover --repeat 1
              make topo-handover WIRESHARK=1
     """
     from captures.chronicle.run import RUNS
-    from captures.viewer import find_wireshark, watch
+    from captures.viewer import find_viewer, watch
 
     with answering():
-        sys.exit(watch(find_wireshark(), command, run, runs or RUNS))
+        sys.exit(watch(find_viewer(), command, run, runs or RUNS))
 
 
 @click.command("diff")
@@ -353,14 +333,15 @@ def diff_command(a: str, b: str, runs: Path | None, protocols: str | None, *, as
             sides = [read_side(run, progress) for run in found]
         _check_protocols(wanted, [name for side in sides for name in side.ladder.protocols])
         comparison = compare(sides[0], sides[1], wanted)
-        if as_json:
-            click.echo(json.dumps(comparison.as_dict(), ensure_ascii=False))
-        else:
-            printer = Printer()
-            for segments in comparison_lines(comparison):
-                printer.line(segments)
-        if not comparison.same:
-            sys.exit(NOT_THE_SAME)
+        status = 0 if comparison.same else FAILED
+        with answering(status):
+            if as_json:
+                click.echo(json.dumps(comparison.as_dict(), ensure_ascii=False))
+            else:
+                printer = Printer()
+                for segments in comparison_lines(comparison):
+                    printer.line(segments)
+        sys.exit(status)
 
 
 COMMANDS = (timeline_command, show_command, pipe_command, wireshark_command, diff_command)

@@ -137,8 +137,16 @@ def write_history(run: Run, stream: TextIO, progress: Progress | None = None) ->
 
 
 def write_timeline(run: Run, target: Path, progress: Progress | None = None) -> Account:
-    """Write a run's lines to a file, which appears whole or not at all. Raises `CaptureError` if it cannot be written."""
+    """Write a run's lines to a file, which appears whole or not at all. Raises `CaptureError` if it cannot be written.
+
+    What is no plain file, such as a named pipe, is written into as it is.
+    """
+    if target.is_dir():
+        raise CaptureError(f"cannot write {target}: it is a directory")
     try:
+        if target.exists() and not target.is_file():
+            with target.open("w", encoding="utf-8") as stream:
+                return write_history(run, stream, progress)
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:
         raise CaptureError(f"cannot write {target}: {error.strerror}") from None
@@ -147,6 +155,9 @@ def write_timeline(run: Run, target: Path, progress: Progress | None = None) -> 
             account = write_history(run, stream, progress)
         Path(temporary).chmod(0o644)
         Path(temporary).replace(target)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise CaptureError(f"cannot write {target}: {error.strerror}") from error
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
