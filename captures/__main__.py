@@ -75,8 +75,8 @@ def _pack_names(_context: click.Context, _parameter: click.Parameter, value: str
 
     names = tuple(name.strip() for name in value.split(",") if name.strip())
     unknown = [name for name in names if name not in (*PACKS, LAB)]
-    if unknown:
-        raise click.BadParameter(f"{', '.join(unknown)}: the packs are {', '.join((*PACKS, LAB))}")
+    if unknown or (value and not names):
+        raise click.BadParameter(f"{', '.join(unknown) or repr(value)}: the packs are {', '.join((*PACKS, LAB))}")
     return names
 
 
@@ -132,7 +132,7 @@ def verify_command(
 ) -> None:
     """Judge any pcap or pcapng FILE, - for stdin, by what the packets themselves tell.
 
-    Exit 0: no rule failed, 1: one did, 2: could not judge, or not to the end.
+    Exit 0: no rule failed, 1: one did, 2: could not judge by one of the packs that were named, or not to the end.
 
     \b
     Example: tcpdump -i eth0 -w - igmp or pim or udp | python -m captures verify - --rules igmp,pim
@@ -164,7 +164,10 @@ def verify_command(
             show_verification(verification)
     if verification.truncated is not None:
         click.echo(f"captures: {file} breaks off ({verification.truncated}): judged as far as it goes", err=True)
-    elif verification.exit_code() == COULD_NOT:
+    if verification.not_judged:
+        named = ", ".join(verification.not_judged)
+        click.echo(f"captures: {file} shows nothing that could be judged by {named}", err=True)
+    elif verification.truncated is None and verification.exit_code() == COULD_NOT:
         click.echo(f"captures: {file} shows nothing that could be judged", err=True)
     sys.exit(verification.exit_code())
 
@@ -172,7 +175,7 @@ def verify_command(
 def _verified(file: Path, names: tuple[str, ...], settings: Settings) -> Verification:
     from captures.reading import CaptureReader
     from captures.report.progress import Progress
-    from captures.verify import verify, verify_file
+    from captures.verify import LAB, verify, verify_file
 
     with Progress() as progress:
         try:
@@ -185,7 +188,7 @@ def _verified(file: Path, names: tuple[str, ...], settings: Settings) -> Verific
             progress.clear()
             click.echo(f"captures: interrupted after {progress.frames} packets or more", err=True)
             sys.exit(INTERRUPTED)
-    if found.has_parameters or "lab" in names:
+    if LAB in names or (not names and found.has_parameters):
         found.warnings.append("the lab rules were left out: they read the capture twice, so they need a file")
     return found
 

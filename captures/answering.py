@@ -18,7 +18,6 @@ import click
 
 from captures.capture import CaptureError
 
-FAILED = 1
 COULD_NOT = 2
 INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from captures.answering import FAILED, answering, refuse_to_overwrite
+from captures.answering import answering, refuse_to_overwrite
 from captures.capture import CaptureError
 
 if TYPE_CHECKING:
@@ -315,8 +315,8 @@ def diff_command(a: str, b: str, runs: Path | None, protocols: str | None, *, as
 
     A and B are "latest", folders or their names in captures/runs, or captures by themselves. Both are judged anew, by the
     same judge. Delays are in ms, side by side and as b / a. Messages that come by the clock, such as status reports, are left
-    out, and so are IGMP, MLD and PIM unless --protocol names them. Exit status: 0 same verdicts and message sequence, 1 not
-    the same, 2 could not compare.
+    out, and so are IGMP, MLD and PIM unless --protocol names them or there is nothing else. Exit status: 0 same verdicts and
+    message sequence, 1 not the same, 2 could not compare, or not to the end.
 
     \b
     Example: python -m captures diff 20261122T183234-handover latest
@@ -333,15 +333,16 @@ def diff_command(a: str, b: str, runs: Path | None, protocols: str | None, *, as
             sides = [read_side(run, progress) for run in found]
         _check_protocols(wanted, [name for side in sides for name in side.ladder.protocols])
         comparison = compare(sides[0], sides[1], wanted)
-        status = 0 if comparison.same else FAILED
-        with answering(status):
+        with answering(comparison.exit_code()):
             if as_json:
                 click.echo(json.dumps(comparison.as_dict(), ensure_ascii=False))
             else:
                 printer = Printer()
                 for segments in comparison_lines(comparison):
                     printer.line(segments)
-        sys.exit(status)
+        if comparison.incomplete:
+            raise CaptureError("; ".join(comparison.incomplete))
+        sys.exit(comparison.exit_code())
 
 
 COMMANDS = (timeline_command, show_command, pipe_command, wireshark_command, diff_command)
