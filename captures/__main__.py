@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -228,6 +228,8 @@ def report_command(run: str, output: Path | None, *, open_it: bool) -> None:
 def dissect_command(protocol: str, module: str | None) -> None:
     """Read one hex message per line from stdin, print one JSON object per line.
 
+    Of a malformed message "error" says what is wrong and at which octet, and "read" what could be read all the same.
+
     A message that a TCP connection carries is given without the length that some protocols put before it there.
 
     \b
@@ -247,12 +249,12 @@ def dissect_command(protocol: str, module: str | None) -> None:
         try:
             data = bytes.fromhex(text)
         except ValueError:
-            answer = {"error": f"not hexadecimal: {text[:60]!r}"}
+            answer: dict[str, Any] = {"error": f"not hexadecimal: {text[:60]!r}"}
         else:
             try:
                 answer = dissect(data)
             except MalformedMessageError as error:
-                answer = {"error": str(error)}
+                answer = {"error": str(error), **({"read": error.read} if error.read else {})}
         click.echo(json.dumps(answer))
         sys.stdout.flush()
 

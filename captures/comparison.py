@@ -229,7 +229,7 @@ def compare(a: Side, b: Side, protocols: Collection[str] | None = None) -> Compa
 
 
 def _protocols(a: Ladder, b: Ladder) -> set[str]:
-    of_roles = {protocol.name for protocol in (*EVERY_PROTOCOL, *EVERY_CONNECTION)}
+    of_roles = {known.name for known in EVERY_PROTOCOL} | {known.name for known in EVERY_CONNECTION}
     seen = {*a.protocols, *b.protocols}
     return of_roles if seen & of_roles or not seen else seen
 

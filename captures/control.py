@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def read_mmcp(payload: bytes) -> Dissected:
-    """An MMCP message; kind is the packet's name, or "malformed" with ``reason``.
+    """An MMCP message; kind is the packet's name, or "malformed" with what `malformed` gives.
 
     Fields: ``session``, ``f`` and ``reserved`` as they are on the wire, ``profile``, ``params`` in wire order, and of those
     that it holds ``mn_id``, ``poa_id``, ``multicast``, ``lmc``, ``status``, ``membership``; ``mns`` are all MN IDs.
@@ -35,7 +35,7 @@ def _mmcp(payload: bytes) -> Dissected:
     try:
         message = mmcp.dissect(payload)
     except mmcp.MalformedMessageError as error:
-        return "malformed", {"reason": str(error)}
+        return malformed(error)
     params = tuple(tuple(parameter) for parameter in message["params"])
     fields: dict[str, Any] = {
         "session": message["session_id"],
@@ -51,6 +51,11 @@ def _mmcp(payload: bytes) -> Dissected:
     return message["packet"], fields
 
 
+def malformed(error: MalformedMessageError) -> Dissected:
+    """What a malformed message is told by: ``reason``, and in ``read`` the fields that `dissect` could read, if any."""
+    return "malformed", {"reason": str(error), **({"read": error.read} if error.read else {})}
+
+
 PROTOCOLS = (UdpProtocol("mmcp", frozenset({mmcp.MMCP_PORT}), read_mmcp),)
 
 
@@ -62,7 +67,7 @@ def _plainly(protocol: KnownProtocol, carrier: Carrier) -> Callable[[bytes], Dis
         try:
             fields = protocol.reader(carrier.module)(payload)
         except MalformedMessageError as error:
-            return "malformed", {"reason": str(error)}
+            return malformed(error)
         return str(fields.pop("packet")), fields
 
     def read(payload: bytes) -> Dissected:
