@@ -130,6 +130,8 @@ def show_command(
 
     with answering():
         wanted = _names(protocols)
+        if from_ns is not None and to_ns is not None and from_ns > to_ns:
+            raise CaptureError("--from is later than --to: no time lies between them")
         selection = Selection(wanted, handover, from_ns, to_ns, background=everything, notes=notes)
         if follow:
             _check_protocols(wanted)
@@ -139,6 +141,11 @@ def show_command(
         _check_protocols(wanted, ladder.protocols)
         _check_handover(ladder, handover)
         shown = select(ladder, selection)
+        strange = wanted is not None and wanted.isdisjoint(ladder.protocols)
+        if strange or not (shown.rows or shown.hidden):
+            lasts = (ladder.end_ns - ladder.begin_ns) / 1e9
+            there = f"{lasts:.3f} s with {', '.join(ladder.protocols) or 'no control messages'}"
+            raise CaptureError(f"nothing of {run} was asked for: the capture has {there}")
         if as_json:
             click.echo(json.dumps(shown.as_dict(), ensure_ascii=False))
         else:
@@ -165,7 +172,12 @@ def _ladder(named: str, runs: Path | None) -> tuple[Ladder, str | None]:
 
 
 def _names(written: str | None) -> frozenset[str] | None:
-    return None if written is None else frozenset(name.strip().lower() for name in written.split(",") if name.strip())
+    if written is None:
+        return None
+    names = frozenset(name.strip().lower() for name in written.split(",") if name.strip())
+    if not names:
+        raise CaptureError(f"--protocol {written!r}: name at least one, such as mmcp")
+    return names
 
 
 def _check_protocols(wanted: frozenset[str] | None, seen: Sequence[str] = ()) -> None:

@@ -14,6 +14,9 @@ from captures.dissectors.membership import ALLOW, BLOCK, MODE_IS_EXCLUDE, MODE_I
 PERIODIC = {"mmcp": frozenset({"USR", "ASR", "USP"}), "pim": frozenset({"hello"})}
 """Packets that come again and again as time passes, so that none of them is a repetition of the one before."""
 
+REFRESHED = {"pim": frozenset({"join-prune"})}
+"""Packets that say again and again what still holds [RFC 7761 4.5.1]: the first of them is news, none is a repetition."""
+
 Name = Callable[[str], str]
 """Gives the name of the node that has an address, or the address itself."""
 
