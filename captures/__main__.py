@@ -11,7 +11,7 @@ import click
 
 from captures.answering import COULD_NOT, INTERRUPTED, Commands, answering, refuse_to_overwrite
 from captures.capture import CaptureError
-from captures.commands import COMMANDS
+from captures.commands import COMMANDS, port_option
 from captures.dissectors import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def _timers(_context: click.Context, _parameter: click.Parameter, values: tuple[
     metavar="NAME=SECONDS",
     help="What MMCP's jwt, srt, spt, hit or ctt was provisioned to.  [default: 2, as the reports show, 3 srt, 1, 0.25]",
 )
+@port_option
 @click.option(
     "--max-loss", type=click.FloatRange(0, 100), default=0, show_default=True, help="Scattered loss, percent."
 )
@@ -124,6 +125,7 @@ def verify_command(
     names: tuple[str, ...],
     junit: Path | None,
     timers: dict[str, float],
+    ports: dict[str, int],
     max_loss: float,
     max_gap: float | None,
     max_jitter: float | None,
@@ -144,6 +146,7 @@ def verify_command(
         max_gap_s=max_gap,
         max_jitter_s=None if max_jitter is None else max_jitter / 1000,
         given=frozenset(timers),
+        ports=ports,
         **timers,
     )
     verification = _verified(file, names, limits)

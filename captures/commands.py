@@ -37,10 +37,30 @@ class Seconds(click.ParamType[int]):
         return round(float(match[1]) * (1e6 if match[2] == "ms" else 1e9))
 
 
+def _ports(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
+    from captures.control import PORT_NAMES
+
+    found = {}
+    for value in values:
+        name, _, number = value.lower().partition("=")
+        if name not in PORT_NAMES or not number.isdecimal() or not 0 < int(number) < 65536:
+            raise click.BadParameter(f"{value}: give {', '.join(PORT_NAMES)} and a port, as in mmcp=5000")
+        found[name] = int(number)
+    return found
+
+
 runs_option = click.option(
     "--runs", type=click.Path(path_type=Path), help="Folder of the runs.", default=None, show_default="captures/runs"
 )
 run_argument = click.argument("run", default="latest", metavar="[RUN|FILE]")
+port_option = click.option(
+    "--port",
+    "ports",
+    multiple=True,
+    callback=_ports,
+    metavar="NAME=PORT",
+    help="Where a protocol was sent to, if not to its own port, such as mmcp=5000; gmp.sm and gmp.mm have one each.",
+)
 wait_option = click.option(
     "--wait", "wait_s", type=click.FloatRange(0), default=0, metavar="S", help="Seconds to wait for a lab to start."
 )
@@ -49,8 +69,9 @@ wait_option = click.option(
 @click.command("timeline")
 @run_argument
 @runs_option
+@port_option
 @click.option("-o", "--output", metavar="FILE", help="Where to; '-' is standard output.")
-def timeline_command(run: str, runs: Path | None, output: str | None) -> None:
+def timeline_command(run: str, runs: Path | None, ports: dict[str, int], output: str | None) -> None:
     """Write the history of a run as JSON lines: frames, data by 10 ms, traces, logs, link events and steps on one clock.
 
     RUN is "latest", a folder or its name in captures/runs, and timeline.jsonl in its folder is written, unless -o says where
@@ -66,7 +87,7 @@ def timeline_command(run: str, runs: Path | None, output: str | None) -> None:
     from captures.report.progress import Progress
 
     with answering():
-        found = find_run(run, runs or RUNS)
+        found = find_run(run, runs or RUNS, ports)
         target = "-" if found.folder is None else str(found.folder / TIMELINE_FILE)
         target = output or target
         with Progress() as progress:
@@ -92,6 +113,7 @@ def timeline_command(run: str, runs: Path | None, output: str | None) -> None:
 @click.option("--to", "to_ns", type=Seconds(), help="Only up to this time.")
 @click.option("--handover", metavar="N", help="Only the window of this handover.")
 @click.option("--protocol", "protocols", metavar="NAME,…", help="Only messages of these protocols, such as mmcp,igmp.")
+@port_option
 @click.option("--all", "everything", is_flag=True, help="Also what goes on anyway: PIM hellos, general queries, …")
 @click.option("--notes", is_flag=True, help="Also what agents traced and daemons logged.")
 @click.option("--width", type=click.IntRange(40), help="Columns of the output; by default the terminal's, else any.")
@@ -105,6 +127,7 @@ def show_command(
     to_ns: int | None,
     handover: str | None,
     protocols: str | None,
+    ports: dict[str, int],
     width: int | None,
     wait_s: float,
     *,
@@ -135,9 +158,9 @@ def show_command(
         selection = Selection(wanted, handover, from_ns, to_ns, background=everything, notes=notes)
         if follow:
             _check_protocols(wanted)
-            _follow(run, runs, wait_s, selection, width, as_json=as_json)
+            _follow(run, runs, wait_s, selection, width, ports, as_json=as_json)
             return
-        ladder, truncated = _ladder(run, runs)
+        ladder, truncated = _ladder(run, runs, ports)
         _check_protocols(wanted, ladder.protocols)
         _check_handover(ladder, handover)
         shown = select(ladder, selection)
@@ -154,14 +177,14 @@ def show_command(
             raise CaptureError(f"{run} breaks off ({truncated}): shown as far as it goes")
 
 
-def _ladder(named: str, runs: Path | None) -> tuple[Ladder, str | None]:
+def _ladder(named: str, runs: Path | None, ports: dict[str, int]) -> tuple[Ladder, str | None]:
     """The ladder of a run, with the rules that its result says failed; where its capture breaks off."""
     from captures.chronicle.run import RUNS, Account, find_run, lines_of
     from captures.ladder import failures_of
     from captures.ladder_builder import build
     from captures.report.progress import Progress
 
-    found: Run = find_run(named, runs or RUNS)
+    found: Run = find_run(named, runs or RUNS, ports)
     account = Account()
     failed = failures_of(found.result().get("rules", {}).get("failed", ()))
     with Progress() as progress:
@@ -198,13 +221,20 @@ def _check_handover(ladder: Ladder, handover: str | None) -> None:
 
 
 def _follow(
-    run: str, runs: Path | None, wait_s: float, selection: Selection, width: int | None, *, as_json: bool
+    run: str,
+    runs: Path | None,
+    wait_s: float,
+    selection: Selection,
+    width: int | None,
+    ports: dict[str, int],
+    *,
+    as_json: bool,
 ) -> None:
     from captures.chronicle.follow import LiveRun, await_running
     from captures.chronicle.run import RUNS
     from captures.report.live import LiveLadder
 
-    ladder = LiveLadder(LiveRun(await_running(run, wait_s, runs=runs or RUNS)), selection)
+    ladder = LiveLadder(LiveRun(await_running(run, wait_s, runs=runs or RUNS)), selection, ports=ports)
     if as_json:
         for line in ladder.json_lines():
             click.echo(line)

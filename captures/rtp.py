@@ -8,8 +8,8 @@ and nothing on the wire tells it from an outage. What else is missing is scatter
 
 A sequence number is taken for the one nearest to the highest so far, which RFC 3550 A.1 does only up to 3000 ahead: members
 of a multicast group that come again later are no new source. Jitter is that of RFC 3550 6.4.1: each packet is compared with
-the one that came before it, late ones too; in mean and maximum a packet whose timestamp goes back does not count. Of a dynamic payload type the clock rate is learned from the
-first second, and jitter counted from there.
+the one that came before it, late ones too; in mean and maximum a packet whose timestamp goes back does not count. Of a
+dynamic payload type the clock rate is learned from the first second, and jitter counted from there.
 """
 
 from __future__ import annotations
@@ -231,7 +231,8 @@ class Streams:
         timestamp: int,
     ) -> None:
         """Take one packet."""
-        stream = self._found.get(key := (interface, flow, ssrc))  # type: ignore[call-overload]  # a tuple equals its NamedTuple, and is made in a third of the time
+        # A plain tuple equals its NamedTuple, and is made in a third of the time.
+        stream = self._found.get(key := (interface, flow, ssrc))  # type: ignore[call-overload]  # see above
         if stream is not None:
             stream.add(number, t_ns, sequence, timestamp, self._changed.get(interface, -1))
             return

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from captures.capture import CaptureError
-from captures.control import PROTOCOLS
+from captures.control import judged_protocols
 from captures.events import Event, History
 from captures.judge import judge
 from captures.reading import CaptureReader
@@ -148,7 +148,7 @@ def verify(
     `progress` is called with the number of frames read now and then. Raises `CaptureError` if the capture holds nothing at all.
     """
     settings = settings or Settings()
-    history, scene = History(reader, PROTOCOLS, progress), Scene()
+    history, scene = History(reader, judged_protocols(settings.ports), progress), Scene()
     scene.began = history.began
     packs = [pack for pack in _all_packs(settings) if not names or pack.name in names]
     running = {pack.name: [_Running(rule, scene) for rule in pack.rules] for pack in packs}

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from captures.chronicle.lines import Line, as_dict, from_dict
 from captures.chronicle.packets import capture_lines
 from captures.chronicle.texts import log_lines, trace_lines
 from captures.connections import Connections
-from captures.control import EVERY_CONNECTION, EVERY_PROTOCOL
+from captures.control import every_connection, every_protocol
 from captures.events import History
 from captures.merge import CAPTURE_FOLDER, MERGED_FILE
 from captures.reading import CaptureReader
@@ -34,10 +34,14 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run's folder, or a capture by itself; `folder` is None for the latter."""
+    """A run's folder, or a capture by itself; `folder` is None for the latter.
+
+    `ports`: where protocols are found that are not on their own port, by `captures.control.PORT_NAMES`.
+    """
 
     capture: Path
     folder: Path | None
+    ports: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -72,16 +76,16 @@ def run_folder(named: str, runs: Path = RUNS) -> Path:
     raise CaptureError(f"there is no run {named!r}, neither a path nor a folder in {runs}")
 
 
-def find_run(named: str, runs: Path = RUNS) -> Run:
+def find_run(named: str, runs: Path = RUNS, ports: Mapping[str, int] | None = None) -> Run:
     """The run that "latest", a run's name, or the path of a folder or of a capture means.
 
     Raises `CaptureError` if there is none, or if its captures have not been merged.
     """
     if Path(named).is_file():
-        return Run(Path(named), None)
+        return Run(Path(named), None, ports or {})
     folder = run_folder(named, runs)
     if (folder / MERGED_FILE).exists():
-        return Run(folder / MERGED_FILE, folder)
+        return Run(folder / MERGED_FILE, folder, ports or {})
     if (folder / CAPTURE_FOLDER).is_dir():
         raise CaptureError(
             f"{folder} has no {MERGED_FILE} yet: while its lab runs, `show --follow` reads it; "
@@ -116,8 +120,9 @@ def history_of(run: Run, account: Account | None = None, progress: Progress | No
     """
     account = account or Account()
     reader = CaptureReader(run.capture)
-    history = History(reader, EVERY_PROTOCOL, progress)
-    sources: list[Iterator[Line]] = [iter(capture_lines(reader, history, Connections(EVERY_CONNECTION)))]
+    history = History(reader, every_protocol(run.ports), progress)
+    connections = Connections(every_connection(run.ports))
+    sources: list[Iterator[Line]] = [iter(capture_lines(reader, history, connections))]
     if run.folder is not None:
         sources += [iter(trace_lines(run.folder, account.left_out)), iter(log_lines(run.folder, account.left_out))]
     for line in heapq.merge(*sources, key=lambda line: line.t_ns):
@@ -182,7 +187,7 @@ def lines_of(run: Run, account: Account | None = None, progress: Progress | None
 
     `account` and `progress` only hear of a capture that is read.
     """
-    if run.folder is not None:
+    if run.folder is not None and not run.ports:
         written = run.folder / TIMELINE_FILE
         with suppress(OSError):
             if written.stat().st_mtime_ns >= run.capture.stat().st_mtime_ns:
