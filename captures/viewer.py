@@ -17,12 +17,14 @@ from typing import NamedTuple
 from captures.capture import CaptureError
 from captures.chronicle.follow import LiveRun, await_running
 from captures.chronicle.run import LATEST, RUNS
+from captures.dissectors import PROTOCOLS
 from captures.pipe import PcapngPipe, pump
 
 _START_S = 60.0  # from a lab's command to its run's folder, set-up of a machine under load included
 _END_S = 20.0  # for an interrupted lab to put its things away
 _CLOSE_S = 5.0  # for a viewer that has been told to end
 
+_PLUGIN = Path(__file__).resolve().parent / "wireshark"
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 _INSTALL = "`apt-get install wireshark`, or tshark for a terminal"
 # The stream itself, a thousand packets a second at every link, would leave nothing else to see.
@@ -58,7 +60,21 @@ def find_viewer(environment: Mapping[str, str] = os.environ) -> Program:
             "`python -m captures show --follow --wait 60` beside the lab"
         )
     print(f"captures: {missing}: tshark shows the packets in this terminal, without the stream's", file=sys.stderr)
-    return Program((tshark, "-l", "-r", "-", "-Y", _NO_STREAM), in_terminal=True)
+    return Program((tshark, "-l", "-r", "-", "-Y", _NO_STREAM, *_plugin(tshark)), in_terminal=True)
+
+
+def _plugin(tshark: str) -> list[str]:
+    """What lets tshark read the protocols, unless `make wireshark` has taught it them already."""
+    try:
+        asked = [tshark, "-G", "folders"]
+        told = subprocess.run(asked, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    for line in told.stdout.splitlines():
+        kind, _, folder = line.partition(":")
+        if kind.endswith("Lua Plugins") and (Path(folder.strip()) / "lab_mmcp.lua").exists():
+            return []
+    return [word for name in PROTOCOLS for word in ("-X", f"lua_script:{_PLUGIN / f'lab_{name}.lua'}")]
 
 
 class _Over(Exception):  # noqa: N818  # no error: the lab is over before its run began

@@ -143,6 +143,8 @@ def test_tshark_shows_what_is_not_the_stream(tmp_path: Path, monkeypatch: pytest
     """The lab's own lines and tshark's share the terminal; the status is the lab's."""
     if shutil.which("tshark") is None:
         pytest.skip("no tshark")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     runs = tmp_path / "runs"
@@ -153,6 +155,8 @@ def test_tshark_shows_what_is_not_the_stream(tmp_path: Path, monkeypatch: pytest
     assert done.returncode == 1
     assert "tshark shows the packets in this terminal" in done.stderr.splitlines()[0]
     assert "IGMP" in done.stdout
+    assert "MMCP" in done.stdout  # though nobody has installed the plugin
+    assert "lua" not in done.stderr.lower()
     assert "RTP" not in done.stdout
     assert "→ 5004" not in done.stdout
 
