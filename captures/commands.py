@@ -141,6 +141,7 @@ def show_command(
     RUN is "latest", a folder or its name in captures/runs; FILE is a capture by itself. Times are seconds from the beginning
     of the capture, the numbers beside them Wireshark's frame numbers. A message is one row wherever it was captured; one that
     never came to its receiver says after which interface it was lost. Rules that failed stand below the frames that show it.
+    In a capture that is no lab's, what was sent to a group goes to "group", for nothing tells who got it.
 
     With --follow the rows of a running lab come as they happen, until the lab ends; --json then prints one object a line.
 
