@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ def timeline_command(run: str, runs: Path | None, ports: dict[str, int], output:
     from captures.report.progress import Progress
 
     with answering():
-        found = find_run(run, runs or RUNS, ports)
+        found = replace(find_run(run, runs or RUNS), ports=ports)
         target = "-" if found.folder is None else str(found.folder / TIMELINE_FILE)
         target = output or target
         with Progress() as progress:
@@ -185,7 +186,7 @@ def _ladder(named: str, runs: Path | None, ports: dict[str, int]) -> tuple[Ladde
     from captures.ladder_builder import build
     from captures.report.progress import Progress
 
-    found: Run = find_run(named, runs or RUNS, ports)
+    found: Run = replace(find_run(named, runs or RUNS), ports=ports)
     account = Account()
     failed = failures_of(found.result().get("rules", {}).get("failed", ()))
     with Progress() as progress:

@@ -76,16 +76,16 @@ def run_folder(named: str, runs: Path = RUNS) -> Path:
     raise CaptureError(f"there is no run {named!r}, neither a path nor a folder in {runs}")
 
 
-def find_run(named: str, runs: Path = RUNS, ports: Mapping[str, int] | None = None) -> Run:
+def find_run(named: str, runs: Path = RUNS) -> Run:
     """The run that "latest", a run's name, or the path of a folder or of a capture means.
 
     Raises `CaptureError` if there is none, or if its captures have not been merged.
     """
     if Path(named).is_file():
-        return Run(Path(named), None, ports or {})
+        return Run(Path(named), None)
     folder = run_folder(named, runs)
     if (folder / MERGED_FILE).exists():
-        return Run(folder / MERGED_FILE, folder, ports or {})
+        return Run(folder / MERGED_FILE, folder)
     if (folder / CAPTURE_FOLDER).is_dir():
         raise CaptureError(
             f"{folder} has no {MERGED_FILE} yet: while its lab runs, `show --follow` reads it; "
