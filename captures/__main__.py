@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from captures.answering import COULD_NOT, INTERRUPTED, Commands, answering, refuse_to_overwrite
 from captures.capture import CaptureError
-from captures.commands import COMMANDS, answering
+from captures.commands import COMMANDS, port_option
 from captures.dissectors import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -19,11 +20,8 @@ if TYPE_CHECKING:
     from captures.rules.packs.pack import Settings
     from captures.verify import Verification
 
-COULD_NOT_JUDGE = 2
-INTERRUPTED = 130
 
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Judge protocols from what was captured on the wire.
 
@@ -46,10 +44,7 @@ def merge_command(run_folder: Path) -> None:
     """
     from captures.merge import merge
 
-    try:
-        click.echo(json.dumps(merge(run_folder), indent=2))
-    except CaptureError as error:
-        _give_up(error)
+    click.echo(json.dumps(merge(run_folder), indent=2))
 
 
 @main.command("judge")
@@ -64,14 +59,12 @@ def judge_command(file: Path, *, as_json: bool) -> None:
     from captures.judge import judge
     from captures.report.terminal import show
 
-    try:
-        judgement = judge(file)
-    except CaptureError as error:
-        _give_up(error)
-    if as_json:
-        click.echo(json.dumps(judgement.as_dict(), indent=2))
-    else:
-        show(judgement)
+    judgement = judge(file)
+    with answering(judgement.exit_code()):
+        if as_json:
+            click.echo(json.dumps(judgement.as_dict(), indent=2))
+        else:
+            show(judgement)
     if judgement.truncated is not None:
         click.echo(f"captures: {file} breaks off ({judgement.truncated}): judged as far as it goes", err=True)
     sys.exit(judgement.exit_code())
@@ -82,8 +75,8 @@ def _pack_names(_context: click.Context, _parameter: click.Parameter, value: str
 
     names = tuple(name.strip() for name in value.split(",") if name.strip())
     unknown = [name for name in names if name not in (*PACKS, LAB)]
-    if unknown:
-        raise click.BadParameter(f"{', '.join(unknown)}: the packs are {', '.join((*PACKS, LAB))}")
+    if unknown or (value and not names):
+        raise click.BadParameter(f"{', '.join(unknown) or repr(value)}: the packs are {', '.join((*PACKS, LAB))}")
     return names
 
 
@@ -121,6 +114,7 @@ def _timers(_context: click.Context, _parameter: click.Parameter, values: tuple[
     metavar="NAME=SECONDS",
     help="What MMCP's jwt, srt, spt, hit or ctt was provisioned to.  [default: 2, as the reports show, 3 srt, 1, 0.25]",
 )
+@port_option
 @click.option(
     "--max-loss", type=click.FloatRange(0, 100), default=0, show_default=True, help="Scattered loss, percent."
 )
@@ -131,6 +125,7 @@ def verify_command(
     names: tuple[str, ...],
     junit: Path | None,
     timers: dict[str, float],
+    ports: dict[str, int],
     max_loss: float,
     max_gap: float | None,
     max_jitter: float | None,
@@ -139,7 +134,7 @@ def verify_command(
 ) -> None:
     """Judge any pcap or pcapng FILE, - for stdin, by what the packets themselves tell.
 
-    Exit 0: no rule failed, 1: one did, 2: could not judge, or not to the end.
+    Exit 0: no rule failed, 1: one did, 2: could not judge by one of the packs that were named, or not to the end.
 
     \b
     Example: tcpdump -i eth0 -w - igmp or pim or udp | python -m captures verify - --rules igmp,pim
@@ -151,25 +146,31 @@ def verify_command(
         max_gap_s=max_gap,
         max_jitter_s=None if max_jitter is None else max_jitter / 1000,
         given=frozenset(timers),
+        ports=ports,
         **timers,
     )
     verification = _verified(file, names, limits)
     if junit is not None:
         from captures.report.junit import write
 
+        refuse_to_overwrite(junit, file)
         try:
             write(verification, junit)
         except OSError as error:
-            _give_up(CaptureError(f"cannot write {junit}: {error.strerror}"))
-    if as_json:
-        click.echo(json.dumps(verification.as_dict(), indent=2))
-    else:
-        from captures.report.verification import show_verification
+            raise CaptureError(f"cannot write {junit}: {error.strerror}") from error
+    with answering(verification.exit_code()):
+        if as_json:
+            click.echo(json.dumps(verification.as_dict(), indent=2))
+        else:
+            from captures.report.verification import show_verification
 
-        show_verification(verification)
+            show_verification(verification)
     if verification.truncated is not None:
         click.echo(f"captures: {file} breaks off ({verification.truncated}): judged as far as it goes", err=True)
-    elif verification.exit_code() == COULD_NOT_JUDGE:
+    if verification.not_judged:
+        named = ", ".join(verification.not_judged)
+        click.echo(f"captures: {file} shows nothing that could be judged by {named}", err=True)
+    elif verification.truncated is None and verification.exit_code() == COULD_NOT:
         click.echo(f"captures: {file} shows nothing that could be judged", err=True)
     sys.exit(verification.exit_code())
 
@@ -177,7 +178,7 @@ def verify_command(
 def _verified(file: Path, names: tuple[str, ...], settings: Settings) -> Verification:
     from captures.reading import CaptureReader
     from captures.report.progress import Progress
-    from captures.verify import verify, verify_file
+    from captures.verify import LAB, verify, verify_file
 
     with Progress() as progress:
         try:
@@ -186,14 +187,11 @@ def _verified(file: Path, names: tuple[str, ...], settings: Settings) -> Verific
             if sys.stdin.isatty():
                 raise CaptureError("stdin is a terminal: pipe a capture into it")
             found = verify(CaptureReader(cast("io.BufferedIOBase", sys.stdin.buffer)), names, settings, progress)
-        except CaptureError as error:
-            progress.clear()
-            _give_up(error)
         except KeyboardInterrupt:
             progress.clear()
             click.echo(f"captures: interrupted after {progress.frames} packets or more", err=True)
             sys.exit(INTERRUPTED)
-    if found.has_parameters or "lab" in names:
+    if LAB in names or (not names and found.has_parameters):
         found.warnings.append("the lab rules were left out: they read the capture twice, so they need a file")
     return found
 
@@ -217,6 +215,7 @@ def report_command(run: str, output: Path | None, *, open_it: bool) -> None:
     with answering():
         material = find_material(run)
         target = output or material.default_report()
+        refuse_to_overwrite(target, material.run.capture)
         try:
             write_report(material, target)
         except OSError as error:
@@ -231,6 +230,8 @@ def report_command(run: str, output: Path | None, *, open_it: bool) -> None:
 @click.option("--module", help="Module that the messages belong to, where a protocol has several: SM or MM of gmp.")
 def dissect_command(protocol: str, module: str | None) -> None:
     """Read one hex message per line from stdin, print one JSON object per line.
+
+    Of a malformed message "error" says what is wrong and at which octet, and "read" what could be read all the same.
 
     A message that a TCP connection carries is given without the length that some protocols put before it there.
 
@@ -251,19 +252,14 @@ def dissect_command(protocol: str, module: str | None) -> None:
         try:
             data = bytes.fromhex(text)
         except ValueError:
-            answer = {"error": f"not hexadecimal: {text[:60]!r}"}
+            answer: dict[str, Any] = {"error": f"not hexadecimal: {text[:60]!r}"}
         else:
             try:
                 answer = dissect(data)
             except MalformedMessageError as error:
-                answer = {"error": str(error)}
+                answer = {"error": str(error), **({"read": error.read} if error.read else {})}
         click.echo(json.dumps(answer))
         sys.stdout.flush()
-
-
-def _give_up(error: CaptureError) -> NoReturn:
-    click.echo(f"captures: {error}", err=True)
-    sys.exit(COULD_NOT_JUDGE)
 
 
 if __name__ == "__main__":

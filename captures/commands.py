@@ -6,43 +6,22 @@ Exit status of all of them: 0 done (of ``diff``: the same), 1 (of ``diff``) not 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from captures.answering import answering, refuse_to_overwrite
 from captures.capture import CaptureError
 
 if TYPE_CHECKING:
     from captures.chronicle.run import Run
     from captures.ladder import Ladder, Selection
-
-NOT_THE_SAME = 1
-COULD_NOT = 2
-INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
-
-
-@contextmanager
-def answering() -> Iterator[None]:
-    """What cannot be done is one line and status 2; Ctrl-C and a reader that has read enough end without a word."""
-    try:
-        yield
-        sys.stdout.flush()
-    except CaptureError as error:
-        click.echo(f"captures: {error}", err=True)
-        sys.exit(COULD_NOT)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # Python would try to write the rest once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 class Seconds(click.ParamType[int]):
@@ -59,10 +38,30 @@ class Seconds(click.ParamType[int]):
         return round(float(match[1]) * (1e6 if match[2] == "ms" else 1e9))
 
 
+def _ports(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
+    from captures.control import PORT_NAMES
+
+    found = {}
+    for value in values:
+        name, _, number = value.lower().partition("=")
+        if name not in PORT_NAMES or not number.isdecimal() or not 0 < int(number) < 65536:
+            raise click.BadParameter(f"{value}: give {', '.join(PORT_NAMES)} and a port, as in mmcp=5000")
+        found[name] = int(number)
+    return found
+
+
 runs_option = click.option(
     "--runs", type=click.Path(path_type=Path), help="Folder of the runs.", default=None, show_default="captures/runs"
 )
 run_argument = click.argument("run", default="latest", metavar="[RUN|FILE]")
+port_option = click.option(
+    "--port",
+    "ports",
+    multiple=True,
+    callback=_ports,
+    metavar="NAME=PORT",
+    help="Where a protocol was sent to, if not to its own port, such as mmcp=5000; gmp.sm and gmp.mm have one each.",
+)
 wait_option = click.option(
     "--wait", "wait_s", type=click.FloatRange(0), default=0, metavar="S", help="Seconds to wait for a lab to start."
 )
@@ -71,8 +70,9 @@ wait_option = click.option(
 @click.command("timeline")
 @run_argument
 @runs_option
+@port_option
 @click.option("-o", "--output", metavar="FILE", help="Where to; '-' is standard output.")
-def timeline_command(run: str, runs: Path | None, output: str | None) -> None:
+def timeline_command(run: str, runs: Path | None, ports: dict[str, int], output: str | None) -> None:
     """Write the history of a run as JSON lines: frames, data by 10 ms, traces, logs, link events and steps on one clock.
 
     RUN is "latest", a folder or its name in captures/runs, and timeline.jsonl in its folder is written, unless -o says where
@@ -88,13 +88,14 @@ def timeline_command(run: str, runs: Path | None, output: str | None) -> None:
     from captures.report.progress import Progress
 
     with answering():
-        found = find_run(run, runs or RUNS)
+        found = replace(find_run(run, runs or RUNS), ports=ports)
         target = "-" if found.folder is None else str(found.folder / TIMELINE_FILE)
         target = output or target
         with Progress() as progress:
             if target == "-":
                 account = write_history(found, sys.stdout, progress)
             else:
+                refuse_to_overwrite(Path(target), found.capture)
                 account = write_timeline(found, Path(target), progress)
         if target == "-":
             lines = ", ".join(f"{count} {kind}" for kind, count in account.lines.items())
@@ -113,6 +114,7 @@ def timeline_command(run: str, runs: Path | None, output: str | None) -> None:
 @click.option("--to", "to_ns", type=Seconds(), help="Only up to this time.")
 @click.option("--handover", metavar="N", help="Only the window of this handover.")
 @click.option("--protocol", "protocols", metavar="NAME,…", help="Only messages of these protocols, such as mmcp,igmp.")
+@port_option
 @click.option("--all", "everything", is_flag=True, help="Also what goes on anyway: PIM hellos, general queries, …")
 @click.option("--notes", is_flag=True, help="Also what agents traced and daemons logged.")
 @click.option("--width", type=click.IntRange(40), help="Columns of the output; by default the terminal's, else any.")
@@ -126,6 +128,7 @@ def show_command(
     to_ns: int | None,
     handover: str | None,
     protocols: str | None,
+    ports: dict[str, int],
     width: int | None,
     wait_s: float,
     *,
@@ -139,6 +142,7 @@ def show_command(
     RUN is "latest", a folder or its name in captures/runs; FILE is a capture by itself. Times are seconds from the beginning
     of the capture, the numbers beside them Wireshark's frame numbers. A message is one row wherever it was captured; one that
     never came to its receiver says after which interface it was lost. Rules that failed stand below the frames that show it.
+    In a capture that is no lab's, what was sent to a group goes to "group", for nothing tells who got it.
 
     With --follow the rows of a running lab come as they happen, until the lab ends; --json then prints one object a line.
 
@@ -151,15 +155,22 @@ def show_command(
 
     with answering():
         wanted = _names(protocols)
+        if from_ns is not None and to_ns is not None and from_ns > to_ns:
+            raise CaptureError("--from is later than --to: no time lies between them")
         selection = Selection(wanted, handover, from_ns, to_ns, background=everything, notes=notes)
         if follow:
             _check_protocols(wanted)
-            _follow(run, runs, wait_s, selection, width, as_json=as_json)
+            _follow(run, runs, wait_s, selection, width, ports, as_json=as_json)
             return
-        ladder, truncated = _ladder(run, runs)
+        ladder, truncated = _ladder(run, runs, ports)
         _check_protocols(wanted, ladder.protocols)
         _check_handover(ladder, handover)
         shown = select(ladder, selection)
+        strange = wanted is not None and wanted.isdisjoint(ladder.protocols)
+        if strange or not (shown.rows or shown.hidden):
+            lasts = (ladder.end_ns - ladder.begin_ns) / 1e9
+            there = f"{lasts:.3f} s with {', '.join(ladder.protocols) or 'no control messages'}"
+            raise CaptureError(f"nothing of {run} was asked for: the capture has {there}")
         if as_json:
             click.echo(json.dumps(shown.as_dict(), ensure_ascii=False))
         else:
@@ -168,14 +179,14 @@ def show_command(
             raise CaptureError(f"{run} breaks off ({truncated}): shown as far as it goes")
 
 
-def _ladder(named: str, runs: Path | None) -> tuple[Ladder, str | None]:
+def _ladder(named: str, runs: Path | None, ports: dict[str, int]) -> tuple[Ladder, str | None]:
     """The ladder of a run, with the rules that its result says failed; where its capture breaks off."""
     from captures.chronicle.run import RUNS, Account, find_run, lines_of
     from captures.ladder import failures_of
     from captures.ladder_builder import build
     from captures.report.progress import Progress
 
-    found: Run = find_run(named, runs or RUNS)
+    found: Run = replace(find_run(named, runs or RUNS), ports=ports)
     account = Account()
     failed = failures_of(found.result().get("rules", {}).get("failed", ()))
     with Progress() as progress:
@@ -186,7 +197,12 @@ def _ladder(named: str, runs: Path | None) -> tuple[Ladder, str | None]:
 
 
 def _names(written: str | None) -> frozenset[str] | None:
-    return None if written is None else frozenset(name.strip().lower() for name in written.split(",") if name.strip())
+    if written is None:
+        return None
+    names = frozenset(name.strip().lower() for name in written.split(",") if name.strip())
+    if not names:
+        raise CaptureError(f"--protocol {written!r}: name at least one, such as mmcp")
+    return names
 
 
 def _check_protocols(wanted: frozenset[str] | None, seen: Sequence[str] = ()) -> None:
@@ -207,13 +223,20 @@ def _check_handover(ladder: Ladder, handover: str | None) -> None:
 
 
 def _follow(
-    run: str, runs: Path | None, wait_s: float, selection: Selection, width: int | None, *, as_json: bool
+    run: str,
+    runs: Path | None,
+    wait_s: float,
+    selection: Selection,
+    width: int | None,
+    ports: dict[str, int],
+    *,
+    as_json: bool,
 ) -> None:
     from captures.chronicle.follow import LiveRun, await_running
     from captures.chronicle.run import RUNS
     from captures.report.live import LiveLadder
 
-    ladder = LiveLadder(LiveRun(await_running(run, wait_s, runs=runs or RUNS)), selection)
+    ladder = LiveLadder(LiveRun(await_running(run, wait_s, runs=runs or RUNS)), selection, ports=ports)
     if as_json:
         for line in ladder.json_lines():
             click.echo(line)
@@ -306,18 +329,19 @@ def pipe_command(node: str | None, run: str, runs: Path | None, wait_s: float, k
 def wireshark_command(run: str, runs: Path | None, command: tuple[str, ...]) -> None:
     """Show a lab in Wireshark while it runs: the one that COMMAND starts, or without it the one that is running.
 
-    Packets come as `pipe` gives them, about two seconds after they were captured. Exit status: COMMAND's, once Wireshark has
-    been closed; 2 if there is no Wireshark, no display or no lab.
+    Packets come as `pipe` gives them, about two seconds after they were captured. Without Wireshark or a display tshark
+    shows them in the terminal, except those of the stream. Exit status: COMMAND's, once Wireshark has been closed; 2 if
+    there is neither program, if one cannot be started, or if there is no lab. COMMAND never outlives this.
 
     \b
     Example: python -m captures wireshark -- python -m testbed run handover --repeat 1
              make topo-handover WIRESHARK=1
     """
     from captures.chronicle.run import RUNS
-    from captures.viewer import find_wireshark, watch
+    from captures.viewer import find_viewer, watch
 
     with answering():
-        sys.exit(watch(find_wireshark(), command, run, runs or RUNS))
+        sys.exit(watch(find_viewer(), command, run, runs or RUNS))
 
 
 @click.command("diff")
@@ -335,8 +359,8 @@ def diff_command(a: str, b: str, runs: Path | None, protocols: str | None, *, as
 
     A and B are "latest", folders or their names in captures/runs, or captures by themselves. Both are judged anew, by the
     same judge. Delays are in ms, side by side and as b / a. Messages that come by the clock, such as status reports, are left
-    out, and so are IGMP, MLD and PIM unless --protocol names them. Exit status: 0 same verdicts and message sequence, 1 not
-    the same, 2 could not compare.
+    out, and so are IGMP, MLD and PIM unless --protocol names them or there is nothing else. Exit status: 0 same verdicts and
+    message sequence, 1 not the same, 2 could not compare, or not to the end.
 
     \b
     Example: python -m captures diff 20261122T183234-handover latest
@@ -353,14 +377,16 @@ def diff_command(a: str, b: str, runs: Path | None, protocols: str | None, *, as
             sides = [read_side(run, progress) for run in found]
         _check_protocols(wanted, [name for side in sides for name in side.ladder.protocols])
         comparison = compare(sides[0], sides[1], wanted)
-        if as_json:
-            click.echo(json.dumps(comparison.as_dict(), ensure_ascii=False))
-        else:
-            printer = Printer()
-            for segments in comparison_lines(comparison):
-                printer.line(segments)
-        if not comparison.same:
-            sys.exit(NOT_THE_SAME)
+        with answering(comparison.exit_code()):
+            if as_json:
+                click.echo(json.dumps(comparison.as_dict(), ensure_ascii=False))
+            else:
+                printer = Printer()
+                for segments in comparison_lines(comparison):
+                    printer.line(segments)
+        if comparison.incomplete:
+            raise CaptureError("; ".join(comparison.incomplete))
+        sys.exit(comparison.exit_code())
 
 
 COMMANDS = (timeline_command, show_command, pipe_command, wireshark_command, diff_command)

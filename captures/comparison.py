@@ -2,14 +2,15 @@
 
 Messages are compared handover by handover, in order of time; outside of handovers for each two participants by themselves,
 for who of several speaks first is chance there. What comes by the clock (status reports, an LMC's announcements after its
-first) is left out, and so are protocols that the routers' own timers drive, unless they are asked for.
+first) is left out, and so are protocols that the routers' own timers drive, unless they are asked for or neither run has
+any other.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import SequenceMatcher
 from statistics import median
 from typing import Any
@@ -17,8 +18,8 @@ from typing import Any
 from captures.capture import CaptureError
 from captures.cast import CONTROLLER
 from captures.chronicle.lines import Line, StepLine
-from captures.chronicle.run import Progress, Run, history_of
-from captures.control import EVERY_PROTOCOL
+from captures.chronicle.run import Account, Progress, Run, history_of
+from captures.control import EVERY_CONNECTION, EVERY_PROTOCOL
 from captures.judge import Judgement, judge
 from captures.ladder import Ladder, MessageRow
 from captures.ladder_builder import build
@@ -33,7 +34,7 @@ _NOT_JUDGED = "not judged"
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one run has to compare."""
+    """What one run has to compare. `truncated` tells where its capture broke off, None if it is whole."""
 
     name: str
     ladder: Ladder
@@ -42,6 +43,7 @@ class Side:
     verdict: str
     parameters: Mapping[str, Any]
     versions: Mapping[str, Any]
+    truncated: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,10 @@ class ValueChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Everything that two runs have different; `compared` counts messages that were compared, of a and of b."""
+    """Everything that two runs have different; `compared` counts messages that were compared, of a and of b.
+
+    `incomplete` says why it is not the whole comparison: a capture breaks off, or there was nothing to compare.
+    """
 
     a: str
     b: str
@@ -108,11 +113,24 @@ class Comparison:
     parameters: tuple[ValueChange, ...]
     versions: tuple[ValueChange, ...]
     notes: tuple[str, ...]
+    incomplete: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there was nothing to compare: no messages, and no judgement of either."""
+        return self.compared == (0, 0) and self.verdicts == (_NOT_JUDGED, _NOT_JUDGED)
 
     @property
     def same(self) -> bool:
         """Whether verdicts and message sequences are the same; delays and parameters may differ."""
-        return self.verdicts[0] == self.verdicts[1] and not self.sections and not self.rules
+        alike = self.verdicts[0] == self.verdicts[1] and not self.sections and not self.rules
+        return alike and not self.empty
+
+    def exit_code(self) -> int:
+        """0 if they are the same, 1 if not, 2 if that cannot be said of the whole of both."""
+        if self.incomplete:
+            return 2
+        return 0 if self.same else 1
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON, the output of ``python -m captures diff --json``: the fields here, and ``same``."""
@@ -132,7 +150,8 @@ def read_side(run: Run, progress: Progress | None = None) -> Side:
                 parameters.update(line.fields)
             yield line
 
-    ladder = build(noted(history_of(run, progress=progress)), model=run.model())
+    account = Account()
+    ladder = build(noted(history_of(run, account, progress)), model=run.model())
     if not ladder.rows:
         raise CaptureError(f"{run.capture} holds nothing that could be compared")
     judgement, why = None, ""
@@ -141,7 +160,10 @@ def read_side(run: Run, progress: Progress | None = None) -> Side:
     except CaptureError as error:
         why = str(error)
     result = run.result()
-    verdict = str(result.get("verdict") or _verdict(judgement))
+    # A result may know of a bound that was broken, but nothing of what has become of the capture since.
+    verdict = _verdict(judgement)
+    if account.truncated is None and verdict != "fail":
+        verdict = str(result.get("verdict") or verdict)
     given = result.get("parameters")
     return Side(
         run.name,
@@ -151,6 +173,7 @@ def read_side(run: Run, progress: Progress | None = None) -> Side:
         verdict,
         {**_flat(parameters), **(given if isinstance(given, dict) else {})},
         result.get("versions") or {},
+        account.truncated,
     )
 
 
@@ -173,23 +196,42 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def compare(a: Side, b: Side, protocols: Collection[str] | None = None) -> Comparison:
-    """What is different; `protocols` are those whose messages are compared, by default those of the roles themselves."""
-    wanted = protocols if protocols is not None else {protocol.name for protocol in EVERY_PROTOCOL}
+    """What is different; `protocols` are those whose messages are compared.
+
+    By default they are those of the roles themselves, and if neither run has any of these, all that occur.
+    """
+    wanted = protocols if protocols is not None else _protocols(a.ladder, b.ladder)
     sequences = _sequences(a.ladder, wanted), _sequences(b.ladder, wanted)
     names = dict.fromkeys([*sequences[0], *sequences[1]])
     sections = [_section(name, sequences[0].get(name), sequences[1].get(name)) for name in names]
-    return Comparison(
+    compared = (sum(map(len, sequences[0].values())), sum(map(len, sequences[1].values())))
+    comparison = Comparison(
         a=a.name,
         b=b.name,
         verdicts=(a.verdict, b.verdict),
-        compared=(sum(map(len, sequences[0].values())), sum(map(len, sequences[1].values()))),
+        compared=compared,
         sections=tuple(section for section in sections if section.changes or section.only_in),
         delays=tuple(_delays(_handovers(a), _handovers(b))),
         rules=tuple(_rules(a.judgement, b.judgement)),
         parameters=tuple(_values(a.parameters, b.parameters)),
         versions=tuple(_values(a.versions, b.versions)),
         notes=tuple(_notes(a, b)),
+        incomplete=tuple(
+            f"{side.name} breaks off ({side.truncated}): compared as far as it goes"
+            for side in (a, b)
+            if side.truncated is not None
+        ),
     )
+    if comparison.empty and not comparison.incomplete:
+        nothing = f"{a.name} and {b.name} have nothing to compare: neither can be judged, and there is no message of "
+        comparison = replace(comparison, incomplete=(nothing + ", ".join(sorted(wanted)),))
+    return comparison
+
+
+def _protocols(a: Ladder, b: Ladder) -> set[str]:
+    of_roles = {known.name for known in EVERY_PROTOCOL} | {known.name for known in EVERY_CONNECTION}
+    seen = {*a.protocols, *b.protocols}
+    return of_roles if seen & of_roles or not seen else seen
 
 
 def _notes(a: Side, b: Side) -> Iterable[str]:

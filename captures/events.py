@@ -50,8 +50,8 @@ class Event(NamedTuple):
 
     `protocol` is "igmp", "mld", "pim", "step" or that of a UDP protocol such as "mmcp"; `kind` the packet's name in it,
     "malformed" with ``fields["reason"]`` for one that cannot be read, "unreachable" for an ICMP message that says so of a
-    control protocol's port: it goes from that port to whom it refuses, whoever sent it. An interface of a VLAN is called ``name.id``. Every
-    packet's fields have ``mac`` (hex, empty without link layer), ``hop_limit``, ``alert`` (Router Alert), ``checksum``
+    control protocol's port: it goes from that port to whom it refuses, whoever sent it. An interface of a VLAN is called
+    ``name.id``. Every packet's fields have ``mac`` (hex, empty without link layer), ``hop_limit``, ``alert`` (Router Alert), ``checksum``
     (True, False, or None where the wire cannot tell) and ``octets`` (of the message).
     """
 

@@ -130,7 +130,10 @@ class StepRow:
 
 @dataclass(frozen=True, slots=True)
 class StreamRow:
-    """The data stream begins, stops or is back at an interface; `silence_ns` is how long it was away, for "back"."""
+    """The data stream begins, stops or is back at an interface; `silence_ns` is how long it was away, for "back".
+
+    `node` is the interface's, or the stream's receiver where an interface's name tells of no node.
+    """
 
     kind: ClassVar[str] = "stream"
     t_ns: int

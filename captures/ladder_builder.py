@@ -16,7 +16,7 @@ from typing import Any
 from captures.cast import Cast, Column
 from captures.chronicle.lines import WINDOW_NS, DataLine, FrameLine, Line, LinkLine, LogLine, StepLine, TraceLine
 from captures.ladder import Failure, Fate, HandoverSpan, Ladder, MessageRow, NoteRow, Row, Sighting, StepRow, StreamRow
-from captures.wording import PERIODIC, step_words, words
+from captures.wording import PERIODIC, REFRESHED, step_words, words
 
 TRAVEL_NS = 500_000_000
 """The longest time between two sightings of one packet; so much later than its lines a row is final."""
@@ -26,6 +26,8 @@ GAP_NS = 20_000_000
 """A data stream that is silent for longer has stopped; a slow one has four of its own spaces."""
 _SLOW_GAP_NS = 1_000_000_000  # for a stream of which only one packet is known
 _KEPT_ATTEMPTS = 10_000
+GROUP = "group"
+"""Who gets what was sent to a group where nobody knows whose interface it was seen at: a capture that is not a lab's."""
 
 _ENVELOPE = ("mac", "hop_limit", "checksum")  # differ from link to link
 _NOT_TOLD = frozenset({"sent", "counters"})  # trace events that the wire or nobody tells better
@@ -153,7 +155,7 @@ class LadderBuilder:
         self._wait(packet)
 
     def _attempt(self, key: str, line: FrameLine) -> int:
-        if line.packet in PERIODIC.get(line.protocol, ()):
+        if any(line.packet in again.get(line.protocol, ()) for again in (PERIODIC, REFRESHED)):
             return 1
         before, count = self._attempts.pop(key, (0, 0))
         count = count + 1 if line.t_ns - before <= REPEATED_NS else 1
@@ -187,14 +189,15 @@ class LadderBuilder:
             if now_ns - flow.last_ns > flow.gap_ns(self.cast.spacing_ns):
                 interface, _, destination, _ = key
                 self._silent[key] = self._flows.pop(key)
-                node = interface.partition(":")[0]
+                node = _place(interface, destination)
                 quiet = self._is_background(node)
                 text = f"data stops at {_where(interface, destination)}"
                 self._wait(StreamRow(flow.last_ns, node, interface, "stops", text, flow.last, background=quiet))
 
     def _stream(self, line: DataLine, change: Any, text: str, silence_ns: int = 0) -> StreamRow:
-        quiet = self._is_background(line.node)
-        return StreamRow(line.t_ns, line.node, line.interface, change, text, line.first, silence_ns, background=quiet)
+        node = _place(line.interface, line.destination)
+        quiet = self._is_background(node)
+        return StreamRow(line.t_ns, node, line.interface, change, text, line.first, silence_ns, background=quiet)
 
     def _is_background(self, node: str) -> bool:
         """Where the stream is seen on its way to the MNs is a matter for those who look closer."""
@@ -270,7 +273,7 @@ class LadderBuilder:
         )
 
     def _receivers(self, line: FrameLine, sender: str, sightings: tuple[Sighting, ...]) -> tuple[tuple[str, ...], Fate]:
-        seen_at = dict.fromkeys(sighting.interface.partition(":")[0] for sighting in sightings)
+        seen_at = dict.fromkeys(node for sighting in sightings if (node := _node(sighting.interface)))
         target = self.cast.name(line.destination)
         if not _is_group(line.destination):
             if target in seen_at:
@@ -282,7 +285,20 @@ class LadderBuilder:
         across = [self.cast.across(sighting.interface) for sighting in sightings]
         nodes = dict.fromkeys([*seen_at, *(node for node in across if node is not None)])
         nodes.pop(sender, None)
+        if not seen_at:
+            return (GROUP,), "unknown"
         return tuple(nodes), "arrived" if any(node in seen_at for node in nodes) else "unknown"
+
+
+def _node(interface: str) -> str:
+    """The node of an interface called ``node:interface``; no other name tells of one."""
+    node, colon, _ = interface.partition(":")
+    return node if colon else ""
+
+
+def _place(interface: str, destination: str) -> str:
+    """The participant at whose lifeline data is shown: where it was seen, or if no node is known there, who gets it."""
+    return _node(interface) or (GROUP if _is_group(destination) else destination)
 
 
 def _where(interface: str, destination: str) -> str:

@@ -11,8 +11,8 @@ ahead within less time than so many packets take, or more than `MISORDER_MAX` be
 does not ask how long that took; but members of a multicast group that come again later are no new source. A packet that far
 off is astray; if the very next one follows it, the source has restarted: the sequence goes on from there with nothing missing
 in between, and what is expected is the sum over the sequences. Jitter is that of RFC 3550 6.4.1: each packet is compared with
-the one that came before it, late ones too; in mean and maximum a packet whose timestamp goes back does not count. Of a dynamic payload type the clock rate is learned from the
-first second, and jitter counted from there.
+the one that came before it, late ones too; in mean and maximum a packet whose timestamp goes back does not count. Of a
+dynamic payload type the clock rate is learned from the first second, and jitter counted from there.
 """
 
 from __future__ import annotations
@@ -321,7 +321,8 @@ class Streams:
         timestamp: int,
     ) -> None:
         """Take one packet."""
-        stream = self._found.get(key := (interface, flow, ssrc))  # type: ignore[call-overload]  # a tuple equals its NamedTuple, and is made in a third of the time
+        # A plain tuple equals its NamedTuple, and is made in a third of the time.
+        stream = self._found.get(key := (interface, flow, ssrc))  # type: ignore[call-overload]  # see above
         if stream is not None:
             stream.add(number, t_ns, sequence, timestamp, self._changed.get(interface, -1))
             return

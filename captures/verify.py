@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from captures.capture import CaptureError
-from captures.control import PROTOCOLS
+from captures.control import judged_protocols
 from captures.events import Event, History
 from captures.judge import judge
 from captures.reading import CaptureReader
@@ -38,7 +38,10 @@ class PackVerdicts:
 
 @dataclass(slots=True)
 class Verification:
-    """What was found in one capture. `truncated` tells where it broke off, None if it is whole."""
+    """What was found in one capture. `truncated` tells where it broke off, None if it is whole.
+
+    `asked`: the packs that were named, of which each must have something to judge.
+    """
 
     source: str
     packs: list[PackVerdicts]
@@ -50,6 +53,13 @@ class Verification:
     warnings: list[str]
     truncated: str | None
     has_parameters: bool = False
+    asked: tuple[str, ...] = ()
+
+    @property
+    def not_judged(self) -> list[str]:
+        """Packs that were named and had nothing to judge."""
+        judged = {pack.name for pack in self.packs if any(found.verdict != "unseen" for found in pack.verdicts)}
+        return [name for name in self.asked if name not in judged]
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -61,10 +71,10 @@ class Verification:
         return sum(verdict.verdict == outcome for verdict in self.verdicts)
 
     def exit_code(self) -> int:
-        """1 if a rule failed; else 2 if the capture breaks off or nothing in it could be judged; else 0."""
+        """1 if a rule failed; else 2 if the capture breaks off or nothing of what was asked could be judged; else 0."""
         if self.count("failed"):
             return 1
-        return 2 if self.truncated is not None or not self.count("passed") else 0
+        return 2 if self.truncated is not None or self.not_judged or not self.count("passed") else 0
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON, the output of ``python -m captures verify --json``.
@@ -72,7 +82,8 @@ class Verification:
         ``packs``: by name ``{"passed", "failed", "unseen", "verdicts"}``, the first three counts, the last a list of
         ``{"rule", "clause", "subject", "verdict", "message", "frames"}``; ``streams``: `captures.rtp.Stream.as_dict` of
         each; ``interfaces``: frames by name; ``passed_over``: frames that were not judged, by reason; ``frames``,
-        ``seconds`` (from the first to the last), ``warnings``, ``truncated``, ``source``.
+        ``seconds`` (from the first to the last), ``warnings``, ``truncated``, ``source``; ``not_judged``: packs that were
+        named and had nothing to judge.
         """
         return {
             "source": self.source,
@@ -93,6 +104,7 @@ class Verification:
             "passed_over": self.passed_over,
             "warnings": self.warnings,
             "truncated": self.truncated,
+            "not_judged": self.not_judged,
         }
 
 
@@ -112,6 +124,7 @@ def verify_file(
         else:
             found.packs.append(PackVerdicts(LAB, judgement.verdicts))
             found.warnings += judgement.warnings
+    found.asked = tuple(names)
     return found
 
 
@@ -135,7 +148,7 @@ def verify(
     `progress` is called with the number of frames read now and then. Raises `CaptureError` if the capture holds nothing at all.
     """
     settings = settings or Settings()
-    history, scene = History(reader, PROTOCOLS, progress), Scene()
+    history, scene = History(reader, judged_protocols(settings.ports), progress), Scene()
     scene.began = history.began
     packs = [pack for pack in _all_packs(settings) if not names or pack.name in names]
     running = {pack.name: [_Running(rule, scene) for rule in pack.rules] for pack in packs}
@@ -165,6 +178,7 @@ def verify(
         warnings=[*reader.warnings, *_warnings(history, running)],
         truncated=reader.truncated,
         has_parameters="parameters" in seen,
+        asked=tuple(names),
     )
 
 

@@ -1,38 +1,80 @@
-"""Wireshark on a lab while it runs: started by us, fed by `captures.pipe` through its standard input."""
+"""Wireshark on a lab while it runs, or tshark in the terminal: started by us, fed by `captures.pipe` through its stdin."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
 
 from captures.capture import CaptureError
 from captures.chronicle.follow import LiveRun, await_running
 from captures.chronicle.run import LATEST, RUNS
+from captures.dissectors import PROTOCOLS
 from captures.pipe import PcapngPipe, pump
 
 _START_S = 60.0  # from a lab's command to its run's folder, set-up of a machine under load included
 _END_S = 20.0  # for an interrupted lab to put its things away
+_CLOSE_S = 5.0  # for a viewer that has been told to end
 
-REMOTE = "ssh HOST 'cd FOLDER && .venv/bin/python -m captures pipe --wait 60' | wireshark -k -i -"
+_PLUGIN = Path(__file__).resolve().parent / "wireshark"
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_INSTALL = "`apt-get install wireshark`, or tshark for a terminal"
+# The stream itself, a thousand packets a second at every link, would leave nothing else to see.
+_NO_STREAM = "not (udp and (ip.dst == 224.0.0.0/4 or ipv6.dst == ff00::/8))"
 
 
-def find_wireshark(environment: Mapping[str, str] = os.environ) -> str:
-    """Wireshark's path. Raises `CaptureError` with what to do where there is none, or no display to show it on."""
-    path = shutil.which("wireshark", path=environment.get("PATH"))
-    if path is None:
+class Program(NamedTuple):
+    """What shows the packets that it reads from its standard input; one in the terminal is over when they are."""
+
+    argv: tuple[str, ...]
+    in_terminal: bool = False
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return "tshark" if self.in_terminal else "Wireshark"
+
+
+def find_viewer(environment: Mapping[str, str] = os.environ) -> Program:
+    """Wireshark; without one, or without a display to show it on, tshark, which is said in one line on stderr.
+
+    Raises `CaptureError` with what to do where there is neither.
+    """
+    search = environment.get("PATH")
+    wireshark, tshark = (shutil.which(name, path=search) for name in ("wireshark", "tshark"))
+    display = environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
+    if wireshark is not None and display:
+        return Program((wireshark, "-k", "-i", "-"))
+    missing = "Wireshark is not installed" if wireshark is None else "there is no display for Wireshark here"
+    if tshark is None:
         raise CaptureError(
-            "Wireshark is not installed: `apt-get install wireshark`; in a terminal, "
-            "`python -m captures pipe --wait 60 | tshark -r -` or `python -m captures show --follow --wait 60` beside the lab"
+            f"{missing}, and no tshark: {_INSTALL}; without either, "
+            "`python -m captures show --follow --wait 60` beside the lab"
         )
-    if not environment.get("DISPLAY") and not environment.get("WAYLAND_DISPLAY"):
-        raise CaptureError(f"there is no display for Wireshark here: from a machine that has one, `{REMOTE}`")
-    return path
+    print(f"captures: {missing}: tshark shows the packets in this terminal, without the stream's", file=sys.stderr)
+    return Program((tshark, "-l", "-r", "-", "-Y", _NO_STREAM, *_plugin(tshark)), in_terminal=True)
+
+
+def _plugin(tshark: str) -> list[str]:
+    """What lets tshark read the protocols, unless `make wireshark` has taught it them already."""
+    try:
+        asked = [tshark, "-G", "folders"]
+        told = subprocess.run(asked, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    for line in told.stdout.splitlines():
+        kind, _, folder = line.partition(":")
+        if kind.endswith("Lua Plugins") and (Path(folder.strip()) / "lab_mmcp.lua").exists():
+            return []
+    return [word for name in PROTOCOLS for word in ("-X", f"lua_script:{_PLUGIN / f'lab_{name}.lua'}")]
 
 
 class _Over(Exception):  # noqa: N818  # no error: the lab is over before its run began
@@ -40,14 +82,17 @@ class _Over(Exception):  # noqa: N818  # no error: the lab is over before its ru
 
 
 class Viewer:
-    """Wireshark with a run's packets going into it, in a thread of its own; `problem` says why they do not."""
+    """A program with a run's packets going into it, in a thread of its own; `problem` says why they do not.
 
-    def __init__(self, wireshark: str, run: str, runs: Path, before: frozenset[Path] | None) -> None:
+    Raises `CaptureError` if the program cannot be started.
+    """
+
+    def __init__(self, program: Program, run: str, runs: Path, before: frozenset[Path] | None) -> None:
         self.problem: str | None = None
         self._run, self._runs, self._before = run, runs, before
         self._lab_over = threading.Event()
-        self._process = subprocess.Popen([wireshark, "-k", "-i", "-"], stdin=subprocess.PIPE)
-        self._thread = threading.Thread(target=self._feed, name="packets for Wireshark", daemon=True)
+        self._process = _started(program.argv, stdin=subprocess.PIPE)
+        self._thread = threading.Thread(target=self._feed, name="packets for the viewer", daemon=True)
         self._thread.start()
 
     def _feed(self) -> None:
@@ -58,10 +103,10 @@ class Viewer:
                 folder = self._await_run()
                 if folder is not None:
                     pump(LiveRun(folder), PcapngPipe(stream))
-        except CaptureError as error:
-            self.problem = str(error)
         except BrokenPipeError:
-            pass  # whoever closes Wireshark has seen enough
+            pass  # whoever closes it has seen enough
+        except (CaptureError, OSError) as error:
+            self.problem = str(error)
 
     def _await_run(self) -> Path | None:
         try:
@@ -95,33 +140,84 @@ class Viewer:
 
     def close(self) -> None:
         """End it."""
-        self._process.terminate()
-        self._process.wait()
+        _end(self._process, _CLOSE_S)
 
 
-def watch(wireshark: str, command: Sequence[str], run: str = LATEST, runs: Path = RUNS) -> int:
-    """Show a lab in Wireshark: the one that a command runs, or without a command one that runs already.
+def watch(program: Program, command: Sequence[str], run: str = LATEST, runs: Path = RUNS) -> int:
+    """Show a lab while it runs: the one that a command starts, or without a command one that runs already.
 
-    Returns the command's exit status, when Wireshark has been closed; without a command 0, or 2 if there was no lab.
+    Returns the command's exit status, when the viewer has been closed; without a command 0. Raises `CaptureError` if one of
+    the two cannot be started, or if there was no lab. However this ends, the command has ended before.
     """
+    if command and shutil.which(command[0]) is None:
+        raise CaptureError(f"cannot start {command[0]}: there is no such program")
     before = frozenset(path.resolve() for path in runs.glob("*") if path.is_dir()) if command else None
-    lab = subprocess.Popen(command) if command else None
-    viewer = Viewer(wireshark, run, runs, before)
-    try:
-        status = 0 if lab is None else lab.wait()
-        if lab is not None:
-            viewer.lab_is_over()
-            if viewer.open:
-                print("the lab is over; this ends when you close Wireshark", file=sys.stderr)
-        viewer.wait()
-    except BaseException:
-        # Ctrl-C has reached the lab and Wireshark too.
-        if lab is not None:
-            with suppress(subprocess.TimeoutExpired):
-                lab.wait(_END_S)
-            lab.kill()
-        viewer.close()
-        raise
+    with _signals_as_exits():
+        # The viewer first: without one there is nothing to watch, so nothing is begun.
+        viewer = Viewer(program, run, runs, before)
+        try:
+            status = _shown(program, viewer, command) if command else 0
+            ended = viewer.wait()
+        except BaseException:
+            viewer.close()
+            raise
     if viewer.problem is not None:
         raise CaptureError(viewer.problem)
+    if ended > 0:
+        print(f"captures: {program.name} ended with status {ended}", file=sys.stderr)
     return status
+
+
+def _shown(program: Program, viewer: Viewer, command: Sequence[str]) -> int:
+    lab = _started(command)
+    try:
+        status = lab.wait()
+    except KeyboardInterrupt:
+        with suppress(subprocess.TimeoutExpired):
+            lab.wait(_END_S)  # Ctrl-C has reached it too
+        raise
+    finally:
+        _end(lab, _END_S)
+    viewer.lab_is_over()
+    if viewer.open and not program.in_terminal:
+        print("the lab is over; this ends when you close Wireshark", file=sys.stderr)
+    return status
+
+
+def _started(argv: Sequence[str], stdin: int | None = None) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(argv, stdin=stdin)
+    except OSError as error:
+        raise CaptureError(f"cannot start {argv[0]}: {error.strerror}") from error
+
+
+def _end(process: subprocess.Popen[bytes], patience_s: float) -> None:
+    """See to it that a process is over, whatever happens to us meanwhile: asked to end first, then killed."""
+    try:
+        if process.poll() is None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(patience_s)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _signals_as_exits() -> Iterator[None]:
+    """Let what would end this process at once end it in order, so that it can end what it has started."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    # What is ignored, as SIGHUP is under nohup, stays so; only the main thread may ask for signals.
+    chosen = _ENDING if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.getsignal(number) for number in chosen}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -14,6 +14,9 @@ from captures.dissectors.membership import ALLOW, BLOCK, MODE_IS_EXCLUDE, MODE_I
 PERIODIC = {"mmcp": frozenset({"USR", "ASR", "USP"}), "pim": frozenset({"hello"})}
 """Packets that come again and again as time passes, so that none of them is a repetition of the one before."""
 
+REFRESHED = {"pim": frozenset({"join-prune"})}
+"""Packets that say again and again what still holds [RFC 7761 4.5.1]: the first of them is news, none is a repetition."""
+
 Name = Callable[[str], str]
 """Gives the name of the node that has an address, or the address itself."""
 
@@ -33,11 +36,23 @@ class Words(NamedTuple):
 def words(line: FrameLine, name: Name = str, group: str | None = None) -> Words:
     """Words for a control packet; `group` is the lab's: who joins another one is background."""
     if line.packet == "malformed":
-        return Words(f"{line.protocol.upper()} malformed", str(line.fields.get("reason", "")))
+        return Words(f"{line.protocol.upper()} malformed", _malformed(line, name))
     tell = _WORDS.get(line.protocol)
     if tell is None:
         return Words(line.packet, _parameters(line.fields, name))
     return tell(line, name, group)
+
+
+def _malformed(line: FrameLine, name: Name) -> str:
+    """What could be read of it, then what is wrong."""
+    reason, read = str(line.fields.get("reason", "")), line.fields.get("read")
+    if not isinstance(read, Mapping):
+        return reason
+    said = [str(read.get("packet", ""))]
+    said += [f"{key.removesuffix('_id')} {read[key]}" for key in ("session_id", "connection_id") if key in read]
+    if line.protocol == "mmcp":
+        said += [_mmcp_parameter(str(parameter), values, name) for parameter, *values in read.get("params", ())]
+    return f"{', '.join(said)}: {reason}"
 
 
 def _mmcp(line: FrameLine, name: Name, _group: str | None) -> Words:

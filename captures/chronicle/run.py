@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from captures.chronicle.lines import Line, as_dict, from_dict
 from captures.chronicle.packets import capture_lines
 from captures.chronicle.texts import log_lines, trace_lines
 from captures.connections import Connections
-from captures.control import EVERY_CONNECTION, EVERY_PROTOCOL
+from captures.control import every_connection, every_protocol
 from captures.events import History
 from captures.merge import CAPTURE_FOLDER, MERGED_FILE
 from captures.reading import CaptureReader
@@ -34,10 +34,14 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run's folder, or a capture by itself; `folder` is None for the latter."""
+    """A run's folder, or a capture by itself; `folder` is None for the latter.
+
+    `ports`: where protocols are found that are not on their own port, by `captures.control.PORT_NAMES`.
+    """
 
     capture: Path
     folder: Path | None
+    ports: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -116,8 +120,9 @@ def history_of(run: Run, account: Account | None = None, progress: Progress | No
     """
     account = account or Account()
     reader = CaptureReader(run.capture)
-    history = History(reader, EVERY_PROTOCOL, progress)
-    sources: list[Iterator[Line]] = [iter(capture_lines(reader, history, Connections(EVERY_CONNECTION)))]
+    history = History(reader, every_protocol(run.ports), progress)
+    connections = Connections(every_connection(run.ports))
+    sources: list[Iterator[Line]] = [iter(capture_lines(reader, history, connections))]
     if run.folder is not None:
         sources += [iter(trace_lines(run.folder, account.left_out)), iter(log_lines(run.folder, account.left_out))]
     for line in heapq.merge(*sources, key=lambda line: line.t_ns):
@@ -137,8 +142,16 @@ def write_history(run: Run, stream: TextIO, progress: Progress | None = None) ->
 
 
 def write_timeline(run: Run, target: Path, progress: Progress | None = None) -> Account:
-    """Write a run's lines to a file, which appears whole or not at all. Raises `CaptureError` if it cannot be written."""
+    """Write a run's lines to a file, which appears whole or not at all. Raises `CaptureError` if it cannot be written.
+
+    What is no plain file, such as a named pipe, is written into as it is.
+    """
+    if target.is_dir():
+        raise CaptureError(f"cannot write {target}: it is a directory")
     try:
+        if target.exists() and not target.is_file():
+            with target.open("w", encoding="utf-8") as stream:
+                return write_history(run, stream, progress)
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:
         raise CaptureError(f"cannot write {target}: {error.strerror}") from None
@@ -147,6 +160,9 @@ def write_timeline(run: Run, target: Path, progress: Progress | None = None) -> 
             account = write_history(run, stream, progress)
         Path(temporary).chmod(0o644)
         Path(temporary).replace(target)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise CaptureError(f"cannot write {target}: {error.strerror}") from error
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -171,7 +187,7 @@ def lines_of(run: Run, account: Account | None = None, progress: Progress | None
 
     `account` and `progress` only hear of a capture that is read.
     """
-    if run.folder is not None:
+    if run.folder is not None and not run.ports:
         written = run.folder / TIMELINE_FILE
         with suppress(OSError):
             if written.stat().st_mtime_ns >= run.capture.stat().st_mtime_ns:

@@ -33,7 +33,7 @@ from captures.dissectors.ectp_elements import (
     plain,
 )
 from captures.dissectors.fields import checksum_problem, with_checksum
-from captures.dissectors.message_layer import JudgedLayer, bound, code_of, refuse, whole_header_or
+from captures.dissectors.message_layer import JudgedLayer, Undissected, bound, code_of, name_of, strict, whole_header_or
 
 VERSION = 0
 DUPLEX = 0b10
@@ -155,15 +155,18 @@ def dissect(data: bytes) -> dict[str, Any]:
     `status` of throughput, delay, jitter and loss, `bitmap` of "0" and "1", `throughput` as [CHQ, OT, LQA] in bytes/s,
     `delay` and `jitter` in ms and `loss` in 0.01 % as [OT, LQA], `timestamp` in ns.
 
-    Raises `MalformedMessageError` with every reason found.
+    Raises `MalformedMessageError` with every reason found and all that could be read.
     """
     layer = ECTP(data)
-    refuse(problems(layer))
+    return strict(layer, problems(layer), _fields)
+
+
+def _fields(layer: ECTP) -> dict[str, Any]:
     shown = ("connection_id", "psn", "f", "n", "qos", "token_id")
     return {
-        "packet": PACKETS[layer.type],
+        "packet": name_of(PACKETS, layer.type),
         **{name: getattr(layer, name) for name in shown},
-        "elements": [plain(element) for element in layer.elements],
+        "elements": [plain(element) for element in layer.elements if not isinstance(element, Undissected)],
         "data": layer.data.hex(),
     }
 

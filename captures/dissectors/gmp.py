@@ -31,7 +31,7 @@ from captures.dissectors.gmp_options import (
     member_type_problem,
     word_problems,
 )
-from captures.dissectors.message_layer import JudgedLayer, bound, code_of, refuse, whole_header_or
+from captures.dissectors.message_layer import JudgedLayer, bound, code_of, name_of, strict, whole_header_or
 
 GMP_SM_PORT = 16513  # [D G-3]
 GMP_MM_PORT = 16514
@@ -213,16 +213,21 @@ def dissect(data: bytes, module: str = "SM") -> dict[str, Any]:
     "timeout", "key_length"}``, all numbers as on the wire but `group`, which is printed. Then `mm_port` for SAREQ, `members`
     for UIRES as ``[user ID, member type]``, for every other packet `options` as ``[type, value in hex]`` without padding.
 
-    Raises `MalformedMessageError` with every reason found, KeyError for another module.
+    Raises `MalformedMessageError` with every reason found and all that could be read, KeyError for another module.
     """
     layer = _LAYERS[module](data)
-    refuse(problems(layer))
-    packet = _PACKETS[module][layer.type]
+    return strict(layer, problems(layer), partial(_fields, module=module))
+
+
+def _fields(layer: Packet, module: str) -> dict[str, Any]:
+    packet = name_of(_PACKETS[module], layer.type)
     fields = {"module": module, "packet": packet, **{name: getattr(layer, name) for name in _SHOWN[module]}}
     if packet == "SAREQ":
-        fields["mm_port"] = layer.options[0].mm_port
+        ports = [option.mm_port for option in layer.options if isinstance(option, ClientPort)]
+        fields |= {"mm_port": ports[0]} if ports else {}
     elif packet == "UIRES":
-        fields["members"] = [[member.user_id, member.member_type] for member in layer.options]
+        members = [option for option in layer.options if isinstance(option, ActiveMember)]
+        fields["members"] = [[member.user_id, member.member_type] for member in members]
     else:
         fields["options"] = tlv.plain(layer.options)
     return fields

@@ -9,7 +9,7 @@ without. A number without a meaning in its table is no reason, except where the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -20,7 +20,14 @@ Transport = Literal["udp", "tcp"]
 
 
 class MalformedMessageError(Exception):
-    """The octets are no message of the protocol; the text says what is wrong and at which octet."""
+    """The octets are no message of the protocol; the text says what is wrong and at which octet.
+
+    `read` is what could be read all the same, named as `dissect` names it; empty if not even a header could.
+    """
+
+    def __init__(self, text: str, read: Mapping[str, Any] | None = None) -> None:
+        super().__init__(text)
+        self.read: dict[str, Any] = dict(read or {})
 
 
 class JudgedLayer(Packet):
@@ -88,10 +95,19 @@ def whole_header_or(cut_short: type[CutShort]) -> Any:
     return classmethod(dispatch_hook)
 
 
-def refuse(found: Sequence[str]) -> None:
-    """Raise `MalformedMessageError` with every problem found, if there is one."""
-    if found:
+def strict(layer: Packet, found: Sequence[str], fields: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """The fields of a dissected layer. Raises `MalformedMessageError` if a problem was found, with the fields there are."""
+    if isinstance(layer, CutShort):
         raise MalformedMessageError("; ".join(found))
+    read = fields(layer)
+    if found:
+        raise MalformedMessageError("; ".join(found), read)
+    return read
+
+
+def name_of(names: Mapping[int, str], code: int) -> str:
+    """The name of a packet type, or its number where it has none."""
+    return names.get(code, f"type {code}")
 
 
 def code_of(names: dict[int, str], name: str) -> int:

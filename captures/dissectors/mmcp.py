@@ -18,7 +18,7 @@ from scapy.fields import BitField, ByteEnumField, IntField, ShortField
 from scapy.packet import Packet
 
 from captures.dissectors import message_layer
-from captures.dissectors.message_layer import bound, code_of, refuse, whole_header_or
+from captures.dissectors.message_layer import bound, code_of, name_of, strict, whole_header_or
 from captures.dissectors.mmcp_parameters import (
     HEADER_OCTETS_OF,
     LAYERS,
@@ -154,11 +154,14 @@ def dissect(data: bytes) -> dict[str, Any]:
     ``["mn_id", hex]``, ``["poa_id", hex]``, ``["multicast", ip, port]``, ``["lmc", ip, port]``,
     ``["status", packets, seconds]``, ``["membership", members]``, or ``["raw", hex of the whole parameter]``.
 
-    Raises `MalformedMessageError` with every reason found.
+    Raises `MalformedMessageError` with every reason found and all that could be read.
     """
     layer = MMCP(data)
-    refuse(problems(layer))
-    packet = PACKETS[layer.type]
+    return strict(layer, problems(layer), _fields)
+
+
+def _fields(layer: MMCP) -> dict[str, Any]:
+    packet = name_of(PACKETS, layer.type)
     return {
         "packet": packet,
         "session_id": layer.session_id,
@@ -168,7 +171,10 @@ def dissect(data: bytes) -> dict[str, Any]:
     }
 
 
-def _parameter_fields(parameter: Parameter) -> list[Any]:
+def _parameter_fields(parameter: Parameter | Undissected) -> list[Any]:
+    octets = bytes(parameter.original)
+    if isinstance(parameter, Undissected) or size_problem(parameter.profile, parameter.type, len(octets)):
+        return ["raw", octets.hex()]
     name = PARAMETERS.get(parameter.type)
     if name in ("mn_id", "poa_id"):
         return [name, parameter.identifier.hex()]
@@ -178,7 +184,7 @@ def _parameter_fields(parameter: Parameter) -> list[Any]:
         return [name, parameter.packets, parameter.seconds]
     if name == "membership":
         return [name, parameter.members]
-    return ["raw", bytes(parameter.original).hex()]
+    return ["raw", octets.hex()]
 
 
 def build(fields: Mapping[str, Any]) -> bytes:

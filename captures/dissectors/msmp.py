@@ -18,7 +18,7 @@ from typing import Any
 from scapy.fields import BitField, ByteEnumField, IntField, ShortField
 
 from captures.dissectors import message_layer, stream, tlv
-from captures.dissectors.message_layer import JudgedLayer, bound, code_of, refuse, whole_header_or
+from captures.dissectors.message_layer import JudgedLayer, bound, code_of, name_of, strict, whole_header_or
 from captures.dissectors.msmp_tlvs import TABLE
 
 MSMP_PORT = 24792
@@ -100,12 +100,15 @@ def dissect(data: bytes) -> dict[str, Any]:
     Returns ``{"packet", "session_id", "user_id", "transaction_id", "tlvs"}``: `packet` is the name of the type, `tlvs` are
     all in wire order as ``[type, value in hex]``.
 
-    Raises `MalformedMessageError` with every reason found.
+    Raises `MalformedMessageError` with every reason found and all that could be read.
     """
     layer = MSMP(data)
-    refuse(problems(layer))
+    return strict(layer, problems(layer), _fields)
+
+
+def _fields(layer: MSMP) -> dict[str, Any]:
     return {
-        "packet": PACKETS[layer.type],
+        "packet": name_of(PACKETS, layer.type),
         "session_id": layer.session_id,
         "user_id": layer.user_id,
         "transaction_id": layer.transaction_id,

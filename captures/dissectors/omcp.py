@@ -18,7 +18,7 @@ from typing import Any
 from scapy.fields import BitField, ByteEnumField, ByteField, FlagsField, IntField, LongField
 
 from captures.dissectors import message_layer, stream, tlv
-from captures.dissectors.message_layer import JudgedLayer, bound, code_of, refuse, whole_header_or
+from captures.dissectors.message_layer import JudgedLayer, bound, code_of, name_of, strict, whole_header_or
 from captures.dissectors.omcp_tlvs import TABLE
 
 OMCP_PORT = 24794  # [D O-2]
@@ -106,12 +106,15 @@ def dissect(data: bytes) -> dict[str, Any]:
     Returns ``{"packet", "session_id", "flags", "tlvs"}``: `packet` is the name of the type, `session_id` a decimal number as
     text (it has 64 bits), `flags` the octet as on the wire, `tlvs` are all in wire order as ``[type, value in hex]``.
 
-    Raises `MalformedMessageError` with every reason found.
+    Raises `MalformedMessageError` with every reason found and all that could be read.
     """
     layer = OMCP(data)
-    refuse(problems(layer))
+    return strict(layer, problems(layer), _fields)
+
+
+def _fields(layer: OMCP) -> dict[str, Any]:
     return {
-        "packet": PACKETS[layer.type],
+        "packet": name_of(PACKETS, layer.type),
         "session_id": str(layer.session_id),
         "flags": int(layer.flags),
         "tlvs": tlv.plain(layer.tlvs),

@@ -84,7 +84,7 @@ class Framing:
             try:
                 found.append(dissect(message))
             except MalformedMessageError as error:
-                raise MalformedMessageError(f"message {number} at octet {begin}: {error}") from None
+                raise MalformedMessageError(f"message {number} at octet {begin}: {error}", error.read) from None
         if cut.problem:
             raise MalformedMessageError(cut.problem)
         return found, cut.rest

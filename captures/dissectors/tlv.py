@@ -135,8 +135,8 @@ class TLVListField(PacketListField):
 
 
 def plain(tlvs: Iterable[Packet]) -> list[list[Any]]:
-    """Dissected TLVs as ``[type, value in hex]``, in wire order."""
-    return [[tlv.type, bytes(tlv.original)[HEADER_OCTETS:].hex()] for tlv in tlvs]
+    """Dissected TLVs as ``[type, value in hex]``, in wire order, without octets that are no TLV."""
+    return [[tlv.type, bytes(tlv.original)[HEADER_OCTETS:].hex()] for tlv in tlvs if not isinstance(tlv, Undissected)]
 
 
 def layers_of(rows: Iterable[Sequence[Any]]) -> list[Packet]:

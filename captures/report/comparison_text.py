@@ -27,8 +27,11 @@ def comparison_lines(comparison: Comparison) -> Iterator[list[Segment]]:
     for note in comparison.notes:
         yield [(f"note: {note}", "dim")]
     yield []
-    if comparison.same:
-        yield [("SAME", "bold green"), (" verdicts and message sequence", "")]
+    if comparison.empty:
+        yield [("NOT COMPARED", "bold red"), (": there was nothing to compare", "")]
+    elif comparison.same:
+        so_far = " as far as they go" if comparison.incomplete else ""
+        yield [("SAME", "bold green"), (f" verdicts and message sequence{so_far}", "")]
     else:
         yield [("DIFFERENT", "bold red"), (f": {_summary(comparison)}", "")]
 

@@ -238,7 +238,7 @@ class Drawer:
         if isinstance(row, MessageRow):
             return self._message(row, y, time, flags)
         if isinstance(row, Evidence):
-            x = self._x[node_of(row.interface)]
+            x = self._x.get(node_of(row.interface), LEFT)
             words = f"data packet at {row.interface}"
             return Drawn(
                 "data",

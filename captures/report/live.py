@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from captures.capture import Frame, Step
 from captures.cast import Cast, Column
 from captures.chronicle.follow import POLL_S, Happened, LiveRun
 from captures.chronicle.packets import capture_lines
 from captures.connections import Connections
-from captures.control import EVERY_CONNECTION, EVERY_PROTOCOL
+from captures.control import every_connection, every_protocol
 from captures.events import History
 from captures.ladder import Row, Selection, StepRow, row_as_dict
 from captures.ladder_builder import LadderBuilder
@@ -21,9 +21,16 @@ _REORDER_NS = 200_000_000  # records come in order; a window of data is told of 
 
 
 class LiveLadder:
-    """Walks a run that goes on and tells its rows."""
+    """Walks a run that goes on and tells its rows; `ports` as those of `captures.chronicle.run.Run`."""
 
-    def __init__(self, live: LiveRun, selection: Selection, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        live: LiveRun,
+        selection: Selection,
+        sleep: Callable[[float], None] = time.sleep,
+        ports: Mapping[str, int] | None = None,
+    ) -> None:
+        self._ports = ports or {}
         self._live = live
         self._selection = selection
         self._sleep = sleep
@@ -35,7 +42,10 @@ class LiveLadder:
     def rows(self) -> Iterator[Row]:
         """The rows that are wanted, until the run ends."""
         for line in capture_lines(
-            self._records(), History([], EVERY_PROTOCOL), Connections(EVERY_CONNECTION), _REORDER_NS
+            self._records(),
+            History([], every_protocol(self._ports)),
+            Connections(every_connection(self._ports)),
+            _REORDER_NS,
         ):
             yield from self._wanted(self._builder.take(line))
         yield from self._wanted(self._builder.finish())

@@ -122,8 +122,8 @@ def plain_table(_title: str, titles: Sequence[str], rows: Sequence[Sequence[str]
 def rich_table(title: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table for a terminal; a cell that is a verdict is coloured."""
     from rich.console import Console  # noqa: PLC0415  only where somebody looks
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415  as above
+    from rich.text import Text  # noqa: PLC0415  as above
 
     table = Table(title=title, title_justify="left")
     for name in titles:

@@ -5,6 +5,7 @@ MMCP is not among them: its dissections have another form, and tests of their ow
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from scapy.packet import Packet
 
 from captures.dissectors import ectp, gmp, msmp, omcp
-from captures.dissectors.message_layer import MalformedMessageError
+from captures.dissectors.message_layer import CutShort, MalformedMessageError
 from tests.wire import ectp_messages, gmp_messages, msmp_messages, omcp_messages
 from tests.wire.vector_files import Plain
 
@@ -55,6 +56,10 @@ class Case:
         except MalformedMessageError as error:
             assert str(error) == "; ".join(found)
             assert found
+            assert bool(error.read) is not isinstance(layer, CutShort)
+            if error.read:
+                assert error.read.keys() >= {"packet"}
+                assert json.loads(json.dumps(error.read)) == error.read
             return False
         assert not found
         assert self.dissect(self.build(fields)) == fields

@@ -14,6 +14,7 @@ from captures.chronicle.run import find_run
 from captures.comparison import Comparison, compare, read_side
 from captures.merge import merge
 from tests.captures.scripted_lab import ScriptedLab, good_lab
+from tests.captures.scripted_link import good_link
 
 
 def diff(*arguments: object) -> Result:
@@ -152,3 +153,43 @@ def test_what_cannot_be_compared_is_one_line(good: Path, tmp_path: Path) -> None
     for arguments in ([good, tmp_path / "nowhere"], [empty, good], [good, good, "--protocol", "nonsense"]):
         answer = diff(*arguments)
         assert (answer.exit_code, answer.stdout, answer.stderr.count("\n")) == (2, "", 1)
+
+
+def only(path: Path, *tags: str) -> Path:
+    """A capture of a link with nothing but the frames that have one of the tags."""
+    link = good_link()
+    link.frames = [frame for frame in link.frames if frame.tag.startswith(tags)]
+    return link.write(path)
+
+
+def test_captures_without_the_roles_are_compared_by_what_they_have(tmp_path: Path) -> None:
+    igmp, pim = only(tmp_path / "igmp.pcapng", "igmp."), only(tmp_path / "pim.pcapng", "pim.")
+    answer = diff(igmp, pim)
+    assert answer.exit_code == 1
+    assert answer.stdout.splitlines()[-1].startswith("DIFFERENT")
+    same = diff(igmp, igmp, "--json")
+    assert same.exit_code == 0
+    assert min(json.loads(same.stdout)["compared"]) > 0
+
+
+def test_nothing_that_was_compared_is_not_the_same(tmp_path: Path) -> None:
+    igmp = only(tmp_path / "igmp.pcapng", "igmp.")
+    answer = diff(igmp, igmp, "--protocol", "mmcp")
+    assert answer.exit_code == 2
+    assert "NOT COMPARED" in answer.stdout
+    assert answer.stderr.count("\n") == 1
+    assert "nothing to compare" in answer.stderr
+    assert json.loads(diff(igmp, igmp, "--protocol", "mmcp", "--json").stdout)["same"] is False
+
+
+def test_runs_that_break_off_are_not_wholly_compared(tmp_path: Path) -> None:
+    """What the result says of the run was said of the whole capture."""
+    for name in ("one", "other"):
+        capture = folder(tmp_path / name, verdict="pass") / "lab.pcapng"
+        capture.write_bytes(capture.read_bytes()[: capture.stat().st_size // 2])
+    answer = diff("one", "other", "--runs", tmp_path)
+    assert answer.exit_code == 2
+    assert "one: breaks off" in answer.stdout
+    assert answer.stdout.splitlines()[-1] == "SAME verdicts and message sequence as far as they go"
+    assert answer.stderr.count("\n") == 1
+    assert answer.stderr.count("breaks off") == 2

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ import pytest
 from captures.capture import CaptureError, Frame, Step
 from captures.merge import merge
 from captures.reading import CaptureReader
-from captures.viewer import find_wireshark, watch
+from captures.viewer import Program, find_viewer, watch
 from tests.captures.scripted_lab import INTERFACES, good_lab
 
 DEADLINE_S = 20.0
@@ -113,12 +116,49 @@ def fake_wireshark(tmp_path: Path) -> Path:
     return path
 
 
-def test_without_wireshark_or_display_it_says_what_to_do(fake_wireshark: Path, tmp_path: Path) -> None:
-    with pytest.raises(CaptureError, match=r"not installed.*tshark -r -"):
-        find_wireshark({"PATH": str(tmp_path), "DISPLAY": ":0"})
-    with pytest.raises(CaptureError, match=r"no display.*ssh"):
-        find_wireshark({"PATH": str(fake_wireshark.parent)})
-    assert find_wireshark({"PATH": str(fake_wireshark.parent), "WAYLAND_DISPLAY": "wayland-0"}) == str(fake_wireshark)
+def program(path: Path) -> Program:
+    return Program((str(path), "-k", "-i", "-"))
+
+
+def test_without_wireshark_or_display_tshark_is_taken_and_said_so(
+    fake_wireshark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = fake_wireshark.parent
+    assert find_viewer({"PATH": str(folder), "WAYLAND_DISPLAY": "wayland-0"}) == program(fake_wireshark)
+    with pytest.raises(CaptureError, match=r"no display.*no tshark.*show --follow"):
+        find_viewer({"PATH": str(folder)})
+    with pytest.raises(CaptureError, match=r"not installed.*no tshark"):
+        find_viewer({"PATH": str(tmp_path), "DISPLAY": ":0"})
+    assert capsys.readouterr().err == ""
+    tshark = folder / "tshark"
+    fake_wireshark.rename(tshark)
+    for environment, why in (({"DISPLAY": ":0"}, "not installed"), ({}, "not installed")):
+        found = find_viewer({"PATH": str(folder), **environment})
+        assert (found.argv[:4], found.in_terminal) == ((str(tshark), "-l", "-r", "-"), True)
+        said = capsys.readouterr().err
+        assert (said.count("\n"), why in said, "tshark" in said) == (1, True, True)
+
+
+def test_tshark_shows_what_is_not_the_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lab's own lines and tshark's share the terminal; the status is the lab's."""
+    if shutil.which("tshark") is None:
+        pytest.skip("no tshark")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    argv = [sys.executable, "-m", "captures", "wireshark", "--runs", str(runs), "--"]
+    argv += [sys.executable, "-c", LAB, str(runs), "1"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=PROJECT, timeout=3 * DEADLINE_S)
+    assert done.returncode == 1
+    assert "tshark shows the packets in this terminal" in done.stderr.splitlines()[0]
+    assert "IGMP" in done.stdout
+    assert "MMCP" in done.stdout  # though nobody has installed the plugin
+    assert "lua" not in done.stderr.lower()
+    assert "RTP" not in done.stdout
+    assert "→ 5004" not in done.stdout
 
 
 @pytest.mark.parametrize("status", [0, 1])
@@ -132,14 +172,57 @@ def test_wireshark_gets_the_packets_of_the_lab_it_was_started_with(
     good_lab().write_run_folder(runs / "other")
     (runs / "latest").symlink_to("other")
     command = [sys.executable, "-c", LAB, str(runs), str(status)]
-    assert watch(str(fake_wireshark), command, runs=runs) == status
+    assert watch(program(fake_wireshark), command, runs=runs) == status
     assert Path(f"{fake_wireshark}.arguments").read_text() == "-k -i -\n"
     fed = list(CaptureReader(Path(f"{fake_wireshark}.fed")))
     assert fed == list(CaptureReader(runs / "new" / "lab.pcapng"))
 
 
 def test_a_lab_that_never_began_leaves_no_wireshark_behind(fake_wireshark: Path, tmp_path: Path) -> None:
-    assert watch(str(fake_wireshark), ["false"], runs=tmp_path) == 1
+    assert watch(program(fake_wireshark), ["false"], runs=tmp_path) == 1
+
+
+def test_what_cannot_be_started_is_said_and_nothing_else_is_left(fake_wireshark: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "begun"
+    with pytest.raises(CaptureError, match=r"cannot start nosuchcmd"):
+        watch(program(fake_wireshark), ["nosuchcmd"], runs=tmp_path)
+    with pytest.raises(CaptureError, match=r"cannot start .*nowhere"):
+        watch(program(tmp_path / "nowhere"), ["touch", str(mark)], runs=tmp_path)
+    assert not mark.exists()
+    not_a_program = tmp_path / "text"
+    not_a_program.write_text("no program")
+    not_a_program.chmod(0o755)
+    with pytest.raises(CaptureError, match=r"cannot start .*text: Exec format error"):
+        watch(program(fake_wireshark), [str(not_a_program)], runs=tmp_path)
+
+
+LASTING = """
+import pathlib, signal, sys, time
+path = pathlib.Path(sys.argv[1])
+def end(*_):
+    path.with_suffix(".ended").write_text("")
+    sys.exit(3)
+signal.signal(signal.SIGTERM, end)
+path.with_suffix(".new").write_text("")
+path.with_suffix(".new").rename(path)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_lab_ends_with_whoever_watches_it(fake_wireshark: Path, tmp_path: Path, number: int) -> None:
+    lab = tmp_path / "lab"
+    environment = {**os.environ, "PATH": f"{fake_wireshark.parent}:{os.environ['PATH']}", "DISPLAY": ":0"}
+    argv = [sys.executable, "-m", "captures", "wireshark", "--runs", str(tmp_path), "--"]
+    argv += [sys.executable, "-c", LASTING, str(lab)]
+    with subprocess.Popen(argv, env=environment, cwd=PROJECT) as process:
+        deadline = time.monotonic() + DEADLINE_S
+        while not lab.exists() and time.monotonic() < deadline:
+            assert process.poll() is None
+            os.sched_yield()
+        process.send_signal(number)
+        assert process.wait(timeout=DEADLINE_S) == 128 + number
+    assert lab.with_suffix(".ended").exists()
 
 
 def test_a_make_variable_starts_it() -> None:

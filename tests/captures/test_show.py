@@ -25,6 +25,7 @@ from captures.ladder_builder import build
 from captures.merge import merge
 from captures.report.ladder_text import ladder_lines
 from tests.captures.scripted_lab import INTERFACES, good_lab
+from tests.captures.scripted_link import good_link
 
 
 def show(*arguments: object) -> Result:
@@ -148,6 +149,39 @@ def test_what_cannot_be_shown_is_one_line(good: Path, tmp_path: Path) -> None:
     answer = show(good, "--from", "noon")
     assert answer.exit_code == 2
     assert "'noon' is no time" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--from", "5", "--to", "3"), "--from is later than --to"),
+        (("--protocol", ","), "name at least one"),
+        (("--from", "5000"), "the capture has "),
+        (("--protocol", "omcp"), " s with igmp, mmcp"),
+        (("--from", "5", "--to", "3", "--follow"), "--from is later than --to"),
+    ],
+)
+def test_a_selection_of_nothing_is_refused(good: Path, arguments: tuple[str, ...], reason: str) -> None:
+    for more in ((), ("--json",)):
+        answer = show(good, *arguments, *more)
+        assert (answer.exit_code, answer.stdout, answer.stderr.count("\n")) == (2, "", 1)
+        assert reason in answer.stderr
+
+
+def test_a_capture_of_no_lab_has_no_interface_among_its_participants(tmp_path: Path) -> None:
+    path = good_link().write(tmp_path / "a.pcapng")
+    shown = json.loads(show(path, "--json", "--all").stdout)
+    columns = [column["name"] for column in shown["columns"]]
+    assert "eth0" not in columns
+    assert "group" in columns
+    messages = [row for row in shown["rows"] if row["kind"] == "message"]
+    assert {tuple(row["receivers"]) for row in messages if row["protocol"] in ("igmp", "mld", "pim")} == {("group",)}
+    assert {row["fate"] for row in messages} == {"unknown"}
+    assert {row["node"] for row in shown["rows"] if row["kind"] == "stream"} == {"group"}
+    assert {row["attempt"] for row in messages if row["protocol"] == "pim"} == {1}
+    text = show(path, "--protocol", "igmp,pim").stdout
+    assert "IGMP join (2)" in text  # said twice on purpose: the robustness variable
+    assert "PIM join (" not in text
 
 
 def test_a_capture_that_breaks_off_is_shown_as_far_as_it_goes(good: Path) -> None:

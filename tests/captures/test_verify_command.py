@@ -110,6 +110,7 @@ def test_json_has_the_documented_fields(good: Path) -> None:
     answer = json.loads(run(good, *TIMER, "--json").stdout)
     assert set(answer) == {
         "source", "frames", "seconds", "packs", "streams", "interfaces", "passed_over", "warnings", "truncated",
+        "not_judged",
     }  # fmt: skip
     assert set(answer["packs"]) == {"mmcp", "igmp", "mld", "pim", "rtp"}
     pack = answer["packs"]["mmcp"]
@@ -152,6 +153,35 @@ def test_a_lab_from_stdin_says_that_its_rules_are_left_out(tmp_path: Path) -> No
     answer = json.loads(run("-", "--json", stdin=path.read_bytes()).stdout)
     assert "lab" not in answer["packs"]
     assert any("lab rules" in warning for warning in answer["warnings"])
+
+
+@pytest.mark.parametrize("names", ["igmp", "igmp,mmcp"])
+def test_a_lab_from_stdin_is_not_warned_of_rules_that_nobody_asked_for(tmp_path: Path, names: str) -> None:
+    path = good_lab().write(tmp_path / "lab.pcapng")
+    answer = json.loads(run("-", "--json", "--rules", names, stdin=path.read_bytes()).stdout)
+    assert not any("lab rules" in warning for warning in answer["warnings"])
+
+
+def test_a_pack_that_was_named_must_have_something_to_judge(tmp_path: Path) -> None:
+    link = good_link()
+    link.frames = [frame for frame in link.frames if frame.tag.startswith("data")]
+    path = link.write(tmp_path / "a.pcapng")
+    assert run(path, "--rules", "rtp").exit_code == 0
+    for names, missing in (("rtp,lab", "lab"), ("mmcp,igmp,rtp", "mmcp, igmp"), ("pim", "pim")):
+        answer = run(path, "--rules", names, "--json")
+        assert answer.exit_code == 2
+        assert answer.stderr.splitlines() == [f"captures: {path} shows nothing that could be judged by {missing}"]
+        assert json.loads(answer.stdout)["not_judged"] == missing.split(", ")
+    piped = run("-", "--rules", "rtp,lab", stdin=path.read_bytes())
+    assert (piped.exit_code, piped.stderr.count("\n")) == (2, 1)
+
+
+def test_a_rule_that_failed_outweighs_a_pack_without_a_verdict(tmp_path: Path) -> None:
+    link = good_link().drop("data.500")
+    link.frames = [frame for frame in link.frames if frame.tag.startswith("data")]
+    answer = run(link.write(tmp_path / "a.pcapng"), "--rules", "rtp,igmp")
+    assert answer.exit_code == 1
+    assert "by igmp" in answer.stderr
 
 
 def test_limits_of_streams(tmp_path: Path) -> None:
@@ -219,6 +249,7 @@ def test_truncated_file_is_judged_as_far_as_it_goes(
     "arguments",
     [
         ("--rules", "mmcp,gopher"),
+        ("--rules", ","),
         ("--timer", "abc=1"),
         ("--timer", "srt=soon"),
         ("--timer", "srt=0"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from captures.rtp import Stream
@@ -14,8 +14,8 @@ from captures.rules.language import Rule
 class Settings:
     """Times that are provisioned and not seen on a wire, in seconds, at their defaults; and limits for streams.
 
-    SRT is learned from the reports if it is None, SPT is three of it. What is named in `given` was said by somebody and stays; of the rest a
-    lab's ``parameters`` step fills in what it tells.
+    SRT is learned from the reports if it is None, SPT is three of it. What is named in `given` was said by somebody and
+    stays; of the rest a lab's ``parameters`` step fills in what it tells.
     """
 
     jwt_s: float = 2.0
@@ -30,6 +30,8 @@ class Settings:
     max_jitter_s: float | None = None
     """None: not judged."""
     given: frozenset[str] = frozenset()
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """By protocol, where its messages are sent to if that is not its own port."""
 
     def learn(self, parameters: Mapping[str, Any]) -> None:
         """Take over the timers of a lab's ``parameters`` step."""
