@@ -8,6 +8,7 @@ between the frames. Every time is an integer of nanoseconds since the epoch.
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping
 from typing import IO, Any, NamedTuple
@@ -41,6 +42,11 @@ _NANOSECONDS = 9  # if_tsresol: units of 10^-9 s
 STEP_FIELD = "LAB_STEP"
 """The journal field that carries a scenario step as JSON."""
 
+TIMES_NS = range(1 << 64)
+"""What the time of a frame or a step can be: a file may hold others, with which nothing can be reckoned."""
+_INTEGERS = range(-(1 << 64), 1 << 64)
+_STEP_DEPTH_MAX = 32
+
 
 class CaptureError(Exception):
     """A file cannot be read as a capture; the text names the file, what is wrong and what to do."""
@@ -70,6 +76,39 @@ class Step(NamedTuple):
     t_ns: int
     name: str
     fields: dict[str, Any]
+
+
+def step_of(number: int, text: str | bytes) -> Step:
+    """Read a scenario step from its JSON.
+
+    Raises ValueError if it is none, and for what JSON allows but nobody can reckon with or write down: numbers that are not
+    finite or have more than 64 bits, values nested deeper than 32, halves of surrogate pairs, times outside `TIMES_NS`.
+    """
+    try:
+        fields = json.loads(text)
+        _check(fields)
+        step = Step(number, int(fields["t_ns"]), str(fields["step"]), fields)
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"no scenario step: {error!r}") from None
+    if step.t_ns not in TIMES_NS:
+        raise ValueError(f"no scenario step: its time is {step.t_ns} ns")
+    return step
+
+
+def _check(value: Any, depth: int = 0) -> None:
+    if depth > _STEP_DEPTH_MAX:
+        raise ValueError("nested too deep")
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is no number to reckon with")
+    elif isinstance(value, int):
+        if value not in _INTEGERS:
+            raise ValueError("an integer of more than 64 bits")
+    elif value is not None:
+        for inner in [*value, *value.values()] if isinstance(value, dict) else value:
+            _check(inner, depth + 1)
 
 
 def _padded(data: bytes) -> bytes:

@@ -79,18 +79,25 @@ class Cast:
         self.group = str(model["group"]) if model.get("group") else self.group
         for radio in _objects(model.get("radios")):
             self._add(Column(str(radio.get("node", "")), MOBILE_NODE))
-            self._has(str(radio.get("node", "")), [address for _, address in radio.get("addresses", ())])
+            pairs = radio.get("addresses")
+            held = [
+                pair[1]
+                for pair in (pairs if isinstance(pairs, list) else ())
+                if isinstance(pair, list) and len(pair) == 2
+            ]
+            self._has(str(radio.get("node", "")), held)
 
     def _learn_parameters(self, fields: Mapping[str, Any]) -> None:
         """Every object with an address is a participant, and the key it stands under its role."""
         self.group = str(fields["group"]) if fields.get("group") else self.group
         spacing = fields.get("nominal_spacing_ns")
-        self.spacing_ns = spacing if isinstance(spacing, int) else None
+        self.spacing_ns = spacing if isinstance(spacing, int) and spacing > 0 else None
         for key, value in fields.items():
             listed = isinstance(value, list)
             for entry in _objects(value if listed else [value]):
                 name = entry.get("node") or entry.get("name")
-                addresses = [entry.get("address"), *dict(entry.get("addresses") or {}).values()]
+                several = entry.get("addresses")
+                addresses = [entry.get("address"), *(several.values() if isinstance(several, Mapping) else ())]
                 if name and any(addresses):
                     role = key.removesuffix("s") if listed else key
                     self._add(Column(str(name), role, str(entry.get("point_of_attachment", ""))))

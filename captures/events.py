@@ -34,6 +34,7 @@ WINDOW_NS = 1_000_000_000
 """How far packets may be out of order of time and still be put right."""
 _WINDOW_EVENTS = 50_000
 _PROGRESS_FRAMES = 10_000
+_INTERFACES_MAX = 65_536  # nor one whose every frame is of another VLAN
 _REASONS_MAX = 64  # a capture full of noise must not fill memory with its kinds
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _LINKTYPE_IP = 101
@@ -164,8 +165,11 @@ class History:
             self._progress(self.frames)
         if interface not in self.began:
             self.began[interface] = t_ns
-        if not self.begin_ns <= t_ns <= self.end_ns:
-            self._seen(t_ns)
+        if t_ns > self.end_ns:
+            self.end_ns = t_ns
+            self.begin_ns = self.begin_ns or t_ns
+        elif t_ns < self.begin_ns:
+            self.begin_ns = t_ns
         if link_type == LINKTYPE_ETHERNET and self._plain_rtp(number, t_ns, interface, data):
             return None
         packet = ip_packet(link_type, data)
@@ -202,7 +206,7 @@ class History:
         if packet.vlans:
             name = ".".join([frame.interface, *map(str, packet.vlans)])
             frame = frame._replace(interface=name)
-            if name not in self.began:
+            if name not in self.began and len(self.began) < _INTERFACES_MAX:
                 self.began[name] = frame.t_ns
         if packet.fragment:
             self._pass_over("later fragments of IP datagrams")

@@ -63,29 +63,27 @@ class Handover:
 def find_handovers(timeline: Timeline) -> list[Handover]:
     """Handovers in order of time; a step that cannot be used is a warning of the timeline."""
     found = []
-    seen: dict[Any, dict[str, Step]] = {}
+    seen: dict[str, dict[str, Step]] = {}
     for step in timeline.steps:
         if "handover" in step.fields:
-            seen.setdefault(step.fields["handover"], {}).setdefault(step.name, step)
-    for number, steps in seen.items():
+            seen.setdefault(str(step.fields["handover"]), {}).setdefault(step.name, step)
+    for name, steps in seen.items():
         begin = steps.get("handover_begin")
         if begin is None:
-            timeline.warnings.append(f"handover {number} has no handover_begin step and is passed over")
+            timeline.warnings.append(f"handover {name} has no handover_begin step and is passed over")
             continue
         fields = begin.fields
         mn = timeline.parameters.mn(str(fields.get("mn")))
         if mn is None:
-            timeline.warnings.append(
-                f"handover {number} (frame {begin.number}) names an unknown MN {fields.get('mn')!r}"
-            )
+            timeline.warnings.append(f"handover {name} (frame {begin.number}) names an unknown MN {fields.get('mn')!r}")
             continue
         end = steps.get("handover_end")
         times = {name: step.t_ns for name, step in steps.items()}
         origin, target = str(fields.get("from")), str(fields.get("to"))
         found.append(
             Handover(
-                name=f"handover {number} ({mn.name}, {origin} to {target}, {fields.get('mode')})",
-                number=number,
+                name=f"handover {name} ({mn.name}, {origin} to {target}, {fields.get('mode')})",
+                number=fields["handover"] if isinstance(fields["handover"], int | str) else name,
                 mode=str(fields.get("mode")),
                 mn=mn,
                 origin=origin,

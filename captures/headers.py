@@ -19,12 +19,13 @@ __all__ = ["MembershipMessage", "Packet", "ip_packet", "known_link_type", "membe
 
 LINKTYPE_ETHERNET = 1
 _LINKTYPE_RAW = (12, 14, 101, 228, 229)
-_LINKTYPE_LINUX_SLL = 113
-_LINKTYPE_LINUX_SLL2 = 276
+LINKTYPE_LINUX_SLL = 113
+LINKTYPE_LINUX_SLL2 = 276
 _LINKTYPE_NULL = (0, 108)
 
 _ETHERTYPE_IPV4, _ETHERTYPE_IPV6 = 0x0800, 0x86DD
 _ETHERTYPES_VLAN = (0x8100, 0x88A8, 0x9100)
+_VLANS_MAX = 4  # around one packet; nobody's network has more than two
 
 PROTOCOL_ICMP = 1
 PROTOCOL_IGMP = 2
@@ -72,7 +73,7 @@ class MembershipMessage(NamedTuple):
 
 def known_link_type(link_type: int) -> bool:
     """Whether `ip_packet` can read frames of that LINKTYPE_."""
-    return link_type in (LINKTYPE_ETHERNET, _LINKTYPE_LINUX_SLL, _LINKTYPE_LINUX_SLL2, *_LINKTYPE_RAW, *_LINKTYPE_NULL)
+    return link_type in (LINKTYPE_ETHERNET, LINKTYPE_LINUX_SLL, LINKTYPE_LINUX_SLL2, *_LINKTYPE_RAW, *_LINKTYPE_NULL)
 
 
 def ip_packet(link_type: int, data: bytes) -> Packet | None:
@@ -89,14 +90,14 @@ def _ip_packet(link_type: int, data: bytes) -> Packet | None:
     if link_type == LINKTYPE_ETHERNET:
         mac, at = data[6:12], 14
         ethertype = data[12] << 8 | data[13]
-        while ethertype in _ETHERTYPES_VLAN:
+        while ethertype in _ETHERTYPES_VLAN and len(vlans) < _VLANS_MAX:
             vlans = (*vlans, (data[at] & 15) << 8 | data[at + 1])
             ethertype = data[at + 2] << 8 | data[at + 3]
             at += 4
-    elif link_type == _LINKTYPE_LINUX_SLL:
+    elif link_type == LINKTYPE_LINUX_SLL:
         mac, at = data[6:12], 16
         ethertype = data[14] << 8 | data[15]
-    elif link_type == _LINKTYPE_LINUX_SLL2:
+    elif link_type == LINKTYPE_LINUX_SLL2:
         mac, at = data[12:18], 20
         ethertype = data[0] << 8 | data[1]
     elif link_type in _LINKTYPE_RAW or link_type in _LINKTYPE_NULL:

@@ -86,6 +86,7 @@ class LadderBuilder:
             for frame in failure.frames:
                 self._failures.setdefault(frame, []).append(failure)
         self._open: dict[str, list[_Packet]] = {}
+        self._swept_ns = 0
         self._attempts: dict[str, tuple[int, int]] = {}
         self._flows: dict[tuple[str, str, str, int], _Flow] = {}
         self._silent: dict[tuple[str, str, str, int], _Flow] = {}
@@ -126,6 +127,7 @@ class LadderBuilder:
                 self._wait(StepRow(t_ns, node, f"link {link}", text, frame, fields, link=True))
             case TraceLine() | LogLine():
                 self._note(line)
+        self._sweep(line.t_ns - TRAVEL_NS)
         return self._final(line.t_ns - TRAVEL_NS)
 
     def finish(self) -> Iterator[Row]:
@@ -228,6 +230,15 @@ class LadderBuilder:
                     self.handovers[index] = replace(span, end_ns=line.t_ns)
 
     # --- what becomes final
+
+    def _sweep(self, until_ns: int) -> None:
+        """Forget packets that nobody can see any more: a message with counts in it never comes again."""
+        if until_ns - self._swept_ns < TRAVEL_NS:
+            return
+        self._swept_ns = until_ns
+        over = [key for key, packets in self._open.items() if packets[-1].sightings[-1].t_ns < until_ns]
+        for key in over:
+            del self._open[key]
 
     def _final(self, until_ns: int | None) -> Iterator[_Happening]:
         while self._waiting and (until_ns is None or self._ready(self._waiting[0][2], until_ns)):

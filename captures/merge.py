@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import heapq
-import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from captures.capture import CaptureError, Interface, PcapngWriter
+from captures.capture import CaptureError, Interface, PcapngWriter, step_of
 from captures.reading import PcapReader
 
 CAPTURE_FOLDER = "capture"
@@ -75,9 +74,9 @@ def _read_steps(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
         if not line.strip():
             continue
         try:
-            step = json.loads(line)
-            steps.append({**step, "t_ns": int(step["t_ns"]), "step": str(step["step"])})
-        except (ValueError, KeyError, TypeError):
+            step = step_of(number, line)
+            steps.append({**step.fields, "t_ns": step.t_ns, "step": step.name})
+        except ValueError:
             warnings.append(f"{path} line {number} is no scenario step: {line[:60]!r}")
     # Equal times keep the order in which they were written.
     steps.sort(key=lambda step: step["t_ns"])

@@ -13,6 +13,13 @@ _MMCP_PORT = 24793  # of every role unless the lab says otherwise [D M-1]
 _LAST_MEMBER_QUERY_S = 2.0  # two queries, a second apart [RFC 3376 8.8, 8.9; RFC 3810 9.8, 9.9]
 _SPT_IN_SRT = 3  # SPT unless the lab says otherwise [7.4]
 
+SECONDS_MAX = 1_000_000.0
+"""No timer of a lab is longer."""
+_PORT_MAX = 65_535
+_SESSION_MAX = (1 << 32) - 1
+_SPACING_MAX_NS = 1_000_000_000_000
+_RETRIES_MAX = 1_000_000
+
 TOPICS = ("handover", "join", "leave", "status")
 """What a lab may be about: what must be seen in its capture before anything in it can pass."""
 
@@ -73,17 +80,20 @@ class Parameters:
 
     @classmethod
     def read(cls, step: Step) -> Parameters:
-        """Raises `CaptureError` naming what the step lacks or has wrong."""
+        """Raises `CaptureError` naming what the step lacks or has wrong.
+
+        Ports are 1 to 65535, times above 0 and at most `SECONDS_MAX`.
+        """
         fields = step.fields
         try:
             return cls(
                 lab=str(fields.get("lab", "")),
                 group=_address(fields["group"]),
-                port=int(fields["port"]),
-                session_id=int(fields["session_id"]),
-                mmcp_port=int(fields.get("mmcp_port", _MMCP_PORT)),
-                nominal_spacing_ns=int(fields["nominal_spacing_ns"]),
-                srt_s=float(fields["srt_s"]),
+                port=_number(fields, "port", 1, _PORT_MAX),
+                session_id=_number(fields, "session_id", 0, _SESSION_MAX),
+                mmcp_port=_number(fields, "mmcp_port", 1, _PORT_MAX) if "mmcp_port" in fields else _MMCP_PORT,
+                nominal_spacing_ns=_number(fields, "nominal_spacing_ns", 1, _SPACING_MAX_NS),
+                srt_s=_seconds(fields, "srt_s"),
                 session_manager=_address(fields["sm"]["address"]),
                 source=_address(fields["source"]) if fields.get("source") else None,
                 lmcs=tuple(
@@ -107,15 +117,19 @@ class Parameters:
                 ),
                 left_out={str(rule): str(why) for rule, why in fields.get("left_out", {}).items()},
                 expects=_topics(fields.get("expects", TOPICS[:1])),
-                spt_s=float(fields.get("spt_s", _SPT_IN_SRT * fields["srt_s"])),
+                spt_s=_seconds(fields, "spt_s") if "spt_s" in fields else _SPT_IN_SRT * _seconds(fields, "srt_s"),
                 session_manager_interface=str(fields["sm"].get("interface", "")),
-                last_member_query_s=float(fields.get("last_member_query_s", _LAST_MEMBER_QUERY_S)),
-                jwt_s=None if fields.get("jwt_s") is None else float(fields["jwt_s"]),
-                join_retries=None if fields.get("join_retries") is None else int(fields["join_retries"]),
+                last_member_query_s=_seconds(fields, "last_member_query_s")
+                if "last_member_query_s" in fields
+                else _LAST_MEMBER_QUERY_S,
+                jwt_s=None if fields.get("jwt_s") is None else _seconds(fields, "jwt_s"),
+                join_retries=None
+                if fields.get("join_retries") is None
+                else _number(fields, "join_retries", 0, _RETRIES_MAX),
             )
         except KeyError as error:
             raise CaptureError(f"the parameters step (frame {step.number}) lacks {error}") from error
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CaptureError(f"the parameters step (frame {step.number}) has a wrong value: {error}") from error
 
     def lmc_at(self, point_of_attachment: str) -> LocalMobilityController | None:
@@ -131,6 +145,20 @@ def _topics(names: Any) -> tuple[str, ...]:
     if not isinstance(names, list | tuple) or not names or not set(names) <= set(TOPICS):
         raise ValueError(f"expects is {names!r}, not some of {', '.join(TOPICS)}")
     return tuple(names)
+
+
+def _number(fields: Mapping[str, Any], name: str, least: int, most: int) -> int:
+    value = int(fields[name])
+    if not least <= value <= most:
+        raise ValueError(f"{name} is {value}, not from {least} to {most}")
+    return value
+
+
+def _seconds(fields: Mapping[str, Any], name: str) -> float:
+    value = float(fields[name])
+    if not 0 < value <= SECONDS_MAX:
+        raise ValueError(f"{name} is {value}, not above 0 and at most {SECONDS_MAX:.0f}")
+    return value
 
 
 def _address(text: Any) -> str:

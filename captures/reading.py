@@ -7,7 +7,6 @@ the file. What is passed over is counted by reason, and a file that breaks off i
 from __future__ import annotations
 
 import io
-import json
 import struct
 from collections import Counter
 from collections.abc import Iterator
@@ -30,16 +29,20 @@ from captures.capture import (
     SECTION_HEADER,
     SIMPLE_PACKET,
     STEP_FIELD,
+    TIMES_NS,
     CaptureError,
     Frame,
     Interface,
     Step,
+    step_of,
 )
+from captures.headers import LINKTYPE_LINUX_SLL, LINKTYPE_LINUX_SLL2
 
 _READ_OCTETS = 1 << 20
 _SECTION_MAGIC = SECTION_HEADER.to_bytes(4, "big")  # reads the same in both byte orders
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd", b"\xfd\x37": "xz", b"\x04\x22": "lz4", b"\x42\x5a": "bzip2"}
 _SECOND = 1_000_000_000
+_NAMES_MAX, _LINKS_MAX = 4096, 256
 _new_frame = tuple.__new__  # half the time of calling a NamedTuple's class
 
 
@@ -125,12 +128,39 @@ class _DescribedInterface:
     units_per_second: int = 1_000_000
     offset_s: int = 0
     plain: bool = False
-    """Its times are nanoseconds since the epoch as they stand."""
+    """Its times are nanoseconds since the epoch as they stand, and its frames are of one link."""
 
     def nanoseconds(self, units: int) -> int:
         if self.units_per_second != _SECOND:
             units = units * _SECOND // self.units_per_second
         return units + self.offset_s * _SECOND
+
+
+class _Names:
+    """What the links of a capture are called: each is a witness of its own, so no two may share a name."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, int] = {}
+        self._of_link: dict[tuple[str, bytes], str] = {}
+
+    def distinct(self, name: str) -> str:
+        """The name, or "name (2)" where another has it already."""
+        wanted = name
+        while name in self._given:
+            self._given[wanted] += 1
+            name = f"{wanted} ({self._given[wanted]})"
+        if len(self._given) < _NAMES_MAX:
+            self._given[name] = 1
+        return name
+
+    def of_link(self, name: str, index: bytes) -> str:
+        """Of a frame that itself says at which of the host's interfaces it was captured: "any[3]" for the third."""
+        found = self._of_link.get((name, index))
+        if found is None:
+            found = f"{name}[{int.from_bytes(index)}]" if len(self._of_link) < _LINKS_MAX else f"{name}[others]"
+            if len(self._of_link) < 2 * _LINKS_MAX:
+                self._of_link[name, index] = found
+        return found
 
 
 class CaptureReader:
@@ -139,7 +169,8 @@ class CaptureReader:
     A path can be walked again and again, a stream once. After a walk, and during it for what has been read so far,
     `truncated` says where the capture breaks off (None if it is whole), `passed_over` counts records that could not be
     read by reason, `packets` counts frames by interface name, `octets` says how much has been read. A pcap file's one
-    interface is called like the file. Raises `CaptureError` if it cannot be opened or is no capture.
+    interface is called like the file, the second "eth0" of a pcapng file "eth0 (2)" (mergecap makes such files of several
+    hosts' captures), and of Linux' ``any`` each interface that its frames name is one, "any[3]". Raises `CaptureError` if it cannot be opened or is no capture.
     """
 
     def __init__(self, source: Path | io.BufferedIOBase) -> None:
@@ -151,6 +182,8 @@ class CaptureReader:
         self.octets = 0
         self._set_order("<")
         self._interfaces: list[_DescribedInterface] = []
+        self._names = _Names()
+        self._cooked = False
         try:
             with self._opened() as stream:
                 self._start = _read_up_to(stream, 4)
@@ -166,8 +199,14 @@ class CaptureReader:
 
     @property
     def warnings(self) -> list[str]:
-        """What was passed over, as texts."""
-        return [f"{count} {reason}, passed over" for reason, count in self.passed_over.items()]
+        """What was passed over, and what the capture cannot tell, as texts."""
+        found = [f"{count} {reason}, passed over" for reason, count in self.passed_over.items()]
+        if self._cooked:
+            found.append(
+                "frames of link type 113 (LINUX_SLL) do not tell at which interface they were captured, so that what a"
+                " router forwards looks as if it came twice: `tcpdump -y LINUX_SLL2` captures that too"
+            )
+        return found
 
     @contextmanager
     def _opened(self) -> Iterator[io.BufferedIOBase]:
@@ -179,6 +218,7 @@ class CaptureReader:
 
     def __iter__(self) -> Iterator[Frame | Step]:
         self.truncated, self.passed_over, self.packets, self._interfaces = None, Counter(), {}, []
+        self._names, self._cooked = _Names(), False
         with self._opened() as stream:
             if self._stream is None:
                 stream.read(len(self._start))
@@ -188,8 +228,12 @@ class CaptureReader:
     def _pcap(self, stream: io.BufferedIOBase) -> Iterator[Frame]:
         walk = _PcapWalk(self._start + _read_up_to(stream, PCAP_HEADER_OCTETS - 4))
         name, link_type = self.path.stem, walk.link_type
+        if link_type == LINKTYPE_LINUX_SLL2:
+            yield from self._pcap_of_links(walk, stream)
+            return
         number = 0
         self.packets[name] = 0
+        self._cooked = link_type == LINKTYPE_LINUX_SLL
         try:
             for number, (t_ns, data, _) in enumerate(walk.records(stream), 1):
                 if not number & 1023:
@@ -197,6 +241,19 @@ class CaptureReader:
                 yield Frame(number, t_ns, name, link_type, data)
         finally:
             self.truncated, self.octets, self.packets[name] = walk.truncated, walk.octets, number
+
+    def _pcap_of_links(self, walk: _PcapWalk, stream: io.BufferedIOBase) -> Iterator[Frame]:
+        try:
+            for number, (t_ns, data, _) in enumerate(walk.records(stream), 1):
+                name = self._name_of_link(self.path.stem, data[:8])
+                self.octets, self.packets[name] = walk.octets, self.packets.get(name, 0) + 1
+                yield Frame(number, t_ns, name, walk.link_type, data)
+        finally:
+            self.truncated, self.octets = walk.truncated, walk.octets
+
+    def _name_of_link(self, name: str, header: bytes) -> str:
+        """Of a frame of LINUX_SLL2, by the interface index in its header."""
+        return self._names.of_link(name, header[4:8]) if len(header) == 8 else name
 
     def _pcapng(self, stream: io.BufferedIOBase) -> Iterator[Frame | Step]:
         number = 0
@@ -260,10 +317,16 @@ class CaptureReader:
             return None
         described = self._interfaces[index]
         name, link_type = described.interface
-        self.packets[name] += 1
         t_ns = high << 32 | low
         if not described.plain:
             t_ns = described.nanoseconds(t_ns)
+            if t_ns not in TIMES_NS:
+                self.passed_over["frames whose time cannot be"] += 1
+                return None
+            if link_type == LINKTYPE_LINUX_SLL2:
+                name = self._name_of_link(name, buffer[data : data + min(captured, 8)])
+                self.packets.setdefault(name, 0)
+        self.packets[name] += 1
         return _new_frame(Frame, (number, t_ns, name, link_type, buffer[data : data + captured]))
 
     def _describe(self, body: bytes) -> None:
@@ -272,7 +335,8 @@ class CaptureReader:
             body = body.ljust(8, b"\xff")
             self.passed_over["damaged interface descriptions"] += 1
         link_type = struct.unpack_from(self._order + "H", body)[0]
-        described = _DescribedInterface(Interface(f"interface {len(self._interfaces)}", link_type))
+        name = ""
+        described = _DescribedInterface(Interface(name, link_type))
         offset = 8
         while offset + 4 <= len(body):
             code, size = struct.unpack_from(self._order + "HH", body, offset)
@@ -282,24 +346,28 @@ class CaptureReader:
             if code == OPTION_IF_NAME:
                 # The name ends up in terminals and reports, and may come from anywhere.
                 name = "".join(c if c.isprintable() else "?" for c in value.decode(errors="replace"))
-                described.interface = Interface(name, link_type)
             elif code == OPTION_IF_TSRESOL and value:
                 described.units_per_second = 2 ** (value[0] & 0x7F) if value[0] & 0x80 else 10 ** value[0]
             elif code == OPTION_IF_TSOFFSET and len(value) == 8:
                 described.offset_s = struct.unpack(self._order + "q", value)[0]
             offset += 4 + size + (-size % 4)
-        described.plain = described.units_per_second == _SECOND and not described.offset_s
+        name = self._names.distinct(name.strip() or f"interface {len(self._interfaces)}")
+        described.interface = Interface(name, link_type)
+        described.plain = (
+            described.units_per_second == _SECOND and not described.offset_s and link_type != LINKTYPE_LINUX_SLL2
+        )
         self._interfaces.append(described)
-        self.packets.setdefault(described.interface.name, 0)
+        if link_type != LINKTYPE_LINUX_SLL2:  # whose links are named as they are seen
+            self.packets.setdefault(name, 0)
+        self._cooked |= link_type == LINKTYPE_LINUX_SLL
 
     def _journal(self, number: int, entry: bytes) -> Step | None:
         marker = f"{STEP_FIELD}=".encode()
         for line in entry.split(b"\n"):
             if line.startswith(marker):
                 try:
-                    fields = json.loads(line[len(marker) :])
-                    return Step(number, int(fields["t_ns"]), str(fields["step"]), fields)
-                except (ValueError, KeyError, TypeError, OverflowError):
+                    return step_of(number, line[len(marker) :])
+                except ValueError:
                     self.passed_over["scenario steps that cannot be read"] += 1
                     return None
         return None  # somebody else's journal entry

@@ -13,6 +13,9 @@ off is astray; if the very next one follows it, the source has restarted: the se
 in between, and what is expected is the sum over the sequences. Jitter is that of RFC 3550 6.4.1: each packet is compared with
 the one that came before it, late ones too; in mean and maximum a packet whose timestamp goes back does not count. Of a
 dynamic payload type the clock rate is learned from the first second, and jitter counted from there.
+
+Packets are taken in the order of the file. Where that is not the order of their times, as in captures of several queues of
+one card, `backward` counts it, and a late packet is `reordered` only if it came later than one that was sent after it.
 """
 
 from __future__ import annotations
@@ -66,36 +69,10 @@ class Stream:
     """One stream at one interface; `add` takes its packets in the order of the capture. Times in ns."""
 
     __slots__ = (
-        "_began_ns",
-        "_expected_before",
-        "_first_timestamp",
-        "_jump",
-        "_last_ns",
-        "_last_timestamp",
-        "_late",
-        "astray",
-        "base",
-        "clock_hz",
-        "duplicates",
-        "first_frame",
-        "first_ns",
-        "highest",
-        "in_order",
-        "interruptions",
-        "interruptions_missing",
-        "jitter_ns",
-        "jitter_sum_ns",
-        "key",
-        "last_frame",
-        "last_ns",
-        "longest_interruption_ns",
-        "max_jitter_ns",
-        "max_missing",
-        "packets",
-        "payload_type",
-        "reordered",
-        "restarts",
-        "scattered",
+        "_began_ns", "_expected_before", "_first_timestamp", "_jump", "_last_timestamp", "_late", "astray", "backward", "base",
+        "clock_hz", "duplicates", "first_frame", "first_ns", "highest", "in_order", "interruptions", "interruptions_missing",
+        "jitter_ns", "jitter_sum_ns", "key", "last_frame", "last_ns", "longest_interruption_ns", "max_jitter_ns",
+        "max_missing", "packets", "payload_type", "reordered", "restarts", "scattered",
         "sequential",
     )  # fmt: skip
 
@@ -109,13 +86,14 @@ class Stream:
         self.sequential = 0
         self.base = self.highest = sequence
         self.first_frame = self.last_frame = number
-        self.first_ns = self.last_ns = self._last_ns = t_ns
+        self.first_ns = self.last_ns = t_ns
         self._last_timestamp = self._first_timestamp = timestamp
-        self._late: OrderedDict[int, bool] = OrderedDict()
+        # Of each missing number whether it is part of an interruption, and when the packet came that went past it.
+        self._late: OrderedDict[int, tuple[bool, int]] = OrderedDict()
         self._began_ns = t_ns  # when this sequence did; a restart begins a new one
         self._expected_before = 0  # in the sequences before this one
         self._jump: _Jump | None = None
-        self.astray = self.restarts = 0
+        self.astray = self.restarts = self.backward = 0
         self.duplicates = self.reordered = self.scattered = 0
         self.interruptions = self.interruptions_missing = self.longest_interruption_ns = self.max_missing = 0
         self.jitter_ns = self.jitter_sum_ns = self.max_jitter_ns = 0.0
@@ -132,12 +110,15 @@ class Stream:
             self._out_of_sequence(step, t_ns, changed_ns)
         elif not self._has_restarted(t_ns, sequence, timestamp):
             return  # it says nothing of how evenly the others come
+        passed_ns = t_ns - self.last_ns
+        if passed_ns < 0:
+            self.backward += 1
         self.last_ns = t_ns
         ahead = (timestamp - self._last_timestamp) & 0xFFFFFFFF
         if ahead >= _TIMESTAMP_HALF:
             ahead -= 2 * _TIMESTAMP_HALF
         if self.clock_hz:
-            late = t_ns - self._last_ns - ahead * 1_000_000_000 / self.clock_hz
+            late = passed_ns - ahead * 1_000_000_000 / self.clock_hz
             self.jitter_ns = jitter = self.jitter_ns + ((late if late > 0 else -late) - self.jitter_ns) / 16
             if ahead >= 0:
                 self.jitter_sum_ns += jitter
@@ -146,7 +127,7 @@ class Stream:
             self._learn_clock(t_ns, timestamp)
         if ahead >= 0:
             self.in_order += 1
-        self._last_ns, self._last_timestamp = t_ns, timestamp
+        self._last_timestamp = timestamp
 
     def _learn_clock(self, t_ns: int, timestamp: int) -> None:
         """Of a dynamic payload type no packet tells the clock rate, but the stream's own pace does."""
@@ -193,7 +174,7 @@ class Stream:
         self.base, self.highest = jump.sequence, jump.sequence + 1
         self._late.clear()
         self._jump = None
-        self._began_ns = self.last_ns = self._last_ns = jump.t_ns
+        self._began_ns = self.last_ns = jump.t_ns
         self._first_timestamp = self._last_timestamp = jump.timestamp
         self.restarts += 1
         self.sequential += 1
@@ -202,18 +183,20 @@ class Stream:
     def _out_of_sequence(self, step: int, t_ns: int, changed_ns: int) -> None:
         if not 0 < step < _HALF:
             number = self.highest - ((_ALL - step) & 0xFFFF)
-            interrupted = self._late.pop(number, None)
+            passed_by = self._late.pop(number, None)
             if number < self.base:
                 # It was sent before the first one that was seen, so nothing was missing there yet.
                 self.scattered += self.base - number - 1
                 for between in range(max(number + 1, self.base - _LATE_MAX), self.base):
-                    self._late[between] = False
+                    self._late[between] = False, self.first_ns
                 self.base = number
-                self.reordered += 1
-            elif interrupted is None:
+                self.reordered += t_ns >= self.first_ns
+            elif passed_by is None:
                 self.duplicates += 1
             else:
-                self.reordered += 1
+                interrupted, passed_by_ns = passed_by
+                # One that came in time and stands late in the file was put out of order by the capture.
+                self.reordered += t_ns >= passed_by_ns
                 if interrupted:
                     self.interruptions_missing -= 1
                 else:
@@ -232,7 +215,7 @@ class Stream:
         first = self.highest + 1
         self.highest += step
         for between in range(max(first, self.highest - _LATE_MAX), self.highest):
-            self._late[between] = interrupted
+            self._late[between] = interrupted, t_ns
         while len(self._late) > _LATE_MAX:
             self._late.popitem(last=False)
 
@@ -283,6 +266,7 @@ class Stream:
             "reordered": self.reordered,
             "astray": self.astray,
             "restarts": self.restarts,
+            "backward": self.backward,
             "jitter_ms": None if mean is None else round(self.jitter_ns / 1e6, 3),
             "mean_jitter_ms": None if mean is None else round(mean / 1e6, 3),
             "max_jitter_ms": None if mean is None else round(self.max_jitter_ns / 1e6, 3),

@@ -175,7 +175,7 @@ def verify(
         interfaces=dict(reader.packets),
         streams=streams,
         passed_over=dict(passed_over.most_common()),
-        warnings=[*reader.warnings, *_warnings(history, running)],
+        warnings=[*reader.warnings, *_warnings(history, running, streams)],
         truncated=reader.truncated,
         has_parameters="parameters" in seen,
         asked=tuple(names),
@@ -265,7 +265,13 @@ def _stream_verdicts(pack: Pack, streams: list[Stream]) -> Iterator[Verdict]:
         yield from _named(rule.name, rule.clause, rule.summary, findings)
 
 
-def _warnings(history: History, running: dict[str, list[_Running]]) -> Iterator[str]:
+def _warnings(history: History, running: dict[str, list[_Running]], streams: list[Stream]) -> Iterator[str]:
+    backward = sum(stream.backward for stream in streams)
+    if backward:
+        yield (
+            f"{backward} RTP packets stand in the file behind ones that came later: their order was judged by their times,"
+            " gaps and jitter in the order of the file"
+        )
     if history.late:
         yield f"{history.late} control packets came out of order by more than a second, and were judged where they stand"
     if history.streams.evicted:

@@ -22,6 +22,7 @@ from captures.capture import (
     RECORD_MAX_OCTETS,
     CaptureError,
     Interface,
+    step_of,
 )
 from captures.chronicle.run import LATEST, MODEL_FILE, RESULT_FILE, RUNS, run_folder
 from captures.merge import CAPTURE_FOLDER, MERGED_FILE, STEPS_FILE
@@ -173,10 +174,9 @@ class _GrowingSteps:
             return
         self._offset += len(whole) + 1
         for line in whole.splitlines():
-            with suppress(ValueError, KeyError, TypeError):
-                fields = json.loads(line)
-                step = {**fields, "t_ns": int(fields["t_ns"]), "step": str(fields["step"])}
-                yield Happened(step["t_ns"], step)
+            with suppress(ValueError):
+                step = step_of(0, line)
+                yield Happened(step.t_ns, {**step.fields, "t_ns": step.t_ns, "step": step.name})
 
 
 class LiveRun:

@@ -7,7 +7,6 @@ larger than the page may be, and with each the marks of gap and handover would s
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from captures.timeline import DataFlow, Timeline
 
 BIN_NS = 10_000_000
+AROUND_NS = 30_000_000_000
+"""What is drawn at most on either side of time zero."""
 _MILLISECOND = 1_000_000
 
 WIDTH, LEFT, RIGHT = 1120.0, 96.0, 14.0
@@ -59,7 +60,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The drawing of one handover; lengths in px."""
+    """The drawing of one handover; lengths in px. `note` says what is left out, empty for nothing."""
 
     width: float
     height: float
@@ -76,6 +77,7 @@ class Chart:
     longest_gap: Span | None
     ticks: tuple[tuple[float, str], ...]
     sentence: str
+    note: str
 
     def table(self) -> list[tuple[str, list[int]]]:
         """Times and counts of all rows; bins in which nothing changes are one line."""
@@ -93,18 +95,19 @@ class Chart:
 def make_chart(timeline: Timeline, handover: Handover, places: Mapping[str, str]) -> Chart:
     """Draw a handover's window; `places` are the names of cells with the interface each was captured at.
 
-    Time zero is link down, else the window's begin.
+    Time zero is link down, else the window's begin. Of a window without end, as a wrong step makes one, only what lies
+    around time zero is drawn.
     """
-    zero = handover.begin_ns if handover.down_ns is None else handover.down_ns
-    first = math.floor((handover.begin_ns - zero) / BIN_NS)
-    count = max(1, math.ceil((handover.end_ns - zero) / BIN_NS) - first)
+    zero, window = _window(handover)
+    first = (window[0] - zero) // BIN_NS
+    count = max(1, -((zero - window[1]) // BIN_NS) - first)
     begin_ns = zero + first * BIN_NS
     scale = (WIDTH - LEFT - RIGHT) / (count * BIN_NS)
 
     def x(t_ns: int) -> float:
         return LEFT + (t_ns - begin_ns) * scale
 
-    moments = _moments(timeline, handover)
+    moments = [moment for moment in _moments(timeline, handover) if window[0] <= moment[0] <= window[1]]
     labels = in_lanes([(x(t_ns) - LEFT, text) for t_ns, text, _ in moments], WIDTH - LEFT)
     labels = [Label(label.at + LEFT, label.text, label.lane, label.anchor) for label in labels]
     top = LANE_HEIGHT * lanes(labels) + 6
@@ -121,7 +124,11 @@ def make_chart(timeline: Timeline, handover: Handover, places: Mapping[str, str]
     numbers = stream_numbers(timeline.flow(handover.mn.interface), handover.begin_ns, handover.end_ns)
     longest = link_gap = None
     sentence = f"Data packets per 10 ms from {(begin_ns - zero) // _MILLISECOND} ms on, link down at 0 ms."
-    if numbers is not None:
+    note = ""
+    if window != (handover.begin_ns, handover.end_ns):
+        note = f"Its steps are {(handover.end_ns - handover.begin_ns) / 1e9:.0f} s apart, of which no more than"
+        note += f" {AROUND_NS // 10**9} s before and after are drawn."
+    if numbers is not None and window[0] <= numbers.gap_begin_ns <= numbers.gap_end_ns <= window[1]:
         milliseconds = (numbers.gap_end_ns - numbers.gap_begin_ns) / _MILLISECOND
         begin, end = x(numbers.gap_begin_ns), x(numbers.gap_end_ns)
         text = f"{milliseconds:.1f} ms without a packet"
@@ -130,8 +137,9 @@ def make_chart(timeline: Timeline, handover: Handover, places: Mapping[str, str]
             begin, end - begin, Label(min(max((begin + end) / 2, LEFT + half), WIDTH - half), text, 0, "middle")
         )
         sentence += f" At {handover.mn.name} {text}."
-    if handover.down_ns is not None and handover.up_ns is not None and handover.up_ns > handover.down_ns:
-        link_gap = Span(x(handover.down_ns), x(handover.up_ns) - x(handover.down_ns), None)
+    down, up = handover.down_ns, handover.up_ns
+    if down is not None and up is not None and window[0] <= down < up <= window[1]:
+        link_gap = Span(x(down), x(up) - x(down), None)
     begin_ms = (begin_ns - zero) // _MILLISECOND
     axis = ticks(begin_ms, begin_ms + count * BIN_NS / _MILLISECOND, _TICKS)
     return Chart(
@@ -150,7 +158,17 @@ def make_chart(timeline: Timeline, handover: Handover, places: Mapping[str, str]
         longest_gap=longest,
         ticks=tuple((x(zero + round(tick * _MILLISECOND)), f"{tick:g}") for tick in axis),
         sentence=sentence,
+        note=note,
     )
+
+
+def _window(handover: Handover) -> tuple[int, tuple[int, int]]:
+    """Time zero, and what is drawn of the handover's time."""
+    begin, end = handover.begin_ns, max(handover.begin_ns, handover.end_ns)
+    zero = begin if handover.down_ns is None else handover.down_ns
+    if not begin - AROUND_NS <= zero <= end + AROUND_NS:
+        zero = begin
+    return zero, (max(begin, zero - AROUND_NS), min(end, zero + AROUND_NS))
 
 
 def _moments(timeline: Timeline, handover: Handover) -> list[tuple[int, str, str]]:

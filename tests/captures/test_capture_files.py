@@ -18,7 +18,7 @@ from captures.merge import merge
 from captures.reading import CaptureReader, PcapReader
 from tests.captures.scripted_lab import INTERFACES, T0, good_lab
 
-A, B = Interface("mn:mn-radio", 1), Interface("sm:any", 276)
+A, B = Interface("mn:mn-radio", 1), Interface("sm:any", 12)
 
 
 def pcap(records: list[tuple[int, bytes]], *, order: str = "<", nanoseconds: bool = True, link_type: int = 1) -> bytes:
@@ -160,7 +160,7 @@ def test_foreign_pcapng_is_read(tmp_path: Path) -> None:
         Frame(2, 101_500_000_000, "interface 1", 113, b"z"),
         Frame(5, 5_000, "interface 0", 1, b"ob"),
     ]
-    assert len(reader.warnings) == 2
+    assert len(reader.warnings) == 3
     assert reader.packets == {"interface 0": 2, "interface 1": 1}
 
 
@@ -234,7 +234,8 @@ def test_sections_of_different_byte_orders_follow_each_other(tmp_path: Path) -> 
     path.write_bytes(section("<", 5) + section(">", 6) + section("<", 7))
     reader = CaptureReader(path)
     assert [record.t_ns for record in reader] == [5000, 6000, 7000]
-    assert reader.packets == {"interface 0": 3}
+    # Nothing says that two sections are of one host.
+    assert reader.packets == {"interface 0": 1, "interface 0 (2)": 1, "interface 0 (3)": 1}
 
 
 @pytest.mark.parametrize(
@@ -304,3 +305,79 @@ def test_steps_survive_as_json(tmp_path: Path) -> None:
     path = good_lab().write(tmp_path / "a.pcapng")
     steps = [record.fields for record in CaptureReader(path) if isinstance(record, Step)]
     assert json.loads(json.dumps(steps)) == sorted(good_lab().steps, key=lambda step: step["t_ns"])
+
+
+SECTION = (0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+
+
+def described(name: bytes | None, link_type: int = 1, resolution: int = 9, offset_s: int = 0) -> tuple[int, bytes]:
+    """An interface description block's type and body."""
+    named = b"" if name is None else struct.pack("<HH", 2, len(name)) + name + bytes(-len(name) % 4)
+    options = struct.pack("<HHBxxxHHq", 9, 1, resolution, 14, 8, offset_s)
+    return 1, struct.pack("<HHI", link_type, 0, 0) + named + options
+
+
+def enhanced(interface: int, time: int, data: bytes) -> tuple[int, bytes]:
+    """An enhanced packet block's type and body."""
+    head = struct.pack("<IIIII", interface, time >> 32, time & 0xFFFFFFFF, len(data), len(data))
+    return 6, head + data + bytes(-len(data) % 4)
+
+
+def test_no_two_interfaces_have_one_name(tmp_path: Path) -> None:
+    """As mergecap writes it of two hosts' captures, each of an eth0."""
+    path = tmp_path / "a.pcapng"
+    names = [b"eth0", b"eth0", b"", None, b"eth0 (2)", b"eth0", b" "]
+    frames = [enhanced(index, T0 + index, b"x") for index in range(len(names))]
+    path.write_bytes(blocks("<", SECTION, *map(described, names), *frames, SECTION, described(b"eth0"), frames[0]))
+    reader = CaptureReader(path)
+    told = [record.interface for record in reader if isinstance(record, Frame)]
+    assert told[:4] == ["eth0", "eth0 (2)", "interface 2", "interface 3"]
+    assert len(set(told)) == len(told) == len(names) + 1
+    assert all(name.strip() for name in told)
+    assert reader.packets == dict.fromkeys(told, 1)
+    assert [record.interface for record in reader if isinstance(record, Frame)] == told
+
+
+def sll2(index: int, payload: bytes = b"") -> bytes:
+    return struct.pack("!HHIHBB8s", 0x0800, 0, index, 1, 0, 6, bytes(8)) + payload
+
+
+@pytest.mark.parametrize("kind", ["pcap", "pcapng"])
+def test_the_interfaces_of_any_are_told_apart(tmp_path: Path, kind: str) -> None:
+    frames = [sll2(2), sll2(3, b"x"), sll2(2), b"short"]
+    path = tmp_path / "any.pcap"
+    if kind == "pcap":
+        path.write_bytes(pcap([(T0 + at, frame) for at, frame in enumerate(frames)], link_type=276))
+    else:
+        packets = [enhanced(0, T0 + at, frame) for at, frame in enumerate(frames)]
+        path.write_bytes(blocks("<", SECTION, described(b"any", 276), *packets))
+    reader = CaptureReader(path)
+    assert [record.interface for record in reader if isinstance(record, Frame)] == ["any[2]", "any[3]", "any[2]", "any"]
+    assert reader.packets == {"any[2]": 2, "any[3]": 1, "any": 1}
+    assert not reader.warnings
+    flood = [(T0, sll2(index)) for index in range(1000)]
+    path.write_bytes(pcap(flood, link_type=276))
+    reader = CaptureReader(path)
+    assert len(list(reader)) == 1000
+    assert len(reader.packets) < 300
+
+
+@pytest.mark.parametrize(("link_type", "warned"), [(1, 0), (113, 1), (276, 0)])
+def test_a_capture_that_mixes_interfaces_says_so(tmp_path: Path, link_type: int, warned: int) -> None:
+    path = tmp_path / "any.pcap"
+    path.write_bytes(pcap([(T0, sll2(2))], link_type=link_type))
+    reader = CaptureReader(path)
+    list(reader)
+    assert sum("LINUX_SLL" in warning for warning in reader.warnings) == warned
+
+
+@pytest.mark.parametrize(
+    ("resolution", "offset_s", "time"), [(9, -1, 5), (9, 2**62, 5), (0, 0, 2**64 - 1), (6, 0, 2**63), (0x80, 0, 2**40)]
+)
+def test_a_time_that_cannot_be_is_passed_over(tmp_path: Path, resolution: int, offset_s: int, time: int) -> None:
+    path = tmp_path / "a.pcapng"
+    odd = described(b"odd", 1, resolution, offset_s)
+    path.write_bytes(blocks("<", SECTION, odd, described(b"good"), enhanced(0, time, b"x"), enhanced(1, T0, b"y")))
+    reader = CaptureReader(path)
+    assert list(reader) == [Frame(2, T0, "good", 1, b"y")]
+    assert reader.warnings == ["1 frames whose time cannot be, passed over"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from captures.capture import CaptureError
+from captures.chronicle.lines import FrameLine
 from captures.chronicle.run import find_run, history_of
 from captures.judge import judge
 from captures.ladder import Failure, Ladder, MessageRow, Selection, StepRow, StreamRow, failures_of, select
@@ -262,3 +264,23 @@ def test_nothing_gives_nothing(tmp_path: Path) -> None:
     assert build([]).rows == ()
     with pytest.raises(CaptureError):
         find_run(str(tmp_path / "no.pcapng"))
+
+
+class Fields(dict[str, Any]):
+    """Fields of a message of which a test can see whether anybody still holds them."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]  # each is one of its own
+
+
+def test_a_live_ladder_keeps_no_message_that_is_over() -> None:
+    builder, held, rows = LadderBuilder(), weakref.WeakSet[Fields](), 0
+    for count in range(2000):
+        fields = Fields(hop_limit=64, status=count)
+        held.add(fields)
+        line = FrameLine(
+            T0 + count * 100_000_000, "lmc", "lmc:eth0", count, "mmcp", "USR", "10.0.0.1", "10.0.0.2", fields
+        )
+        rows += sum(1 for _ in builder.take(line))
+    assert rows > 1900
+    assert len(held) < 20
+    assert rows + sum(1 for _ in builder.finish()) == 2000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from captures.handovers import find_handovers, stream_numbers
 from captures.report.axis import CHARACTER_WIDTH, in_lanes, ticks
-from captures.report.packets import LEFT, RIGHT, WIDTH, make_chart
+from captures.report.packets import AROUND_NS, BIN_NS, LEFT, RIGHT, WIDTH, make_chart
 from captures.report.stream_path import make_scene
 from captures.report.topology import Box, Plan, make_plan
 from captures.timeline import Timeline, read_timeline
@@ -177,3 +178,16 @@ def test_a_link_is_drawn_as_carrying_only_where_data_was_seen(timeline: Timeline
     assert titles["poa1 \N{EN DASH} mn: 1 data packets"] == "carries"
     assert titles["lmc2 \N{EN DASH} poa2: 0 data packets"] == "idle"
     assert titles["mcs \N{EN DASH} rr: not captured"] == "idle"
+
+
+@pytest.mark.parametrize(
+    ("field", "days"), [("begin_ns", -19_000), ("end_ns", 1), ("down_ns", 1), ("down_ns", -1), ("up_ns", 9)]
+)
+def test_a_handover_without_end_is_drawn_around_link_down(timeline: Timeline, field: str, days: int) -> None:
+    handover = find_handovers(timeline)[0]
+    odd = replace(handover, **{field: getattr(handover, field) + days * 86_400 * 10**9})
+    chart = make_chart(timeline, odd, {"cell 1": "lmc1:lmc1-poa1"})
+    assert all(len(row.counts) <= 2 * AROUND_NS // BIN_NS for row in chart.rows)
+    assert sum(chart.rows[-1].counts) > 50
+    assert all(chart.left - 1 <= mark.x <= chart.right + 1 for mark in chart.marks)
+    assert ("are drawn" in chart.note) == (field in ("begin_ns", "end_ns"))

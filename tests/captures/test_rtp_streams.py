@@ -231,3 +231,21 @@ def test_a_late_ssrc_of_its_own_interface_is_its_own_stream() -> None:
     figures: list[dict[str, Any]] = [stream.as_dict() for stream in streams.found()]
     assert [one["interface"] for one in figures] == ["eth0", "eth1"]
     assert {one["packets"] for one in figures} == {2}
+
+
+@pytest.mark.parametrize(
+    ("packets", "figures"),
+    [  # (time, sequence number); reordered, backward, missing, duplicates
+        ([(1, 1), (3, 3), (2, 2), (4, 4)], (0, 1, 0, 0)),  # as several queues of one card hand them over
+        ([(1, 1), (4, 4), (2, 2), (3, 3), (5, 5)], (0, 1, 0, 0)),
+        ([(2, 2), (1, 1), (3, 3)], (0, 1, 0, 0)),
+        ([(1, 1), (2, 3), (3, 2), (4, 4)], (1, 0, 0, 0)),  # came late indeed
+        ([(1, 1), (2, 3), (2, 2), (4, 4)], (1, 0, 0, 0)),
+        ([(1, 1), (3, 3), (2, 2), (2, 2)], (0, 1, 0, 1)),
+    ],
+)
+def test_the_order_of_the_file_is_not_that_of_the_network(
+    packets: list[Packet], figures: tuple[int, int, int, int]
+) -> None:
+    stream = measured(packets)
+    assert (stream.reordered, stream.backward, stream.missing, stream.duplicates) == figures

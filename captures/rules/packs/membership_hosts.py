@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from captures.dissectors.membership import STATE_CHANGES, Query, Report
 from captures.events import Event
-from captures.rules.language import SECOND, Bounded, Checker, Outcomes, Scene, on, who
+from captures.rules.language import SECOND, STATE_MAX, Bounded, Checker, Outcomes, Scene, on, who
 
 SLACK_NS = SECOND // 5  # timer ticks, and the way from host to capture
 SHARE = 0.1
@@ -19,12 +19,16 @@ _SUSPECTS_MAX = 16  # of each host
 
 @dataclass(slots=True)
 class _Host:
-    """A member as one interface knows it; `owed` are the groups it has to report, by `deadline`."""
+    """A member as one interface knows it; `owed` are the groups it has to report, by `deadline`.
+
+    `asked` is the turn of the query, counted in the events of the check.
+    """
 
     groups: dict[str, int] = field(default_factory=dict)
     owed: set[str] = field(default_factory=set)
     deadline: int = 0
     query: int = 0
+    asked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +98,15 @@ class QueriesAnswered(_Hosts):
         super().__init__(tell, scene, protocol)
         self._newest = newest
         self._hosts: Bounded[tuple[str, str], _Host] = Bounded()
+        self._turn = 0
+        # When somebody's report of an older version last stood for all members of a group: looked at where it matters,
+        # since a walk over the members at each report would let a flood of reports stand still.
+        self._spoken_for: Bounded[tuple[str, str], int] = Bounded(16 * STATE_MAX)
+        self._all_asked: Bounded[str, bool] = Bounded()
 
     def event(self, event: Event) -> None:
         """Take the next event."""
+        self._turn += 1
         message = event.fields["message"]
         if isinstance(message, Query):
             if not message.group:
@@ -105,19 +115,24 @@ class QueriesAnswered(_Hosts):
             self._reported(event, message)
 
     def _asked(self, event: Event, query: Query) -> None:
+        if self._all_asked.get(event.interface):
+            return
+        self._all_asked.set(event.interface, value=True)
         querier = who(event)
         wait = round(query.max_response_s * SECOND * (1 + SHARE)) + SLACK_NS
         for key, host in zip(self._hosts.keys(), self._hosts.values(), strict=True):
             interface, node = key
-            if interface != event.interface or node == querier or host.owed or not host.groups:
+            if interface != event.interface or node == querier or not host.groups or self._still_owes(interface, host):
                 continue
             host.owed, host.deadline, host.query = set(host.groups), event.t_ns + wait, event.number
+            host.asked = self._turn
             heapq.heappush(self._heap, (host.deadline, interface, node))
 
     def _reported(self, event: Event, report: Report) -> None:
         self.heard_again(event, report)
+        self._all_asked.pop(event.interface)
         host = self._hosts.obtain((event.interface, who(event)), _Host)
-        owed_before = bool(host.owed)
+        owed_before = self._still_owes(event.interface, host)
         for record in report.records:
             host.owed.discard(record.group)
             if record.joins():
@@ -126,22 +141,29 @@ class QueriesAnswered(_Hosts):
             else:
                 host.groups.pop(record.group, None)
             if report.version < self._newest:
-                self._suppress(event.interface, record.group)
-        if owed_before and not host.owed:
+                self._spoken_for.set((event.interface, record.group), self._turn)
+        if owed_before and not self._still_owes(event.interface, host):
             self.tell.passed(event.interface, (host.query, event.number))
 
-    def _suppress(self, interface: str, group: str) -> None:
-        """One member's report of an older version stands for all."""
-        for key, host in zip(self._hosts.keys(), self._hosts.values(), strict=True):
-            if key[0] == interface:
-                host.owed.discard(group)
+    def _still_owes(self, interface: str, host: _Host) -> bool:
+        """Whether there is a group for which neither the host nor another member has spoken since the query."""
+        while host.owed:
+            group = next(iter(host.owed))
+            if (self._spoken_for.get((interface, group)) or 0) <= host.asked:
+                return True
+            host.owed.discard(group)
+        return False
 
     def expire(self, interface: str, node: str, deadline: int) -> None:
         """A deadline of the host has passed."""
+        self._all_asked.pop(interface)
         host = self._hosts.get((interface, node))
-        if host is None or host.deadline != deadline or not host.owed:
+        if host is None or host.deadline != deadline:
             return
-        owed, host.owed = frozenset(host.owed), set()
+        owed = frozenset(group for group in host.owed if (self._spoken_for.get((interface, group)) or 0) <= host.asked)
+        host.owed = set()
+        if not owed:
+            return
         frames = (*sorted({host.groups[group] for group in owed if group in host.groups})[:3], host.query)
         text = f"{node} did not report {', '.join(sorted(owed)[:3])} after the query in frame {host.query}"
         self.suspect(interface, node, _Suspect(deadline, owed, text, frames))

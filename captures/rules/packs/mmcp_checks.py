@@ -14,6 +14,8 @@ _CONFIRMS = frozenset({"SJC", "LJC", "ULC", "HIC", "HTA"})
 _BURST_NS = SECOND // 10
 _COUNT_SLACK_S = 1.6  # the sender counts whole seconds, and its clock is its own
 _HALF = 1 << 31
+_NAMED_MAX = 4096  # MNs remembered of one report
+_FRAMES_MAX = 64
 
 
 def _conversation(event: Event) -> tuple[Hashable, ...]:
@@ -71,8 +73,21 @@ class Unchanging(Checker):
 class _Burst:
     event: Event
     count: int
-    listed: list[str] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
+    twice: bool = False
+    endless: bool = False
     frames: list[int] = field(default_factory=list)
+
+    def add(self, event: Event) -> None:
+        """Take the next report of the row in, as long as there is room for its MNs."""
+        self.event = event
+        if len(self.frames) < _FRAMES_MAX:
+            self.frames.append(event.number)
+        self.endless |= len(self.named) + len(event.fields["mns"]) > _NAMED_MAX
+        if not self.endless:
+            before = len(self.named)
+            self.named.update(event.fields["mns"])
+            self.twice |= len(self.named) - before < len(event.fields["mns"])
 
 
 class AggregateReports(Checker):
@@ -86,24 +101,24 @@ class AggregateReports(Checker):
         """Take the next event."""
         key = (event.interface, event.fields["session"], event.source, event.destination)
         burst = self._bursts.get(key)
-        if burst is not None and (event.t_ns - burst.event.t_ns > _BURST_NS or len(set(burst.listed)) >= burst.count):
+        if burst is not None and (event.t_ns - burst.event.t_ns > _BURST_NS or len(burst.named) >= burst.count):
             # A report that was asked for may follow the one that was due at once.
             self._judge(burst)
             burst = None
         if burst is None:
             burst = _Burst(event, event.fields["membership"])
             self._bursts.set(key, burst)
-        burst.event = event
-        burst.listed += event.fields["mns"]
-        burst.frames.append(event.number)
+        burst.add(event)
         if event.fields["membership"] != burst.count:
             text = f"ASR of {event.source} (frame {event.number}) counts {event.fields['membership']}, the one before {burst.count}"
             self.tell.failed(event.interface, text, burst.frames)
             self._bursts.pop(key)
 
     def _judge(self, burst: _Burst) -> None:
-        event, different = burst.event, len(set(burst.listed))
-        if different < len(burst.listed):
+        event, different = burst.event, len(burst.named)
+        if burst.endless:
+            self.tell.unseen(event.interface, f"a report names more than {_NAMED_MAX} MNs")
+        elif burst.twice:
             text = f"ASR of {event.source} (frame {event.number}) names an MN twice"
             self.tell.failed(event.interface, text, burst.frames)
         elif different != burst.count:
@@ -166,6 +181,10 @@ class _Handover:
     frames: list[int] = field(default_factory=list)
     acknowledged: dict[str, int] = field(default_factory=dict)
 
+    def saw(self, event: Event) -> None:
+        """Remember the frame, and of many the last ones."""
+        self.frames = [*self.frames[-5:], event.number]
+
 
 class Transfers(Checker):
     """An LMC confirms a handover after the context has gone over, and refuses it only after it tried [7.5, M-8].
@@ -193,13 +212,13 @@ class Transfers(Checker):
                 handover = self._by_mn.get((*scope, event.source, event.fields["mn_id"]))
                 if handover is not None:
                     handover.transfers += 1
-                    handover.frames.append(event.number)
+                    handover.saw(event)
                     self._by_port.set((*scope, event.source, event.destination, event.fields["ports"][0]), handover)
             case "HTA":
                 handover = self._by_port.get((*scope, event.destination, event.source, event.fields["ports"][1]))
                 if handover is not None:
                     handover.acknowledged[event.source] = event.fields["f"]
-                    handover.frames.append(event.number)
+                    handover.saw(event)
             case _:
                 self._confirmed(event, scope)
 
@@ -216,7 +235,7 @@ class Transfers(Checker):
         if handover is None:
             return
         named = event.fields.get("lmc", ("",))[0]
-        frames = (handover.number, *handover.frames[-6:], event.number)
+        frames = (handover.number, *handover.frames, event.number)
         text = f"HIC F={event.fields['f']} of {event.source} (frame {event.number})"
         if event.fields["f"] and named == event.source:
             self.tell.passed(event.interface, frames)  # the same subnet: nothing to transfer

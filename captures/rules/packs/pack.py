@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from captures.parameters import SECONDS_MAX
 from captures.rtp import Stream
 from captures.rules.language import Rule
 
@@ -34,10 +35,10 @@ class Settings:
     """By protocol, where its messages are sent to if that is not its own port."""
 
     def learn(self, parameters: Mapping[str, Any]) -> None:
-        """Take over the timers of a lab's ``parameters`` step."""
+        """Take over the timers of a lab's ``parameters`` step; what no timer can be is passed over."""
         for name in ("jwt_s", "srt_s", "spt_s", "hit_s", "ctt_s"):
             value = parameters.get(name)
-            if name not in self.given and isinstance(value, int | float) and value > 0:
+            if name not in self.given and isinstance(value, int | float) and 0 < value <= SECONDS_MAX:
                 setattr(self, name, float(value))
 
 
