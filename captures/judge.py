@@ -14,8 +14,21 @@ from captures.rules import RULES, Case, Verdict
 from captures.silences import silence_record
 from captures.timeline import read_timeline
 
+LAB = "lab"
+"""What the rules here go by beside the packs."""
+
+RULE_FAILED = 1
+COULD_NOT_JUDGE = 2
+
 _NEEDED_STEP = {"handover": "handover_begin", "join": "session_begin", "leave": "leave", "status": "silence_begin"}
 """By topic, the step without which nothing of it was seen."""
+
+
+def exit_code(*, failed: int, truncated: str | None) -> int:
+    """Of every command that judges: 1 if a rule failed in what there was, else 2 if that was not all, else 0."""
+    if failed:
+        return RULE_FAILED
+    return 0 if truncated is None else COULD_NOT_JUDGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +54,11 @@ class Judgement:
         return [found for found in self.verdicts if found.verdict == verdict]
 
     def exit_code(self) -> int:
-        """0 if nothing failed, 1 if a rule did, 2 if the file breaks off, so that the rest cannot be judged."""
-        if self.truncated is not None:
-            return 2
-        return 1 if self.with_verdict("failed") else 0
+        """See `exit_code`."""
+        return exit_code(failed=len(self.with_verdict("failed")), truncated=self.truncated)
 
     def as_dict(self) -> dict[str, Any]:
-        """The judgement as JSON, the output of ``python -m captures judge --json``.
+        """The judgement as JSON, most of the output of ``python -m captures judge --json``.
 
         - ``about``: what the lab must show, some of `captures.parameters.TOPICS`;
         - ``handovers``: what `captures.handovers.handover_record` gives for each, in order of time;
@@ -55,11 +66,15 @@ class Judgement:
         - ``leaves``: what `captures.leaves.leave_record` gives for each that the scenario announces;
         - ``silences``: what `captures.silences.silence_record` gives for each that the scenario announces;
         - ``rules``: ``checked`` (verdicts that passed or failed) and ``passed`` are counts, ``unseen``, ``failed`` and
-          ``all`` are lists of ``{"rule", "clause", "subject", "verdict", "message", "frames"}``;
+          ``all`` are lists of ``{"pack": "lab", "rule", "clause", "subject", "verdict", "message", "frames"}``;
         - ``interfaces``: number of frames by interface name;
         - ``warnings``: texts; ``truncated``: where the file breaks off, null if it is whole.
         """
         failed, passed = self.with_verdict("failed"), self.with_verdict("passed")
+
+        def dicts(verdicts: list[Verdict]) -> list[dict[str, Any]]:
+            return [{"pack": LAB, **verdict.as_dict()} for verdict in verdicts]
+
         return {
             "about": list(self.about),
             "handovers": self.handovers,
@@ -69,9 +84,9 @@ class Judgement:
             "rules": {
                 "checked": len(failed) + len(passed),
                 "passed": len(passed),
-                "unseen": [verdict.as_dict() for verdict in self.with_verdict("unseen")],
-                "failed": [verdict.as_dict() for verdict in failed],
-                "all": [verdict.as_dict() for verdict in self.verdicts],
+                "unseen": dicts(self.with_verdict("unseen")),
+                "failed": dicts(failed),
+                "all": dicts(self.verdicts),
             },
             "interfaces": self.interfaces,
             "warnings": self.warnings,

@@ -11,7 +11,7 @@ from typing import Any
 from captures.capture import CaptureError
 from captures.control import PROTOCOLS
 from captures.events import Event, History
-from captures.judge import judge
+from captures.judge import COULD_NOT_JUDGE, LAB, exit_code, judge
 from captures.reading import CaptureReader
 from captures.rtp import Stream
 from captures.rules.language import Checker, Outcomes, Rule, Scene
@@ -24,8 +24,6 @@ from captures.rules.packs.rtp import rtp_pack
 from captures.rules.verdict import Finding, Verdict
 
 PACKS = ("mmcp", "igmp", "mld", "pim", "rtp")
-LAB = "lab"
-"""The rules that need a lab's ``parameters`` step, see `captures.judge`."""
 
 
 @dataclass(slots=True)
@@ -34,6 +32,20 @@ class PackVerdicts:
 
     name: str
     verdicts: list[Verdict]
+
+    def count(self, outcome: str) -> int:
+        """How many verdicts are "passed", "failed" or "unseen"."""
+        return sum(verdict.verdict == outcome for verdict in self.verdicts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON: ``passed``, ``failed`` and ``unseen``, which are counts, and ``verdicts``.
+
+        Each of these is ``{"pack", "rule", "clause", "subject", "verdict", "message", "frames"}``.
+        """
+        return {
+            **{outcome: self.count(outcome) for outcome in ("passed", "failed", "unseen")},
+            "verdicts": [{"pack": self.name, **verdict.as_dict()} for verdict in self.verdicts],
+        }
 
 
 @dataclass(slots=True)
@@ -58,19 +70,17 @@ class Verification:
 
     def count(self, outcome: str) -> int:
         """How many verdicts are "passed", "failed" or "unseen"."""
-        return sum(verdict.verdict == outcome for verdict in self.verdicts)
+        return sum(pack.count(outcome) for pack in self.packs)
 
     def exit_code(self) -> int:
-        """1 if a rule failed; else 2 if the capture breaks off or nothing in it could be judged; else 0."""
-        if self.count("failed"):
-            return 1
-        return 2 if self.truncated is not None or not self.count("passed") else 0
+        """As `exit_code`, and 2 too if nothing in the capture could be judged."""
+        code = exit_code(failed=self.count("failed"), truncated=self.truncated)
+        return code or (0 if self.count("passed") else COULD_NOT_JUDGE)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON, the output of ``python -m captures verify --json``.
 
-        ``packs``: by name ``{"passed", "failed", "unseen", "verdicts"}``, the first three counts, the last a list of
-        ``{"rule", "clause", "subject", "verdict", "message", "frames"}``; ``streams``: `captures.rtp.Stream.as_dict` of
+        ``packs``: by name `PackVerdicts.as_dict`; ``streams``: `captures.rtp.Stream.as_dict` of
         each; ``interfaces``: frames by name; ``passed_over``: frames that were not judged, by reason; ``frames``,
         ``seconds`` (from the first to the last), ``warnings``, ``truncated``, ``source``.
         """
@@ -78,16 +88,7 @@ class Verification:
             "source": self.source,
             "frames": self.frames,
             "seconds": self.seconds,
-            "packs": {
-                pack.name: {
-                    **{
-                        outcome: sum(verdict.verdict == outcome for verdict in pack.verdicts)
-                        for outcome in ("passed", "failed", "unseen")
-                    },
-                    "verdicts": [verdict.as_dict() for verdict in pack.verdicts],
-                }
-                for pack in self.packs
-            },
+            "packs": {pack.name: pack.as_dict() for pack in self.packs},
             "streams": [stream.as_dict() for stream in self.streams],
             "interfaces": self.interfaces,
             "passed_over": self.passed_over,
@@ -166,6 +167,12 @@ def verify(
         truncated=reader.truncated,
         has_parameters="parameters" in seen,
     )
+
+
+def rule_summaries() -> dict[str, str]:
+    """What each rule of the packs asks, in one sentence, by its name."""
+    packs = _all_packs(Settings())
+    return {rule.name: rule.summary for pack in packs for rule in (*pack.rules, *pack.stream_rules)}
 
 
 def _all_packs(settings: Settings) -> list[Pack]:

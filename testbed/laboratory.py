@@ -142,15 +142,17 @@ def perform(
     conclusion = topology.conclude(values, measurements, verdict)
     failures = [*measurements.failures, *conclusion.failures]
     failures += [f"capture {interface}: {count} packets lost by the recorder" for interface, count in dropped.items()]
-    rules = verdict["rules"]
+    rules, packs = verdict["rules"], verdict["packs"]
+    broken = bool(rules["failed"]) or any(pack["failed"] for pack in packs.values())
     return {
         "lab": lab.name,
         "family": lab.family,
-        "verdict": "fail" if failures or rules["failed"] else "pass",
+        "verdict": "fail" if failures or broken else "pass",
         "failures": failures,
         "handovers": conclusion.handovers,
         "cases": conclusion.cases,
         "rules": rules,
+        "packs": packs,
         "warnings": [*verdict.get("warnings", []), *measurements.notes],
         "pcap": pcapng.name,
         "start_to_first_data_s": measurements.start_to_first_data_s,
