@@ -80,7 +80,8 @@ def judge_command(file: Path, *, as_json: bool) -> None:
 
 
 def _pack_names(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    from captures.verify import LAB, PACKS
+    from captures.judge import LAB
+    from captures.verify import PACKS
 
     names = tuple(name.strip() for name in value.split(",") if name.strip())
     unknown = [name for name in names if name not in (*PACKS, LAB)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,8 @@ def judge(path: Path) -> Judgement:
     for topic in timeline.parameters.expects:
         if topic not in judged:
             raise CaptureError(f"{path} shows no {topic}{broken} that a rule could judge")
+    if timeline.truncated is not None:
+        verdicts = _as_far_as_it_goes(verdicts, _undecided_from(case))
     return Judgement(
         path,
         timeline.parameters.expects,
@@ -133,3 +135,32 @@ def judge(path: Path) -> Judgement:
         timeline.warnings,
         timeline.truncated,
     )
+
+
+def _undecided_from(case: Case) -> int | None:
+    """Frame number from which on something was under way when the capture broke off; None if nothing was.
+
+    That is a handover, and in a lab that is not about handovers a session, in which leaves and silences lie.
+    """
+    begun: dict[tuple[str, object], int] = {}
+    for step in case.timeline.steps:
+        topic, _, moment = step.name.rpartition("_")
+        if topic == "handover" or (topic == "session" and not case.handovers):
+            thing = topic, step.fields.get("handover" if topic == "handover" else "mn")
+            if moment == "begin":
+                begun[thing] = step.number
+            elif moment == "end":
+                begun.pop(thing, None)
+    return min(begun.values(), default=None)
+
+
+def _as_far_as_it_goes(verdicts: list[Verdict], undecided_from: int | None) -> list[Verdict]:
+    """What a capture that breaks off tells: nothing failed that may have come right after its end."""
+    if undecided_from is None:
+        return verdicts
+    return [
+        replace(verdict, verdict="unseen", message=f"the capture breaks off meanwhile: {verdict.message}")
+        if verdict.verdict == "failed" and max(verdict.frames, default=undecided_from) >= undecided_from
+        else verdict
+        for verdict in verdicts
+    ]

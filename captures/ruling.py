@@ -13,9 +13,9 @@ from typing import Any
 
 from captures.capture import CaptureError
 from captures.chronicle.run import Run
-from captures.judge import LAB, Judgement, judge
+from captures.judge import LAB, Judgement, exit_code, judge
 from captures.reading import CaptureReader
-from captures.verify import PackVerdicts, exit_code, verify
+from captures.verify import PackVerdicts, verify
 
 Progress = Callable[[int], None]
 
@@ -88,14 +88,14 @@ def verdicts_of(run: Run, truncated: str | None, progress: Progress | None = Non
     if result.get("verdict") == "could-not-run":
         return Verdicts(())
     rules, packs = result.get("rules"), result.get("packs")
-    in_result = truncated is None and isinstance(rules, Mapping) and "all" in rules
+    recorded = rules.get("all") if truncated is None and isinstance(rules, Mapping) else None
     is_lab = True
-    if not in_result or not isinstance(packs, Mapping):
+    if recorded is None or not isinstance(packs, Mapping):
         found = verify(CaptureReader(run.capture), progress=progress)
         packs, is_lab = {pack.name: pack.as_dict() for pack in found.packs}, found.has_parameters
     of_packs = [verdict for pack in packs.values() for verdict in pack["verdicts"]]
-    if in_result:
-        return Verdicts([*_of_lab(rules["all"]), *of_packs], result.get("handovers", ()))
+    if recorded is not None:
+        return Verdicts([*_of_lab(recorded), *of_packs], result.get("handovers", ()))
     if not is_lab:
         return Verdicts(of_packs)
     try:

@@ -171,8 +171,11 @@ def verify(
 
 def rule_summaries() -> dict[str, str]:
     """What each rule of the packs asks, in one sentence, by its name."""
-    packs = _all_packs(Settings())
-    return {rule.name: rule.summary for pack in packs for rule in (*pack.rules, *pack.stream_rules)}
+    found: dict[str, str] = {}
+    for pack in _all_packs(Settings()):
+        found |= {rule.name: rule.summary for rule in pack.rules}
+        found |= {rule.name: rule.summary for rule in pack.stream_rules}
+    return found
 
 
 def _all_packs(settings: Settings) -> list[Pack]:

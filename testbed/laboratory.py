@@ -142,17 +142,15 @@ def perform(
     conclusion = topology.conclude(values, measurements, verdict)
     failures = [*measurements.failures, *conclusion.failures]
     failures += [f"capture {interface}: {count} packets lost by the recorder" for interface, count in dropped.items()]
-    rules, packs = verdict["rules"], verdict["packs"]
-    broken = bool(rules["failed"]) or any(pack["failed"] for pack in packs.values())
     return {
         "lab": lab.name,
         "family": lab.family,
-        "verdict": "fail" if failures or broken else "pass",
+        "verdict": "fail" if failures or breaks_a_rule(verdict) else "pass",
         "failures": failures,
         "handovers": conclusion.handovers,
         "cases": conclusion.cases,
-        "rules": rules,
-        "packs": packs,
+        "rules": verdict["rules"],
+        "packs": verdict["packs"],
         "warnings": [*verdict.get("warnings", []), *measurements.notes],
         "pcap": pcapng.name,
         "start_to_first_data_s": measurements.start_to_first_data_s,
@@ -160,6 +158,11 @@ def perform(
         "versions": versions,
         "duration_s": round(time.monotonic() - started, 3),
     }
+
+
+def breaks_a_rule(verdict: Mapping[str, Any]) -> bool:
+    """Whether the judge says that a rule failed, of the lab's own or of a pack."""
+    return bool(verdict["rules"]["failed"]) or any(pack["failed"] for pack in verdict["packs"].values())
 
 
 def _salvage(recording: Recording, run_folder: Path, progress: Progress) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from captures.capture import CaptureError
 from captures.handovers import find_handovers
 from captures.report import details, summary
 from captures.report.chapters import Chapter, chapters_of, draw_scenes

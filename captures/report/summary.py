@@ -93,21 +93,19 @@ def count_rules(rules: Sequence[RuleRow]) -> dict[str, int]:
 
 
 def lead_of(rows: Sequence[HandoverRow], cases: Sequence[Case], rules: Sequence[RuleRow]) -> str:
-    """One sentence on what was done and judged."""
-    parts = []
-    if rows:
-        parts.append(_counted(len(rows), "handover"))
-    if cases:
-        parts.append(_counted(len(cases), "case"))
+    """What was done and judged."""
+    done = [_counted(len(rows), "handover")] if rows else []
+    done += [_counted(len(cases), "case")] if cases else []
+    told = []
     for pack in dict.fromkeys(row.pack for row in rules):
         counts = count_rules([row for row in rules if row.pack == pack])
         checked = counts["failed"] + counts["passed"]
         if checked:
-            parts.append(f"{pack} {counts['passed']} of {_counted(checked, 'rule')} passed")
+            told.append(f"{pack} {counts['passed']} of {checked}")
+    sentences = [", ".join(done)] if done else []
+    sentences.append(f"Rules passed: {', '.join(told)}" if told else "Nothing was judged")
     unseen = count_rules(rules)["unseen"]
-    if unseen:
-        parts.append(f"{unseen} saw nothing to judge")
-    return f"{', '.join(parts) or 'Nothing was judged'}."
+    return f"{'. '.join(sentences)}{f'; {unseen} saw nothing to judge' if unseen else ''}."
 
 
 def _counted(number: int, what: str) -> str:
@@ -144,7 +142,11 @@ def problems_of(
     result: Mapping[str, Any], rules: Sequence[RuleRow], reason: str | None, truncated: str | None
 ) -> list[Problem]:
     """Everything that makes the run no good one; `reason`: why it was not judged, `truncated`: where its capture breaks off."""
-    found = [] if truncated is None else [Problem(f"the capture breaks off ({truncated}): judged and shown as far as it goes")]
+    found = (
+        []
+        if truncated is None
+        else [Problem(f"the capture breaks off ({truncated}): judged and shown as far as it goes")]
+    )
     found += [] if reason is None else [Problem(reason)]
     if result.get("error"):
         found.append(Problem(str(result["error"])))
