@@ -265,6 +265,8 @@ class Scene:
             self._silent_until[str(fields.get("role"))] = _FOR_EVER
         elif event.kind == "silence_end":
             self._silent_until[str(fields.get("role"))] = event.t_ns
+        elif event.kind == "crash":
+            self._silent_until[str(fields.get("role"))] = event.t_ns
         elif event.kind == "handover_begin":
             self._walks[handover] = self._nodes.get(str(fields.get("mn")), "")
         elif event.kind in ("link_down", "link_up"):

@@ -16,7 +16,7 @@ from captures.merge import merge
 from captures.ruling import rule_on
 from tests.captures.reported_run import read_page, run_folder
 from tests.captures.scripted_joins import good_join_lab
-from tests.captures.scripted_lab import INTERFACES, ScriptedLab, Sent, ethernet, good_lab, ip
+from tests.captures.scripted_lab import INTERFACES, MN_ID, ScriptedLab, Sent, ethernet, good_lab, ip
 from tests.captures.scripted_leaves import good_leave_lab
 from tests.captures.scripted_link import good_link, query, report
 from tests.captures.scripted_status import good_status_lab
@@ -143,6 +143,19 @@ def test_a_node_made_silent_owes_no_report(tmp_path: Path) -> None:
     lab.steps = [step for step in lab.steps if step not in silences[:4]]
     packs = rule_on(lab.write(tmp_path / "lab.pcapng")).packs
     assert {v.rule for p in packs for v in p.verdicts if v.verdict == "failed"} == {"mmcp-usr-period"}
+
+
+@pytest.mark.parametrize(("crashed", "verdict"), [(False, "failed"), (True, "unseen")])
+def test_who_was_killed_has_forgotten_what_it_answered(tmp_path: Path, crashed: bool, verdict: str) -> None:
+    lab = good_lab()
+    if crashed:
+        lab.step(3400, "crash", role="lmc1")
+    lab.cell = 1
+    lab.mmcp(3500, "again.HIR", "mn", "lmc1", [["mn_id", MN_ID], ["poa_id", b"poa2".hex()]])
+    lab.mmcp(3510, "again.HIC", "lmc1", "mn", f=0)
+    packs = rule_on(lab.write(tmp_path / "lab.pcapng")).packs
+    told = {v.subject: v.verdict for p in packs for v in p.verdicts if v.rule == "mmcp-same-confirm"}
+    assert told["lmc1:lmc1-poa1"] == verdict
 
 
 # --- captures that break off
