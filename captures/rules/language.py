@@ -263,9 +263,7 @@ class Scene:
                     self._names.setdefault(str(address), set()).update(names)
         elif event.kind == "silence_begin":
             self._silent_until[str(fields.get("role"))] = _FOR_EVER
-        elif event.kind == "silence_end":
-            self._silent_until[str(fields.get("role"))] = event.t_ns
-        elif event.kind == "crash":
+        elif event.kind in ("silence_end", "crash"):
             self._silent_until[str(fields.get("role"))] = event.t_ns
         elif event.kind == "handover_begin":
             self._walks[handover] = self._nodes.get(str(fields.get("mn")), "")
