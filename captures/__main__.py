@@ -11,7 +11,7 @@ import click
 
 from captures.answering import COULD_NOT, INTERRUPTED, Commands, answering, refuse_to_overwrite
 from captures.capture import CaptureError
-from captures.commands import COMMANDS, port_option
+from captures.commands import COMMANDS, answer_truncated, port_option
 from captures.dissectors import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -51,27 +51,30 @@ def merge_command(run_folder: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the whole judgement as JSON.")
 def judge_command(file: Path, *, as_json: bool) -> None:
-    """Check every rule on a lab's pcapng FILE. Exit 0: none failed, 1: one did, 2: could not judge.
+    """Check every rule on a lab's pcapng FILE, the lab's own and all packs whose protocol occurs.
+
+    Exit 0: no rule failed, 1: one did, 2: could not judge, or not to the end.
 
     \b
     Example: python -m captures judge captures/runs/latest/lab.pcapng --json
     """
-    from captures.judge import judge
     from captures.report.terminal import show
+    from captures.ruling import rule_on
 
-    judgement = judge(file)
-    with answering(judgement.exit_code()):
+    ruling = rule_on(file)
+    with answering(ruling.exit_code()):
         if as_json:
-            click.echo(json.dumps(judgement.as_dict(), indent=2))
+            click.echo(json.dumps(ruling.as_dict(), indent=2))
         else:
-            show(judgement)
-    if judgement.truncated is not None:
-        click.echo(f"captures: {file} breaks off ({judgement.truncated}): judged as far as it goes", err=True)
-    sys.exit(judgement.exit_code())
+            show(ruling)
+    if ruling.truncated is not None:
+        click.echo(f"captures: {file} breaks off ({ruling.truncated}): judged as far as it goes", err=True)
+    sys.exit(ruling.exit_code())
 
 
 def _pack_names(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    from captures.verify import LAB, PACKS
+    from captures.judge import LAB
+    from captures.verify import PACKS
 
     names = tuple(name.strip() for name in value.split(",") if name.strip())
     unknown = [name for name in names if name not in (*PACKS, LAB)]
@@ -176,9 +179,10 @@ def verify_command(
 
 
 def _verified(file: Path, names: tuple[str, ...], settings: Settings) -> Verification:
+    from captures.judge import LAB
     from captures.reading import CaptureReader
     from captures.report.progress import Progress
-    from captures.verify import LAB, verify, verify_file
+    from captures.verify import verify, verify_file
 
     with Progress() as progress:
         try:
@@ -204,7 +208,8 @@ def report_command(run: str, output: Path | None, *, open_it: bool) -> None:
     """Make a page of a run, from its folder or from a capture alone, and print the page's path.
 
     RUN is "latest", a folder or its name in captures/runs, and report.html in its folder is written; the page of a capture
-    that lies in no run's folder lies beside it and goes by its name. The page needs no other file and loads nothing.
+    that lies in no run's folder lies beside it and goes by its name. The page needs no other file and loads nothing. Exit
+    status: 0 written; of a capture that breaks off 1 if a rule failed in what there is, else 2; 2 could not.
 
     \b
     Example: python -m captures report latest --open
@@ -217,12 +222,13 @@ def report_command(run: str, output: Path | None, *, open_it: bool) -> None:
         target = output or material.default_report()
         refuse_to_overwrite(target, material.run.capture)
         try:
-            write_report(material, target)
+            page = write_report(material, target)
         except OSError as error:
             raise CaptureError(f"cannot write {target}: {error.strerror}") from error
         click.echo(str(target))
         if open_it:
             click.launch(target.resolve().as_uri())
+        answer_truncated(page.truncated, str(material.run.capture), failed=page.count("failed"))
 
 
 @main.command("dissect")

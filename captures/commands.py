@@ -175,25 +175,36 @@ def show_command(
             click.echo(json.dumps(shown.as_dict(), ensure_ascii=False))
         else:
             _print(shown, width)
-        if truncated is not None:
-            raise CaptureError(f"{run} breaks off ({truncated}): shown as far as it goes")
+        answer_truncated(truncated, run, failed=len(ladder.failures))
+
+
+def answer_truncated(truncated: str | None, named: str, *, failed: int) -> None:
+    """Of a capture that breaks off say so and end the program: with status 1 if a rule failed in what there was, else 2."""
+    from captures.judge import exit_code
+
+    if truncated is not None:
+        sys.stdout.flush()
+        click.echo(f"captures: {named} breaks off ({truncated}): judged and shown as far as it goes", err=True)
+        sys.exit(exit_code(failed=failed, truncated=truncated))
 
 
 def _ladder(named: str, runs: Path | None, ports: dict[str, int]) -> tuple[Ladder, str | None]:
-    """The ladder of a run, with the rules that its result says failed; where its capture breaks off."""
-    from captures.chronicle.run import RUNS, Account, find_run, lines_of
+    """The ladder of a run, with the rules that failed in it; where its capture breaks off."""
+    from captures.chronicle.run import RUNS, find_run, lines_of
     from captures.ladder import failures_of
     from captures.ladder_builder import build
+    from captures.reading import where_it_breaks_off
     from captures.report.progress import Progress
+    from captures.ruling import verdicts_of
 
     found: Run = replace(find_run(named, runs or RUNS), ports=ports)
-    account = Account()
-    failed = failures_of(found.result().get("rules", {}).get("failed", ()))
+    truncated = where_it_breaks_off(found.capture)
     with Progress() as progress:
-        ladder = build(lines_of(found, account, progress), failed=failed, model=found.model())
+        failed = failures_of(verdicts_of(found, truncated, progress=progress).failed)
+        ladder = build(lines_of(found, progress=progress), failed=failed, model=found.model())
     if not ladder.rows:
         raise CaptureError(f"{found.capture} holds nothing that could be shown")
-    return ladder, account.truncated
+    return ladder, truncated
 
 
 def _names(written: str | None) -> frozenset[str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,21 @@ from captures.rules import RULES, Case, Verdict
 from captures.silences import silence_record
 from captures.timeline import read_timeline
 
+LAB = "lab"
+"""What the rules here go by beside the packs."""
+
+RULE_FAILED = 1
+COULD_NOT_JUDGE = 2
+
 _NEEDED_STEP = {"handover": "handover_begin", "join": "session_begin", "leave": "leave", "status": "silence_begin"}
 """By topic, the step without which nothing of it was seen."""
+
+
+def exit_code(*, failed: int, truncated: str | None) -> int:
+    """Of every command that judges: 1 if a rule failed in what there was, else 2 if that was not all, else 0."""
+    if failed:
+        return RULE_FAILED
+    return 0 if truncated is None else COULD_NOT_JUDGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +54,11 @@ class Judgement:
         return [found for found in self.verdicts if found.verdict == verdict]
 
     def exit_code(self) -> int:
-        """0 if nothing failed, 1 if a rule did, 2 if the file breaks off, so that the rest cannot be judged."""
-        if self.truncated is not None:
-            return 2
-        return 1 if self.with_verdict("failed") else 0
+        """See `exit_code`."""
+        return exit_code(failed=len(self.with_verdict("failed")), truncated=self.truncated)
 
     def as_dict(self) -> dict[str, Any]:
-        """The judgement as JSON, the output of ``python -m captures judge --json``.
+        """The judgement as JSON, most of the output of ``python -m captures judge --json``.
 
         - ``about``: what the lab must show, some of `captures.parameters.TOPICS`;
         - ``handovers``: what `captures.handovers.handover_record` gives for each, in order of time;
@@ -55,11 +66,15 @@ class Judgement:
         - ``leaves``: what `captures.leaves.leave_record` gives for each that the scenario announces;
         - ``silences``: what `captures.silences.silence_record` gives for each that the scenario announces;
         - ``rules``: ``checked`` (verdicts that passed or failed) and ``passed`` are counts, ``unseen``, ``failed`` and
-          ``all`` are lists of ``{"rule", "clause", "subject", "verdict", "message", "frames"}``;
+          ``all`` are lists of ``{"pack": "lab", "rule", "clause", "subject", "verdict", "message", "frames"}``;
         - ``interfaces``: number of frames by interface name;
         - ``warnings``: texts; ``truncated``: where the file breaks off, null if it is whole.
         """
         failed, passed = self.with_verdict("failed"), self.with_verdict("passed")
+
+        def dicts(verdicts: list[Verdict]) -> list[dict[str, Any]]:
+            return [{"pack": LAB, **verdict.as_dict()} for verdict in verdicts]
+
         return {
             "about": list(self.about),
             "handovers": self.handovers,
@@ -69,9 +84,9 @@ class Judgement:
             "rules": {
                 "checked": len(failed) + len(passed),
                 "passed": len(passed),
-                "unseen": [verdict.as_dict() for verdict in self.with_verdict("unseen")],
-                "failed": [verdict.as_dict() for verdict in failed],
-                "all": [verdict.as_dict() for verdict in self.verdicts],
+                "unseen": dicts(self.with_verdict("unseen")),
+                "failed": dicts(failed),
+                "all": dicts(self.verdicts),
             },
             "interfaces": self.interfaces,
             "warnings": self.warnings,
@@ -106,6 +121,8 @@ def judge(path: Path) -> Judgement:
     for topic in timeline.parameters.expects:
         if topic not in judged:
             raise CaptureError(f"{path} shows no {topic}{broken} that a rule could judge")
+    if timeline.truncated is not None:
+        verdicts = _as_far_as_it_goes(verdicts, _undecided_from(case))
     return Judgement(
         path,
         timeline.parameters.expects,
@@ -118,3 +135,32 @@ def judge(path: Path) -> Judgement:
         timeline.warnings,
         timeline.truncated,
     )
+
+
+def _undecided_from(case: Case) -> int | None:
+    """Frame number from which on something was under way when the capture broke off; None if nothing was.
+
+    That is a handover, and in a lab that is not about handovers a session, in which leaves and silences lie.
+    """
+    begun: dict[tuple[str, object], int] = {}
+    for step in case.timeline.steps:
+        topic, _, moment = step.name.rpartition("_")
+        if topic == "handover" or (topic == "session" and not case.handovers):
+            thing = topic, step.fields.get("handover" if topic == "handover" else "mn")
+            if moment == "begin":
+                begun[thing] = step.number
+            elif moment == "end":
+                begun.pop(thing, None)
+    return min(begun.values(), default=None)
+
+
+def _as_far_as_it_goes(verdicts: list[Verdict], undecided_from: int | None) -> list[Verdict]:
+    """What a capture that breaks off tells: nothing failed that may have come right after its end."""
+    if undecided_from is None:
+        return verdicts
+    return [
+        replace(verdict, verdict="unseen", message=f"the capture breaks off meanwhile: {verdict.message}")
+        if verdict.verdict == "failed" and max(verdict.frames, default=undecided_from) >= undecided_from
+        else verdict
+        for verdict in verdicts
+    ]

@@ -132,6 +132,11 @@ class Parameters:
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CaptureError(f"the parameters step (frame {step.number}) has a wrong value: {error}") from error
 
+    @property
+    def known(self) -> bool:
+        """Whether a capture said anything of this."""
+        return bool(self.group)
+
     def lmc_at(self, point_of_attachment: str) -> LocalMobilityController | None:
         """The LMC that serves the point of attachment."""
         return next((lmc for lmc in self.lmcs if lmc.point_of_attachment == point_of_attachment), None)
@@ -139,6 +144,10 @@ class Parameters:
     def mn(self, name: str) -> MobileNode | None:
         """The MN of that name."""
         return next((mn for mn in self.mns if mn.name == name), None)
+
+
+UNKNOWN = Parameters("", "", 0, 0, _MMCP_PORT, 0, 0.0, "", (), (), expects=())
+"""Of a capture that nobody tells anything of."""
 
 
 def _topics(names: Any) -> tuple[str, ...]:

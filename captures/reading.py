@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +44,13 @@ _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd", b"\xfd\x37": "xz", b"\x
 _SECOND = 1_000_000_000
 _NAMES_MAX, _LINKS_MAX = 4096, 256
 _new_frame = tuple.__new__  # half the time of calling a NamedTuple's class
+
+
+def where_it_breaks_off(path: Path) -> str | None:
+    """Where a capture breaks off, as `CaptureReader.truncated`; its frames are not looked at. Raises as that does."""
+    reader = CaptureReader(path)
+    reader.walk()
+    return reader.truncated
 
 
 class PcapReader:
@@ -224,6 +231,17 @@ class CaptureReader:
                 stream.read(len(self._start))
             self.octets = len(self._start)
             yield from self._pcap(stream) if self.format == "pcap" else self._pcapng(stream)
+
+    def walk(self) -> None:
+        """Only find out whether it is whole, in a fraction of the time that its frames take."""
+        with self._opened() as stream:
+            stream.read(len(self._start))
+            if self.format == "pcap":
+                walk = _PcapWalk(self._start + _read_up_to(stream, PCAP_HEADER_OCTETS - 4))
+                deque(walk.records(stream), maxlen=0)
+                self.truncated = walk.truncated
+            else:
+                deque(self._blocks(stream), maxlen=0)
 
     def _pcap(self, stream: io.BufferedIOBase) -> Iterator[Frame]:
         walk = _PcapWalk(self._start + _read_up_to(stream, PCAP_HEADER_OCTETS - 4))

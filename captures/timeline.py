@@ -25,7 +25,7 @@ from captures.headers import (
     membership_message,
     printed,
 )
-from captures.parameters import Parameters
+from captures.parameters import UNKNOWN, Parameters
 from captures.reading import CaptureReader
 
 
@@ -142,14 +142,15 @@ class Timeline:
 _NO_DATA = DataFlow()
 
 
-def read_timeline(path: Path) -> Timeline:
+def read_timeline(path: Path, *, any_capture: bool = False) -> Timeline:
     """Read a lab's pcapng.
 
-    Raises `CaptureError` if it cannot be read or has no ``parameters`` step. A file that breaks off is read as far as
+    Raises `CaptureError` if it cannot be read or has no ``parameters`` step; of `any_capture` the parameters may be UNKNOWN,
+    and then nothing in it counts as data. A file that breaks off is read as far as
     it goes, and `Timeline.truncated` says so.
     """
     reader = CaptureReader(path)
-    parameters = _find_parameters(reader)
+    parameters = _find_parameters(reader, any_capture=any_capture)
     timeline = Timeline(parameters)
     collector = _Collector(timeline)
     for record in reader:
@@ -164,7 +165,7 @@ def read_timeline(path: Path) -> Timeline:
     return timeline
 
 
-def _find_parameters(reader: CaptureReader) -> Parameters:
+def _find_parameters(reader: CaptureReader, *, any_capture: bool) -> Parameters:
     frames = 0
     for record in reader:
         if isinstance(record, Frame):
@@ -174,6 +175,8 @@ def _find_parameters(reader: CaptureReader) -> Parameters:
     broken = f" before it breaks off ({reader.truncated})" if reader.truncated else ""
     if not frames:
         raise CaptureError(f"{reader.path} holds no packets{broken}")
+    if any_capture:
+        return UNKNOWN
     raise CaptureError(
         f"{reader.path} has {frames} packets but no parameters step{broken}, so nothing tells who is who in it;"
         " merge the run's folder with its steps.jsonl first, or ask `python -m captures verify` for what any capture tells"
@@ -187,7 +190,7 @@ class _Collector:
         self.timeline = timeline
         self.warnings: list[str] = []
         parameters = timeline.parameters
-        self._group = ipaddress.ip_address(parameters.group).packed
+        self._group = ipaddress.ip_address(parameters.group).packed if parameters.known else b""
         self._data_port = parameters.port.to_bytes(2, "big")
         self._mmcp_port = parameters.mmcp_port.to_bytes(2, "big")
         # What each node's own interface would show as sent by the node itself.

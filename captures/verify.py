@@ -11,7 +11,7 @@ from typing import Any
 from captures.capture import CaptureError
 from captures.control import judged_protocols
 from captures.events import Event, History
-from captures.judge import judge
+from captures.judge import COULD_NOT_JUDGE, LAB, exit_code, judge
 from captures.reading import CaptureReader
 from captures.rtp import Stream
 from captures.rules.language import Checker, Outcomes, Rule, Scene
@@ -24,8 +24,6 @@ from captures.rules.packs.rtp import rtp_pack
 from captures.rules.verdict import Finding, Verdict
 
 PACKS = ("mmcp", "igmp", "mld", "pim", "rtp")
-LAB = "lab"
-"""The rules that need a lab's ``parameters`` step, see `captures.judge`."""
 
 
 @dataclass(slots=True)
@@ -34,6 +32,20 @@ class PackVerdicts:
 
     name: str
     verdicts: list[Verdict]
+
+    def count(self, outcome: str) -> int:
+        """How many verdicts are "passed", "failed" or "unseen"."""
+        return sum(verdict.verdict == outcome for verdict in self.verdicts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON: ``passed``, ``failed`` and ``unseen``, which are counts, and ``verdicts``.
+
+        Each of these is ``{"pack", "rule", "clause", "subject", "verdict", "message", "frames"}``.
+        """
+        return {
+            **{outcome: self.count(outcome) for outcome in ("passed", "failed", "unseen")},
+            "verdicts": [{"pack": self.name, **verdict.as_dict()} for verdict in self.verdicts],
+        }
 
 
 @dataclass(slots=True)
@@ -68,19 +80,17 @@ class Verification:
 
     def count(self, outcome: str) -> int:
         """How many verdicts are "passed", "failed" or "unseen"."""
-        return sum(verdict.verdict == outcome for verdict in self.verdicts)
+        return sum(pack.count(outcome) for pack in self.packs)
 
     def exit_code(self) -> int:
-        """1 if a rule failed; else 2 if the capture breaks off or nothing of what was asked could be judged; else 0."""
-        if self.count("failed"):
-            return 1
-        return 2 if self.truncated is not None or self.not_judged or not self.count("passed") else 0
+        """As `exit_code`, and 2 too if nothing of what was asked could be judged."""
+        code = exit_code(failed=self.count("failed"), truncated=self.truncated)
+        return code or (COULD_NOT_JUDGE if self.not_judged or not self.count("passed") else 0)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON, the output of ``python -m captures verify --json``.
 
-        ``packs``: by name ``{"passed", "failed", "unseen", "verdicts"}``, the first three counts, the last a list of
-        ``{"rule", "clause", "subject", "verdict", "message", "frames"}``; ``streams``: `captures.rtp.Stream.as_dict` of
+        ``packs``: by name `PackVerdicts.as_dict`; ``streams``: `captures.rtp.Stream.as_dict` of
         each; ``interfaces``: frames by name; ``passed_over``: frames that were not judged, by reason; ``frames``,
         ``seconds`` (from the first to the last), ``warnings``, ``truncated``, ``source``; ``not_judged``: packs that were
         named and had nothing to judge.
@@ -89,16 +99,7 @@ class Verification:
             "source": self.source,
             "frames": self.frames,
             "seconds": self.seconds,
-            "packs": {
-                pack.name: {
-                    **{
-                        outcome: sum(verdict.verdict == outcome for verdict in pack.verdicts)
-                        for outcome in ("passed", "failed", "unseen")
-                    },
-                    "verdicts": [verdict.as_dict() for verdict in pack.verdicts],
-                }
-                for pack in self.packs
-            },
+            "packs": {pack.name: pack.as_dict() for pack in self.packs},
             "streams": [stream.as_dict() for stream in self.streams],
             "interfaces": self.interfaces,
             "passed_over": self.passed_over,
@@ -180,6 +181,15 @@ def verify(
         has_parameters="parameters" in seen,
         asked=tuple(names),
     )
+
+
+def rule_summaries() -> dict[str, str]:
+    """What each rule of the packs asks, in one sentence, by its name."""
+    found: dict[str, str] = {}
+    for pack in _all_packs(Settings()):
+        found |= {rule.name: rule.summary for rule in pack.rules}
+        found |= {rule.name: rule.summary for rule in pack.stream_rules}
+    return found
 
 
 def _all_packs(settings: Settings) -> list[Pack]:

@@ -142,15 +142,15 @@ def perform(
     conclusion = topology.conclude(values, measurements, verdict)
     failures = [*measurements.failures, *conclusion.failures]
     failures += [f"capture {interface}: {count} packets lost by the recorder" for interface, count in dropped.items()]
-    rules = verdict["rules"]
     return {
         "lab": lab.name,
         "family": lab.family,
-        "verdict": "fail" if failures or rules["failed"] else "pass",
+        "verdict": "fail" if failures or breaks_a_rule(verdict) else "pass",
         "failures": failures,
         "handovers": conclusion.handovers,
         "cases": conclusion.cases,
-        "rules": rules,
+        "rules": verdict["rules"],
+        "packs": verdict["packs"],
         "warnings": [*verdict.get("warnings", []), *measurements.notes],
         "pcap": pcapng.name,
         "start_to_first_data_s": measurements.start_to_first_data_s,
@@ -158,6 +158,11 @@ def perform(
         "versions": versions,
         "duration_s": round(time.monotonic() - started, 3),
     }
+
+
+def breaks_a_rule(verdict: Mapping[str, Any]) -> bool:
+    """Whether the judge says that a rule failed, of the lab's own or of a pack."""
+    return bool(verdict["rules"]["failed"]) or any(pack["failed"] for pack in verdict["packs"].values())
 
 
 def _salvage(recording: Recording, run_folder: Path, progress: Progress) -> None:

@@ -4,8 +4,11 @@
 run), failures (bounds and agreements not kept), handovers (one object each: handover, mode, outcome, mn, from, to,
 l2_gap_ms, overlap_ms, address_delay_ms, disruption_ms, excess_ms, packets, lost, duplicates, hir_hic_ms,
 first_packet_after_link_up_ms, receiver (its own window), problems), cases (of a lab that is no walk, one object each: case,
-seen, problems, and the judge's figures), rules {checked, passed, unseen, failed: [{rule,
-clause, subject, message, frames}], all}, warnings, pcap, started (ISO 8601, UTC), duration_s, start_to_first_data_s,
+seen, problems, and the judge's figures), rules {checked, passed, unseen, failed: [{pack,
+rule, clause, subject, verdict, message, frames}], all} (the lab's own, whose pack is "lab"), packs (what each pack of rules
+for a protocol says that the capture shows, by the pack's name: {passed, failed, unseen, verdicts}, of which the first three
+are counts and the last is a list of objects like those of rules; a failed verdict of a pack fails the run too), warnings,
+pcap, started (ISO 8601, UTC), duration_s, start_to_first_data_s,
 counters (by role: what it sent, received, dropped and why, resent, refused), versions, parameters. Times in ms unless the
 name says otherwise; null where there is nothing to measure.
 """
@@ -82,8 +85,9 @@ def show(result: Mapping[str, Any], run_folder: Path, console: Console) -> None:
         _show_handovers(result["handovers"], console)
     if result["cases"]:
         _show_cases(result["cases"], console)
-    rules = result["rules"]
-    for failed in rules["failed"]:
+    rules, packs = result["rules"], result["packs"]
+    broken = [verdict for pack in packs.values() for verdict in pack["verdicts"] if verdict["verdict"] == "failed"]
+    for failed in [*rules["failed"], *broken]:
         frames = ", ".join(str(frame) for frame in failed.get("frames", [])[:8])
         console.print(
             f"FAILED {failed['rule']} [{failed['clause']}] {failed.get('subject', '')}: {failed['message']}"
@@ -98,11 +102,24 @@ def show(result: Mapping[str, Any], run_folder: Path, console: Console) -> None:
     console.print(
         f"{result['verdict'].upper()}  {_counted(result)}, "
         f"{rules['passed']} of {rules['checked']} rules passed{unseen}, {result['duration_s']:.1f} s\n"
+        f"{_told_by_packs(packs)}"
         f"capture  {run_folder / result['pcap']}",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _told_by_packs(packs: Mapping[str, Mapping[str, Any]]) -> str:
+    """A line on what the packs said, empty if none saw anything."""
+    if not packs:
+        return ""
+    passed, failed = (sum(pack[outcome] for pack in packs.values()) for outcome in ("passed", "failed"))
+    counts = ", ".join(
+        f"{name} {pack['passed']}" + (f" ({pack['failed']} FAILED)" if pack["failed"] else "")
+        for name, pack in packs.items()
+    )
+    return f"packs    {passed} of {passed + failed} rules passed: {counts}\n"
 
 
 def _plain_table() -> Table:
@@ -164,5 +181,6 @@ def could_not_run(lab: str, reason: str, failures: Sequence[str] = ()) -> dict[s
         "handovers": [],
         "cases": [],
         "rules": {"checked": 0, "passed": 0, "unseen": [], "failed": []},
+        "packs": {},
         "warnings": [],
     }

@@ -12,6 +12,7 @@ from captures.report.ladder_drawing import LadderDrawing
 from captures.report.ladder_table import TableRow
 from captures.report.packets import Chart, make_chart
 from captures.report.stream_path import Scene, make_scene
+from captures.report.stretches import Stretch, cell_of, stretches_of
 from captures.report.topology import Plan
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Chapter:
     begin_ns: int
     end_ns: int
     handover: Handover | None = None
+    stretch: Stretch | None = None
     scenes: list[Scene] = field(default_factory=list)
     chart: Chart | None = None
     ladder: LadderDrawing | None = None
@@ -39,9 +41,11 @@ class Chapter:
 
     @property
     def zero_ns(self) -> int:
-        """From where the chapter's times are told: link down, else its begin."""
+        """From where the chapter's times are told: link down or what else it is about, else its begin."""
         if self.handover is not None:
             return self.handover.begin_ns if self.handover.down_ns is None else self.handover.down_ns
+        if self.stretch is not None:
+            return self.stretch.down_ns
         return self.begin_ns
 
     def without_link(self) -> tuple[str, int, int] | None:
@@ -66,7 +70,7 @@ def chapters_of(
 
 
 def _divide(timeline: Timeline, handovers: Sequence[Handover]) -> list[Chapter]:
-    """The whole capture in chapters: each handover begins one; without handovers each session does."""
+    """The whole capture in chapters: each handover begins one; without handovers each session does, and each silence."""
     end_ns = timeline.end_ns + 1
     begin_ns = min([timeline.begin_ns, *(step.t_ns for step in timeline.steps[:1])])
     if handovers:
@@ -80,11 +84,22 @@ def _divide(timeline: Timeline, handovers: Sequence[Handover]) -> list[Chapter]:
             Chapter(f"session-{number}", str(number), _session(number, step.fields), step.t_ns, end_ns)
             for number, step in enumerate(sessions, 1)
         ]
+        if "status" in timeline.parameters.expects:
+            silences = [step for step in timeline.steps if step.name == "silence_begin"]
+            heads += [
+                Chapter(f"silence-{number}", f"silence {number}", _silence(number, step.fields), step.t_ns, end_ns)
+                for number, step in enumerate(silences, 1)
+            ]
+            heads.sort(key=lambda head: head.begin_ns)
     if not heads or heads[0].begin_ns > begin_ns:
         title = "Before the first handover" if handovers else "The beginning" if heads else "The whole capture"
         heads.insert(0, Chapter("beginning", "begin", title, begin_ns, end_ns))
     for chapter, following in pairwise(heads):
         chapter.end_ns = following.begin_ns
+    if not handovers:
+        parts = [(chapter.begin_ns, chapter.end_ns) for chapter in heads]
+        for chapter, stretch in zip(heads, stretches_of(timeline, parts), strict=True):
+            chapter.stretch = stretch
     return heads
 
 
@@ -98,6 +113,10 @@ def _session(number: int, fields: Mapping[str, Any]) -> str:
     return f"{name}, expected: {fields['expected']}" if fields.get("expected") else name
 
 
+def _silence(number: int, fields: Mapping[str, Any]) -> str:
+    return f"Silence {number}, of {fields.get('role', 'a role')}: {fields.get('why', 'nobody says why')}"
+
+
 def draw_scenes(
     timeline: Timeline,
     handovers: Sequence[Handover],
@@ -105,7 +124,7 @@ def draw_scenes(
     plan: Plan | None,
     source: str | None,
 ) -> None:
-    """Give each handover's chapter its chart and, where the lab's model is known, its drawings."""
+    """Give each chapter about something its chart and, where the lab's model is known, its drawings."""
     where = dict(plan.begin) if plan is not None else {}
     drawn = {id(chapter.handover): chapter for chapter in chapters if chapter.handover is not None}
     for handover in handovers:
@@ -115,6 +134,32 @@ def draw_scenes(
         if chapter is not None and plan is not None:
             chapter.scenes = _scenes(timeline, plan, handover, where, source)
         where[handover.mn.name] = handover.target
+
+    for chapter in chapters:
+        if chapter.stretch is not None:
+            chapter.chart = make_chart(timeline, chapter.stretch, _places(timeline, plan))
+            if plan is not None:
+                chapter.scenes = _scenes_of(timeline, plan, chapter.stretch, source)
+
+
+def _scenes_of(timeline: Timeline, plan: Plan, stretch: Stretch, source: str | None) -> list[Scene]:
+    """Before and after, in the one cell in which the node is."""
+    cell = cell_of(timeline, stretch) or plan.begin.get(stretch.node)
+    return [
+        make_scene(
+            timeline,
+            plan,
+            name=name,
+            window=(begin, end),
+            mobile_node=stretch.node,
+            cells=[] if cell is None else [cell],
+            linked=True,
+            others={},
+            source=source,
+        )
+        for name, begin, end in stretch.scenes
+        if begin < end
+    ]
 
 
 def _places(timeline: Timeline, plan: Plan | None) -> dict[str, str]:

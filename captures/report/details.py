@@ -45,7 +45,7 @@ def facts_of(result: Mapping[str, Any], timeline: Timeline) -> list[tuple[str, l
     addresses += [
         (f"{mn.name} in {cell}", address) for mn in parameters.mns for cell, address in sorted(mn.addresses.items())
     ]
-    found = [("Session", session), ("Addresses", addresses)]
+    found = [("Session", session), ("Addresses", addresses)] if parameters.known else []
     given = result.get("parameters")
     if isinstance(given, Mapping):
         options = [(str(name), "\N{EN DASH}" if value is None else str(value)) for name, value in given.items()]
@@ -100,6 +100,8 @@ def source_of(timeline: Timeline) -> str | None:
 def filters_of(timeline: Timeline) -> list[tuple[str, str]]:
     """Display filters worth knowing for this capture."""
     parameters = timeline.parameters
+    if not parameters.known:
+        return [("MMCP", f"udp.port == {parameters.mmcp_port}"), ("joins and leaves", "igmp || icmpv6.type == 143")]
     six = ":" in parameters.group
     found = [
         ("MMCP", f"udp.port == {parameters.mmcp_port}"),

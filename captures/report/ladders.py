@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from captures.chronicle.run import Run, lines_of
+from captures.judge import LAB
 from captures.ladder_builder import build
 from captures.report.chapters import Chapter
 from captures.report.ladder_drawing import Drawer, Shown, evidence, frames_of, shown
@@ -26,7 +27,9 @@ def draw_ladders(
     """Give each chapter its part of the ladder; returns the table of rules, whose frames are linked where they are drawn."""
     fields = Fields()
     ladder = build(fields.watching(lines_of(run)), model=model)
-    wanted = {int(frame) for verdict in verdicts for frame in verdict.get("frames", ())}
+    # What a pack finds good is nearly every packet: only what it finds broken is worth a row of its own.
+    telling = [verdict for verdict in verdicts if verdict["pack"] == LAB or verdict["verdict"] == "failed"]
+    wanted = {int(frame) for verdict in telling for frame in verdict.get("frames", ())}
     in_rows = {frame for row in ladder.rows for frame in row.frames}
     rows = shown(ladder, evidence(timeline, wanted, in_rows), wanted)
     parts = [[row for row in rows if chapter.begin_ns <= row.t_ns < chapter.end_ns] for chapter in chapters]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from captures.handovers import Handover, accepted_confirm, first_data_after, handover_requests, stream_numbers
 from captures.report.axis import CHARACTER_WIDTH, Label, in_lanes, lanes, ticks
+from captures.report.stretches import Stretch
 
 if TYPE_CHECKING:
     from captures.timeline import DataFlow, Timeline
@@ -77,6 +78,8 @@ class Chart:
     longest_gap: Span | None
     ticks: tuple[tuple[float, str], ...]
     sentence: str
+    zero: str
+    """What happened at time zero."""
     note: str
 
     def table(self) -> list[tuple[str, list[int]]]:
@@ -92,8 +95,8 @@ class Chart:
         return [(f"{begin} to {end}", counts) for begin, end, counts in lines]
 
 
-def make_chart(timeline: Timeline, handover: Handover, places: Mapping[str, str]) -> Chart:
-    """Draw a handover's window; `places` are the names of cells with the interface each was captured at.
+def make_chart(timeline: Timeline, handover: Handover | Stretch, places: Mapping[str, str]) -> Chart:
+    """Draw the window of a handover, or of what else there is; `places` are the names of cells with the interface each was captured at.
 
     Time zero is link down, else the window's begin. Of a window without end, as a wrong step makes one, only what lies
     around time zero is drawn.
@@ -123,7 +126,8 @@ def make_chart(timeline: Timeline, handover: Handover, places: Mapping[str, str]
     bottom = rows[-1].bottom
     numbers = stream_numbers(timeline.flow(handover.mn.interface), handover.begin_ns, handover.end_ns)
     longest = link_gap = None
-    sentence = f"Data packets per 10 ms from {(begin_ns - zero) // _MILLISECOND} ms on, link down at 0 ms."
+    named = handover.zero if isinstance(handover, Stretch) else "link down"
+    sentence = f"Data packets per 10 ms from {(begin_ns - zero) // _MILLISECOND} ms on, {named} at 0 ms."
     note = ""
     if window != (handover.begin_ns, handover.end_ns):
         note = f"Its steps are {(handover.end_ns - handover.begin_ns) / 1e9:.0f} s apart, of which no more than"
@@ -158,11 +162,12 @@ def make_chart(timeline: Timeline, handover: Handover, places: Mapping[str, str]
         longest_gap=longest,
         ticks=tuple((x(zero + round(tick * _MILLISECOND)), f"{tick:g}") for tick in axis),
         sentence=sentence,
+        zero=named,
         note=note,
     )
 
 
-def _window(handover: Handover) -> tuple[int, tuple[int, int]]:
+def _window(handover: Handover | Stretch) -> tuple[int, tuple[int, int]]:
     """Time zero, and what is drawn of the handover's time."""
     begin, end = handover.begin_ns, max(handover.begin_ns, handover.end_ns)
     zero = begin if handover.down_ns is None else handover.down_ns
@@ -171,8 +176,10 @@ def _window(handover: Handover) -> tuple[int, tuple[int, int]]:
     return zero, (max(begin, zero - AROUND_NS), min(end, zero + AROUND_NS))
 
 
-def _moments(timeline: Timeline, handover: Handover) -> list[tuple[int, str, str]]:
+def _moments(timeline: Timeline, handover: Handover | Stretch) -> list[tuple[int, str, str]]:
     """What is marked: time, text and kind."""
+    if isinstance(handover, Stretch):
+        return list(handover.moments)
     requests = handover_requests(timeline, handover)
     confirm = accepted_confirm(timeline, handover)
     first = first_data_after(timeline, handover)

@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from captures.capture import CaptureError
 from captures.handovers import find_handovers
-from captures.judge import judge
 from captures.report import details, summary
 from captures.report.chapters import Chapter, chapters_of, draw_scenes
 from captures.report.ladders import draw_ladders
 from captures.report.material import File, Material
 from captures.report.rule_table import FRAMES_SHOWN, RuleRow
 from captures.report.topology import Plan, make_plan
+from captures.ruling import verdicts_of
 from captures.timeline import Timeline, read_timeline
 
 _FAMILIES = {
@@ -59,14 +58,20 @@ class Page:
     files: list[details.LinkedFile]
     capture: str
     filters: list[tuple[str, str]]
+    truncated: str | None
+
+    def count(self, outcome: str) -> int:
+        """How many verdicts are "passed", "failed" or "unseen"."""
+        return summary.count_rules(self.rules)[outcome]
 
 
-def write_report(material: Material, target: Path) -> None:
-    """Write the run's page, whole or not at all.
+def write_report(material: Material, target: Path) -> Page:
+    """Write the run's page, whole or not at all; returns what is on it.
 
     Raises `CaptureError` if the capture cannot be read, OSError if the page cannot be written.
     """
-    html = render(make_page(material, target))
+    page = make_page(material, target)
+    html = render(page)
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
@@ -76,6 +81,7 @@ def write_report(material: Material, target: Path) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    return page
 
 
 def render(page: Page) -> str:
@@ -98,28 +104,27 @@ def render(page: Page) -> str:
 def make_page(material: Material, report: Path) -> Page:
     """Gather what the page shows. Raises `CaptureError` if the capture cannot be read."""
     run, result = material.run, material.result
-    timeline = read_timeline(run.capture)
+    timeline = read_timeline(run.capture, any_capture=True)
     handovers = find_handovers(timeline)
     notes = list(timeline.warnings)
-    if timeline.truncated is not None:
-        notes.append(f"the capture breaks off ({timeline.truncated}): shown as far as it goes")
     model = _model(material, timeline)
     plan = _plan(model, notes)
-    verdicts, records, reason = _judgement(material)
+    told = verdicts_of(run, timeline.truncated)
+    verdicts = told.verdicts
     chapters, left_out = chapters_of(timeline, handovers, verdicts)
     draw_scenes(timeline, handovers, chapters, plan, details.source_of(timeline))
     rules = draw_ladders(run, model, timeline, chapters, verdicts)
-    rows = summary.handover_rows(records, chapters, rules)
+    rows = summary.handover_rows(told.handovers, chapters, rules)
     cases = summary.cases_of(result)
-    verdict, kind = summary.verdict_of(result, rules, judged=bool(verdicts))
+    verdict, kind = summary.verdict_of(result, rules, truncated=timeline.truncated)
     return Page(
         run=material.name,
-        title=f"{timeline.parameters.lab or run.capture.stem}, {'IPv6' if ':' in timeline.parameters.group else 'IPv4'}",
+        title=_title(material, timeline),
         verdict=verdict,
         verdict_kind=kind,
         lead=summary.lead_of(rows, cases, rules),
         when=summary.when_of(result, timeline.begin_ns, timeline.end_ns),
-        problems=summary.problems_of(result, rules, reason),
+        problems=summary.problems_of(result, rules, told.not_judged, timeline.truncated),
         tiles=summary.tiles_of(rows, result),
         handovers=rows,
         cases=cases,
@@ -138,7 +143,15 @@ def make_page(material: Material, report: Path) -> Page:
         files=details.linked_files(material, report),
         capture=run.capture.name,
         filters=details.filters_of(timeline),
+        truncated=timeline.truncated,
     )
+
+
+def _title(material: Material, timeline: Timeline) -> str:
+    """The lab and its IP version, as far as the capture names them."""
+    parameters = timeline.parameters
+    name = parameters.lab or material.run.capture.stem
+    return f"{name}, {'IPv6' if ':' in parameters.group else 'IPv4'}" if parameters.known else name
 
 
 def _model(material: Material, timeline: Timeline) -> Mapping[str, Any]:
@@ -159,20 +172,3 @@ def _plan(model: Mapping[str, Any], notes: list[str]) -> Plan | None:
     except (KeyError, TypeError, ValueError) as error:
         notes.append(f"no drawing of the network: its model is of another form ({error!r})")
         return None
-
-
-def _judgement(
-    material: Material,
-) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]], str | None]:
-    """Verdicts, handovers, and why there are none: as the run's result has them, else as the judge sees them now."""
-    result = material.result
-    if result.get("verdict") == "could-not-run":
-        return (), (), None
-    rules = result.get("rules")
-    if isinstance(rules, Mapping) and "all" in rules:
-        return rules["all"], result.get("handovers", ()), None
-    try:
-        judgement = judge(material.run.capture).as_dict()
-    except CaptureError as error:
-        return (), (), f"not judged: {error}"
-    return judgement["rules"]["all"], judgement["handovers"], None

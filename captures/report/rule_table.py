@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from captures.rules import RULES
+from captures.verify import rule_summaries
 
 FRAMES_SHOWN = 12  # links of one verdict; the rest is a number
 VERDICTS = ("failed", "unseen", "passed")
@@ -32,9 +33,13 @@ class SubjectVerdict:
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """One rule with all its verdicts of one kind; `meaning` is the rule in one sentence, empty for a rule of old."""
+    """One rule with all its verdicts of one kind; `meaning` is the rule in one sentence, empty for a rule of old.
+
+    `pack`: "lab" for the lab's own rules.
+    """
 
     verdict: str
+    pack: str
     rule: str
     clause: str
     meaning: str
@@ -42,20 +47,21 @@ class RuleRow:
 
 
 def rule_table(verdicts: Iterable[Mapping[str, Any]], in_ladder: Container[int]) -> list[RuleRow]:
-    """Group the judgement's ``rules.all``: failed, unseen, passed, each in the judge's own order of rules."""
-    meanings = {rule.name: _first_line(rule.function.__doc__) for rule in RULES}
-    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    """Group what the judge said: failed, unseen, passed, each in the judge's own order of rules."""
+    meanings = {rule.name: _first_line(rule.function.__doc__) for rule in RULES} | rule_summaries()
+    groups: dict[tuple[str, str, str, str], list[Mapping[str, Any]]] = {}
     for verdict in verdicts:
-        groups.setdefault((str(verdict["verdict"]), str(verdict["rule"]), str(verdict["clause"])), []).append(verdict)
+        kind, pack, rule, clause = (str(verdict[name]) for name in ("verdict", "pack", "rule", "clause"))
+        groups.setdefault((kind, pack, rule, clause), []).append(verdict)
     rows: list[RuleRow] = []
-    for (kind, rule, clause), members in sorted(groups.items(), key=lambda group: VERDICTS.index(group[0][0])):
+    for (kind, pack, rule, clause), members in sorted(groups.items(), key=lambda group: VERDICTS.index(group[0][0])):
         subjects = tuple(
             _subject(f"rule-{len(rows) + 1}-{number}", member, in_ladder) for number, member in enumerate(members, 1)
         )
         meaning = meanings.get(rule, "")
         # Where nothing came up the judge repeats the rule.
         subjects = tuple(replace(s, message=s.message.removesuffix(f": {meaning}")) if meaning else s for s in subjects)
-        rows.append(RuleRow(kind, rule, clause, meaning, subjects))
+        rows.append(RuleRow(kind, pack, rule, clause, meaning, subjects))
     return rows
 
 

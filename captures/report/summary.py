@@ -69,13 +69,19 @@ class Case:
     problems: tuple[str, ...]
 
 
-def verdict_of(result: Mapping[str, Any], rules: Sequence[RuleRow], *, judged: bool) -> tuple[str, str]:
-    """How the run ended, in words, and whether that is "passed", "failed" or "unseen"."""
+def verdict_of(result: Mapping[str, Any], rules: Sequence[RuleRow], *, truncated: str | None) -> tuple[str, str]:
+    """How the run ended, in words, and whether that is "passed", "failed" or "unseen".
+
+    What a result said of a capture that has broken off since is no longer true of it.
+    """
+    counts = count_rules(rules)
+    if truncated is not None:
+        return ("rules failed, breaks off", "failed") if counts["failed"] else ("breaks off", "unseen")
     if result.get("verdict") in _VERDICTS:
         return _VERDICTS[result["verdict"]]
-    if not judged:
+    if not counts["failed"] + counts["passed"]:
         return "not judged", "unseen"
-    return ("rules failed", "failed") if any(row.verdict == "failed" for row in rules) else ("rules passed", "passed")
+    return ("rules failed", "failed") if counts["failed"] else ("rules passed", "passed")
 
 
 def count_rules(rules: Sequence[RuleRow]) -> dict[str, int]:
@@ -87,19 +93,19 @@ def count_rules(rules: Sequence[RuleRow]) -> dict[str, int]:
 
 
 def lead_of(rows: Sequence[HandoverRow], cases: Sequence[Case], rules: Sequence[RuleRow]) -> str:
-    """One sentence on what was done and judged."""
-    counts = count_rules(rules)
-    checked = counts["failed"] + counts["passed"]
-    parts = []
-    if rows or not cases:
-        parts.append(_counted(len(rows), "handover"))
-    if cases:
-        parts.append(_counted(len(cases), "case"))
-    if checked:
-        parts.append(f"{counts['passed']} of {_counted(checked, 'rule')} passed")
-    if counts["unseen"]:
-        parts.append(f"{counts['unseen']} saw nothing to judge")
-    return ", ".join(parts) + "."
+    """What was done and judged."""
+    done = [_counted(len(rows), "handover")] if rows else []
+    done += [_counted(len(cases), "case")] if cases else []
+    told = []
+    for pack in dict.fromkeys(row.pack for row in rules):
+        counts = count_rules([row for row in rules if row.pack == pack])
+        checked = counts["failed"] + counts["passed"]
+        if checked:
+            told.append(f"{pack} {counts['passed']} of {checked}")
+    sentences = [", ".join(done)] if done else []
+    sentences.append(f"Rules passed: {', '.join(told)}" if told else "Nothing was judged")
+    unseen = count_rules(rules)["unseen"]
+    return f"{'. '.join(sentences)}{f'; {unseen} saw nothing to judge' if unseen else ''}."
 
 
 def _counted(number: int, what: str) -> str:
@@ -132,9 +138,16 @@ def when_of(result: Mapping[str, Any], begin_ns: int, end_ns: int) -> list[str]:
     return found
 
 
-def problems_of(result: Mapping[str, Any], rules: Sequence[RuleRow], reason: str | None) -> list[Problem]:
-    """Everything that makes the run no good one."""
-    found = [] if reason is None else [Problem(reason)]
+def problems_of(
+    result: Mapping[str, Any], rules: Sequence[RuleRow], reason: str | None, truncated: str | None
+) -> list[Problem]:
+    """Everything that makes the run no good one; `reason`: why it was not judged, `truncated`: where its capture breaks off."""
+    found = (
+        []
+        if truncated is None
+        else [Problem(f"the capture breaks off ({truncated}): judged and shown as far as it goes")]
+    )
+    found += [] if reason is None else [Problem(reason)]
     if result.get("error"):
         found.append(Problem(str(result["error"])))
     found += [Problem(str(failure)) for failure in result.get("failures", ())]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from captures.judge import Judgement
+    from captures.ruling import Ruling
 
 _ORDER = {"failed": 0, "unseen": 1, "passed": 2}
 _COLOURS = {"failed": "bold red", "unseen": "yellow", "passed": "green"}
@@ -77,8 +77,9 @@ _RULE_COLUMNS = ("verdict", "rule", "clause", "subject", "what was seen", "frame
 _FRAMES_SHOWN = 8
 
 
-def show(judgement: Judgement) -> None:
-    """Print the judgement to stdout."""
+def show(ruling: Ruling) -> None:
+    """Print it to stdout: every verdict of the lab's rules, and how many the packs have, with those that failed."""
+    judgement = ruling.lab
     table = rich_table if sys.stdout.isatty() else plain_table
     for topic in judgement.about:
         title, field, columns = _RECORDS[topic]
@@ -92,10 +93,18 @@ def show(judgement: Judgement) -> None:
     ]
     table("Rules", _RULE_COLUMNS, rules)
     print()
-    for warning in judgement.warnings:
+    if ruling.packs:
+        rows = [[pack.name, *(str(pack.count(outcome)) for outcome in _ORDER)] for pack in ruling.packs]
+        table("Packs", ("pack", *_ORDER), rows)
+        print()
+    broken = [verdict for pack in ruling.packs for verdict in pack.verdicts if verdict.verdict == "failed"]
+    if broken:
+        rows = [[v.verdict, v.rule, v.clause, v.subject, v.message, frames_shown(v.frames)] for v in broken]
+        table("Rules of packs that are broken", _RULE_COLUMNS, rows)
+        print()
+    for warning in ruling.warnings:
         print(f"warning: {warning}")
-    count = {kind: len(judgement.with_verdict(kind)) for kind in _ORDER}
-    print(f"{count['failed']} failed, {count['unseen']} unseen, {count['passed']} passed")
+    print(", ".join(f"{ruling.count(outcome)} {outcome}" for outcome in _ORDER))
 
 
 def _cell(value: Any) -> str:

@@ -248,6 +248,8 @@ class _SameAnswer(Checker):
             if t_ns < asked_ns <= t_ns + nanoseconds(self._within, event):
                 if told == content:
                     self.tell.passed(event.interface, (number, event.number))
+                elif self.scene.silenced(event.source, t_ns):
+                    self.tell.unseen(event.interface, "who answers was made silent meanwhile, and may have forgotten")
                 else:
                     text = f"{event.kind} of {event.source} (frame {event.number}) says {content}, frame {number} said {told}"
                     self.tell.failed(event.interface, text, (number, event.number))

@@ -234,7 +234,8 @@ def periodic(
     five intervals of each key. Events within `burst` of each other are one. After a
     `restart` the next event may come early and is late only if it comes later than a period after the restart, and the
     `may_be_early` ones after it may come early: what a restart put off does not move the others. An interval in which a
-    step says that the interface changed its link is free. With `only_late` any may come early.
+    step says that the interface changed its link, or that the sender was made silent, is free. With `only_late` any may come
+    early.
     """
     return lambda tell, scene: _Periodic(
         tell, scene, pattern, period, same, tolerance, slack, burst, restart, restart_same or same, may_be_early,
@@ -287,7 +288,8 @@ class _Periodic(Checker):
 
     def _passed(self, pace: _Pace, before: Event, event: Event) -> None:
         """An interval that is no burst."""
-        if self.scene.link_changed(event.interface) >= before.t_ns:
+        changed = self.scene.link_changed(event.interface) >= before.t_ns
+        if changed or self.scene.silenced(event.source, before.t_ns):
             pace.may_be_early = self._may_be_early
             return
         since_ns = max(before.t_ns, self._restarted(event))

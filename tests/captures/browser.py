@@ -86,6 +86,7 @@ def journeys(driver: webdriver.Chrome, url: str) -> dict[str, Any]:
     links = driver.execute_script(
         "return [...document.querySelectorAll('.rules a[href^=\"#frame-\"]')].map((link) => link.hash)"
     )
+    links = list(dict.fromkeys(links))  # to load a page again from where it is scrolled to is another journey
     arrived = []
     for link in links:
         driver.get(url + link)

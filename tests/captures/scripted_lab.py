@@ -62,17 +62,37 @@ class Sent:
 def ip(
     source: str, destination: str, protocol: int, payload: bytes, *, hop_limit: int = 64, alert: bool = False
 ) -> bytes:
-    """An IP packet; `alert` adds the options IGMP and MLD carry."""
+    """An IP packet with its checksums; `alert` adds the options IGMP and MLD carry."""
     from_, to = ipaddress.ip_address(source), ipaddress.ip_address(destination)
+    payload = _summed(protocol, payload, from_.packed + to.packed)
     if from_.version == 4:
         options = bytes.fromhex("94040000") if alert else b""
         size = 20 + len(options) + len(payload)
-        head = struct.pack("!BBHHHBBH", 0x45 + len(options) // 4, 0, size, 0, 0x4000, hop_limit, protocol, 0)
-        return head + from_.packed + to.packed + options + payload
+        first, words = 0x45 + len(options) // 4, (size, 0, 0x4000)
+        head = struct.pack("!BBHHHBBH", first, 0, *words, hop_limit, protocol, 0) + from_.packed + to.packed + options
+        return head[:10] + checksum(head).to_bytes(2, "big") + head[12:] + payload
     if alert:
         payload = bytes([protocol, 0]) + bytes.fromhex("050200000100") + payload
         protocol = 0
     return struct.pack("!IHBB", 6 << 28, len(payload), protocol, hop_limit) + from_.packed + to.packed + payload
+
+
+def _summed(protocol: int, payload: bytes, addresses: bytes) -> bytes:
+    """UDP, IGMP or ICMPv6 with its checksum, which all but IGMP compute over a pseudo header too."""
+    at = {2: 2, 17: 6, 58: 2}.get(protocol)
+    if at is None:
+        return payload
+    pseudo = b"" if protocol == 2 else addresses + struct.pack("!II", len(payload), protocol)
+    return payload[:at] + checksum(pseudo + payload).to_bytes(2, "big") + payload[at + 2 :]
+
+
+def checksum(octets: bytes) -> int:
+    """The Internet checksum [RFC 1071]."""
+    octets += b"\0" * (len(octets) % 2)
+    total = sum(struct.unpack(f"!{len(octets) // 2}H", octets))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF or 0xFFFF
 
 
 def udp(source_port: int, destination_port: int, payload: bytes) -> bytes:

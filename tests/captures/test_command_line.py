@@ -48,7 +48,9 @@ def test_judge_shows_what_the_lab_is_about(tmp_path: Path) -> None:
     answer = run("judge", good_join_lab().write(tmp_path / "lab.pcapng"))
     assert answer.exit_code == 0
     assert answer.stdout.startswith("mn  ")
-    joins, rules, _ = answer.stdout.split("\n\n")
+    joins, rules, packs, counts = answer.stdout.split("\n\n")
+    assert [line.split()[:2] for line in packs.splitlines()[1:]] == [["mmcp", "0"], ["igmp", "0"], ["rtp", "0"]]
+    assert counts.startswith("0 failed, ")
     assert [line.split()[2] for line in joins.splitlines()[1:]] == [
         "lmc", "refused-by-sm", "refused-by-lmc", "direct", "unanswered",
     ]  # fmt: skip
@@ -80,6 +82,7 @@ def test_judge_json_has_the_documented_fields(good: Path) -> None:
         "leaves",
         "silences",
         "rules",
+        "packs",
         "interfaces",
         "warnings",
         "truncated",
@@ -88,8 +91,11 @@ def test_judge_json_has_the_documented_fields(good: Path) -> None:
     assert set(rules) == {"checked", "passed", "unseen", "failed", "all"}
     assert rules["checked"] == rules["passed"] + len(rules["failed"])
     assert len(rules["all"]) == rules["checked"] + len(rules["unseen"])
-    assert set(rules["all"][0]) == {"rule", "clause", "subject", "verdict", "message", "frames"}
+    assert set(rules["all"][0]) == {"pack", "rule", "clause", "subject", "verdict", "message", "frames"}
     assert answer["interfaces"]["mn:mn-radio"] > 1000
+    assert set(answer["packs"]) == {"mmcp", "igmp", "rtp"}
+    for name, pack in answer["packs"].items():
+        assert (pack["failed"], {verdict["pack"] for verdict in pack["verdicts"]}) == (0, {name})
 
 
 def test_judge_fails_a_bad_lab_and_shows_failures_first(tmp_path: Path) -> None:

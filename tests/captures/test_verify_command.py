@@ -116,7 +116,7 @@ def test_json_has_the_documented_fields(good: Path) -> None:
     pack = answer["packs"]["mmcp"]
     assert set(pack) == {"passed", "failed", "unseen", "verdicts"}
     assert len(pack["verdicts"]) == pack["passed"] + pack["failed"] + pack["unseen"]
-    assert set(pack["verdicts"][0]) == {"rule", "clause", "subject", "verdict", "message", "frames"}
+    assert set(pack["verdicts"][0]) == {"pack", "rule", "clause", "subject", "verdict", "message", "frames"}
     (stream,) = answer["streams"]
     assert (stream["packets"], stream["lost"], stream["max_jitter_ms"]) == (2000, 0, 0.0)
 

@@ -55,6 +55,11 @@ def test_both_ways_to_move(tmp_path: Path, family: str, user: str) -> None:
     assert result["counters"]["lmc2"]["received.HCT"] + result["counters"]["lmc1"]["received.HCT"] == 2
     assert not [name for role in result["counters"].values() for name in role if name.startswith("dropped.")]
     assert result["rules"]["failed"] == []
+    packs = result["packs"]
+    assert set(packs) == {"mmcp", "igmp" if family == "4" else "mld", "pim", "rtp"}
+    assert {name: pack["failed"] for name, pack in packs.items()} == dict.fromkeys(packs, 0)
+    assert min(pack["passed"] for pack in packs.values()) > 10
+    assert "\npacks    " in finished.out
     assert finished.folder is not None
     names = {path.name for path in finished.folder.iterdir()}
     assert names >= {"lab.pcapng", "result.json", "model.json", "config", "logs", "traces", "capture", "steps.jsonl"}
@@ -77,7 +82,9 @@ def test_judged_again_from_the_capture_alone(tmp_path: Path) -> None:
         [sys.executable, "-m", "captures", "judge", str(alone), "--json"],
         cwd=PROJECT_ROOT, check=True, capture_output=True, text=True,
     )  # fmt: skip
-    assert json.loads(judged.stdout)["rules"] == finished.result["rules"]
+    again = json.loads(judged.stdout)
+    assert again["rules"] == finished.result["rules"]
+    assert again["packs"] == finished.result["packs"]
 
 
 @families

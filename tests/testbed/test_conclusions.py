@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from testbed.laboratory import Measurements
+from testbed.laboratory import Measurements, breaks_a_rule
 from testbed.options import Values
+from testbed.results import show
 from topologies import vertical
 
 VALUES = Values({"repeat": 1, "max-excess": 0.05, "rate": 1000})
@@ -49,3 +53,29 @@ def test_vertical_handover_as_it_should_be() -> None:
 )
 def test_vertical_handover_that_is_not(row: dict[str, Any], window: dict[str, Any], failure: str) -> None:
     assert any(failure in found for found in failures(row, window))
+
+
+def judged(**failed: int) -> dict[str, Any]:
+    """What the judge said: nothing against the lab, and so many failures in packs."""
+    verdict = {
+        "rule": "pim-hello-period", "clause": "RFC 7761 4.3.1", "subject": "ar1:ar1-rr", "verdict": "failed",
+        "message": "late", "frames": [7],
+    }  # fmt: skip
+    packs = {
+        name: {"passed": 10, "failed": count, "unseen": 1, "verdicts": [{"pack": name, **verdict}] * count}
+        for name, count in failed.items()
+    }
+    return {"rules": {"checked": 5, "passed": 5, "unseen": [], "failed": [], "all": []}, "packs": packs}
+
+
+def test_a_pack_rule_fails_the_run_and_is_told() -> None:
+    assert not breaks_a_rule(judged(mmcp=0, pim=0))
+    assert breaks_a_rule(judged(mmcp=0, pim=1))
+    result = {
+        **judged(mmcp=0, pim=1), "handovers": [], "cases": [], "failures": [], "warnings": [], "verdict": "fail",
+        "duration_s": 1.0, "pcap": "lab.pcapng",
+    }  # fmt: skip
+    text = StringIO()
+    show(result, Path("run"), Console(file=text, width=200))
+    assert "FAILED pim-hello-period [RFC 7761 4.3.1] ar1:ar1-rr: late (frames 7)" in text.getvalue()
+    assert "packs    20 of 21 rules passed: mmcp 10, pim 10 (1 FAILED)" in text.getvalue()

@@ -25,6 +25,7 @@ class _Host:
     """
 
     groups: dict[str, int] = field(default_factory=dict)
+    asked_ns: int = 0
     owed: set[str] = field(default_factory=set)
     deadline: int = 0
     query: int = 0
@@ -59,10 +60,11 @@ class _Hosts(Checker):
         """A deadline of the host has passed."""
         raise NotImplementedError
 
-    def suspect(self, interface: str, node: str, suspect: _Suspect) -> None:
-        """Something of the host did not come by its deadline."""
+    def suspect(self, interface: str, node: str, suspect: _Suspect, since_ns: int | None = None) -> None:
+        """Something of the host, due since a time, did not come by its deadline."""
         heard = self.scene.last_heard(node, interface)
-        if self.scene.link_changed() >= heard - SECOND or self.scene.elsewhere(node, interface):
+        elsewhere = since_ns is not None and self.scene.link_changed(interface) >= since_ns
+        if elsewhere or self.scene.link_changed() >= heard - SECOND or self.scene.elsewhere(node, interface):
             self.tell.unseen(interface, "the host left the link meanwhile")
             return
         suspects = self._suspects.obtain((interface, node), list)
@@ -127,6 +129,7 @@ class QueriesAnswered(_Hosts):
             host.owed, host.deadline, host.query = set(host.groups), event.t_ns + wait, event.number
             host.asked = self._turn
             heapq.heappush(self._heap, (host.deadline, interface, node))
+            host.asked_ns = event.t_ns
 
     def _reported(self, event: Event, report: Report) -> None:
         self.heard_again(event, report)
@@ -166,7 +169,7 @@ class QueriesAnswered(_Hosts):
             return
         frames = (*sorted({host.groups[group] for group in owed if group in host.groups})[:3], host.query)
         text = f"{node} did not report {', '.join(sorted(owed)[:3])} after the query in frame {host.query}"
-        self.suspect(interface, node, _Suspect(deadline, owed, text, frames))
+        self.suspect(interface, node, _Suspect(deadline, owed, text, frames), host.asked_ns)
 
 
 @dataclass(slots=True)

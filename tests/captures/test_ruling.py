@@ -1,0 +1,209 @@
+"""What a run is told by packs beside its lab's rules, wherever it is shown; and captures that break off, everywhere alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from captures.__main__ import main
+from captures.judge import judge
+from captures.merge import merge
+from captures.ruling import rule_on
+from tests.captures.reported_run import read_page, run_folder
+from tests.captures.scripted_joins import good_join_lab
+from tests.captures.scripted_lab import INTERFACES, MN_ID, ScriptedLab, Sent, ethernet, good_lab, ip
+from tests.captures.scripted_leaves import good_leave_lab
+from tests.captures.scripted_link import good_link, query, report
+from tests.captures.scripted_status import good_status_lab
+
+LABS = [good_lab, good_join_lab, good_leave_lab, good_status_lab]
+
+
+def run(command: str, *arguments: object) -> Result:
+    return CliRunner().invoke(main, [command, *map(str, arguments)])
+
+
+def with_wrong_checksum(lab: ScriptedLab, tag: str = "join.report@mn") -> ScriptedLab:
+    """One IGMP report's checksum is wrong, which no rule of a lab asks about."""
+    checksum = 14 + 24 + 3  # Ethernet, IPv4 with Router Alert, the last octet of it
+
+    def spoilt(data: bytes) -> bytes:
+        return data[:checksum] + bytes([data[checksum] ^ 1]) + data[checksum + 1 :]
+
+    found = [frame for frame in lab.frames if frame.tag == tag]
+    assert found
+    lab.frames = [replace(frame, data=spoilt(frame.data)) if frame in found else frame for frame in lab.frames]
+    return lab
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("lab", LABS)
+def test_good_labs_pass_the_packs_too(tmp_path: Path, lab: Callable[[int], ScriptedLab], family: int) -> None:
+    ruling = rule_on(lab(family).write(tmp_path / "lab.pcapng"))
+    assert [pack.name for pack in ruling.packs] == ["mmcp", "igmp" if family == 4 else "mld", "rtp"]
+    assert [v for pack in ruling.packs for v in pack.verdicts if v.verdict == "failed"] == []
+    assert ruling.exit_code() == 0
+    assert all(pack.count("passed") for pack in ruling.packs)
+
+
+def test_a_rule_of_a_pack_fails_a_lab_that_its_own_rules_pass(tmp_path: Path) -> None:
+    path = with_wrong_checksum(good_lab()).write(tmp_path / "lab.pcapng")
+    assert judge(path).exit_code() == 0
+    answer = run("judge", path)
+    assert answer.exit_code == 1
+    [broken] = [line for line in answer.stdout.splitlines() if line.startswith("failed  ")]
+    assert "igmp-checksum" in broken
+    told = json.loads(run("judge", path, "--json").stdout)
+    assert (told["rules"]["failed"], told["packs"]["igmp"]["failed"]) == ([], 1)
+
+
+def test_page_and_ladder_mark_it_where_it_is(tmp_path: Path) -> None:
+    folder = run_folder(with_wrong_checksum(good_lab()), tmp_path / "run")
+    assert run("report", folder).exit_code == 0
+    page = read_page(folder / "report.html")
+    [problem] = page.texts("section", "problems")
+    assert "igmp-checksum [RFC 3376 4.1.2], mn:mn-radio: 1 of" in problem
+    [row] = [text for text in page.texts("tr") if text.startswith("failed ")]
+    assert row.startswith("failed igmp igmp-checksum RFC 3376 4.1.2 every checksum is right mn:mn-radio: ")
+    assert any("igmp-checksum" in flag.text for flag in page.all("a", "flag"))
+    [line] = [line for line in run("show", folder).stdout.splitlines() if "FAILED" in line]
+    assert "igmp-checksum" in line
+
+
+def test_a_result_says_it_and_is_believed(tmp_path: Path) -> None:
+    folder = run_folder(good_lab(), tmp_path / "run")
+    told = rule_on(folder / "lab.pcapng").as_dict()
+    result = json.loads((folder / "result.json").read_text())
+    verdict = {
+        "pack": "pim", "rule": "pim-made-up", "clause": "RFC 7761", "subject": "ar1:ar1-rr", "verdict": "failed",
+        "message": "told by the result alone", "frames": [11],
+    }  # fmt: skip
+    packs = {**told["packs"], "pim": {"passed": 0, "failed": 1, "unseen": 0, "verdicts": [verdict]}}
+    (folder / "result.json").write_text(json.dumps({**result, "packs": packs, "verdict": "fail"}))
+    run("report", folder)
+    page = read_page(folder / "report.html")
+    assert page.texts("h1") == ["handover, IPv4 failed"]
+    assert "pim 0 of 1" in page.texts("p", "lead")[0]
+    assert "told by the result alone" in run("show", folder).stdout
+
+
+def test_a_capture_by_itself_has_page_and_marks_from_the_packs(tmp_path: Path) -> None:
+    path = good_link().drop("leave.ULC").write(tmp_path / "link.pcapng")
+    failed = [v["rule"] for p in json.loads(run("verify", path, "--json").stdout)["packs"].values()
+              for v in p["verdicts"] if v["verdict"] == "failed"]  # fmt: skip
+    assert failed
+    answer = run("report", path)
+    assert answer.exit_code == 0, answer.output
+    page = read_page(path.with_suffix(".html"))
+    assert page.texts("h1") == ["link rules failed"]
+    assert {row.split()[2] for row in page.texts("tr") if row.startswith("failed ")} == set(failed)
+    shown = run("show", path)
+    assert shown.exit_code == 0
+    assert {line.split("FAILED ")[1].split()[0] for line in shown.stdout.splitlines() if "FAILED " in line} == set(
+        failed
+    )
+
+
+def test_a_run_that_could_not_run_is_not_judged(tmp_path: Path) -> None:
+    folder = run_folder(with_wrong_checksum(good_lab()), tmp_path / "run", verdict="could-not-run", error="no")
+    assert run("report", folder).exit_code == 0
+    assert "Nothing was judged." in read_page(folder / "report.html").texts("p", "lead")
+    assert "FAILED" not in run("show", folder).stdout
+
+
+# --- what a lab does on purpose
+
+
+def test_a_host_on_the_link_that_was_left_owes_no_answer(tmp_path: Path) -> None:
+    lab = good_lab()
+
+    def say(at_ms: float, octets: bytes, mac: str, to: str) -> None:
+        packet = ip("10.0.1.77", to, 2, octets, hop_limit=1, alert=True)
+        lab.frames.append(Sent(at_ms, INTERFACES["mn"], ethernet(mac, packet), "neighbour"))
+
+    groups = [report(4, [(2, group)]) for group in ("239.1.1.9", "239.1.1.8")]
+    say(500, groups[0], "020000000077", "224.0.0.22")
+    # The node leaves the link while the answer is due, and is back for more than a second when it was.
+    say(2990, query(4, response_s=10.0), "020000000011", "224.0.0.1")
+    for at_ms in (12_000, 13_900, 14_600):
+        say(at_ms, groups[1], "020000000077", "224.0.0.22")
+    ruling = rule_on(lab.write(tmp_path / "lab.pcapng"))
+    [answered] = [v for p in ruling.packs for v in p.verdicts if v.rule == "igmp-query-answered"]
+    assert (answered.verdict, answered.message) == ("passed", "1 times, 1 unseen"), "the node's own answer"
+
+
+def test_a_node_made_silent_owes_no_report(tmp_path: Path) -> None:
+    lab = good_status_lab()
+    silences = [step for step in lab.steps if step["step"].startswith("silence")]
+    lab.steps = [step for step in lab.steps if step not in silences[:4]]
+    packs = rule_on(lab.write(tmp_path / "lab.pcapng")).packs
+    assert {v.rule for p in packs for v in p.verdicts if v.verdict == "failed"} == {"mmcp-usr-period"}
+
+
+@pytest.mark.parametrize(("crashed", "verdict"), [(False, "failed"), (True, "unseen")])
+def test_who_was_killed_has_forgotten_what_it_answered(tmp_path: Path, crashed: bool, verdict: str) -> None:
+    lab = good_lab()
+    if crashed:
+        lab.step(3400, "crash", role="lmc1")
+    lab.cell = 1
+    lab.mmcp(3500, "again.HIR", "mn", "lmc1", [["mn_id", MN_ID], ["poa_id", b"poa2".hex()]])
+    lab.mmcp(3510, "again.HIC", "lmc1", "mn", f=0)
+    packs = rule_on(lab.write(tmp_path / "lab.pcapng")).packs
+    told = {v.subject: v.verdict for p in packs for v in p.verdicts if v.rule == "mmcp-same-confirm"}
+    assert told["lmc1:lmc1-poa1"] == verdict
+
+
+# --- captures that break off
+
+
+@pytest.mark.parametrize("lab", LABS)
+@pytest.mark.parametrize("share", [0.35, 0.6, 0.75, 0.97])
+def test_no_rule_fails_for_what_might_have_come(tmp_path: Path, lab: Callable[[], ScriptedLab], share: float) -> None:
+    path = lab().write(tmp_path / "lab.pcapng")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share) // 4 * 4 + 2])
+    ruling = rule_on(path)
+    assert ruling.truncated
+    assert [v for v in ruling.lab.verdicts if v.verdict == "failed"] == []
+    assert ruling.exit_code() == 2
+
+
+@pytest.mark.parametrize("of", ["lab", "pack", None])
+def test_every_command_says_alike_that_a_capture_breaks_off(tmp_path: Path, of: str | None) -> None:
+    lab = good_lab()
+    if of == "lab":
+        lab.drop("h1.HTA@*")
+    elif of == "pack":
+        lab = with_wrong_checksum(lab)
+    folder = run_folder(lab, tmp_path / "run")
+    run("timeline", folder)
+    capture = folder / "lab.pcapng"
+    # In the second handover: what was wrong in the first is certain.
+    capture.write_bytes(capture.read_bytes()[: int(capture.stat().st_size * 0.8)])
+    code = 2 if of is None else 1
+    run("timeline", folder)  # written after the capture broke off, it does not say so itself
+    for command, named in (
+        ("judge", capture),
+        ("verify", capture),
+        ("report", folder),
+        ("show", folder),
+        ("show", capture),
+    ):
+        answer = run(command, named)
+        assert (command, answer.exit_code) == (command, code)
+        assert answer.stderr.count("breaks off") == 1
+    page = read_page(folder / "report.html")
+    assert page.texts("h1") == ["handover, IPv4 " + ("breaks off" if of is None else "rules failed, breaks off")]
+    assert "breaks off" in page.texts("section", "problems")[0]
+
+
+def test_a_capture_is_whole_if_it_ends_where_a_record_does(tmp_path: Path) -> None:
+    folder = good_lab().write_run_folder(tmp_path / "run")
+    merge(folder)
+    assert [run(command, folder / "lab.pcapng").exit_code for command in ("judge", "verify", "report", "show")] == [
+        0
+    ] * 4
