@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from captures.rtp import Stream
@@ -30,13 +30,18 @@ class Settings:
     max_jitter_s: float | None = None
     """None: not judged."""
     given: frozenset[str] = frozenset()
+    left_out: dict[str, str] = field(default_factory=dict, init=False)
+    """Rules that cannot be asked of the lab that was captured, each with the reason."""
 
     def learn(self, parameters: Mapping[str, Any]) -> None:
-        """Take over the timers of a lab's ``parameters`` step."""
+        """Take over the timers of a lab's ``parameters`` step, and which rules cannot be asked of it."""
         for name in ("jwt_s", "srt_s", "spt_s", "hit_s", "ctt_s"):
             value = parameters.get(name)
             if name not in self.given and isinstance(value, int | float) and value > 0:
                 setattr(self, name, float(value))
+        left_out = parameters.get("left_out")
+        if isinstance(left_out, dict):
+            self.left_out = {str(rule): str(why) for rule, why in left_out.items()}
 
 
 @dataclass(frozen=True)
