@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,7 +161,7 @@ def verify(
     if streams:
         seen.add("rtp")
     judged = [
-        PackVerdicts(pack.name, [*_verdicts(running[pack.name]), *_stream_verdicts(pack, streams)])
+        PackVerdicts(pack.name, [*_verdicts(running[pack.name], settings.left_out), *_stream_verdicts(pack, streams)])
         for pack in packs
         if names or pack.name in seen
     ]
@@ -247,10 +247,13 @@ class _Interested:
         return (checker for checker in wanted if any(pattern.matches(event) for pattern in checker.patterns))
 
 
-def _verdicts(running: list[_Running]) -> Iterator[Verdict]:
+def _verdicts(running: list[_Running], left_out: Mapping[str, str]) -> Iterator[Verdict]:
     for one in running:
         rule = one.rule
-        yield from _named(rule.name, rule.clause, rule.summary, list(one.outcomes.findings()))
+        if rule.name in left_out:
+            yield from _named(rule.name, rule.clause, rule.summary, [Finding("", "unseen", left_out[rule.name])])
+        else:
+            yield from _named(rule.name, rule.clause, rule.summary, list(one.outcomes.findings()))
 
 
 def _named(name: str, clause: str, summary: str, findings: list[Finding]) -> Iterator[Verdict]:

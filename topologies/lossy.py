@@ -35,6 +35,8 @@ LEFT_OUT = (
     "asr-names-members", "data-waits-for-mn", "fallback-join", "handover-context", "handover-order",
     "leave-confirmed", "local-join-after-link-up", "new-cell-cold", "no-session-join-after-confirm",
     "old-lmc-forgets-mn", "probe-schedule", "session-join-order", "usr-period", "usr-to-parent",
+    "mmcp-handover-answered", "mmcp-leave-answered", "mmcp-local-join-answered", "mmcp-probe-after-silence", "mmcp-probe-answered",
+    "mmcp-report-after-join", "mmcp-report-after-local-join", "mmcp-session-join-answered", "mmcp-transfer-answered",
 )  # fmt: skip
 
 

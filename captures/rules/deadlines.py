@@ -36,8 +36,15 @@ class Deadlines(Checker):
         raise NotImplementedError
 
     def missing(self, event: Event, text: str, frames: tuple[int, ...]) -> None:
-        """Something is missing in the direction back to `event`'s sender: failed, if that direction was ever heard."""
-        if len(self._undecided) < _UNDECIDED_MAX:
+        """Something is missing in the direction back to `event`'s sender: failed, if that direction was ever heard.
+
+        Not if nobody was there to send it: its port was unreachable, or a step says that it was made silent.
+        """
+        if self.scene.refused(event.interface, event.protocol, event.destination):
+            self.tell.unseen(event.interface, NOBODY_THERE)
+        elif self.scene.silenced(event.destination, event.t_ns):
+            self.tell.unseen(event.interface, "a step says that who should have answered was made silent")
+        elif len(self._undecided) < _UNDECIDED_MAX:
             self._undecided.append((event, text, frames))
         else:
             self.tell.failed(event.interface, text, frames)

@@ -230,6 +230,7 @@ class Scene:
     def __init__(self) -> None:
         self.began: dict[str, int] = {}
         self._directions: Bounded[tuple[str, str, str, str], bool] = Bounded(16 * STATE_MAX)
+        self._refused: Bounded[tuple[str, str, str], bool] = Bounded()
         self._last: Bounded[str, dict[str, int]] = Bounded()
         self._link_changed: dict[str, int] = {}
         self._nodes: dict[str, str] = {}
@@ -242,8 +243,12 @@ class Scene:
         if event.protocol == "step":
             self._step(event)
             return
+        port = (event.interface, event.protocol, event.source)
         if event.kind == "unreachable":
+            self._refused.set(port, value=True)
             return  # said by the host, not by who should have answered
+        if len(self._refused):
+            self._refused.pop(port)
         self._directions.set((event.interface, event.protocol, event.source, event.destination), value=True)
         seen = self._last.obtain(who(event), dict)
         if len(seen) < 64 or event.interface in seen:
@@ -284,6 +289,13 @@ class Scene:
     def silenced(self, address: str, since_ns: int) -> bool:
         """Whether a step said that the node with the address was made silent for some of the time since then."""
         return any(self._silent_until.get(name, -1) >= since_ns for name in self._names.get(address, ()))
+
+    def refused(self, interface: str, protocol: str, address: str) -> bool:
+        """Whether the last that the interface saw of a protocol's port at an address was that nobody is there.
+
+        Hosts say so no more than once a second or so, so not of each datagram.
+        """
+        return self._refused.get((interface, protocol, address)) is not None
 
     def heard(self, interface: str, protocol: str, source: str, destination: str) -> bool:
         """Whether the interface ever saw the protocol in this direction."""

@@ -24,6 +24,8 @@ from captures.rules.language import (
 
 _LEARN_FROM = 5
 _LEARN_AT_LEAST = 3
+_BEAT_SLACK_NS, _BEAT_SHARE = 50_000_000, 0.01  # what a timer that is set anew each time may be late by
+_BEATS_MAX = 4  # more than that in silence, and it is a new beginning
 
 
 def never_before(
@@ -227,19 +229,23 @@ def periodic(
     restart: Pattern | None = None,
     restart_same: Same | None = None,
     may_be_early: int = 1,
+    renewing: Pattern | None = None,
+    beat: Seconds = 0,
 ) -> Check:
     """Events of the pattern come once every `period`, give or take the share `tolerance` and `slack` seconds.
 
     `period` may be a function of the earlier of two events; None or 0 means that it is learned, as the median of the first
     five intervals of each key. Events within `burst` of each other are one. After a
     `restart` the next event may come early and is late only if it comes later than a period after the restart, and the
-    `may_be_early` ones after it may come early: what a restart put off does not move the others. An interval in which a
-    step says that the interface changed its link, or that the sender was made silent, is free. With `only_late` any may come
-    early.
+    `may_be_early` ones after it may come early: what a restart put off does not move the others. A restart that
+    `renewing` matches restarts nothing if it comes on the beat of its kind: that is what its sender repeats while all goes on.
+    The `beat` is in seconds; 0: not known, then two of the same length in a row are one.
+    An interval in which a step says that the interface changed its link, or that the sender was made silent, is free. With
+    `only_late` any may come early.
     """
     return lambda tell, scene: _Periodic(
         tell, scene, pattern, period, same, tolerance, slack, burst, restart, restart_same or same, may_be_early,
-        only_late=only_late,
+        renewing, beat, only_late=only_late,
     )  # fmt: skip
 
 
@@ -257,21 +263,25 @@ class _Periodic(Checker):
         restart: Pattern | None,
         restart_same: Same,
         may_be_early: int,
+        renewing: Pattern | None,
+        beat: Seconds,
         *,
         only_late: bool,
     ) -> None:
         super().__init__(tell, scene, [p for p in (pattern, restart) if p is not None])
         self._pattern, self._period, self._same = pattern, period, same
         self._tolerance, self._slack_ns, self._burst_ns = tolerance, round(slack * 1e9), round(burst * 1e9)
-        self._restart, self._restart_same, self._may_be_early = restart, restart_same, may_be_early
-        self._only_late = only_late
+        self._restart, self._restart_same = restart, restart_same
+        self._may_be_early = 0 if only_late else may_be_early
+        self._renewing, self._beat, self._only_late = renewing, beat, only_late
         self._paces: Bounded[Key, _Pace] = Bounded()
         self._restarts: Bounded[Key, int] = Bounded()
+        self._beats: Bounded[tuple[Key, str], tuple[int, int]] = Bounded()
 
     def event(self, event: Event) -> None:
         if self._restart is not None and self._restart.matches(event):
             other = key_of(event, self._restart_same)
-            if other is not None:
+            if other is not None and not self._renews(event, other):
                 self._restarts.set(other, event.t_ns)
         if not self._pattern.matches(event):
             return
@@ -285,6 +295,20 @@ class _Periodic(Checker):
         before, pace.last = pace.last, event
         if event.t_ns - before.t_ns >= self._burst_ns:
             self._passed(pace, before, event)
+
+    def _renews(self, event: Event, other: Key) -> bool:
+        """Whether it comes on the beat of those of its kind before it."""
+        if self._renewing is None or not self._renewing.matches(event):
+            return False
+        last_ns, gap = self._beats.get((other, event.kind)) or (0, 0)
+        passed = event.t_ns - last_ns
+        self._beats.set((other, event.kind), (event.t_ns, passed if last_ns else 0))
+        beat = nanoseconds(self._beat, event) or gap
+        if not last_ns or not beat:
+            return False
+        beats = round(passed / beat)
+        give = beats * (_BEAT_SLACK_NS + round(beat * _BEAT_SHARE))
+        return 0 < beats <= _BEATS_MAX and abs(passed - beats * beat) <= give
 
     def _passed(self, pace: _Pace, before: Event, event: Event) -> None:
         """An interval that is no burst."""

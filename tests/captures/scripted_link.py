@@ -26,7 +26,19 @@ PORT = 24793
 SRT_S = 2.0
 GROUPS = {4: "239.1.1.1", 6: "ff1e::1:1"}
 # Node to its number: the last octet of its addresses and of its link-layer address.
-NODES = {"a": 1, "b": 2, "sm": 10, "lmc1": 11, "lmc2": 12, "mn": 21, "other": 31, "mcs": 40}
+NODES = {
+    "a": 1,
+    "b": 2,
+    "sm": 10,
+    "lmc1": 11,
+    "lmc2": 12,
+    "lmc3": 13,
+    "mn": 21,
+    "quiet": 22,
+    "rover": 23,
+    "other": 31,
+    "mcs": 40,
+}
 
 
 @dataclass(frozen=True)
@@ -257,6 +269,7 @@ def _good_frames() -> tuple[Sent, ...]:
     _announcements(link)
     _session(link)
     _handover_and_back(link)
+    _probes(link)
     _refusals(link)
     for number in range(2000):
         link.rtp(7 + number / 100, f"data.{number}", 65_000 + number)
@@ -307,6 +320,7 @@ def _members(link: ScriptedLink, family: int) -> None:
 
 
 MN_ID, OTHER_ID = ["mn_id", "6d6e"], ["mn_id", "7878"]
+QUIET_ID, ROVER_ID = ["mn_id", "7171"], ["mn_id", "7272"]
 DATA = ["multicast", GROUPS[4], 5004]
 
 
@@ -319,20 +333,15 @@ def poa(number: int) -> list[Any]:
 
 
 def _announcements(link: ScriptedLink) -> None:
-    """LMCs announce themselves and report; the MN is with lmc1 but between 14 and 22.3 s."""
+    """LMCs announce themselves, again every SPT, and report; the MN is with lmc1 but between 14 and 22.3 s."""
     for node, at_s in (("lmc1", 5.0), ("lmc2", 5.1)):
         link.mmcp(at_s, f"{node}.SJR", node, "sm", [["mn_id", node.encode().hex()], lmc(node)])
         link.mmcp(at_s + 0.001, f"{node}.SJC", "sm", node, [DATA], f=1)
-        link.mmcp(25.9, f"{node}.probe.USP", "sm", node)
-        link.mmcp(
-            25.901,
-            f"{node}.probed.ASR",
-            node,
-            "sm",
-            [["membership", 1], MN_ID] if node == "lmc1" else [["membership", 0]],
-        )
         for index in range(1, 12):
             at = at_s + 2 * index
+            if index % 3 == 0:
+                link.mmcp(at - 0.003, f"{node}.{index}.SJR", node, "sm", [["mn_id", node.encode().hex()], lmc(node)])
+                link.mmcp(at - 0.002, f"{node}.{index}.SJC", "sm", node, [DATA], f=1)
             here = (14.02 <= at < 22.3) if node == "lmc2" else (6.6 <= at < 14.02 or 22.3 <= at < 26)
             members: list[list[Any]] = [["membership", 1], MN_ID] if here else [["membership", 0]]
             link.mmcp(at, f"{node}.{index}.ASR", node, "sm", members)
@@ -345,11 +354,11 @@ def _session(link: ScriptedLink) -> None:
     link.mmcp(6.503, "join.LJC", "lmc1", "mn", f=1)
     for index, at_s in enumerate((8.5, 10.5, 12.5)):
         link.mmcp(at_s, f"lmc1.{index}.USR", "mn", "lmc1", [MN_ID, ["status", index * 200, int(at_s - 6.5)]])
+    link.mmcp(12.501, "renewal.LJR", "mn", "lmc1", [MN_ID])
+    link.mmcp(12.502, "renewal.LJC", "lmc1", "mn", f=1)
     link.mmcp(22.502, "again.LJR", "mn", "lmc1", [MN_ID])
     link.mmcp(22.503, "again.LJC", "lmc1", "mn", f=1)
     link.mmcp(23.5, "late.0.USR", "mn", "lmc1", [MN_ID, ["status", 1500, 17]])
-    link.mmcp(24.0, "probe.USP", "lmc1", "mn")
-    link.mmcp(24.001, "probed.USR", "mn", "lmc1", [MN_ID, ["status", 1550, 17]])
     link.mmcp(25.5, "late.1.USR", "mn", "lmc1", [MN_ID, ["status", 1700, 19]])
     link.mmcp(26.2, "leave.ULR", "mn", "lmc1", [MN_ID])
     link.mmcp(26.201, "leave.ULC", "lmc1", "mn", f=1)
@@ -369,6 +378,8 @@ def _handover_and_back(link: ScriptedLink) -> None:
     link.mmcp(14.301, "h1.LJC", "lmc2", "mn", f=1)
     for index, at_s in enumerate((16.3, 18.3, 20.3)):
         link.mmcp(at_s, f"lmc2.{index}.USR", "mn", "lmc2", [MN_ID, ["status", 700 + index * 200, int(at_s - 6.5)]])
+    link.mmcp(20.301, "renewal2.LJR", "mn", "lmc2", [MN_ID])
+    link.mmcp(20.302, "renewal2.LJC", "lmc2", "mn", f=1)
     # Back again; the first confirm is lost behind the capture.
     link.mmcp(21.0, "h2.0.HIR", "mn", "lmc2", [MN_ID, poa(1)])
     link.mmcp(21.001, "h2.HCT", "lmc2", "lmc1", [MN_ID, DATA], ports=(5152, PORT))
@@ -376,7 +387,33 @@ def _handover_and_back(link: ScriptedLink) -> None:
     link.mmcp(21.021, "h2.0.HIC", "lmc2", "mn", [lmc("lmc1")], f=1)
     link.mmcp(22.0, "h2.1.HIR", "mn", "lmc2", [MN_ID, poa(1)])
     link.mmcp(22.001, "h2.1.HIC", "lmc2", "mn", [lmc("lmc1")], f=1)
-    link.mmcp(24.5, "back.USP", "lmc1", "lmc2")  # of an LMC to what is no MN that it gave away
+
+
+def _probes(link: ScriptedLink) -> None:
+    """Children of which only the probes' answers are heard: an MN of the SM's, an LMC, and an MN that turned back."""
+    link.mmcp(8.0, "quiet.SJR", "quiet", "sm", [QUIET_ID])
+    link.mmcp(8.001, "quiet.SJC", "sm", "quiet", [DATA], f=1)
+    for index, at_s in enumerate((14.003, 20.005)):
+        link.mmcp(at_s, f"quiet.{index}.USP", "sm", "quiet")
+        link.mmcp(
+            at_s + 0.001,
+            f"quiet.{index}.probed.USR",
+            "quiet",
+            "sm",
+            [QUIET_ID, ["status", index * 600, round(at_s) - 8]],
+        )
+    link.mmcp(8.2, "lmc3.SJR", "lmc3", "sm", [["mn_id", b"lmc3".hex()], lmc("lmc3")])
+    link.mmcp(8.201, "lmc3.SJC", "sm", "lmc3", [DATA], f=1)
+    link.mmcp(14.204, "lmc3.USP", "sm", "lmc3")
+    link.mmcp(14.205, "lmc3.probed.ASR", "lmc3", "sm", [["membership", 0]])
+    link.mmcp(10.2, "rover.HIR", "rover", "lmc1", [ROVER_ID, poa(2)])
+    link.mmcp(10.201, "rover.HCT", "lmc1", "lmc2", [ROVER_ID, DATA], ports=(5154, PORT))
+    link.mmcp(10.22, "rover.HTA", "lmc2", "lmc1", f=1, ports=(PORT, 5154))
+    link.mmcp(10.221, "rover.HIC", "lmc1", "rover", [lmc("lmc2")], f=1)
+    link.mmcp(11.4, "rover.LJR", "rover", "lmc1", [ROVER_ID])
+    link.mmcp(11.401, "rover.LJC", "lmc1", "rover", f=1)
+    link.mmcp(17.403, "rover.USP", "lmc1", "rover")
+    link.mmcp(17.404, "rover.probed.USR", "rover", "lmc1", [ROVER_ID])
 
 
 def _refusals(link: ScriptedLink) -> None:

@@ -5,8 +5,6 @@ A good link keeps them all; each case spoils one thing in it and names the rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +14,8 @@ from captures.reading import CaptureReader
 from captures.rules.packs.pack import Settings
 from captures.verify import Verification, verify
 from tests.captures.scripted_link import (
-    DATA,
     GROUPS,
     MN_ID,
-    PORT,
     SRT_S,
     T0,
     ScriptedLink,
@@ -27,14 +23,12 @@ from tests.captures.scripted_link import (
     good_link,
     hello,
     join_prune,
-    lmc,
     older_report,
-    poa,
     query,
     report,
 )
-
-Spoil = Callable[[ScriptedLink], object]
+from tests.captures.spoiled_mmcp import MMCP, MMCP_TOLERATED
+from tests.captures.spoiling import Spoil, both, flip_last, hops
 
 
 def verified(link: ScriptedLink, folder: Path, settings: Settings | None = None) -> Verification:
@@ -48,143 +42,6 @@ def failing(verification: Verification) -> set[str]:
 
 def rules(verification: Verification) -> set[str]:
     return {verdict.rule for verdict in verification.verdicts}
-
-
-def bigger(frame_data: bytes) -> bytes:
-    """The IP packet of a frame with hop limit 2."""
-    at = 22 if frame_data[12:14] == b"\x08\x00" else 21
-    return frame_data[:at] + b"\x02" + frame_data[at + 1 :]
-
-
-def hops(pattern: str) -> Spoil:
-    return lambda link: link.change(pattern, lambda frame: replace(frame, data=bigger(frame.data)))
-
-
-def flip_last(pattern: str) -> Spoil:
-    """Damage the payload behind its checksum."""
-    return lambda link: link.change(
-        pattern, lambda frame: replace(frame, data=frame.data[:-1] + bytes([frame.data[-1] ^ 1]))
-    )
-
-
-def both(*spoils: Spoil) -> Spoil:
-    return lambda link: [spoil(link) for spoil in spoils]
-
-
-MMCP: dict[str, tuple[Spoil, set[str]]] = {
-    "a message cut short": (
-        lambda link: link.drop("lmc2.7.ASR").mmcp(19.1, "x.ASR", "lmc2", "sm", [["raw", "0600"]]),
-        {"mmcp-well-formed", "mmcp-asr-period"},
-    ),
-    "a flipped bit": (flip_last("lmc1.SJR"), {"mmcp-checksum"}),
-    "F in an LJR": (lambda link: link.drop("h1.LJR").mmcp(14.3, "h1.LJR", "mn", "lmc2", [MN_ID], f=1), {"mmcp-f-bit"}),
-    "a PoA in an LJR": (
-        lambda link: link.drop("h1.LJR").mmcp(14.3, "h1.LJR", "mn", "lmc2", [MN_ID, poa(2)]), {"mmcp-parameters"},
-    ),
-    "a refusal with a group": (
-        lambda link: link.drop("refused.SJC").mmcp(9.001, "refused.SJC", "sm", "other", [DATA]), {"mmcp-refusal-empty"},
-    ),
-    "another profile": (
-        lambda link: link.drop("join.SJC").mmcp(6.501, "join.SJC", "sm", "mn", [DATA, lmc("lmc1")], f=1, profile="L8"),
-        {"mmcp-profile"},
-    ),
-    "an ASR of 1500 octets": (
-        lambda link: link.drop("lmc1.11.ASR").mmcp(
-            27, "lmc1.11.ASR", "lmc1", "sm",
-            [["membership", 187], *[["mn_id", f"{n:08x}"] for n in range(187)]],
-        ),
-        {"mmcp-asr-size"},
-    ),
-    "another group in the HCT": (
-        lambda link: link.drop("h1.HCT").mmcp(
-            14.001, "h1.HCT", "lmc1", "lmc2", [MN_ID, ["multicast", "239.1.1.2", 5004]], ports=(5151, PORT)
-        ),
-        {"mmcp-one-group"},
-    ),
-    "no SJC": (
-        both(lambda link: link.drop("refused.SJC"), lambda link: link.mmcp(20, "x.USP", "sm", "other")),
-        {"mmcp-session-join-answered"},
-    ),
-    "a late SJC": (lambda link: link.move("refused.SJC", 2.5), {"mmcp-session-join-answered", "mmcp-session-confirm-asked"}),
-    "no LJC": (lambda link: link.drop("join.LJC"), {"mmcp-report-after-join", "mmcp-report-after-local-join"}),
-    "no LJC after a handover": (lambda link: link.drop("h1.LJC"), {"mmcp-report-after-local-join"}),
-    "no LJC, and no more": (
-        lambda link: link.mmcp(18, "x.LJR", "other", "lmc1", [["mn_id", "7979"]]).mmcp(20, "x.USP", "lmc1", "other"),
-        {"mmcp-local-join-answered"},
-    ),
-    "no ULC": (lambda link: link.drop("leave.ULC"), {"mmcp-leave-answered"}),
-    "two ULC": (lambda link: link.copy("leave.ULC", 0.1), {"mmcp-leave-answered", "mmcp-leave-confirm-asked"}),
-    "SJC without SJR": (lambda link: link.drop("refused.SJR").mmcp(20, "x.USR", "other", "sm", [["mn_id", "7878"]]), {"mmcp-session-confirm-asked"}),
-    "two SJC": (lambda link: link.copy("join.SJC", 0.0005), {"mmcp-session-confirm-asked"}),
-    "LJC without LJR": (lambda link: link.drop("h1.LJR"), {"mmcp-local-confirm-asked"}),
-    "ULC without ULR": (lambda link: link.drop("leave.ULR"), {"mmcp-leave-confirm-asked"}),
-    "LJR before SJC": (lambda link: link.move("join.LJR", -0.0015), {"mmcp-join-order"}),
-    "SJR again at once": (lambda link: link.copy("refused.SJR", 0.0001), {"mmcp-session-join-pace"}),
-    "LJR again at once": (lambda link: link.copy("join.LJR", 0.0001), {"mmcp-local-join-pace"}),
-    "USR before LJC": (
-        lambda link: link.mmcp(6.5015, "x.USR", "mn", "lmc1", [MN_ID]), {"mmcp-report-after-join"},
-    ),
-    "USR after ULR": (lambda link: link.mmcp(27.4, "x.USR", "mn", "lmc1", [MN_ID]), {"mmcp-silent-after-leave"}),
-    "a USR is missing": (lambda link: link.drop("lmc1.1.USR"), {"mmcp-usr-period"}),
-    "a USR is early": (lambda link: link.move("lmc1.2.USR", -0.5), {"mmcp-usr-period"}),
-    "an ASR is missing": (lambda link: link.drop("lmc1.4.ASR"), {"mmcp-asr-period"}),
-    "an ASR names one of two": (
-        lambda link: link.drop("lmc1.4.ASR").mmcp(13, "lmc1.4.ASR", "lmc1", "sm", [["membership", 2], MN_ID]),
-        {"mmcp-asr-complete"},
-    ),
-    "an ASR names one twice": (
-        lambda link: link.drop("lmc1.4.ASR").mmcp(13, "lmc1.4.ASR", "lmc1", "sm", [["membership", 2], MN_ID, MN_ID]),
-        {"mmcp-asr-complete"},
-    ),
-    "ASRs in a row with different counts": (
-        lambda link: link.drop("lmc1.4.ASR")
-        .mmcp(13, "lmc1.4.ASR", "lmc1", "sm", [["membership", 2], MN_ID])
-        .mmcp(13.01, "x.ASR", "lmc1", "sm", [["membership", 3], ["mn_id", "01"]]),
-        {"mmcp-asr-complete"},
-    ),
-    "seconds stand still": (
-        lambda link: link.drop("lmc1.1.USR").mmcp(10.5, "lmc1.1.USR", "mn", "lmc1", [MN_ID, ["status", 200, 2]]),
-        {"mmcp-status-counts"},
-    ),
-    "packets go back": (
-        lambda link: link.drop("lmc1.2.USR").mmcp(12.5, "lmc1.2.USR", "mn", "lmc1", [MN_ID, ["status", 100, 6]]),
-        {"mmcp-status-counts"},
-    ),
-    "two USPs in a second": (lambda link: link.copy("back.USP", 1), {"mmcp-probe-pace"}),
-    "four USPs": (
-        lambda link: [link.mmcp(at, "x.USP", "sm", "mcs") for at in (9.1, 15.1, 21.1, 27.1)], {"mmcp-probe-count"},
-    ),
-    "no HIC": (
-        lambda link: link.drop("h1.HIC"), {"mmcp-handover-answered"},
-    ),
-    "no HTA": (lambda link: link.drop("h1.HTA"), {"mmcp-transfer-answered", "mmcp-transfer-first"}),
-    "HIC without HIR": (lambda link: link.drop("h1.HIR"), {"mmcp-handover-confirm-asked"}),
-    "HTA without HCT": (lambda link: link.drop("h1.HCT"), {"mmcp-transfer-ack-asked"}),
-    "HTA to another port": (
-        lambda link: link.drop("h1.HTA").mmcp(14.02, "h1.HTA", "lmc2", "lmc1", f=1, ports=(PORT, 5153)),
-        {"mmcp-transfer-ack-asked", "mmcp-transfer-answered", "mmcp-transfer-first"},
-    ),
-    "HIC before HTA": (lambda link: link.move("h1.HIC", -0.01), {"mmcp-transfer-first"}),
-    "HIC refuses after one HCT": (
-        lambda link: link.drop("h1.HTA").drop("h1.HIC").mmcp(14.2, "h1.HIC", "lmc1", "mn"), {"mmcp-transfer-first"},
-    ),
-    "HIR again at once": (lambda link: link.copy("h1.HIR", 0.0005), {"mmcp-handover-pace"}),
-    "HCT again at once": (lambda link: link.copy("h1.HCT", 0.0005), {"mmcp-transfer-pace"}),
-    "four HIRs": (
-        lambda link: [link.mmcp(at, "x.HIR", "other", "lmc1", [["mn_id", "7878"], poa(2)]) for at in (15, 16, 17, 18)],
-        {"mmcp-handover-count"},
-    ),
-    "four HCTs": (
-        lambda link: [
-            link.mmcp(at, "x.HCT", "lmc1", "lmc2", [["mn_id", "7878"], DATA], ports=(5160, PORT)) for at in (16, 16.25, 16.5, 16.75)
-        ] and link.mmcp(16.9, "x.HTA", "lmc2", "lmc1", f=1, ports=(PORT, 5160)),
-        {"mmcp-transfer-count"},
-    ),
-    "another HIC to the same HIR": (
-        lambda link: link.drop("h2.1.HIC").mmcp(22.001, "h2.1.HIC", "lmc2", "mn", [lmc("lmc2")], f=1), {"mmcp-same-confirm"},
-    ),
-    "the old LMC probes": (lambda link: link.mmcp(15, "x.USP", "lmc1", "mn"), {"mmcp-old-lmc-forgets"}),
-}  # fmt: skip
 
 
 def membership_cases(name: str, family: int) -> dict[str, tuple[Spoil, set[str]]]:
@@ -295,27 +152,12 @@ BROKEN = {
 
 # What looks odd but is right.
 TOLERATED: dict[str, Spoil] = {
-    "HIR sent three times, then SJR": lambda link: (
-        [link.mmcp(at, "x.HIR", "other", "lmc1", [["mn_id", "7878"], poa(2)]) for at in (15, 16, 17)]
-        and link.mmcp(17.3, "x.SJR", "other", "sm", [["mn_id", "7878"]]).mmcp(17.301, "x.SJC", "sm", "other", f=0)
-    ),
-    "HCT sent three times, then HIC F=0": lambda link: (
-        [
-            link.mmcp(at, "x.HCT", "lmc1", "lmc2", [["mn_id", "7878"], DATA], ports=(5160, PORT))
-            for at in (16, 16.25, 16.5)
-        ]
-        and link.mmcp(15.99, "x.HIR", "other", "lmc1", [["mn_id", "7878"], poa(2)]).mmcp(16.8, "x.HIC", "lmc1", "other")
-    ),
-    "a confirm as the capture ends": lambda link: link.mmcp(29.9, "x.ULR", "other", "sm", [["mn_id", "7878"]]),
-    "one direction only": lambda link: link.mmcp(12, "x.ULR", "other", "10.1.1.1", [["mn_id", "7878"]]),
+    **MMCP_TOLERATED,
     "an ASR in two packets": lambda link: (
         link.drop("lmc1.4.ASR")
         .mmcp(13, "x.ASR", "lmc1", "sm", [["membership", 2], MN_ID])
         .mmcp(13.001, "x.ASR", "lmc1", "sm", [["membership", 2], ["mn_id", "01"]])
     ),
-    "another session at the same time": lambda link: link.mmcp(
-        14.2, "x.HIR", "mn", "lmc1", [MN_ID, poa(2)], session=2
-    ).mmcp(14.201, "x.HIC", "lmc1", "mn", session=2),
     "a member that leaves without a word": lambda link: [
         link.membership(4, at, "x", "mcs", report(4, [(4, GROUPS[4])]), "224.0.0.22") for at in (8.0, 8.4)
     ],
@@ -423,3 +265,15 @@ def test_without_limits_streams_are_only_measured(tmp_path: Path) -> None:
     found = {v.rule: v.verdict for v in verified(link, tmp_path, Settings()).verdicts if v.rule.startswith("rtp-")}
     assert found["rtp-interruption"] == found["rtp-jitter"] == "unseen"
     assert found["rtp-loss"] == "passed"
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize(("after_s", "expected"), [(21.5, {"querier"}), (22.1, set()), (23.5, set())])
+def test_querier_that_falls_silent_is_taken_over_from(
+    tmp_path: Path, family: int, after_s: float, expected: set[str]
+) -> None:
+    """Twice 10 s and half of 4 s after its last query another may ask."""
+    name, everybody = ("igmp", "224.0.0.1") if family == 4 else ("mld", "ff02::1")
+    link = ScriptedLink().membership(family, 1, "last", "a", query(family, response_s=4), everybody)
+    link.membership(family, 1 + after_s, "first", "b", query(family, response_s=4), everybody)
+    assert failing(verified(link, tmp_path)) == {f"{name}-{rule}" for rule in expected}

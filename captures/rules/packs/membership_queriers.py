@@ -116,9 +116,9 @@ class Querier(Checker):
         if query.group or ip_address(event.source).is_unspecified:
             return  # a switch that snoops asks from no address, and is no querier [RFC 4541 2.1.1]
         queriers = self._heard.obtain(event.interface, dict)
-        present_ns = round(
-            ((query.robustness or ROBUSTNESS) * (query.interval_s or 125) + query.max_response_s) * SECOND
-        )
+        # The Other Querier Present Interval [RFC 3376 8.5, RFC 3810 9.5]; with half the response time, as FRR takes it too.
+        present_s = (query.robustness or ROBUSTNESS) * (query.interval_s or 125) + query.max_response_s / 2
+        present_ns = round(present_s * SECOND) - SLACK_NS
         mine = ip_address(event.source).packed
         moved_ns = self.scene.link_changed(event.interface)
         for address, (t_ns, number, present) in queriers.items():

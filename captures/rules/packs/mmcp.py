@@ -11,8 +11,8 @@ What a wire does not show, and so is not judged here:
 - 7.2: that a join is given up after JWT; giving up is silent. M-7, M-20, M-22, M-27: how often requests are sent again at
   most, beyond HIR and HCT, is the sender's choice or provisioned.
 - 7.3: leaving without a word is allowed.
-- 7.4, M-13: that a probe is answered, and that it comes after SPT of silence: probes and reports may be lost behind the
-  capture, and a dead child is silent as well. That a failed child is removed and the application told.
+- 7.4, M-13: that a dead child does not answer probes: silence is held against a child only if it goes on as if nothing had
+  happened. That a failed child is removed and the application told.
 - 7.5: that the new LMC joins before its HTA (whose report is whose is told by addresses that a foreign capture does not
   explain), stays joined (M-9, M-10) and sends data; that an LMC forgets the MN, but for what it sends it.
 - M-14, M-28: that an MN which has its HIC sends LJR without SJR: its HIC may have been lost behind the capture.
@@ -32,15 +32,19 @@ from captures.rules.operator_answered import answered
 from captures.rules.operators import asked, exactly_once, holds, same_answer
 from captures.rules.operators_time import at_most, in_order, never_before, periodic
 from captures.rules.packs.mmcp_checks import AggregateReports, Profiles, StatusCounts, Transfers, Unchanging
+from captures.rules.packs.mmcp_probes import ProbeCount, ProbesAfterSilence, ProbesAnswered
 from captures.rules.packs.pack import Pack, Settings
 from captures.rules.packs.pim import checksum_problem, malformed_problem
 
 _ASR_MAX_OCTETS = 1400  # [M-12]
 _SENDS_MAX = 3  # of HIR and HCT [M-8]
+_PROBES_MAX = 3  # without an answer [M-13]
 _EARLY = 0.9  # of a timer: what the capture's clock and the sender's may differ
 _SPT_IN_SRT = 3
+_RESENT_JWT = 1.25  # in which what is sent again after JWT has come
 _DEFAULT_SRT_S = 10.0
 _BURST_S = 0.1
+_AT_ONCE_S = 1.0  # what "at once" may take, or a quarter of SRT if that is less
 _REMEMBERED_HIT = 4  # how long an LMC answers a resent HIR with the same HIC [M-23]
 
 _BELONGS = {
@@ -122,8 +126,14 @@ def mmcp_pack(settings: Settings) -> Pack:
     def spt(_event: Event) -> float:
         return settings.spt_s or _SPT_IN_SRT * (settings.srt_s or _DEFAULT_SRT_S)
 
-    def probes_apart(_event: Event) -> float:
-        return _EARLY * (settings.spt_s or _SPT_IN_SRT * (settings.srt_s or 0.0))
+    def known_spt(_event: Event) -> float:
+        return settings.spt_s or _SPT_IN_SRT * (settings.srt_s or 0.0)
+
+    def probes_apart(event: Event) -> float:
+        return _EARLY * known_spt(event)
+
+    def at_once(_event: Event) -> float:
+        return min(_AT_ONCE_S, (settings.srt_s or _DEFAULT_SRT_S) / 4)
 
     jwt: Seconds = lambda _event: settings.jwt_s  # noqa: E731  read when it is used: a parameters step may set it
     hit: Seconds = lambda _event: settings.hit_s  # noqa: E731  as jwt
@@ -132,7 +142,12 @@ def mmcp_pack(settings: Settings) -> Pack:
     sent = mmcp(where=lambda event: event.kind != "unreachable")
     readable = mmcp(where=lambda event: event.kind not in ("malformed", "unreachable"))
     nobody = mmcp("unreachable")
-    patience = lambda event: spt(event) + settings.jwt_s + 1.0  # noqa: E731  as jwt
+    handover_patience = lambda event: spt(event) + settings.jwt_s + 1.0  # noqa: E731  as jwt; the link may go down late
+
+    def join_patience(event: Event) -> float:
+        """A join that comes again after JWT is one sent again; one that comes after SPT only renews [M-25]."""
+        return min(2 * settings.jwt_s, max(_EARLY * spt(event), _RESENT_JWT * settings.jwt_s))
+
     return Pack("mmcp", rules=(
         # form
         Rule("mmcp-well-formed", "8", "every datagram on the port is an MMCP message", holds(sent, malformed_problem)),
@@ -146,10 +161,10 @@ def mmcp_pack(settings: Settings) -> Pack:
         Rule("mmcp-one-group", "7.1, D M-24", "a session has one group and port", Unchanging),
         # session join and leave
         Rule("mmcp-session-join-answered", "7.2", "SJR is answered with SJC within JWT, or sent again",
-             answered(mmcp("SJR"), by=mmcp("SJC"), within=jwt, same=_CONVERSATION, patience=patience,
+             answered(mmcp("SJR"), by=mmcp("SJC"), within=jwt, same=_CONVERSATION, patience=join_patience,
                       unless=mmcp("SJR"), unless_same=(ANYWHERE, *_MN), void=nobody)),
         Rule("mmcp-local-join-answered", "7.2, D M-22", "LJR is answered with LJC within JWT, or a join sent again",
-             answered(mmcp("LJR"), by=mmcp("LJC"), within=jwt, same=_CONVERSATION, patience=patience,
+             answered(mmcp("LJR"), by=mmcp("LJC"), within=jwt, same=_CONVERSATION, patience=join_patience,
                       unless=mmcp("SJR", "LJR"), unless_same=(ANYWHERE, *_MN), void=nobody)),
         Rule("mmcp-leave-answered", "7.3", "ULR gets one ULC",
              exactly_once(mmcp("ULC"), per=mmcp("ULR"), within=jwt, same=_CONVERSATION, void=nobody)),
@@ -178,22 +193,26 @@ def mmcp_pack(settings: Settings) -> Pack:
         # status monitoring
         Rule("mmcp-usr-period", "7.4", "USR comes every SRT",
              periodic(mmcp("USR"), period=srt, same=("session", _mobile_node),
-                      restart=mmcp("SJR", "LJR", "HIR", "ULR", "USP"), restart_same=(ANYWHERE, "session", _mobile_node), burst=_BURST_S)),
+                      restart=mmcp("SJR", "LJR", "HIR", "ULR", "USP"), restart_same=(ANYWHERE, "session", _mobile_node), burst=_BURST_S,
+                      renewing=mmcp("SJR", "LJR"), beat=known_spt)),
         Rule("mmcp-asr-period", "7.4", "ASR comes every SRT at the latest",
              periodic(mmcp("ASR"), period=srt, same=(*_CONVERSATION,), burst=_BURST_S, only_late=True,
-                      restart=mmcp("SJR", "SJC"), restart_same=_CONVERSATION)),
+                      restart=mmcp("SJR", "SJC"), restart_same=_CONVERSATION, renewing=mmcp("SJR", "SJC"), beat=known_spt)),
         Rule("mmcp-asr-complete", "7.4, D M-12", "the ASRs in a row name each MN once, and as many as they count",
              AggregateReports),
         Rule("mmcp-status-counts", "8.2.5", "seconds in the session go with the clock, packets never back", StatusCounts),
+        Rule("mmcp-probe-answered", "7.4", "a child that is alive answers a USP at once",
+             lambda tell, scene: ProbesAnswered(tell, scene, at_once)),
+        Rule("mmcp-probe-after-silence", "7.4", "USP comes after SPT without a report",
+             lambda tell, scene: ProbesAfterSilence(tell, scene, probes_apart)),
         Rule("mmcp-probe-pace", "7.4, D M-13", "USPs to a child are SPT apart",
              at_most(1, mmcp("USP"), per=probes_apart, same=_CONVERSATION,
                      reset=mmcp("SJR", "LJR"))),
         Rule("mmcp-probe-count", "D M-13", "no more than three USPs without a report",
-             at_most(3, mmcp("USP"), per=1e6, same=_CONVERSATION,
-                     reset=mmcp("USR", "ASR", "SJR", "LJR"))),
+             lambda tell, scene: ProbeCount(tell, scene, _PROBES_MAX)),
         # handover
         Rule("mmcp-handover-answered", "7.5", "HIR is answered with HIC within HIT, or sent again, or the MN falls back",
-             answered(mmcp("HIR"), by=mmcp("HIC"), within=hit, same=_CONVERSATION, patience=patience,
+             answered(mmcp("HIR"), by=mmcp("HIC"), within=hit, same=_CONVERSATION, patience=handover_patience,
                       unless=mmcp("SJR"), unless_same=(ANYWHERE, *_MN), not_then=mmcp("LJR"), void=nobody)),
         Rule("mmcp-transfer-answered", "7.5", "HCT is answered with HTA within CTT, or sent again, or HIC says F=0",
              answered(mmcp("HCT"), by=mmcp("HTA"), within=ctt, same=_CONVERSATION,

@@ -33,13 +33,21 @@ class Settings:
     given: frozenset[str] = frozenset()
     ports: Mapping[str, int] = field(default_factory=dict)
     """By protocol, where its messages are sent to if that is not its own port."""
+    left_out: dict[str, str] = field(default_factory=dict, init=False)
+    """Rules that cannot be asked of the lab that was captured, each with the reason."""
 
     def learn(self, parameters: Mapping[str, Any]) -> None:
-        """Take over the timers of a lab's ``parameters`` step; what no timer can be is passed over."""
+        """Take over the timers of a lab's ``parameters`` step; what no timer can be is passed over.
+
+        And which rules cannot be asked of it.
+        """
         for name in ("jwt_s", "srt_s", "spt_s", "hit_s", "ctt_s"):
             value = parameters.get(name)
             if name not in self.given and isinstance(value, int | float) and 0 < value <= SECONDS_MAX:
                 setattr(self, name, float(value))
+        left_out = parameters.get("left_out")
+        if isinstance(left_out, dict):
+            self.left_out = {str(rule): str(why) for rule, why in left_out.items()}
 
 
 @dataclass(frozen=True)
