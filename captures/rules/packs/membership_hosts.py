@@ -23,6 +23,7 @@ class _Host:
 
     groups: dict[str, int] = field(default_factory=dict)
     owed: set[str] = field(default_factory=set)
+    asked_ns: int = 0
     deadline: int = 0
     query: int = 0
 
@@ -106,12 +107,16 @@ class QueriesAnswered(_Hosts):
 
     def _asked(self, event: Event, query: Query) -> None:
         querier = who(event)
+        moved_ns = self.scene.link_changed(event.interface)
         wait = round(query.max_response_s * SECOND * (1 + SHARE)) + SLACK_NS
         for key, host in zip(self._hosts.keys(), self._hosts.values(), strict=True):
             interface, node = key
             if interface != event.interface or node == querier or host.owed or not host.groups:
                 continue
-            host.owed, host.deadline, host.query = set(host.groups), event.t_ns + wait, event.number
+            if self.scene.last_heard(node, interface) <= moved_ns:
+                continue  # it was heard on the link that the interface was on before
+            host.owed, host.query = set(host.groups), event.number
+            host.asked_ns, host.deadline = event.t_ns, event.t_ns + wait
             heapq.heappush(self._heap, (host.deadline, interface, node))
 
     def _reported(self, event: Event, report: Report) -> None:
@@ -142,6 +147,9 @@ class QueriesAnswered(_Hosts):
         if host is None or host.deadline != deadline or not host.owed:
             return
         owed, host.owed = frozenset(host.owed), set()
+        if self.scene.link_changed(interface) >= host.asked_ns:
+            self.tell.unseen(interface, "the interface went to another link meanwhile")
+            return
         frames = (*sorted({host.groups[group] for group in owed if group in host.groups})[:3], host.query)
         text = f"{node} did not report {', '.join(sorted(owed)[:3])} after the query in frame {host.query}"
         self.suspect(interface, node, _Suspect(deadline, owed, text, frames))
