@@ -25,8 +25,8 @@ class _Host:
     """
 
     groups: dict[str, int] = field(default_factory=dict)
-    asked_ns: int = 0
     owed: set[str] = field(default_factory=set)
+    asked_ns: int = 0
     deadline: int = 0
     query: int = 0
     asked: int = 0
@@ -121,15 +121,17 @@ class QueriesAnswered(_Hosts):
             return
         self._all_asked.set(event.interface, value=True)
         querier = who(event)
+        moved_ns = self.scene.link_changed(event.interface)
         wait = round(query.max_response_s * SECOND * (1 + SHARE)) + SLACK_NS
         for key, host in zip(self._hosts.keys(), self._hosts.values(), strict=True):
             interface, node = key
             if interface != event.interface or node == querier or not host.groups or self._still_owes(interface, host):
                 continue
-            host.owed, host.deadline, host.query = set(host.groups), event.t_ns + wait, event.number
-            host.asked = self._turn
+            if self.scene.last_heard(node, interface) <= moved_ns:
+                continue  # it was heard on the link that the interface was on before
+            host.owed, host.query, host.asked = set(host.groups), event.number, self._turn
+            host.asked_ns, host.deadline = event.t_ns, event.t_ns + wait
             heapq.heappush(self._heap, (host.deadline, interface, node))
-            host.asked_ns = event.t_ns
 
     def _reported(self, event: Event, report: Report) -> None:
         self.heard_again(event, report)
