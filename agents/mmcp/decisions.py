@@ -93,7 +93,12 @@ IMPLEMENTATION = (
         "HIR from an MN that is not a member is answered HIC with F = 0, so that it falls back at once.",
         "silent",
     ),
-    Decision("M-20", "An LMC whose SJR is not answered asks again every JWT for as long as it runs.", "silent"),
+    Decision(
+        "M-20",
+        "An LMC whose SJR is not answered asks again every JWT for as long as it runs; until then it leaves LJRs unanswered, "
+        "since it cannot know whether it serves the session.",
+        "silent",
+    ),
     Decision("M-21", "A status report that falls due between HIC and LJC is sent after LJC.", "silent"),
     Decision(
         "M-22",
@@ -125,8 +130,8 @@ IMPLEMENTATION = (
     ),
     Decision(
         "M-27",
-        "An MN that was established once and gets no answer to its SJR or LJR goes on asking, every JWT; only a refusal or "
-        "its own leave ends its session.",
+        "An MN that was established once and gets no answer to its SJR or LJR, or LJC with F = 0, goes on asking, every JWT; "
+        "only a refusal by the SM or its own leave ends its session.",
         "7.2 would end the membership",
     ),
     Decision(

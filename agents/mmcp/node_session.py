@@ -150,12 +150,16 @@ class NodeSession:
         if source != self._asked_lmc:
             self._role.drop("unknown-peer", source, packet="LJC")
             return
-        self._cancel("jwt")
         if message.accepted:
+            self._cancel("jwt")
             self._machine.move(Input.LJC_ACCEPTED)
             self._established(source, now)
         elif self._promised_lmc is not None:
             self._fall_back("LJC with F = 0", now)
+        elif self._is_established_once:  # the SM assigned this LMC: ask it again when JWT has passed [M-27]
+            self._role.counters.add("refused.local-join")
+            self._resends_left = 0
+            self._machine.move(Input.LJC_REFUSED_FOR_NOW)
         else:
             self._machine.move(Input.LJC_REFUSED)
             self._close("join-refused", by="lmc")
@@ -186,7 +190,7 @@ class NodeSession:
                 self._send_session_join_request(self._session_manager)
             self._set("jwt", now + self._times.jwt_s)
         elif self._is_established_once:  # it has lost its parent, not its right to be there
-            self._fall_back("no answer within JWT", now)
+            self._fall_back("not accepted within JWT", now)
         else:
             awaited = "SJC" if self.state is State.SJR_SENT else "LJC"
             self._machine.move(Input.JOIN_FAILED)

@@ -2,7 +2,7 @@
 
 An MN is provisioned for a few neighbouring cells and walks among them. Its way: a link trigger, ``overlap_s`` later the
 link goes, ``gap_s`` later it comes up in the next cell. An application stands over each MN: where its join has failed it
-joins again after a while, as long as it is willing to be a member.
+joins again after a while, as long as it is willing to be a member; an MN that was established needs no such help [M-27].
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Mobile:
     cell: int
     willing: bool = False
     moving: bool = False
-    established_at: float | None = None
+    established_at: float | None = None  # for the last time, since it joined
     handover: str | None = None  # how the handover under way would be counted if it ended now
     may_be_established: bool = False  # a request is open whose confirm has not yet had its effect
 
@@ -242,6 +242,7 @@ class World(Network):
     def _join_if_closed(self, mobile: Mobile) -> None:
         if mobile.willing and mobile.agent.state is State.CLOSED:
             mobile.may_be_established = True
+            mobile.established_at = None
             self.start(mobile.node)
 
     # --- what the world sees ----------------------------------------------------------------------------------------
@@ -269,8 +270,9 @@ class World(Network):
                 if mobile.handover is not None:
                     self.handovers["failed"] += 1
                     mobile.handover = None
-                self.rejoins += 1
-                self.later(REJOIN_S, self._join_if_closed, mobile)
+                if mobile.established_at is None:
+                    self.rejoins += 1
+                    self.later(REJOIN_S, self._join_if_closed, mobile)
 
     def tell_received(self, mobile: Mobile) -> None:
         """Give the MN a count of data packets, so that its reports hold a Data Channel Status."""

@@ -147,3 +147,15 @@ def test_leaving_before_the_new_address_and_joining_again() -> None:
     world.join(mobile)
     world.calm()
     assert broken(invariants.check(world)) == {}
+
+
+def test_lmc_that_restarts_cut_off_from_the_sm() -> None:
+    world = World(plan(mns=3, cells=2, roam=2, moves_per_s=0.0, faults=PERFECT))
+    world.begin()
+    world.run_for(3.0)
+    world.cut("cell0", "core")
+    world.restart_controller(0)
+    world.run_for(10.0)
+    world.calm()
+    assert broken(invariants.check(world)) == {}
+    assert world.rejoins == 0
