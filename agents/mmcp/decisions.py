@@ -31,8 +31,9 @@ SPECIFICATION = (
     ),
     Decision(
         "M-8",
-        "HIR is sent three times at most; so is HCT, and then HIC with F = 0. HIT is at least 3 CTT and the time of a join.",
-        "7.5 and Annex A know no bound",
+        "HIR is sent three times at most; so is HCT, and then HIC with F = 0. HIT is at least 3 CTT and the time of a join. "
+        "Within three HITs of an HIR about another place an MN takes HIC with F = 1 as one with F = 0: it may be the answer to that.",
+        "7.5 and Annex A know no bound, and HIC names no point of attachment",
     ),
     Decision(
         "M-9", "A new LMC stays joined for ``hold``, by default SPT, for an MN that has not come.", "7.5 does not say"

@@ -32,7 +32,7 @@ from agents.mmcp.role import Role
 class MovingSession(NodeSession):
     """One session of an MN with its handovers. ``attachments`` are the MN's interfaces, the preferred ones first."""
 
-    __slots__ = ("_attachments", "_is_between_places", "_left_lmc", "_target")
+    __slots__ = ("_asked", "_attachments", "_doubt_until", "_is_between_places", "_left_lmc", "_target")
 
     def __init__(
         self,
@@ -44,6 +44,8 @@ class MovingSession(NodeSession):
         super().__init__(role, configuration, wanted, next(each for each in attachments if each.link_is_up))
         self._attachments = attachments
         self._target: tuple[Attachment, bytes] | None = None  # where a link trigger says the MN goes
+        self._asked: tuple[Endpoint, bytes, float] | None = None  # whom HIR went to last, about which place, when
+        self._doubt_until = 0.0  # HIC names no place: until then one may be about another than was asked for last
         self._is_between_places = False  # on a new link of the interface in use, and not yet given its address there
         self._left_lmc: Endpoint | None = None  # one that was left without a handover, and can still be told
 
@@ -67,6 +69,13 @@ class MovingSession(NodeSession):
         self._send_handover_initiation_request(parent, point, now)
 
     def _send_handover_initiation_request(self, parent: Endpoint, point: bytes, now: float) -> None:
+        if self._asked is not None:
+            asked_parent, asked_point, asked_at = self._asked
+            if asked_parent != parent:
+                self._doubt_until = 0.0  # its HIC would be a stranger's now
+            elif asked_point != point:
+                self._doubt_until = asked_at + c.HANDOVER_INITIATION_SENDS * self._times.hit_s
+        self._asked = (parent, point, now)
         self._send(PacketType.HIR, parent, (PoAIdentifier(point),))
         self._set("hit", now + self._times.hit_s)
 
@@ -92,6 +101,10 @@ class MovingSession(NodeSession):
         if not message.accepted:
             self._role.counters.add("refused.handover")
             self._not_prepared(Input.HIC, "HIC with F = 0")
+            return
+        if now < self._doubt_until:  # [M-8]
+            self._role.counters.add("doubted.HIC")
+            self._not_prepared(Input.HIC, "HIC may be about another place")
             return
         self._machine.move(Input.HIC)
         self._promised_lmc = message.lmc
