@@ -174,9 +174,13 @@ class MobileNode(Role):
         self.act(ConfigureAddress(attachment.name, place.address, place.gateway))
 
     def _address_configured(self, attachment: Attachment, address: str, now: float) -> None:
+        for each in self._attachments.values():
+            each.has_route = each is attachment
         place = attachment.place
         if not attachment.awaits_address or not attachment.link_is_up or place is None or address != place.address:
             self.counters.add("ignored.AddressConfigured")  # of a link that has gone since
+            for session in self._sessions.values():
+                session.take_route_back()
             return
         attachment.awaits_address = False
         for session in self._sessions.values():

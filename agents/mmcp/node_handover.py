@@ -59,6 +59,8 @@ class MovingSession(NodeSession):
         if self._target == (attachment, point) and (self._promised_lmc is not None or self.state is State.HIR_SENT):
             self._role.counters.add("duplicate.link-trigger")
             return
+        if self._target is not None and self._target[0] in self._joined_on:
+            self._set_linger(now)  # undoes an early join there
         self._target, self._promised_lmc = (attachment, point), None  # a promise for another point is void
         self._cancel("promise")
         parent = self._parent if self._attachment.is_usable else None
@@ -133,6 +135,7 @@ class MovingSession(NodeSession):
         """The link of an interface has gone; where it was the one in use, another takes its place if there is one."""
         if attachment is not self._attachment:
             self._leave_group_on(attachment)
+            self.take_route_back()
             return
         self._cancel("promise")
         if self.state is State.HIR_SENT:
@@ -142,6 +145,11 @@ class MovingSession(NodeSession):
         spare = next((each for each in self._attachments if each is not attachment and each.is_usable), None)
         if spare is not None:
             self._configure(spare)
+
+    def take_route_back(self) -> None:
+        """Speak through the interface in use again, where the default route is by one that has no link any more."""
+        if self._attachment.is_usable and not any(each.has_route and each.link_is_up for each in self._attachments):
+            self._configure(self._attachment)
 
     def link_moved(self, attachment: Attachment) -> None:
         """An interface has a link at another place, where it has no address yet."""
@@ -166,6 +174,7 @@ class MovingSession(NodeSession):
         """An interface has its link again, where it was before and has its address."""
         if attachment is self._attachment:
             self._renew_membership_on(attachment)
+            self.take_route_back()
             self._report_if_due(now)
         elif not self._attachment.is_usable:
             self._configure(attachment)
