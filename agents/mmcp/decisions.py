@@ -13,7 +13,7 @@ SPECIFICATION = (
     Decision(
         "M-2",
         "Parameter headers have 4 bytes (profile L16, the default) or 2 bytes (profile L8), told apart by the second octet "
-        "of the first parameter; a reply uses its request's profile.",
+        "of the first parameter; a reply uses its request's profile, or its sender's own where the request has no parameter.",
         "8.2 and 8.2.1 to 8.2.6 contradict each other about the width of the length",
     ),
     Decision("M-3", '"Packets received" counts packets, modulo 2^32.', "8.2.5 also says bytes"),

@@ -254,6 +254,13 @@ class MovingSession(NodeSession):
         self._set_linger(now)
         self._move_if_ready()
 
+    def leave(self) -> None:
+        """Leave with notice, to an LMC that was left without a handover too."""
+        left, self._left_lmc = self._left_lmc, None
+        if left is not None and self.state is not State.CLOSED:
+            self._send(PacketType.ULR, left)
+        super().leave()
+
     def _set_linger(self, now: float) -> None:
         if len(self._joined_on) > 1:
             self._set("linger", now + self._times.linger_s)

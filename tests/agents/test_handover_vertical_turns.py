@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agents.core.agent import ApplicationLeave
 from agents.mmcp.configuration import NodeInterface, PointOfAttachment
 from tests.agents.lab import LMC1, LMC2, MN_ID, POINTS, TIMERS, count, joined, ordered, row, state
 from tests.agents.network import INTERFACE, SECOND_INTERFACE, Network
@@ -102,3 +103,18 @@ def test_early_join_is_undone_when_the_trigger_changes_its_mind(then: str) -> No
     network.run_for(TIMERS.linger_s + 0.1)
     assert row(network, "mn")["joined_on"] == [INTERFACE]
     assert count(network, "mn", "duplicate.link-trigger") == 0
+
+
+def test_leave_is_told_to_an_lmc_that_was_left_without_a_handover() -> None:  # M-29
+    network = with_two()
+    network.nodes["lmc2"].joins_succeed = False  # HIC with F = 0
+    network.trigger("poa2", interface=SECOND_INTERFACE)
+    network.run_for(0.1)
+    network.lose("SJC")
+    network.link_up(interface=SECOND_INTERFACE)
+    network.run_for(0.1)
+    assert list(row(network, "lmc1")["members"]) == [MN_ID]
+    network.tell("mn", ApplicationLeave())
+    network.run_for(0.1)
+    assert network.lines()[-1] == "lmc1 ULC+ mn"
+    assert list(row(network, "lmc1")["members"]) == []

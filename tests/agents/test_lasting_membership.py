@@ -4,8 +4,26 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
+
 from agents.core.agent import ApplicationLeave
-from tests.agents.lab import GROUP, LMC1, MN_ID, TIMERS, controller, count, joined, lab, message, row, state
+from agents.mmcp.configuration import Session
+from tests.agents.lab import (
+    GROUP,
+    LMC1,
+    MN_ID,
+    SESSION,
+    SM,
+    TIMERS,
+    controller,
+    count,
+    joined,
+    lab,
+    message,
+    row,
+    session_manager,
+    state,
+)
 from tests.agents.test_monitoring import replace
 
 ENDS = {"left", "join-refused", "join-failed"}
@@ -54,3 +72,23 @@ def test_refusal_by_the_sm_ends_it() -> None:
     network.give("mn", message("SJC"), network.packets("SJC")[0].source)
     assert state(network) == "CLOSED"
     assert network.notices("mn")[-1] == "join-refused"
+
+
+OTHER_GROUP = "239.2.2.2"
+
+
+@pytest.mark.parametrize("with_lmcs", [False, True])
+def test_session_manager_that_restarts_with_another_group_moves_the_mn_there(with_lmcs: bool) -> None:
+    network = joined(with_lmcs=with_lmcs)
+    network.run_for(3.0)
+    replace(network, "sm", session_manager(sessions=[Session(SESSION, OTHER_GROUP, 5004)]), SM.address)
+    mark = network.mark()
+    if with_lmcs:  # an MN with an LMC hears of it when it joins anew
+        network.link_down()
+        network.trigger("nobodys")
+        network.link_up()
+    network.run_for(TIMERS.probe_time + 0.1)
+    told = [line for line in network.lines(mark) if line.startswith(("mn joins", "mn leaves"))]
+    assert told == [f"mn leaves {GROUP}", f"mn joins {OTHER_GROUP}"]
+    network.tell("mn", ApplicationLeave())
+    assert f"mn leaves {OTHER_GROUP}" in network.lines(mark)
