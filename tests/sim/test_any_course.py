@@ -1,5 +1,7 @@
 """Any course of events, as Hypothesis thinks of it: an SM, two LMCs, three MNs on a network that does its worst.
 
+One LMC serves two cells, the other one, and the fourth cell has none: there are handovers within a subnet, between LMCs,
+and from and to the SM.
 After each quiet period every invariant must hold again, whatever happened before it.
 """
 
@@ -16,7 +18,9 @@ from testbed.sim.network import PERFECT, Faults
 from tests.sim.worlds import broken, plan
 
 MNS = st.integers(0, 2)
-CELLS = st.integers(0, 1)
+CELLS = st.integers(0, 3)
+SERVING = ((0, 3), (1,))
+CONTROLLERS = st.integers(0, len(SERVING) - 1)
 TIMES = st.sampled_from([0.0, 0.004, 0.006, 0.012, 0.03, 0.1, 0.4, 1.0, 3.0])  # s, on both sides of what takes time
 SITES = st.sampled_from([("cell0", "core"), ("cell1", "core"), ("cell0", "cell1")])
 
@@ -26,7 +30,7 @@ class AnyCourse(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(plan(1, mns=3, cells=2, roam=2, moves_per_s=0.0, faults=PERFECT))
+        self.world = World(plan(1, mns=3, cells=4, roam=4, serving=SERVING, moves_per_s=0.0, faults=PERFECT))
         self._next = [mobile.cell for mobile in self.world.mobiles]
 
     @initialize(seconds=TIMES)
@@ -96,9 +100,9 @@ class AnyCourse(RuleBasedStateMachine):
     def session_manager_dies(self) -> None:
         self.world.restart_session_manager()
 
-    @rule(cell=CELLS)
-    def controller_dies(self, cell: int) -> None:
-        self.world.restart_controller(cell)
+    @rule(index=CONTROLLERS)
+    def controller_dies(self, index: int) -> None:
+        self.world.restart_controller(index)
 
     # --- what must be -----------------------------------------------------------------------------------------------
 
