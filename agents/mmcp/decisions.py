@@ -13,7 +13,7 @@ SPECIFICATION = (
     Decision(
         "M-2",
         "Parameter headers have 4 bytes (profile L16, the default) or 2 bytes (profile L8), told apart by the second octet "
-        "of the first parameter; a reply uses its request's profile.",
+        "of the first parameter; a reply uses its request's profile, or its sender's own where the request has no parameter.",
         "8.2 and 8.2.1 to 8.2.6 contradict each other about the width of the length",
     ),
     Decision("M-3", '"Packets received" counts packets, modulo 2^32.', "8.2.5 also says bytes"),
@@ -31,8 +31,9 @@ SPECIFICATION = (
     ),
     Decision(
         "M-8",
-        "HIR is sent three times at most; so is HCT, and then HIC with F = 0. HIT is at least 3 CTT and the time of a join.",
-        "7.5 and Annex A know no bound",
+        "HIR is sent three times at most; so is HCT, and then HIC with F = 0. HIT is at least 3 CTT and the time of a join. "
+        "Within three HITs of an HIR about another place an MN takes HIC with F = 1 as one with F = 0: it may be the answer to that.",
+        "7.5 and Annex A know no bound, and HIC names no point of attachment",
     ),
     Decision(
         "M-9", "A new LMC stays joined for ``hold``, by default SPT, for an MN that has not come.", "7.5 does not say"
@@ -93,7 +94,12 @@ IMPLEMENTATION = (
         "HIR from an MN that is not a member is answered HIC with F = 0, so that it falls back at once.",
         "silent",
     ),
-    Decision("M-20", "An LMC whose SJR is not answered asks again every JWT for as long as it runs.", "silent"),
+    Decision(
+        "M-20",
+        "An LMC whose SJR is not answered asks again every JWT for as long as it runs; until then it leaves LJRs unanswered, "
+        "since it cannot know whether it serves the session.",
+        "silent",
+    ),
     Decision("M-21", "A status report that falls due between HIC and LJC is sent after LJC.", "silent"),
     Decision(
         "M-22",
@@ -125,8 +131,8 @@ IMPLEMENTATION = (
     ),
     Decision(
         "M-27",
-        "An MN that was established once and gets no answer to its SJR or LJR goes on asking, every JWT; only a refusal or "
-        "its own leave ends its session.",
+        "An MN that was established once and gets no answer to its SJR or LJR, or LJC with F = 0, goes on asking, every JWT; "
+        "only a refusal by the SM or its own leave ends its session.",
         "7.2 would end the membership",
     ),
     Decision(

@@ -242,6 +242,9 @@ class LocalMobilityController(Role):
     def _local_join_request(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         mn_id = message.mn_id
         known = record.members.get(mn_id)
+        if record.machine.state is SessionState.SJR_SENT:
+            self.counters.add("unanswered.LJR")  # neither yes nor no before the SM has spoken [M-20]
+            return
         established = record.machine.state is SessionState.ESTABLISHED
         full = known is None and len(record.members) >= c.MEMBERS_MAXIMUM
         if not established or full:

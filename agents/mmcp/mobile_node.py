@@ -90,7 +90,7 @@ class MobileNode(Role):
             case AddressConfigured() if event.interface in self._attachments:
                 self._address_configured(self._attachments[event.interface], event.address, now)
             case GroupJoined():
-                self.counters.add("joined.group" if event.succeeded else "failed.join")
+                self._group_joined(event, now)
             case DataChannelReport():
                 for session in self._sessions.values():
                     if event.group in (None, session.group):
@@ -103,7 +103,7 @@ class MobileNode(Role):
                 self.counters.add(f"ignored.{type(event).__name__}")
 
     def timer_expired(self, key: Hashable, now: float) -> None:
-        """JWT, HIT, SRT, the end of a promise or of lingering; the end of an address delay."""
+        """JWT, HIT, SRT, the end of a promise or of lingering, a group join anew; the end of an address delay."""
         assert isinstance(key, tuple)
         what, of = key
         match what:  # the frequent ones first
@@ -117,6 +117,8 @@ class MobileNode(Role):
                 self._sessions[of].promise_expired(now)
             case "linger":
                 self._sessions[of].linger_expired()
+            case "group":
+                self._sessions[of].group_join_time(now)
             case "address":
                 self._ask_for_address(self._attachments[of])
 
@@ -127,6 +129,14 @@ class MobileNode(Role):
             "sessions": {str(number): session.describe() for number, session in self._sessions.items()},
             "interfaces": {name: attachment.describe() for name, attachment in self._attachments.items()},
         }
+
+    def _group_joined(self, event: GroupJoined, now: float) -> None:
+        if event.succeeded:
+            self.counters.add("joined.group")
+            return
+        self.counters.add("failed.join")
+        for session in self._sessions.values():
+            session.group_not_joined(event, now)
 
     # --- interfaces -----------------------------------------------------------------------------------------------
 
@@ -174,9 +184,13 @@ class MobileNode(Role):
         self.act(ConfigureAddress(attachment.name, place.address, place.gateway))
 
     def _address_configured(self, attachment: Attachment, address: str, now: float) -> None:
+        for each in self._attachments.values():
+            each.has_route = each is attachment
         place = attachment.place
         if not attachment.awaits_address or not attachment.link_is_up or place is None or address != place.address:
             self.counters.add("ignored.AddressConfigured")  # of a link that has gone since
+            for session in self._sessions.values():
+                session.take_route_back()
             return
         attachment.awaits_address = False
         for session in self._sessions.values():

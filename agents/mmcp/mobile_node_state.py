@@ -24,6 +24,7 @@ class Input(Label):
     SJC_REFUSED = "recv: SJC with F = 0"
     LJC_ACCEPTED = "recv: LJC with F = 1"
     LJC_REFUSED = "recv: LJC with F = 0"
+    LJC_REFUSED_FOR_NOW = "recv: LJC with F = 0, was established before"
     FALL_BACK = "no LMC takes it/send: SJR"
     JOIN_FAILED = "JWT expired, no resend left"
     LINK_TRIGGER = "new PoA detected/send: HIR"
@@ -49,6 +50,7 @@ MOBILE_NODE_TABLE = TransitionTable(
         State.LJR_SENT: {
             Input.LJC_ACCEPTED: State.ESTABLISHED,
             Input.LJC_REFUSED: State.CLOSED,
+            Input.LJC_REFUSED_FOR_NOW: State.LJR_SENT,
             Input.JOIN_FAILED: State.CLOSED,
             Input.FALL_BACK: State.SJR_SENT,
             Input.LEAVE: State.CLOSED,

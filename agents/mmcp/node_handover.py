@@ -32,7 +32,7 @@ from agents.mmcp.role import Role
 class MovingSession(NodeSession):
     """One session of an MN with its handovers. ``attachments`` are the MN's interfaces, the preferred ones first."""
 
-    __slots__ = ("_attachments", "_is_between_places", "_left_lmc", "_target")
+    __slots__ = ("_asked", "_attachments", "_doubt_until", "_is_between_places", "_left_lmc", "_target")
 
     def __init__(
         self,
@@ -44,6 +44,8 @@ class MovingSession(NodeSession):
         super().__init__(role, configuration, wanted, next(each for each in attachments if each.link_is_up))
         self._attachments = attachments
         self._target: tuple[Attachment, bytes] | None = None  # where a link trigger says the MN goes
+        self._asked: tuple[Endpoint, bytes, float] | None = None  # whom HIR went to last, about which place, when
+        self._doubt_until = 0.0  # HIC names no place: until then one may be about another than was asked for last
         self._is_between_places = False  # on a new link of the interface in use, and not yet given its address there
         self._left_lmc: Endpoint | None = None  # one that was left without a handover, and can still be told
 
@@ -57,6 +59,8 @@ class MovingSession(NodeSession):
         if self._target == (attachment, point) and (self._promised_lmc is not None or self.state is State.HIR_SENT):
             self._role.counters.add("duplicate.link-trigger")
             return
+        if self._target is not None and self._target[0] in self._joined_on:
+            self._set_linger(now)  # undoes an early join there
         self._target, self._promised_lmc = (attachment, point), None  # a promise for another point is void
         self._cancel("promise")
         parent = self._parent if self._attachment.is_usable else None
@@ -67,6 +71,13 @@ class MovingSession(NodeSession):
         self._send_handover_initiation_request(parent, point, now)
 
     def _send_handover_initiation_request(self, parent: Endpoint, point: bytes, now: float) -> None:
+        if self._asked is not None:
+            asked_parent, asked_point, asked_at = self._asked
+            if asked_parent != parent:
+                self._doubt_until = 0.0  # its HIC would be a stranger's now
+            elif asked_point != point:
+                self._doubt_until = asked_at + c.HANDOVER_INITIATION_SENDS * self._times.hit_s
+        self._asked = (parent, point, now)
         self._send(PacketType.HIR, parent, (PoAIdentifier(point),))
         self._set("hit", now + self._times.hit_s)
 
@@ -92,6 +103,10 @@ class MovingSession(NodeSession):
         if not message.accepted:
             self._role.counters.add("refused.handover")
             self._not_prepared(Input.HIC, "HIC with F = 0")
+            return
+        if now < self._doubt_until:  # [M-8]
+            self._role.counters.add("doubted.HIC")
+            self._not_prepared(Input.HIC, "HIC may be about another place")
             return
         self._machine.move(Input.HIC)
         self._promised_lmc = message.lmc
@@ -120,6 +135,7 @@ class MovingSession(NodeSession):
         """The link of an interface has gone; where it was the one in use, another takes its place if there is one."""
         if attachment is not self._attachment:
             self._leave_group_on(attachment)
+            self.take_route_back()
             return
         self._cancel("promise")
         if self.state is State.HIR_SENT:
@@ -129,6 +145,11 @@ class MovingSession(NodeSession):
         spare = next((each for each in self._attachments if each is not attachment and each.is_usable), None)
         if spare is not None:
             self._configure(spare)
+
+    def take_route_back(self) -> None:
+        """Speak through the interface in use again, where the default route is by one that has no link any more."""
+        if self._attachment.is_usable and not any(each.has_route and each.link_is_up for each in self._attachments):
+            self._configure(self._attachment)
 
     def link_moved(self, attachment: Attachment) -> None:
         """An interface has a link at another place, where it has no address yet."""
@@ -153,6 +174,7 @@ class MovingSession(NodeSession):
         """An interface has its link again, where it was before and has its address."""
         if attachment is self._attachment:
             self._renew_membership_on(attachment)
+            self.take_route_back()
             self._report_if_due(now)
         elif not self._attachment.is_usable:
             self._configure(attachment)
@@ -231,6 +253,13 @@ class MovingSession(NodeSession):
             self._send(PacketType.ULR, left)  # it was not asked for a handover, so it still counts this MN [M-29]
         self._set_linger(now)
         self._move_if_ready()
+
+    def leave(self) -> None:
+        """Leave with notice, to an LMC that was left without a handover too."""
+        left, self._left_lmc = self._left_lmc, None
+        if left is not None and self.state is not State.CLOSED:
+            self._send(PacketType.ULR, left)
+        super().leave()
 
     def _set_linger(self, now: float) -> None:
         if len(self._joined_on) > 1:

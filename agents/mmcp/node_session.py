@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from agents.core.agent import Endpoint, JoinGroup, LeaveGroup, Notify, RenewMembership
+from agents.core.agent import Endpoint, GroupJoined, JoinGroup, LeaveGroup, Notify, RenewMembership
 from agents.core.checks import is_source_specific
 from agents.mmcp import constants as c
 from agents.mmcp.attachment import Attachment
@@ -26,7 +26,7 @@ from agents.mmcp.messages import (
 from agents.mmcp.mobile_node_state import MOBILE_NODE_TABLE, Input, State
 from agents.mmcp.role import Machine, Role
 
-TIMERS = ("jwt", "hit", "srt", "promise", "linger")
+TIMERS = ("jwt", "hit", "srt", "promise", "linger", "group")
 
 
 @lru_cache(1024)
@@ -99,6 +99,7 @@ class NodeSession:
     def join(self, now: float) -> None:
         """Join the session (``mmcp_join``)."""
         self._joined_at = now
+        self._is_established_once = False
         self._machine.move(Input.JOIN)
         self._request_session_join(now)
 
@@ -124,7 +125,10 @@ class NodeSession:
             self._machine.move(Input.SJC_REFUSED)
             self._close("join-refused", by="sm")
             return
-        self._group = message.multicast
+        if message.multicast != self._group:  # the SM may have begun again with another
+            for attachment in list(self._joined_on):
+                self._leave_group_on(attachment)
+            self._group = message.multicast
         if self._source is None and is_source_specific(self._group.group):
             self._machine.move(Input.JOIN_FAILED)
             self._close("join-failed", reason=f"{self._group.group} is an SSM group and no source is provisioned [M-6]")
@@ -150,12 +154,16 @@ class NodeSession:
         if source != self._asked_lmc:
             self._role.drop("unknown-peer", source, packet="LJC")
             return
-        self._cancel("jwt")
         if message.accepted:
+            self._cancel("jwt")
             self._machine.move(Input.LJC_ACCEPTED)
             self._established(source, now)
         elif self._promised_lmc is not None:
             self._fall_back("LJC with F = 0", now)
+        elif self._is_established_once:  # the SM assigned this LMC: ask it again when JWT has passed [M-27]
+            self._role.counters.add("refused.local-join")
+            self._resends_left = 0
+            self._machine.move(Input.LJC_REFUSED_FOR_NOW)
         else:
             self._machine.move(Input.LJC_REFUSED)
             self._close("join-refused", by="lmc")
@@ -186,7 +194,7 @@ class NodeSession:
                 self._send_session_join_request(self._session_manager)
             self._set("jwt", now + self._times.jwt_s)
         elif self._is_established_once:  # it has lost its parent, not its right to be there
-            self._fall_back("no answer within JWT", now)
+            self._fall_back("not accepted within JWT", now)
         else:
             awaited = "SJC" if self.state is State.SJR_SENT else "LJC"
             self._machine.move(Input.JOIN_FAILED)
@@ -240,6 +248,8 @@ class NodeSession:
         elif message.packet is PacketType.SJC and message.lmc is not None:
             # There is an LMC for this place by now.
             self._fall_back("an LMC has come", now)
+        elif message.packet is PacketType.SJC and message.multicast != self._group:
+            self._fall_back("the session has another group", now)
 
     # --- leave and status [7.3, 7.4] ------------------------------------------------------------------------------
 
@@ -247,17 +257,19 @@ class NodeSession:
         """Leave with notice; ULC is not waited for [7.3]."""
         if self.state is State.CLOSED:
             return
-        if self._parent is not None:
-            self._send(PacketType.ULR, self._parent)
+        # After HIC the new LMC waits for this MN and the old one has forgotten it; LJC may have been lost.
+        has_it = self._promised_lmc or self._asked_lmc or self._parent
+        if has_it is not None:
+            self._send(PacketType.ULR, has_it)
         self._machine.move(Input.LEAVE)
         self._close("left")
 
     def user_status_probe(self, message: Message, source: Endpoint, now: float) -> None:
-        """Answer the parent at once with a USR; a stranger's probe is dropped."""
+        """Answer the parent at once with a USR; a stranger's probe is dropped. Only a parameter shows a profile [M-2]."""
         if self._parent is None or source != self._parent:
             self._role.drop("unknown-peer", source, packet="USP")
             return
-        self._report(self._parent, now, message.profile)
+        self._report(self._parent, now, message.profile if message.parameters else self._profile)
 
     def data_received(self, packets: int) -> None:
         """The receiver of the data has counted so many packets."""
@@ -302,6 +314,23 @@ class NodeSession:
             group = self._group
             self._role.act(JoinGroup(group.group, attachment.name, self._source, group.port, expects_report))
         self._joined_on.append(attachment)
+
+    def group_not_joined(self, event: GroupJoined, now: float) -> None:
+        """The driver could not join: tell the application that there is no data, and try again after JWT."""
+        for attachment in [each for each in self._joined_on if each.name == event.interface]:
+            if event.group == self.group:
+                self._joined_on.remove(attachment)
+                self._notify("group-join-failed", group=event.group, interface=event.interface, reason=event.reason)
+                self._set("group", now + self._times.jwt_s)
+
+    def group_join_time(self, now: float) -> None:
+        """Join again where the driver could not, unless the MN has joined elsewhere; not before it is a member [7.1]."""
+        if self._attachment in self._joined_on:
+            return
+        if self.state in (State.ESTABLISHED, State.HIR_SENT):
+            self._join_group_on(self._attachment)
+        else:
+            self._set("group", now + self._times.jwt_s)
 
     def _renew_membership_on(self, attachment: Attachment) -> None:
         if attachment in self._joined_on and self._group is not None:

@@ -22,9 +22,10 @@ INVARIANTS: Mapping[str, str] = {
     "willing-established": "every willing MN is ESTABLISHED",
     "known-by-parent": "an established MN is known to the parent it reports to",
     "one-parent": "an established MN is known to exactly one parent, and nobody else to any",
+    "right-parent": "an established MN reports to the LMC that serves its place, or to the SM where none does",
     "not-forgotten": "the SM knows every willing MN",
     "sm-agrees": "the SM holds an established MN for a member of the LMC that knows it",
-    "receives-again": "within SPT after the last fault and move every willing MN is in its group",
+    "receives-again": "within SPT after the last fault and move every willing MN is in its group, as it has shown where it is",
     "in-group": "an established MN is in its group, and one that has left is not",
     "idle-groups": "no LMC stays joined to a group nobody there wants for longer than hold + linger",
     "one-effect": "every request has at most one effect",
@@ -116,7 +117,8 @@ def _membership(world: World, found: dict[str, list[str]]) -> None:
         elif row is None:
             breaches = iter([("not-forgotten", f"is not known to the SM, but to {known}")])
         else:
-            breaches = _of_a_member(mobile, parents, row["lmc"], names)
+            right = str(world.parent_at(mobile.cell).endpoint)
+            breaches = _of_a_member(mobile, parents, right, row["lmc"], names)
         for name, seen in breaches:
             found[name].append(f"{mobile.node.name} {seen}")
 
@@ -129,13 +131,15 @@ def _of_one_who_left(mobile: Mobile, known: str) -> Iterator[tuple[str, str]]:
 
 
 def _of_a_member(
-    mobile: Mobile, parents: list[str], at: str | None, names: Mapping[str, str | None]
+    mobile: Mobile, parents: list[str], right: str, at: str | None, names: Mapping[str, str | None]
 ) -> Iterator[tuple[str, str]]:
     described: Any = mobile.agent.describe()
     parent = described["sessions"][str(SESSION)]["parent"]
     known = ", ".join(parents) or "nobody"
     if parent not in parents:
         yield "known-by-parent", f"reports to {parent}, known to {known}"
+    if parent != right:
+        yield "right-parent", f"reports to {parent}, at a place of {right}"
     if len(parents) != 1:
         yield "one-parent", f"reports to {parent}, known to {known}"
     elif at != names[parents[0]]:

@@ -1,8 +1,8 @@
-"""An MMCP world: one SM, an LMC for each cell, and mobile nodes that walk from cell to cell.
+"""An MMCP world: one SM, LMCs, by default one for each cell, and mobile nodes that walk from cell to cell.
 
 An MN is provisioned for a few neighbouring cells and walks among them. Its way: a link trigger, ``overlap_s`` later the
 link goes, ``gap_s`` later it comes up in the next cell. An application stands over each MN: where its join has failed it
-joins again after a while, as long as it is willing to be a member.
+joins again after a while, as long as it is willing to be a member; an MN that was established needs no such help [M-27].
 """
 
 from __future__ import annotations
@@ -42,7 +42,11 @@ FIRST_HOST = 256  # of a cell's subnet: the first MN's; 1 is the LMC's, 2 the ro
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is a function of. ``moves_per_s`` counts the moves of all MNs together; ``roam`` an MN's cells."""
+    """What a run is a function of. ``moves_per_s`` counts the moves of all MNs together; ``roam`` an MN's cells.
+
+    ``serving`` has the cells of each LMC, which are one subnet; the SM is the parent in a cell without one. None: each
+    cell has its own LMC.
+    """
 
     mns: int
     cells: int
@@ -52,6 +56,7 @@ class Plan:
     overlap_s: float = 0.2
     gap_s: float = 0.05
     roam: int = 3
+    serving: tuple[tuple[int, ...], ...] | None = None
     timers: Timers = field(default_factory=partial(Timers, join_retries=RETRIES))
 
 
@@ -69,7 +74,8 @@ class Mobile:
     cell: int
     willing: bool = False
     moving: bool = False
-    established_at: float | None = None
+    arrived_at: float = 0.0  # when its link came up last
+    established_at: float | None = None  # for the last time, since it joined
     handover: str | None = None  # how the handover under way would be counted if it ended now
     may_be_established: bool = False  # a request is open whose confirm has not yet had its effect
 
@@ -94,14 +100,22 @@ class World(Network):
         self.watches[PacketType.HCT] = self._context_arrives
         # Texts that all MNs share.
         self._cells = [f"cell{cell}" for cell in range(plan.cells)]
-        self._gateways = [self.address(cell, 2) for cell in range(plan.cells)]
-        self._table = [Controller(f"lmc{cell}", self.address(cell, 1), [f"cell{cell}"]) for cell in range(plan.cells)]
+        serving = plan.serving or tuple((cell,) for cell in range(plan.cells))
+        self._first_cells = [cells[0] for cells in serving]  # where each LMC is, and whose subnet its cells share
+        first = {cell: cells[0] for cells in serving for cell in cells}
+        self._subnets = [first.get(cell, cell) for cell in range(plan.cells)]
+        self._gateways = [self.address(subnet, 2) for subnet in self._subnets]
+        self._table = [
+            Controller(f"lmc{index}", self.address(cells[0], 1), [self._cells[cell] for cell in cells])
+            for index, cells in enumerate(serving)
+        ]
+        self._controller_of = {cell: index for index, cells in enumerate(serving) for cell in cells}
         self.session_manager = self._new_session_manager()
         self.sm_node = self.add("sm", self.session_manager, SM_ADDRESS, DEFAULT_PORT, CORE)
         self.controllers: list[tuple[Node, LocalMobilityController]] = []
-        for cell, row in enumerate(self._table):
-            lmc = self._new_controller(cell)
-            self.controllers.append((self.add(row.name, lmc, row.address, DEFAULT_PORT, f"cell{cell}"), lmc))
+        for index, row in enumerate(self._table):
+            lmc, site = self._new_controller(index), self._cells[self._first_cells[index]]
+            self.controllers.append((self.add(row.name, lmc, row.address, DEFAULT_PORT, site), lmc))
         self.first_mobile = len(self.nodes)
         self.mobiles = [self._mobile(number) for number in range(plan.mns)]
 
@@ -117,11 +131,11 @@ class World(Network):
             )
         )
 
-    def _new_controller(self, cell: int) -> LocalMobilityController:
-        subnet = f"{self.address(cell, 0)}/{32 - self._host_bits}"
+    def _new_controller(self, index: int) -> LocalMobilityController:
+        subnet = f"{self.address(self._first_cells[index], 0)}/{32 - self._host_bits}"
         return LocalMobilityController(
             LocalMobilityControllerConfiguration(
-                f"lmc{cell}", "lan", subnet, SM_ADDRESS, self._table, [SESSION], timers=self.plan.timers
+                f"lmc{index}", "lan", subnet, SM_ADDRESS, self._table, [SESSION], timers=self.plan.timers
             )
         )
 
@@ -131,9 +145,7 @@ class World(Network):
         cells = tuple((home + step) % plan.cells for step in range(min(plan.roam, plan.cells)))
         prefix = 32 - self._host_bits
         points = [
-            PointOfAttachment(
-                self._cells[cell], f"{self.address(cell, FIRST_HOST + number)}/{prefix}", self._gateways[cell]
-            )
+            PointOfAttachment(self._cells[cell], f"{self._address_at(cell, number)}/{prefix}", self._gateways[cell])
             for cell in cells
         ]
         agent = MobileNode(
@@ -145,9 +157,17 @@ class World(Network):
                 timers=plan.timers,
             )
         )
-        address = self.address(home, FIRST_HOST + number)
-        node = self.add(f"mn{number}", agent, address, DEFAULT_PORT, self._cells[home])
+        node = self.add(f"mn{number}", agent, self._address_at(home, number), DEFAULT_PORT, self._cells[home])
         return Mobile(node, agent, cells, home)
+
+    def _address_at(self, cell: int, number: int) -> str:
+        """The address of the MN of that number in a cell."""
+        return self.address(self._subnets[cell], FIRST_HOST + number)
+
+    def parent_at(self, cell: int) -> Node:
+        """Who must be the parent of an MN in a cell: the LMC that serves it, or else the SM."""
+        index = self._controller_of.get(cell)
+        return self.sm_node if index is None else self.controllers[index][0]
 
     # --- the course of a run ----------------------------------------------------------------------------------------
 
@@ -169,9 +189,11 @@ class World(Network):
         self.run_for(self.plan.overlap_s + self.plan.gap_s)
         self.run_for(self.plan.timers.probe_time)
         for mobile in self.mobiles:
-            if mobile.willing and not (mobile.node.groups and mobile.node.link_is_up):
-                seen = f"is {mobile.agent.state.value} and in no group"
-                self.break_invariant("receives-again", mobile.node, seen)
+            node = mobile.node
+            if mobile.willing and not (node.groups and node.link_is_up):
+                self.break_invariant("receives-again", node, f"is {mobile.agent.state.value} and in no group")
+            elif mobile.willing and node.shown_at < mobile.arrived_at:
+                self.break_invariant("receives-again", node, f"has shown no membership in {self._cells[mobile.cell]}")
         self.run_for((QUIET_SPT - 1) * self.plan.timers.probe_time)
 
     def restart_session_manager(self) -> None:
@@ -179,10 +201,10 @@ class World(Network):
         self.session_manager = self._new_session_manager()
         self.replace(self.sm_node, self.session_manager)
 
-    def restart_controller(self, cell: int) -> None:
-        """A cell's LMC dies and begins again with empty memory."""
-        node, lmc = self.controllers[cell][0], self._new_controller(cell)
-        self.controllers[cell] = (node, lmc)
+    def restart_controller(self, index: int) -> None:
+        """An LMC dies and begins again with empty memory."""
+        node, lmc = self.controllers[index][0], self._new_controller(index)
+        self.controllers[index] = (node, lmc)
         self.replace(node, lmc)
 
     # --- what MNs and their applications do -------------------------------------------------------------------------
@@ -225,9 +247,9 @@ class World(Network):
         """The MN has a link in ``cell``."""
         mobile.moving = False
         mobile.may_be_established = mobile.willing
-        mobile.cell = cell
+        mobile.cell, mobile.arrived_at = cell, self.now
         number = mobile.node.index - self.first_mobile
-        self.regain_link(mobile.node, self._cells[cell], self.address(cell, FIRST_HOST + number))
+        self.regain_link(mobile.node, self._cells[cell], self._address_at(cell, number))
         self.tell(mobile.node, LinkUp(INTERFACE))
 
     def _someone_moves(self) -> None:
@@ -242,6 +264,7 @@ class World(Network):
     def _join_if_closed(self, mobile: Mobile) -> None:
         if mobile.willing and mobile.agent.state is State.CLOSED:
             mobile.may_be_established = True
+            mobile.established_at = None
             self.start(mobile.node)
 
     # --- what the world sees ----------------------------------------------------------------------------------------
@@ -269,8 +292,9 @@ class World(Network):
                 if mobile.handover is not None:
                     self.handovers["failed"] += 1
                     mobile.handover = None
-                self.rejoins += 1
-                self.later(REJOIN_S, self._join_if_closed, mobile)
+                if mobile.established_at is None:
+                    self.rejoins += 1
+                    self.later(REJOIN_S, self._join_if_closed, mobile)
 
     def tell_received(self, mobile: Mobile) -> None:
         """Give the MN a count of data packets, so that its reports hold a Data Channel Status."""

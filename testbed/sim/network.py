@@ -84,7 +84,7 @@ class Node:
 
     __slots__ = (
         "agent", "alarms", "channels", "endpoint", "groups", "index", "is_reachable", "link_is_up", "name", "next_port",
-        "ports", "routable_as", "site",
+        "ports", "routable_as", "shown_at", "site",
     )  # fmt: skip
 
     def __init__(self, index: int, name: str, agent: Agent, address: str, port: int, site: str) -> None:
@@ -101,6 +101,7 @@ class Node:
         self.ports: dict[int, int] = {}
         self.next_port = 0
         self.groups: dict[Group, float] = {}
+        self.shown_at = -1.0  # when a report of a membership last left it on a link where its address fits
 
     def changed(self) -> None:
         """Its link, place or address has changed: it is reachable with a link and the address that fits there."""
@@ -375,6 +376,7 @@ class Network:
                 if group in node.groups:
                     self.break_invariant("one-effect", node, f"joined {action.group} a second time")
                 node.groups[group] = self.now
+                self._show(node)
                 self._record(6, node, action.group.encode())
                 self.later(JOIN_TIME_S, self._joined, node, action)
             case LeaveGroup():
@@ -386,12 +388,18 @@ class Network:
             case RenewMembership():
                 if (action.group, action.interface, action.source) not in node.groups:
                     self.break_invariant("one-effect", node, f"renewed {action.group} without being in it")
+                self._show(node)
                 self._record(8, node, action.group.encode())
             case ConfigureAddress():
                 self.later(ADDRESS_TIME_S, self._configure, node, action)
             case Notify():
                 self._record(9, node, f"{action.event} {sorted(action.details.items())}".encode())
                 self.notified(node, action)
+
+    def _show(self, node: Node) -> None:
+        """A router heeds a report only from an address of its link's subnet."""
+        if node.is_reachable:
+            node.shown_at = self.now
 
     def _joined(self, node: Node, action: JoinGroup) -> None:
         if (action.group, action.interface, action.source) in node.groups:  # else it has left, or died, since

@@ -94,6 +94,16 @@ EVENTS: dict[str, Event] = {
 }
 
 
+def joining_locally_again() -> Network:
+    network = joined()
+    network.link_down()
+    network.trigger("poa1b")
+    network.link_up()
+    network.lose("LJC")
+    network.run_for(0.1)
+    return network
+
+
 def closed() -> Network:
     return lab(with_lmcs=False)
 
@@ -201,6 +211,7 @@ SITUATIONS: dict[str, tuple[Callable[[], Network], dict[str, str]]] = {
     "LMC joining": (lmc_joining, {"lmc1": "SJR-SENT"}),
     "joining": (joining, {"mn": "SJR-SENT"}),
     "joining locally": (joining_locally, {"mn": "LJR-SENT"}),
+    "joining locally again": (joining_locally_again, {"mn": "LJR-SENT"}),
     "established": (joined, {"mn": "ESTABLISHED", "lmc1": "ESTABLISHED", "sm": "ESTABLISHED"}),
     "handing over": (handing_over, {"mn": "HIR-SENT"}),
     "promised": (promised, {"mn": "ESTABLISHED"}),

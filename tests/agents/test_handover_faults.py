@@ -218,4 +218,4 @@ def test_local_join_without_answer_after_a_handover_means_a_new_session_join() -
     asked = network.times("mn LJR lmc2 (lost)")[0]
     assert network.times("mn SJR sm")[-1] == round(asked + 2.0, 6)
     assert ordered(network.lines(mark), "mn LJR lmc2 (lost)", "mn SJR sm", "mn LJR lmc2", "lmc2 LJC+ mn")
-    assert network.nodes["mn"].notices[-2].details == {"session_id": SESSION, "reason": "no answer within JWT"}
+    assert network.nodes["mn"].notices[-2].details == {"session_id": SESSION, "reason": "not accepted within JWT"}

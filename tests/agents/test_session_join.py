@@ -227,10 +227,40 @@ def test_duplicate_confirms_have_no_second_effect() -> None:
     assert len(row(network, "sm")["members"]) == 1
 
 
-def test_group_that_cannot_be_joined_is_counted() -> None:
-    network = joined()
-    network.tell("mn", GroupJoined(GROUP, "mn-radio", succeeded=False, reason="no"))
+def test_group_that_cannot_be_joined_is_told_and_tried_again() -> None:
+    network = lab()
+    network.nodes["mn"].joins_succeed = False
+    network.start("mn")
+    network.run_for(0.1)
     assert count(network, "mn", "failed.join") == 1
+    assert network.notices("mn") == ["established", "group-join-failed"]
+    assert row(network, "mn")["joined_on"] == []
+    network.run_for(TIMERS.jwt_s)
+    assert count(network, "mn", "failed.join") == 2
+    network.nodes["mn"].joins_succeed = True
+    network.run_for(2 * TIMERS.jwt_s)
+    assert count(network, "mn", "joined.group") == 1
+    assert row(network, "mn")["joined_on"] == ["mn-radio"]
+    assert len(network.times(f"mn joins {GROUP}")) == 3
+
+
+def test_group_that_could_not_be_joined_is_not_tried_again_after_a_leave() -> None:
+    network = lab()
+    network.nodes["mn"].joins_succeed = False
+    network.start("mn")
+    network.run_for(0.1)
+    network.tell("mn", ApplicationLeave())
+    network.run_for(10)
+    assert len(network.times(f"mn joins {GROUP}")) == 1
+    assert network.times(f"mn leaves {GROUP}") == []
+
+
+def test_failure_to_join_another_group_is_no_affair_of_the_session() -> None:
+    network = joined()
+    network.tell("mn", GroupJoined("239.9.9.9", "mn-radio", succeeded=False, reason="no"))
+    network.tell("mn", GroupJoined(GROUP, "eth9", succeeded=False, reason="no"))
+    assert row(network, "mn")["joined_on"] == ["mn-radio"]
+    assert network.notices("mn") == ["established"]
 
 
 # --- leave ------------------------------------------------------------------------------------------------------------
@@ -277,6 +307,39 @@ def test_asr_on_leave(wanted: bool) -> None:
     network.run_for(0.05)
     reports = network.packets("ASR")
     assert [report.fields["params"] for report in reports] == ([[["membership", 0]]] if wanted else [])
+
+
+def test_leave_before_ljc_has_come_is_told_to_the_lmc() -> None:
+    network = lab()
+    network.lose("LJC")
+    network.start("mn")
+    network.run_for(0.1)
+    mark = network.mark()
+    network.tell("mn", ApplicationLeave())
+    network.run_for(0.1)
+    assert network.lines(mark) == ["mn ULR lmc1", "lmc1 ULC+ mn"]
+    assert row(network, "lmc1")["members"] == {}
+
+
+def test_leave_between_hic_and_the_move_is_told_to_the_new_lmc() -> None:
+    network = joined()
+    network.trigger("poa2")
+    network.run_for(0.1)
+    mark = network.mark()
+    network.tell("mn", ApplicationLeave())
+    network.run_for(0.1)
+    assert network.lines(mark) == ["mn ULR lmc2", f"mn leaves {GROUP}", f"lmc2 leaves {GROUP}", "lmc2 ULC+ mn"]
+    assert row(network, "lmc2")["expected"] == {}
+
+
+def test_join_after_a_leave_fails_as_the_first_one_does() -> None:
+    network = joined()
+    network.tell("mn", ApplicationLeave())
+    network.nodes.pop("sm")
+    network.start("mn")
+    network.run_for(TIMERS.jwt_s + 0.1)
+    assert state(network) == "CLOSED"
+    assert network.notices("mn")[-1] == "join-failed"
 
 
 def test_leave_while_joining_sends_nothing() -> None:

@@ -124,6 +124,14 @@ def test_probe_is_answered_at_once(profile: str) -> None:
     assert [sent.fields["profile"] for sent in network.sent[-2:]] == [profile, profile]
 
 
+@pytest.mark.parametrize("profile", ["L16", "L8"])
+def test_probe_without_parameters_is_answered_in_the_mns_own_profile(profile: str) -> None:  # M-2
+    network = joined(mn={"profile": profile})
+    network.give("mn", message("USP"), LMC1)
+    [answer] = network.packets("USR")
+    assert (answer.receiver, answer.fields["profile"]) == ("lmc1", profile)
+
+
 def test_probe_of_a_stranger_is_dropped() -> None:
     network = joined()
     mark = network.mark()

@@ -1,10 +1,13 @@
 """Any course of events, as Hypothesis thinks of it: an SM, two LMCs, three MNs on a network that does its worst.
 
+One LMC serves two cells, the other one, and the fourth cell has none: there are handovers within a subnet, between LMCs,
+and from and to the SM.
 After each quiet period every invariant must hold again, whatever happened before it.
 """
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -15,7 +18,9 @@ from testbed.sim.network import PERFECT, Faults
 from tests.sim.worlds import broken, plan
 
 MNS = st.integers(0, 2)
-CELLS = st.integers(0, 1)
+CELLS = st.integers(0, 3)
+SERVING = ((0, 3), (1,))
+CONTROLLERS = st.integers(0, len(SERVING) - 1)
 TIMES = st.sampled_from([0.0, 0.004, 0.006, 0.012, 0.03, 0.1, 0.4, 1.0, 3.0])  # s, on both sides of what takes time
 SITES = st.sampled_from([("cell0", "core"), ("cell1", "core"), ("cell0", "cell1")])
 
@@ -25,7 +30,7 @@ class AnyCourse(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(plan(1, mns=3, cells=2, roam=2, moves_per_s=0.0, faults=PERFECT))
+        self.world = World(plan(1, mns=3, cells=4, roam=4, serving=SERVING, moves_per_s=0.0, faults=PERFECT))
         self._next = [mobile.cell for mobile in self.world.mobiles]
 
     @initialize(seconds=TIMES)
@@ -95,9 +100,9 @@ class AnyCourse(RuleBasedStateMachine):
     def session_manager_dies(self) -> None:
         self.world.restart_session_manager()
 
-    @rule(cell=CELLS)
-    def controller_dies(self, cell: int) -> None:
-        self.world.restart_controller(cell)
+    @rule(index=CONTROLLERS)
+    def controller_dies(self, index: int) -> None:
+        self.world.restart_controller(index)
 
     # --- what must be -----------------------------------------------------------------------------------------------
 
@@ -147,3 +152,17 @@ def test_leaving_before_the_new_address_and_joining_again() -> None:
     world.join(mobile)
     world.calm()
     assert broken(invariants.check(world)) == {}
+
+
+@pytest.mark.parametrize("tenths", range(5))
+def test_lmc_that_restarts_cut_off_from_the_sm(tenths: int) -> None:
+    """Within one JWT of 0.5 s, an MN or the LMC is the first whom the SM hears again."""
+    world = World(plan(mns=3, cells=2, roam=2, moves_per_s=0.0, faults=PERFECT))
+    world.begin()
+    world.run_for(3.0)
+    world.cut("cell0", "core")
+    world.restart_controller(0)
+    world.run_for(10.0 + tenths / 10)
+    world.calm()
+    assert broken(invariants.check(world)) == {}
+    assert world.rejoins == 0

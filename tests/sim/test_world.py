@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from agents.core.agent import Endpoint, Notify
+from agents.core.agent import Endpoint, LinkUp, Notify
+from agents.mmcp.node_session import NodeSession
 from testbed import simulate
 from testbed.sim import invariants
 from testbed.sim.mmcp import Mobile, PlanError, World
@@ -136,9 +137,14 @@ def test_too_many_cells_for_the_address_space() -> None:
 # --- invariants -------------------------------------------------------------------------------------------------------
 
 
+# A subnet of two cells, and a cell whose parent is the SM.
+MIXED = ((0, 3), (1,))
+
+
+@pytest.mark.parametrize("serving", [None, MIXED], ids=["one LMC a cell", "mixed"])
 @pytest.mark.parametrize("seed", range(20))
-def test_invariants_hold_after_a_rough_time(seed: int) -> None:
-    world = ran(plan(seed))
+def test_invariants_hold_after_a_rough_time(seed: int, serving: tuple[tuple[int, ...], ...] | None) -> None:
+    world = ran(plan(seed, serving=serving))
     assert broken(judged(world)) == {}
     assert world.handovers["predictive"] + world.handovers["fallback"] > 5
     assert all(world.fates[fate] > 0 for fate in ("lost", "duplicated", "reordered"))
@@ -185,11 +191,41 @@ def test_other_breaches_are_told() -> None:
     world.notified(world.mobiles[4].node, Notify("established"))
     world.session_manager._sessions[1].members[b"mn3"].lmc = b"lmcx"
     world.mobiles[3].node.groups.clear()
+    world.mobiles[5].cell += 1  # whose LMC does not know it
     found = broken(invariants.check(world, before))
     assert set(found) == set(invariants.INVARIANTS) - {"nothing-raised", "receives-again"}
     assert {name: row.outcome for row in invariants.check(world) if (name := row.invariant) == "counters-grow"} == {
         "counters-grow": invariants.NOT_CHECKED
     }
+
+
+def test_mn_that_shows_no_membership_where_it_has_come_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NodeSession, "_renew_membership_on", lambda *_: None)
+    found = broken(judged(ran(plan(faults=PERFECT))))
+    assert list(found) == ["receives-again"]
+    assert "has shown no membership in cell" in found["receives-again"][0]
+
+
+def test_membership_shown_from_an_address_of_another_subnet_does_not_count() -> None:
+    world = ran(plan(mns=1, moves_per_s=0.0, faults=PERFECT))
+    (mobile,) = world.mobiles
+    world.link_down(mobile)
+    world.regain_link(mobile.node, "cell1", "10.0.0.0")
+    before = mobile.node.shown_at
+    world.run_for(0.1)
+    world.tell(mobile.node, LinkUp("radio"))
+    world.run_for(0.1)
+    assert mobile.node.shown_at == before
+
+
+def test_mixed_world_has_handovers_of_every_kind() -> None:
+    world = ran(plan(serving=MIXED, faults=PERFECT))
+    sm = world.session_manager.counters
+    lmcs = [lmc.counters for _, lmc in world.controllers]
+    assert sm["received.HIR"] > 0  # from a cell without an LMC
+    assert sum(each["refused.handover-unknown-poa"] for each in lmcs) > 0  # to it
+    assert sum(each["sent.HIC"] - each["sent.HCT"] - each["refused.handover-unknown-poa"] for each in lmcs) > 0
+    assert broken(judged(world)) == {}
 
 
 def test_mn_that_is_in_no_group_within_spt_of_the_last_fault_is_told() -> None:
