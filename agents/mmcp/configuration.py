@@ -314,6 +314,10 @@ def check_points_of_attachment(
             raise ConfigurationError(f"{key}.address", str(error), "give address/prefix length") from None
         if address.version != version:
             raise ConfigurationError(f"{key}.address", point.address, f"give an IPv{version} address")
+        gateway = ip_address(point.gateway)
+        if gateway not in address.network and not (gateway.version == 6 == version and gateway.is_link_local):
+            reason = f"{gateway} is not in {address.network}, where {point.name} gives the node its address"
+            raise ConfigurationError(f"{key}.gateway", reason, "give the router's address there")
 
 
 def check_address_delay(delay_s: float) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import resource
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -105,6 +107,13 @@ class DatagramPort:
                     return
         finally:
             self._drained()
+
+
+def allow_open_files() -> None:
+    """Let this process open as many files as its hard limit allows: an LMC has a port for each outstanding HCT [M-16]."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # a limit of the kernel's is lower: what was allowed stays so
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def family_of(address: str) -> int:
