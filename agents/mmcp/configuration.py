@@ -224,6 +224,9 @@ class SessionManagerConfiguration:
             seen.add(session.session_id)
         if not self.sessions:
             raise ConfigurationError("sessions", "empty", "give at least one session")
+        if self.asks_for_authorisation and self.timers.jwt_s <= c.AUTHORISATION_TIME:
+            reason = f"{self.timers.jwt_s} s, and a session asks the AAA, whose answer an MN could not wait for"
+            raise ConfigurationError("timers.jwt_s", reason, f"give more than {c.AUTHORISATION_TIME:g} s")
         ControllerTable(self.controllers)
 
 
