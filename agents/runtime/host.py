@@ -96,7 +96,7 @@ class AgentHost:
                 stack.push_async_callback(self._links.close)
                 await self._links.start()
             if self._port is not None:
-                self._open_port(0, self._address, self._port)
+                self._open_port(0, self._address, self._port).enlarge_buffer()
             if self._runtime.control is not None:
                 control = ControlServer(Path(self._runtime.control), self._command)
                 stack.push_async_callback(control.close)
@@ -107,7 +107,7 @@ class AgentHost:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            self._trace.write("counters", self._agent.counters.snapshot())
+            self._trace.write("counters", self._counters())
         if self._failure is not None:
             raise self._failure
 
@@ -268,6 +268,13 @@ class AgentHost:
     async def _ask_authorisation(self, action: AskAuthorisation) -> None:
         self._happened(await self._authorisation.ask(action))
 
+    def _counters(self) -> dict[str, int]:
+        """The agent's counters, and what the kernel dropped before the agent saw it."""
+        port = self._ports.get(0)
+        dropped = 0 if port is None else port.dropped
+        counted = dict(self._agent.counters.snapshot())
+        return {**counted, "dropped.by-kernel": dropped} if dropped else counted
+
     # --- the control socket ---------------------------------------------------------------------------------------
 
     async def _command(self, request: Mapping[str, object]) -> Mapping[str, object]:
@@ -275,7 +282,7 @@ class AgentHost:
             case {"command": "state"}:
                 return {"state": self._agent.describe()}
             case {"command": "counters"}:
-                return {"counters": dict(self._agent.counters.snapshot())}
+                return {"counters": self._counters()}
             case {"command": "leave"}:
                 self._happened(ApplicationLeave(_session_id(request)))
                 return {}
