@@ -43,8 +43,8 @@ def _fail(error: Exception) -> None:
 
 def _run_role(load_role: Callable[[], tuple[type[Any], type[Any]]], path: Path, *, watch_links: bool) -> None:
     from agents.mmcp.configuration import identifier
-    from agents.runtime.configuration import load
-    from agents.runtime.datagram import family_of
+    from agents.runtime.configuration import check_interface, load
+    from agents.runtime.datagram import allow_open_files, family_of
     from agents.runtime.host import AgentHost
 
     configuration_class, agent_class = load_role()
@@ -53,6 +53,9 @@ def _run_role(load_role: Callable[[], tuple[type[Any], type[Any]]], path: Path, 
         if getattr(configuration, "asks_for_authorisation", False) and not runtime.authorise:
             remedy = "give the command that asks the operator's AAA, as a list of words"
             raise ConfigurationError(f"{path}: runtime.authorise", "missing, and a session asks", remedy)
+        if hasattr(configuration, "interface"):
+            check_interface(f"{path}: interface", configuration.interface)
+        allow_open_files()
         listen = configuration.listen
         host = AgentHost(
             agent_class(configuration),

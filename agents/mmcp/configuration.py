@@ -224,6 +224,9 @@ class SessionManagerConfiguration:
             seen.add(session.session_id)
         if not self.sessions:
             raise ConfigurationError("sessions", "empty", "give at least one session")
+        if self.asks_for_authorisation and self.timers.jwt_s <= c.AUTHORISATION_TIME:
+            reason = f"{self.timers.jwt_s} s, and a session asks the AAA, whose answer an MN could not wait for"
+            raise ConfigurationError("timers.jwt_s", reason, f"give more than {c.AUTHORISATION_TIME:g} s")
         ControllerTable(self.controllers)
 
 
@@ -314,6 +317,10 @@ def check_points_of_attachment(
             raise ConfigurationError(f"{key}.address", str(error), "give address/prefix length") from None
         if address.version != version:
             raise ConfigurationError(f"{key}.address", point.address, f"give an IPv{version} address")
+        gateway = ip_address(point.gateway)
+        if gateway not in address.network and not (gateway.version == 6 == version and gateway.is_link_local):
+            reason = f"{gateway} is not in {address.network}, where {point.name} gives the node its address"
+            raise ConfigurationError(f"{key}.gateway", reason, "give the router's address there")
 
 
 def check_address_delay(delay_s: float) -> None:

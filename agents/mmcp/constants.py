@@ -20,6 +20,9 @@ STATUS_PARAMETER_SIZE = 12  # bytes, header included, in both profiles [8.2.5]
 MEMBERSHIP_PARAMETER_SIZE = 8  # bytes, header included, in both profiles [8.2.6]
 COUNT_MODULUS = 2**32  # packets received, seconds in session and MNs attached are 32 bits [8.2.5, 8.2.6]
 AGGREGATE_MAXIMUM = 1400  # bytes of one ASR; more follow in a row [M-12]
+AGGREGATES_PER_TURN = 32  # ASRs sent at once: a third of what a port holds by Linux's default
+AGGREGATES_PAUSE = 0.005  # s, before the next of a row [M-12]
+ROUNDS_PAUSE = 1.0  # s, after a row that took more than one turn, before another that was asked for meanwhile
 
 
 class PacketType(IntEnum):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from agents.core.agent import Endpoint
 from agents.core.machine import Label, TransitionTable
 from agents.mmcp.constants import Profile
-from agents.mmcp.messages import DataChannelStatus, MNIdentifier, MulticastAddress
+from agents.mmcp.messages import DataChannelStatus, MNIdentifier, MulticastAddress, Parameter
 from agents.mmcp.monitoring import Child, Children
 from agents.mmcp.role import Machine
 
@@ -133,6 +134,17 @@ class GroupUse:
 
 
 @dataclass(slots=True)
+class Round:
+    """The ASRs about all MNs of a session that are still to be sent; the profile of a round asked for after this one."""
+
+    rest: Iterator[tuple[Parameter, ...]]
+    profile: Profile
+    next_profile: Profile | None = None
+    turns: int = 0
+    has_ended: bool = False
+
+
+@dataclass(slots=True)
 class SessionRecord:
     """One session at this LMC."""
 
@@ -143,3 +155,4 @@ class SessionRecord:
     handovers: dict[bytes, Handover] = field(default_factory=dict)
     confirms: dict[bytes, Confirm] = field(default_factory=dict)
     expected: dict[bytes, Expectation] = field(default_factory=dict)
+    round: Round | None = None

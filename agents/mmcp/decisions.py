@@ -45,12 +45,14 @@ SPECIFICATION = (
     ),
     Decision(
         "M-11",
-        "An LMC announces itself to the SM with an SJR that holds its name as MN ID and its LMC Address.",
+        "An LMC announces itself to the SM with an SJR that holds its name as MN ID and its LMC Address, and leaves with a ULR "
+        "that holds its name and comes from its address.",
         "Annex B lets an LMC send SJR, 8.3.1 gives it no form",
     ),
     Decision(
         "M-12",
-        "An ASR has 1400 bytes at most; more follow in a row, each with the full Membership count.",
+        "An ASR has 1400 bytes at most; more follow in a row, each with the full Membership count, 32 at once and 5 ms later "
+        "the next.",
         "8.5.2 allows several in a row and gives no size",
     ),
     Decision(
@@ -108,7 +110,8 @@ IMPLEMENTATION = (
     ),
     Decision(
         "M-23",
-        "An LMC remembers the HIC of a finished handover for four default HITs, to answer a resent HIR with the same.",
+        "An LMC remembers the HIC of a finished handover for four HITs, the default ones at least, to answer a resent HIR with "
+        "the same.",
         "silent",
     ),
     Decision(
@@ -120,13 +123,14 @@ IMPLEMENTATION = (
         "M-25",
         "Membership is renewed every SPT: an established MN sends LJR to its LMC (SJR where the SM is its parent), at the time "
         "of the last status report within SPT; an LMC sends SJR to the SM. A refusal, or three renewals without an answer, sends the MN back to SJR. So a parent that restarts with "
-        "empty memory has its children back within SPT.",
+        "empty memory has its children back within SPT. The group is the one that the SM names last.",
         "silent",
     ),
     Decision(
         "M-26",
         "An SM takes an allowed MN that an announced LMC reports and that it does not know as a member of that LMC; one that "
-        "no LMC has reported for 4 SPT is gone.",
+        "no LMC has reported for 4 SPT is gone; so is one that its LMC does not name among all those it counts, after ``hold`` "
+        "and SPT, in which the LMC it may have been handed over to would have reported it. Its leave and its failure look alike.",
         "silent",
     ),
     Decision(

@@ -65,19 +65,23 @@ class ExpectedNodes:
             self._role.counters.add(refusal)
             self._acknowledge(record, source, message.profile, accepted=False)
             return
-        group = message.multicast.group
+        expectation = record.expected[mn_id] = Expectation(message.multicast.group)
+        self._role.timers.set(("hold", record.session_id, mn_id), now + self._timers.hold_time)  # [M-9]
+        self._use(expectation)
+        if expectation.joined:
+            self._acknowledge(record, source, message.profile, accepted=True)
+        else:
+            expectation.waiting.append((source, message.profile))
+
+    def _use(self, expectation: Expectation) -> None:
+        """Join its group, unless that is joined for somebody else, or about to be: one join answers for all."""
+        group = expectation.group
         use = self._groups.setdefault(group, GroupUse())
         use.users += 1
-        expectation = record.expected[mn_id] = Expectation(group)
-        self._role.timers.set(("hold", record.session_id, mn_id), now + self._timers.hold_time)  # [M-9]
         if use.joined:
             expectation.joined = True
-            self._acknowledge(record, source, message.profile, accepted=True)
-            return
-        expectation.waiting.append((source, message.profile))
-        if use.users == 1:  # else the join that is under way answers for all
-            ssm_source = self._sources.get(group)
-            self._role.act(JoinGroup(group, self._interface, ssm_source))
+        elif use.users == 1:
+            self._role.act(JoinGroup(group, self._interface, self._sources.get(group)))
 
     def _refusal(self, record: SessionRecord, message: Message) -> str | None:
         """Why this context cannot be taken over, as a counter's name, or None."""
@@ -90,6 +94,27 @@ class ExpectedNodes:
         if len(record.expected) >= EXPECTED_MAXIMUM:
             return "refused.expected-full"
         return None
+
+    def group_changed(self, record: SessionRecord) -> None:
+        """The session has another group now: leave the old one for that, for all who are expected [M-25]."""
+        assert record.group is not None  # SJC brought it
+        group = record.group.group
+        cannot = is_source_specific(group) and group not in self._sources
+        for mn_id, old in [(mn_id, row) for mn_id, row in record.expected.items() if row.group != group]:
+            if cannot:  # [M-6]
+                self._role.counters.add("refused.no-source")
+                for endpoint, profile in old.waiting:
+                    self._acknowledge(record, endpoint, profile, accepted=False)
+                self.stop_expecting(record, mn_id)
+                continue
+            expectation = record.expected[mn_id] = Expectation(group)
+            self._use(expectation)
+            self._release(old)
+            if expectation.joined:
+                for endpoint, profile in old.waiting:
+                    self._acknowledge(record, endpoint, profile, accepted=True)
+            else:
+                expectation.waiting = old.waiting
 
     def group_joined(self, event: GroupJoined, sessions: Iterable[SessionRecord]) -> None:
         """The kernel has joined a group, or could not: whoever waits for it is told."""
@@ -116,6 +141,9 @@ class ExpectedNodes:
         expectation = record.expected.pop(mn_id)
         self._role.timers.cancel(("hold", record.session_id, mn_id))
         self._role.timers.cancel(("linger", record.session_id, mn_id))
+        self._release(expectation)
+
+    def _release(self, expectation: Expectation) -> None:
         use = self._groups[expectation.group]
         use.users -= 1
         if not use.users:

@@ -1,40 +1,28 @@
 """The local mobility controller (LMC): acts for the MNs of one subnet (clauses 7.2 to 7.5, 8.3 to 8.6).
 
 Theory of operation. The LMC announces itself to the SM for each session it serves [M-11] and is then ESTABLISHED. MNs
-attach with LJR and report with USR; every SRT it sends the SM an ASR about them. A handover away from it goes through
-HIR-RCVD and HCT-SENT: it looks up which LMC serves the new point of attachment, hands the context over with HCT (resent
-every CTT, from a port of its own so that its HTA is told apart [M-16]) and confirms to the MN with HIC, after which it
-forgets the MN but remembers the confirm, since a resent HIR gets the same answer. A handover towards it begins with HCT:
-it joins the group with IGMP or MLD, answers HTA once the report is on the wire, stays joined for ``hold`` until the MN
-comes, and for ``linger`` after the MN's LJR [M-9, M-10].
+attach with LJR and report with USR; every SRT it sends the SM ASRs about them (`agents.mmcp.status_rounds`). A handover
+away from it goes through HIR-RCVD and HCT-SENT (`agents.mmcp.departing_nodes`); one towards it begins with HCT
+(`agents.mmcp.expected_nodes`). When it leaves a session it says so to the SM with ULR, which holds its name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
-from agents.core.agent import (
-    ApplicationLeave,
-    CloseChannel,
-    Endpoint,
-    Event,
-    GroupJoined,
-    Notify,
-)
+from agents.core.agent import ApplicationLeave, Endpoint, Event, GroupJoined, Notify
 from agents.mmcp import constants as c
 from agents.mmcp.configuration import ControllerTable, LocalMobilityControllerConfiguration, identifier
 from agents.mmcp.constants import PacketType, Profile
 from agents.mmcp.controller_state import (
-    HANDOVER_TABLE,
     SESSION_TABLE,
-    Confirm,
-    Handover,
     HandoverInput,
     Member,
     SessionInput,
     SessionRecord,
     SessionState,
 )
+from agents.mmcp.departing_nodes import DepartingNodes
 from agents.mmcp.expected_nodes import ExpectedNodes
 from agents.mmcp.messages import (
     Message,
@@ -42,8 +30,8 @@ from agents.mmcp.messages import (
     lmc_address,
 )
 from agents.mmcp.monitoring import Children, Watch
-from agents.mmcp.reports import aggregates
 from agents.mmcp.role import Machine, Role
+from agents.mmcp.status_rounds import StatusRounds
 
 
 class LocalMobilityController(Role):
@@ -54,6 +42,7 @@ class LocalMobilityController(Role):
             PacketType.SJC,
             PacketType.LJR,
             PacketType.ULR,
+            PacketType.ULC,
             PacketType.USR,
             PacketType.USP,
             PacketType.HIR,
@@ -80,8 +69,8 @@ class LocalMobilityController(Role):
             )
             for session_id in configuration.sessions
         }
-        self._channels: dict[int, tuple[SessionRecord, bytes]] = {}
-        self._next_channel = 1
+        self._rounds = StatusRounds(self, self._session_manager)
+        self._departing = DepartingNodes(self, configuration, self._controllers)
         self._expected = ExpectedNodes(self, configuration.interface, configuration.source_of, configuration.timers)
 
     def start(self, now: float) -> None:
@@ -106,9 +95,9 @@ class LocalMobilityController(Role):
             case PacketType.ULR:
                 self._user_leave_request(record, message, source, now)
             case PacketType.USP:
-                self._user_status_probe(record, source, message.profile)
+                self._user_status_probe(record, message, source, now)
             case PacketType.HIR:
-                self._handover_initiation_request(record, message, source, now)
+                self._departing.requested(record, message, source, now)
             case PacketType.HCT:
                 # Only the LMCs of the shared table may hand contexts over [M-24].
                 if self._controllers.at(source) is None:
@@ -116,7 +105,9 @@ class LocalMobilityController(Role):
                 else:
                     self._expected.context_transferred(record, message, source, now)
             case PacketType.HTA:
-                self._handover_transfer_acknowledgement(record, message, source, now, channel)
+                self._departing.acknowledged(record, message, source, now, channel)
+            case PacketType.ULC:
+                self.counters.add("confirmed.leave")
 
     def _unknown_session(self, message: Message, source: Endpoint) -> None:
         """Refuse a local join, since the MN waits for an answer [7.2]; drop all else."""
@@ -134,7 +125,7 @@ class LocalMobilityController(Role):
             case ApplicationLeave():
                 for record in self._sessions.values():
                     if event.session_id in (None, record.session_id):
-                        self._leave_session(record)
+                        self._leave(record)
             case _:
                 self.counters.add(f"ignored.{type(event).__name__}")
 
@@ -149,14 +140,17 @@ class LocalMobilityController(Role):
                 self.counters.add("resent.SJR")
                 self._announce(record, now)
             case "srt":
-                self._send_aggregate(record, self._profile)
+                if record.round is None:
+                    self._rounds.begin(record, self._profile, now)
                 self.timers.set(key, now + self._timers.srt_s)
+            case "asr":
+                self._rounds.go_on(record, now)
             case "spt":
                 self._look_at_members(record, now)
             case "renew":
                 self._renew(record, now)
             case "ctt":
-                self._context_transfer_time_expired(record, key[2], now)
+                self._departing.context_transfer_time_expired(record, key[2], now)
             case "hold":
                 self.counters.add("expired.hold")
                 self._expected.stop_expecting(record, key[2])
@@ -175,7 +169,7 @@ class LocalMobilityController(Role):
                 str(record.session_id): {
                     "state": record.machine.state.value,
                     "members": {mn_id.hex(): str(member.endpoint) for mn_id, member in record.members.items()},
-                    "handovers": {mn_id.hex(): row.machine.state.value for mn_id, row in record.handovers.items()},
+                    "handovers": self._departing.describe(record),
                     "expected": {mn_id.hex(): row.joined for mn_id, row in record.expected.items()},
                 }
                 for record in self._sessions.values()
@@ -204,9 +198,13 @@ class LocalMobilityController(Role):
         if record.machine.state is not SessionState.SJR_SENT:
             # The answer to a renewal; an SM that has changed its mind ends what it had granted.
             self.counters.add("renewed.session" if message.accepted else "ended.session")
-            if not message.accepted and record.machine.allows(SessionInput.LEAVE):
-                self._leave_session(record)
+            if record.machine.state is not SessionState.ESTABLISHED:
+                return
+            if not message.accepted:
+                self._end_session(record)
                 self.act(Notify("join-refused", {"session_id": record.session_id}))
+            elif message.multicast != record.group:
+                self._take_group(record, message, "group-changed")
             return
         self.timers.cancel(("jwt", record.session_id))
         if not message.accepted:
@@ -214,24 +212,37 @@ class LocalMobilityController(Role):
             self.act(Notify("join-refused", {"session_id": record.session_id}))
             return
         record.machine.move(SessionInput.SJC_ACCEPTED)
-        record.group = message.multicast
         self.timers.set(("srt", record.session_id), now + self._timers.srt_s)
         self.timers.set(("renew", record.session_id), now + self._timers.probe_time)
-        self.act(Notify("established", {"session_id": record.session_id, "group": record.group.group}))
+        self._take_group(record, message, "established")
+
+    def _take_group(self, record: SessionRecord, message: Message, event: str) -> None:
+        """The group is the one that the SM named last: it may be another one after the SM has restarted [M-25]."""
+        record.group = message.multicast
+        self._expected.group_changed(record)
+        self.act(Notify(event, {"session_id": record.session_id, "group": record.group.group}))
 
     def _renew(self, record: SessionRecord, now: float) -> None:
         """Announce this LMC again, so that an SM that has lost its memory has it back [M-25]."""
         self._send_announcement(record)
         self.timers.set(("renew", record.session_id), now + self._timers.probe_time)
 
-    def _leave_session(self, record: SessionRecord) -> None:
+    def _leave(self, record: SessionRecord) -> None:
+        """Leave with notice: the SM is to assign this LMC to nobody any more [M-11]."""
+        if record.machine.state is not SessionState.CLOSED:
+            name = (MNIdentifier(self._name),)
+            self.send(PacketType.ULR, record.session_id, self._session_manager, name, profile=self._profile)
+        self._end_session(record)
+
+    def _end_session(self, record: SessionRecord) -> None:
+        self._rounds.stop(record)
         for mn_id in list(record.expected):
             self._expected.stop_expecting(record, mn_id)
         for mn_id in list(record.handovers):
-            self._end_handover(record, mn_id, HandoverInput.CONFIRM)
+            self._departing.end(record, mn_id, HandoverInput.CONFIRM)
         record.members.clear()
         for mn_id in list(record.confirms):
-            self._forget_confirm(record, mn_id)
+            self._departing.forget_confirm(record, mn_id)
         for what in ("jwt", "srt", "spt", "renew"):
             self.timers.cancel((what, record.session_id))
         if record.machine.allows(SessionInput.LEAVE):
@@ -252,8 +263,8 @@ class LocalMobilityController(Role):
             self.send(PacketType.LJC, record.session_id, source, profile=message.profile)
             return
         if mn_id in record.handovers:  # it is back before it left
-            self._end_handover(record, mn_id, HandoverInput.MN_GONE)
-        self._forget_confirm(record, mn_id)
+            self._departing.end(record, mn_id, HandoverInput.MN_GONE)
+        self._departing.forget_confirm(record, mn_id)
         self._expected.arrived(record, mn_id, now)
         if known is None:
             record.members[mn_id] = Member(
@@ -269,17 +280,18 @@ class LocalMobilityController(Role):
 
     def _user_leave_request(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         mn_id = message.mn_id
-        if record.members.pop(mn_id, None) is None:
-            self.counters.add("leave.unknown-mn")
-        else:
+        is_known = record.members.pop(mn_id, None) is not None
+        if is_known:
             self.act(Notify("mn-left", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
+        else:
+            self.counters.add("leave.unknown-mn")
         if mn_id in record.handovers:
-            self._end_handover(record, mn_id, HandoverInput.MN_GONE)
+            self._departing.end(record, mn_id, HandoverInput.MN_GONE)
         if mn_id in record.expected:
             self._expected.stop_expecting(record, mn_id)
         self.send(PacketType.ULC, record.session_id, source, accepted=True, profile=message.profile)
-        if self._configuration.asr_on_leave and record.machine.state is SessionState.ESTABLISHED:
-            self._send_aggregate(record, self._profile)
+        if is_known and self._configuration.asr_on_leave:
+            self._rounds.begin(record, self._profile, now)
 
     def _user_status_report(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         member = record.members.get(message.mn_id)
@@ -297,135 +309,19 @@ class LocalMobilityController(Role):
             if what is Watch.FAILED:
                 self.counters.add("failed.mn")
                 if mn_id in record.handovers:
-                    self._end_handover(record, mn_id, HandoverInput.MN_GONE)
+                    self._departing.end(record, mn_id, HandoverInput.MN_GONE)
                 self.act(Notify("mn-failed", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
             else:
                 self.send(PacketType.USP, record.session_id, member.endpoint, profile=member.profile)
         if record.members:
             self.timers.set(("spt", record.session_id), record.members.next_look)
 
-    def _user_status_probe(self, record: SessionRecord, source: Endpoint, profile: Profile) -> None:
+    def _user_status_probe(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
+        """Answer the SM at once; one that this LMC has left, or not joined, finds out by its silence."""
         if source != self._session_manager:
             self.drop("unknown-peer", source, packet="USP")
-            return
-        self._send_aggregate(record, profile)
-
-    def _send_aggregate(self, record: SessionRecord, profile: Profile) -> None:
-        """Send the ASRs about all MNs here."""
-        reports = [(member.identifier, member.status) for member in record.members.values()]
-        for parameters in aggregates(len(record.members), reports):
-            self.send(PacketType.ASR, record.session_id, self._session_manager, parameters, profile=profile)
-
-    # --- handover away from here [7.5] ----------------------------------------------------------------------------
-
-    def _handover_initiation_request(
-        self, record: SessionRecord, message: Message, source: Endpoint, now: float
-    ) -> None:
-        mn_id, point = message.mn_id, message.point_of_attachment
-        assert point is not None  # decode has checked
-        running = record.handovers.get(mn_id)
-        if running is not None and running.point_of_attachment == point:
-            self.counters.add("duplicate.HIR")
-            running.mn = source
-            return  # HIC follows when the transfer ends
-        confirm = record.confirms.get(mn_id)
-        if confirm is not None and confirm.point_of_attachment == point and mn_id not in record.members:
-            self.counters.add("duplicate.HIR")
-            self._handover_initiation_confirm(record, confirm, source, message.profile)
-            return
-        member = record.members.get(mn_id)
-        if member is None:
-            self.counters.add("refused.handover-unknown-mn")  # [M-19]
-            self._handover_initiation_confirm(record, Confirm(point, False, None), source, message.profile)
-            return
-        if running is not None:  # another point of attachment: the MN has changed its mind
-            self._end_handover(record, mn_id, HandoverInput.MN_GONE)
-        member.heard(now)
-        member.endpoint = source
-        self._begin_handover(record, message, point, source, now)
-
-    def _begin_handover(
-        self, record: SessionRecord, message: Message, point: bytes, source: Endpoint, now: float
-    ) -> None:
-        mn_id = message.mn_id
-        machine = Machine(HANDOVER_TABLE, self, session_id=record.session_id, mn_id=mn_id.hex())
-        machine.move(HandoverInput.HIR)
-        serving = self._controllers.serving(point)
-        full = len(self._channels) >= c.HANDOVERS_MAXIMUM
-        if serving is None or full or record.group is None or serving.endpoint == self._own:
-            # Unknown PoA: F=0. Same subnet: F=1 with this LMC's own address, and nothing else happens [7.5].
-            same_subnet = serving is not None and serving.endpoint == self._own
-            if not same_subnet:
-                self.counters.add("refused.handover-unknown-poa" if serving is None else "refused.handover-full")
-            machine.move(HandoverInput.CONFIRM)
-            confirm = Confirm(point, same_subnet, self._own if same_subnet else None)
-            self._handover_initiation_confirm(record, confirm, source, message.profile)
-            return
-        channel, self._next_channel = self._next_channel, self._next_channel + 1  # [M-16]
-        handover = Handover(machine, mn_id, source, point, message.profile, serving.endpoint, channel)
-        record.handovers[mn_id] = handover
-        self._channels[channel] = (record, mn_id)
-        machine.move(HandoverInput.HCT)
-        self._transfer_context(record, handover, now)
-
-    def _transfer_context(self, record: SessionRecord, handover: Handover, now: float) -> None:
-        assert record.group is not None  # checked before the handover began
-        handover.sends += 1
-        self.send(
-            PacketType.HCT,
-            record.session_id,
-            handover.new_lmc,
-            (MNIdentifier(handover.mn_id), record.group),
-            profile=self._profile,
-            channel=handover.channel,
-        )
-        self.timers.set(("ctt", record.session_id, handover.mn_id), now + self._timers.ctt_s)
-
-    def _context_transfer_time_expired(self, record: SessionRecord, mn_id: bytes, now: float) -> None:
-        handover = record.handovers[mn_id]
-        if handover.sends < c.CONTEXT_TRANSFER_SENDS:
-            handover.machine.move(HandoverInput.CONTEXT_TRANSFER_TIME)
-            self.counters.add("resent.HCT")
-            self._transfer_context(record, handover, now)
-            return
-        self.counters.add("exhausted.HCT")
-        self._finish_handover(record, handover, now, accepted=False)
-
-    def _handover_transfer_acknowledgement(
-        self, record: SessionRecord, message: Message, source: Endpoint, now: float, channel: int
-    ) -> None:
-        known = self._channels.get(channel)
-        handover = None if known is None or known[0] is not record else record.handovers.get(known[1])
-        if handover is None or source != handover.new_lmc:
-            self.drop("unmatched-HTA", source, channel=channel)
-            return
-        self._finish_handover(record, handover, now, accepted=message.accepted)
-
-    def _finish_handover(self, record: SessionRecord, handover: Handover, now: float, *, accepted: bool) -> None:
-        """Confirm to the MN; when the context is over there, forget the MN."""
-        mn_id = handover.mn_id
-        self._end_handover(record, mn_id, HandoverInput.CONFIRM)
-        confirm = Confirm(handover.point_of_attachment, accepted, handover.new_lmc if accepted else None)
-        self._handover_initiation_confirm(record, confirm, handover.mn, handover.profile)
-        if accepted:
-            del record.members[mn_id]
-            record.confirms[mn_id] = confirm
-            self.timers.set(("confirm", record.session_id, mn_id), now + c.CONFIRM_MEMORY)
-            self.act(Notify("mn-handed-over", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
-
-    def _handover_initiation_confirm(
-        self, record: SessionRecord, confirm: Confirm, mn: Endpoint, profile: Profile
-    ) -> None:
-        parameters = () if confirm.lmc is None else (lmc_address(confirm.lmc),)
-        self.send(PacketType.HIC, record.session_id, mn, parameters, accepted=confirm.accepted, profile=profile)
-
-    def _end_handover(self, record: SessionRecord, mn_id: bytes, on: HandoverInput) -> None:
-        handover = record.handovers.pop(mn_id)
-        handover.machine.move(on)
-        self.timers.cancel(("ctt", record.session_id, mn_id))
-        del self._channels[handover.channel]
-        self.act(CloseChannel(handover.channel))
-
-    def _forget_confirm(self, record: SessionRecord, mn_id: bytes) -> None:
-        if record.confirms.pop(mn_id, None) is not None:
-            self.timers.cancel(("confirm", record.session_id, mn_id))
+        elif record.machine.state is not SessionState.ESTABLISHED:
+            self.drop("session-not-established", source, packet="USP")
+        else:
+            # A probe without parameters does not show in which profile it is [M-2].
+            self._rounds.begin(record, message.profile if message.parameters else self._profile, now)

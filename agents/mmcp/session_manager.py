@@ -90,6 +90,7 @@ class SessionManager(Role):
         for mn_id in record.waiting:
             self.timers.cancel(("authorisation", session_id, mn_id))
         record.members.clear()
+        record.members_of.clear()
         record.controllers.clear()
         record.waiting.clear()
         if record.machine.allows(SessionInput.TERMINATE):
@@ -228,7 +229,9 @@ class SessionManager(Role):
             self._remember(record, mn_id, Member(now, endpoint=source, lmc=assigned, profile=message.profile))
         else:
             known.heard(now)
-            known.endpoint, known.lmc, known.profile, known.status = source, assigned, message.profile, None
+            known.endpoint, known.profile, known.status = source, message.profile, None
+            if known.lmc != assigned:
+                record.place(mn_id, known, assigned)
         self._session_join_confirm(
             record, message, source, accepted=True, lmc=None if announced is None else announced.endpoint
         )
@@ -254,11 +257,21 @@ class SessionManager(Role):
     # --- leave and status [7.3, 7.4] ------------------------------------------------------------------------------
 
     def _user_leave_request(self, record: SessionRecord, message: Message, source: Endpoint) -> None:
-        """ULC is always answered; a leave of somebody unknown is confirmed too, he is not here."""
-        if record.members.pop(message.mn_id, None) is None:
+        """ULC is always answered; a leave of somebody unknown is confirmed too, he is not here.
+
+        An LMC that leaves is assigned to nobody any more [M-11]; what becomes of its MNs, they say themselves.
+        """
+        mn_id = message.mn_id
+        controller = self._controllers.at(source)
+        if controller is not None and controller.name == mn_id:
+            if record.controllers.pop(mn_id, None) is None:
+                self.counters.add("leave.unknown-lmc")
+            else:
+                self.act(Notify("lmc-left", {"session_id": message.session_id, "lmc": mn_id.hex()}))
+        elif record.forget(mn_id) is None:
             self.counters.add("leave.unknown-mn")
         else:
-            self.act(Notify("mn-left", {"session_id": message.session_id, "mn_id": message.mn_id.hex()}))
+            self.act(Notify("mn-left", {"session_id": message.session_id, "mn_id": mn_id.hex()}))
         self.send(PacketType.ULC, message.session_id, source, accepted=True, profile=message.profile)
 
     def _user_status_report(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
@@ -268,7 +281,9 @@ class SessionManager(Role):
             return
         member.heard(now)
         # The MN itself says who its parent is, by reporting here.
-        member.endpoint, member.lmc, member.profile, member.status = source, b"", message.profile, message.status
+        member.endpoint, member.profile, member.status = source, message.profile, message.status
+        if member.lmc:
+            record.place(message.mn_id, member, b"")
 
     def _aggregation_status_report(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         sender = self._controllers.at(source)
@@ -277,17 +292,40 @@ class SessionManager(Role):
             self.drop("unknown-lmc", source, packet="ASR")
             return
         controller.heard(now)
-        controller.members = message.members
-        known, name = record.members.get, sender.name
+        if message.members != controller.members or now - controller.round_heard > self._timers.srt_s / 2:
+            controller.round_began, controller.round_named = now, 0
+        controller.members, controller.round_heard = message.members, now
+        known, name, began, named = record.members.get, sender.name, controller.round_began, 0
         for mn_id, status in reports_in(message):
             member = known(mn_id) or self._adopt(record, mn_id, name, now)
             if member is None:
                 continue
+            if member.last_heard < began:
+                named += 1
             # What heard() does, without the call: every LMC reports all of its MNs.
             member.last_heard, member.probes = now, 0
-            member.lmc = name
+            if member.lmc != name:
+                record.place(mn_id, member, name)
             if status is not None:
                 member.status = status
+        controller.round_named += named
+        if controller.round_named >= message.members < len(record.members_of.get(name, ())):
+            self._forget_unreported(record, name, now)
+
+    def _forget_unreported(self, record: SessionRecord, lmc: bytes, now: float) -> None:
+        """Forget members of an LMC that it has no more: it has just named all that it counts [M-26].
+
+        One that went to another LMC is still to be reported by that, which can take ``hold`` and SPT.
+        """
+        latest = now - self._timers.hold_time - self._timers.probe_time
+        for mn_id in [mn_id for mn_id in record.members_of[lmc] if record.members[mn_id].last_heard < latest]:
+            record.forget(mn_id)
+            self._unreported(record, mn_id)
+
+    def _unreported(self, record: SessionRecord, mn_id: bytes) -> None:
+        """Whether it has left, or failed, only its LMC knows."""
+        self.counters.add("unreported.mn")
+        self.act(Notify("mn-unreported", {"session_id": record.provisioned.session_id, "mn_id": mn_id.hex()}))
 
     def _adopt(self, record: SessionRecord, mn_id: bytes, lmc: bytes, now: float) -> Member | None:
         """Take an MN that an announced LMC reports: an SM that has lost its memory has it back so [M-26]."""
@@ -305,6 +343,7 @@ class SessionManager(Role):
 
     def _remember(self, record: SessionRecord, mn_id: bytes, member: Member) -> Member:
         record.members[mn_id] = member
+        record.place(mn_id, member, member.lmc)
         if len(record.members) == 1:
             look = member.deadline(self._timers.probe_time)
             self.timers.set(("mn", record.provisioned.session_id), look)
@@ -314,8 +353,11 @@ class SessionManager(Role):
         """Probe direct MNs that are silent. One of an LMC is that LMC's to probe; unreported for as long, it is gone."""
         session_id = record.provisioned.session_id
         for mn_id, member, what in record.members.look(now):
-            if what is Watch.FAILED:
-                self.counters.add("failed.mn" if member.lmc == b"" else "unreported.mn")
+            if what is Watch.FAILED and member.lmc:
+                record.place(mn_id, member, b"")  # among its LMC's no more
+                self._unreported(record, mn_id)
+            elif what is Watch.FAILED:
+                self.counters.add("failed.mn")
                 self.act(Notify("mn-failed", {"session_id": session_id, "mn_id": mn_id.hex()}))
             elif member.lmc == b"" and member.endpoint is not None:
                 self.send(PacketType.USP, session_id, member.endpoint, profile=member.profile)
@@ -345,7 +387,7 @@ class SessionManager(Role):
             self.counters.add("refused.handover")
             self.send(PacketType.HIC, message.session_id, source, profile=message.profile)
             return
-        member.lmc = serving.name
+        record.place(message.mn_id, member, serving.name)
         self.send(
             PacketType.HIC,
             message.session_id,

@@ -65,10 +65,17 @@ class Member(Child):
 
 @dataclass(slots=True)
 class AnnouncedController(Child):
-    """An LMC that has joined the session: where it is, and how many MNs it last reported."""
+    """An LMC that has joined the session: where it is, and how many MNs it last reported.
+
+    ``round_began``, ``round_heard`` (seconds) and ``round_named`` are of its last ASRs in a row [M-12]: when the first and
+    the last of them came, and how many of the MNs counted they have named so far.
+    """
 
     endpoint: Endpoint = field(kw_only=True)
     members: int = field(default=0, kw_only=True)
+    round_began: float = field(default=0.0, kw_only=True)
+    round_heard: float = field(default=0.0, kw_only=True)
+    round_named: int = field(default=0, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +98,24 @@ class SessionRecord:
         # Every SJC that there can be, by F, LMC and profile: the same for all MNs, so encoded once.
         self.confirms: dict[tuple[bool, Endpoint | None, Profile], bytes] = {}
         self.waiting: dict[bytes, Waiting] = {}
+        self.members_of: dict[bytes, set[bytes]] = {}  # the MN IDs of the members of each LMC, by its name
         allowed = session.allowed_mn_ids
         self.allowed = None if allowed is None else frozenset(identifier(name) for name in allowed)
+
+    def place(self, mn_id: bytes, member: Member, lmc: bytes) -> None:
+        """This member belongs to that LMC now (b"": to the SM)."""
+        if member.lmc != lmc:
+            self.members_of.get(member.lmc, set()).discard(mn_id)
+        member.lmc = lmc
+        if lmc:
+            self.members_of.setdefault(lmc, set()).add(mn_id)
+
+    def forget(self, mn_id: bytes) -> Member | None:
+        """Remove a member; None where there is none."""
+        member = self.members.pop(mn_id, None)
+        if member is not None:
+            self.place(mn_id, member, b"")
+        return member
 
     @property
     def has_waiting_requests(self) -> bool:

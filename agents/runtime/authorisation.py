@@ -12,14 +12,21 @@ import contextlib
 from collections.abc import Sequence
 
 from agents.core.agent import AskAuthorisation, Authorised
+from agents.mmcp.constants import AUTHORISATION_TIME
 
-DEADLINE = 5.0  # s; the role itself waits for less
+DEADLINE = (
+    AUTHORISATION_TIME  # s; from the question on: the role does not wait for longer, so nobody needs a later answer
+)
 CONCURRENT = 16  # questions at once: each is a process
 REASON_MAXIMUM = 200  # characters
 
 
 class Authorisation:
-    """Asks the command ``argv``; None refuses everybody."""
+    """Asks the command ``argv``; None refuses everybody.
+
+    Questions that find no turn in time are refused like those that the command does not answer in time, so that no more
+    wait than can come within one deadline.
+    """
 
     def __init__(self, argv: Sequence[str] | None) -> None:
         self._argv = argv
@@ -29,32 +36,35 @@ class Authorisation:
         """The command's answer to one question."""
         if not self._argv:
             return _refused(question, "no command is configured as runtime.authorise")
-        async with self._turn:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *self._argv,
-                    str(question.session_id),
-                    question.mn_id.hex(),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    stderr=asyncio.subprocess.PIPE,
-                )
-            except OSError as error:
-                return _refused(question, f"{self._argv[0]} cannot be run: {error.strerror}")
-            try:
-                async with asyncio.timeout(DEADLINE):
-                    _, said = await process.communicate()
-            except TimeoutError:
-                return _refused(question, f"{self._argv[0]} has not ended within {DEADLINE:g} s")
-            finally:
-                if process.returncode is None:
-                    with contextlib.suppress(ProcessLookupError):
-                        process.kill()
-                    await process.wait()
-        if process.returncode == 0:
+        try:
+            async with asyncio.timeout(DEADLINE), self._turn:
+                status, said = await _run([*self._argv, str(question.session_id), question.mn_id.hex()])
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                return _refused(question, f"{self._argv[0]} has not ended within {DEADLINE:g} s of the question")
+            return _refused(question, f"{self._argv[0]} cannot be run: {error.strerror}")
+        if status == 0:
             return Authorised(question.session_id, question.mn_id, granted=True)
         reason = " ".join(said.decode(errors="replace").split())[:REASON_MAXIMUM]
-        return _refused(question, reason or f"exit status {process.returncode}")
+        return _refused(question, reason or f"exit status {status}")
+
+
+async def _run(argv: Sequence[str]) -> tuple[int | None, bytes]:
+    """Exit status and stderr of a command; killed when this is cancelled."""
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    return process.returncode, said
 
 
 def _refused(question: AskAuthorisation, reason: str) -> Authorised:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, is_dataclass
@@ -57,6 +58,13 @@ def load(path: Path, role: type[RoleConfiguration]) -> tuple[RuntimeConfiguratio
     except ConfigurationError as error:
         raise error.in_file(path) from error
     return runtime, configuration
+
+
+def check_interface(key: str, name: str) -> None:
+    """Check that this node has the interface ``name``."""
+    present = [interface for _, interface in socket.if_nameindex()]
+    if name not in present:
+        raise ConfigurationError(key, f"{name!r} is no interface of this node", f"give one of {', '.join(present)}")
 
 
 def _build(path: Path, kind: type[Table], content: Any, prefix: str) -> Table:

@@ -37,12 +37,15 @@ from agents.core.agent import (
 from agents.runtime.authorisation import Authorisation
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.control import ControlError, ControlServer
-from agents.runtime.datagram import DatagramPort
-from agents.runtime.links import Links
+from agents.runtime.datagram import DatagramPort, PortError
+from agents.runtime.links import LinkError, Links
 from agents.runtime.membership import MembershipError, Memberships
 from agents.runtime.tracing import TraceFile
 
 Identifier = Callable[[str], bytes]
+
+# How long an address is waited with that the kernel has refused; meanwhile the route or the link may come right.
+ADDRESS_RETRY = 1.0  # s
 
 
 class AgentHost:
@@ -74,6 +77,7 @@ class AgentHost:
         agent.keeps_history = self._trace.is_kept
         self._timer: asyncio.TimerHandle | None = None
         self._notices: list[str] = []
+        self._last_address: ConfigureAddress | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._finished = asyncio.Event()
         self._failure: BaseException | None = None
@@ -92,7 +96,7 @@ class AgentHost:
                 stack.push_async_callback(self._links.close)
                 await self._links.start()
             if self._port is not None:
-                self._open_port(0, self._address, self._port)
+                self._open_port(0, self._address, self._port).enlarge_buffer()
             if self._runtime.control is not None:
                 control = ControlServer(Path(self._runtime.control), self._command)
                 stack.push_async_callback(control.close)
@@ -103,7 +107,7 @@ class AgentHost:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            self._trace.write("counters", self._agent.counters.snapshot())
+            self._trace.write("counters", self._counters())
         if self._failure is not None:
             raise self._failure
 
@@ -111,9 +115,11 @@ class AgentHost:
 
     def _drive(self, step: Callable[[float], None]) -> None:
         """Take one step of the agent with the time, carry out what it asks, re-arm the one timer."""
-        step(monotonic())  # the clock of asyncio's timers
-        self._carry_out()
-        self._settle()
+        try:
+            step(monotonic())  # the clock of asyncio's timers
+            self._carry_out()
+        finally:
+            self._settle()
 
     def _received(self, channel: int, data: bytes, source: Endpoint) -> None:
         """Take one datagram. Its answers leave at once; what can wait for the end of the wake-up does."""
@@ -155,13 +161,11 @@ class AgentHost:
         for action in self._agent.take_actions():
             match action:
                 case SendDatagram():
-                    port = self._ports.get(action.channel) or self._open_port(action.channel, self._address, 0)
-                    port.send(action.data, action.destination)
+                    port = self._ports.get(action.channel) or self._port_of_channel(action.channel)
+                    if port is not None:
+                        port.send(action.data, action.destination)
                 case Notify():
-                    if self._agent.keeps_history:
-                        self._trace.write(action.event, action.details)
-                    details = "".join([f" {key}={value}" for key, value in action.details.items()])
-                    self._notices.append(f"{action.event}{details}\n")
+                    self._tell_application(action.event, action.details)
                 case Trace():
                     self._trace.write(action.event, action.details)
                 case _:
@@ -183,6 +187,20 @@ class AgentHost:
                 self._begin(self._configure_address(action))
             case AskAuthorisation():
                 self._begin(self._ask_authorisation(action))
+
+    def _tell_application(self, event: str, details: Mapping[str, object]) -> None:
+        if self._agent.keeps_history:
+            self._trace.write(event, details)
+        words = "".join([f" {key}={value}" for key, value in details.items()])
+        self._notices.append(f"{event}{words}\n")
+
+    def _port_of_channel(self, channel: int) -> DatagramPort | None:
+        """A new port for ``channel``. Where there is none its datagrams are lost and counted, as on a full network."""
+        try:
+            return self._open_port(channel, self._address, 0)
+        except PortError as error:
+            self._agent.counters.add(f"unsent.PortError.{error.errno}")
+            return None
 
     def _open_port(self, channel: int, address: str, port: int) -> DatagramPort:
         receiver = partial(self._received, channel)
@@ -224,11 +242,38 @@ class AgentHost:
             self._agent.counters.add("failed.renew")
 
     async def _configure_address(self, action: ConfigureAddress) -> None:
-        await self._links.configure_address(action.interface, action.address, action.gateway)
-        self._happened(AddressConfigured(action.interface, action.address))
+        """Give the interface its address; what the kernel refuses is tried again.
+
+        It is until the link goes, after which the agent asks again, or until another address is asked for: that one is
+        then where the default route leads.
+        """
+        self._last_address = action
+        told = ""
+        while True:
+            try:
+                await self._links.configure_address(action.interface, action.address, action.gateway)
+            except LinkError as error:
+                self._agent.counters.add("failed.address")
+                if str(error) != told:
+                    told = str(error)
+                    self._tell_application("address-failed", {"interface": action.interface, "reason": told})
+                    self._settle()
+            else:
+                self._happened(AddressConfigured(action.interface, action.address))
+                return
+            await asyncio.sleep(ADDRESS_RETRY)
+            if self._last_address is not action or not self._links.is_up(action.interface):
+                return
 
     async def _ask_authorisation(self, action: AskAuthorisation) -> None:
         self._happened(await self._authorisation.ask(action))
+
+    def _counters(self) -> dict[str, int]:
+        """The agent's counters, and what the kernel dropped before the agent saw it."""
+        port = self._ports.get(0)
+        dropped = 0 if port is None else port.dropped
+        counted = dict(self._agent.counters.snapshot())
+        return {**counted, "dropped.by-kernel": dropped} if dropped else counted
 
     # --- the control socket ---------------------------------------------------------------------------------------
 
@@ -237,7 +282,7 @@ class AgentHost:
             case {"command": "state"}:
                 return {"state": self._agent.describe()}
             case {"command": "counters"}:
-                return {"counters": dict(self._agent.counters.snapshot())}
+                return {"counters": self._counters()}
             case {"command": "leave"}:
                 self._happened(ApplicationLeave(_session_id(request)))
                 return {}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Callable
 from ipaddress import ip_interface
 
 from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl import RTMGRP_LINK
 
 _NODAD = 0x02  # IFA_F_NODAD: the lab gives addresses out, nobody else has them
@@ -18,6 +20,13 @@ _ADDRESS_DEADLINE = 1.0  # s
 _ADDRESS_PROBE_INTERVAL = 0.0005  # s
 
 LinkListener = Callable[[str, bool], None]
+
+
+class LinkError(OSError):
+    """An interface could not be given its address or its route; the message says which and why."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 class Links:
@@ -49,8 +58,24 @@ class Links:
                     self._running[name] = running
                     self._listener(name, running)
 
+    def is_up(self, interface: str) -> bool:
+        """Whether ``interface`` had a carrier when last heard of."""
+        return self._running.get(interface, False)
+
     async def configure_address(self, interface: str, address: str, gateway: str) -> None:
-        """Replace the global addresses of ``interface`` by ``address`` and set the default route by ``gateway``."""
+        """Replace the global addresses of ``interface`` by ``address`` and set the default route by ``gateway``.
+
+        Raises LinkError for whatever the kernel refuses.
+        """
+        try:
+            await self._configure_address(interface, address, gateway)
+        except (NetlinkError, OSError) as error:
+            number = error.code if isinstance(error, NetlinkError) else error.errno
+            reason = os.strerror(number) if number else str(error)
+            text = f"{interface} cannot be given {address} with the router {gateway}: {reason}"
+            raise LinkError(number or 0, text) from error
+
+    async def _configure_address(self, interface: str, address: str, gateway: str) -> None:
         wanted = ip_interface(address)
         family = socket.AF_INET if wanted.version == 4 else socket.AF_INET6
         index = socket.if_nametoindex(interface)

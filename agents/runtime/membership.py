@@ -26,6 +26,9 @@ _REPORT_DEADLINE = 0.5  # s; a kernel sends its first report within two timer ti
 class MembershipError(OSError):
     """A group could not be joined; the message says which, where and why."""
 
+    def __str__(self) -> str:
+        return str(self.strerror)
+
 
 class Memberships:
     """The groups that one agent has joined."""
@@ -45,18 +48,24 @@ class Memberships:
         key = (group, interface, source)
         if key in self._joined:
             return
-        watcher = _ReportWatcher.open(group, interface) if expects_report else None
         try:
-            membership = _Membership(group, interface, source, port)
-            self._joined[key] = membership
-            if watcher is None:
-                self._counters.add("joined.unobserved" if expects_report else "joined.without-report")
-            elif not await watcher.seen():
-                self.leave(*key)
-                raise MembershipError(0, f"no report for {group} left {interface} within {_REPORT_DEADLINE} s")
-        finally:
-            if watcher is not None:
-                watcher.close()
+            with contextlib.ExitStack() as stack:
+                watcher = _ReportWatcher.open(group, interface) if expects_report else None
+                if watcher is not None:
+                    stack.callback(watcher.close)
+                self._joined[key] = _Membership(group, interface, source, port)
+                if watcher is None:
+                    self._counters.add("joined.unobserved" if expects_report else "joined.without-report")
+                elif not await watcher.seen():
+                    raise MembershipError(0, f"no report for {group} left {interface} within {_REPORT_DEADLINE} s")
+        except MembershipError:
+            self.leave(*key)
+            raise
+        except OSError as error:  # the interface is not there, or has gone; no file is left; …
+            self.leave(*key)
+            raise MembershipError(
+                error.errno, f"cannot join {group} on {interface}: {error.strerror or error}"
+            ) from error
 
     def leave(self, group: str, interface: str, source: str | None) -> None:
         """Leave; closing the socket makes the kernel do so."""
@@ -93,10 +102,10 @@ class _Membership:
         self._socket = socket.socket(_family(group), socket.SOCK_DGRAM)
         try:
             self._change(self._socket, _JOIN, source)
-        except OSError as error:
+            self._learn_data_source()
+        except OSError:
             self._socket.close()
-            raise MembershipError(error.errno, f"cannot join {group} on {interface}: {error.strerror}") from error
-        self._learn_data_source()
+            raise
 
     def renew(self) -> bool:
         """Drop and add; False if data that came in between, some microseconds, was not taken.
@@ -136,7 +145,10 @@ class _Membership:
         """Take one datagram of the data, beside whoever receives it, to see who sends it."""
         if self._port is None or self._listener is not None:
             return
-        listener = socket.socket(self._socket.family, socket.SOCK_DGRAM)
+        try:
+            listener = socket.socket(self._socket.family, socket.SOCK_DGRAM)
+        except OSError:  # no file is left; as below
+            return
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setblocking(False)
         try:
@@ -219,9 +231,13 @@ class _ReportWatcher:
             return None
         instructions = _report_filter(ip_address(group).version)
         array = (_Instruction * len(instructions))(*(_Instruction(*row) for row in instructions))
-        packets.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(_Program(len(instructions), array)))
-        packets.setblocking(False)
-        packets.bind((interface, _ETH_P_ALL))
+        try:
+            packets.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(_Program(len(instructions), array)))
+            packets.setblocking(False)
+            packets.bind((interface, _ETH_P_ALL))
+        except OSError:
+            packets.close()
+            raise
         return cls(group, packets)
 
     async def seen(self) -> bool:

@@ -83,7 +83,7 @@ def test_leave_ends_every_role_once() -> None:
     network.add("mn", node, MN_AT_POA1.address)
     carry_out(network, "mn")
     assert [state(role) for role in (session_manager, controller, node)] == ["ESTABLISHED"] * 3
-    leaving: list[tuple[Role, list[str]]] = [(node, ["ULR"]), (controller, []), (session_manager, [])]
+    leaving: list[tuple[Role, list[str]]] = [(node, ["ULR"]), (controller, ["ULR"]), (session_manager, [])]
     for role, packets in leaving:
         mmcp_leave(role, network.now)
         assert sent(role) == packets

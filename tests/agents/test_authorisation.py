@@ -12,8 +12,10 @@ from click.testing import CliRunner
 
 from agents.__main__ import main
 from agents.core.agent import ApplicationLeave, AskAuthorisation, Authorised
+from agents.core.errors import ConfigurationError
 from agents.mmcp import constants as c
-from agents.mmcp.configuration import Session
+from agents.mmcp.configuration import Session, Timers
+from agents.runtime import authorisation
 from agents.runtime.authorisation import Authorisation
 from tests.agents.lab import GROUP, GROUP_PORT, LMC1, MN_ID, SESSION, STRANGER, count, lab, message, row, state
 from tests.agents.network import Network
@@ -145,6 +147,36 @@ def test_command_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("agents.runtime.authorisation.DEADLINE", 0.2)
     said = answer(sys.executable, "-c", "import time; time.sleep(60)")
     assert (said.granted, "has not ended within 0.2 s" in said.reason) == (False, True)
+
+
+def test_question_that_gets_no_turn_in_time_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.runtime.authorisation.DEADLINE", 0.2)
+    monkeypatch.setattr("agents.runtime.authorisation.CONCURRENT", 1)
+    started: list[str] = []
+
+    async def run(argv: list[str]) -> tuple[int, bytes]:
+        started.append(argv[-1])
+        await asyncio.Event().wait()
+        return 0, b""
+
+    async def scene() -> list[Authorised]:
+        asker = Authorisation(["aaa"])
+        questions = [AskAuthorisation(7, b"mn%d" % number) for number in range(3)]
+        return await asyncio.gather(*(asker.ask(question) for question in questions))
+
+    monkeypatch.setattr("agents.runtime.authorisation._run", run)
+    answers = asyncio.run(scene())
+    assert {answer.granted for answer in answers} == {False}
+    assert started == [b"mn0".hex()]  # for the others nobody waits any more
+
+
+def test_runtime_does_not_wait_longer_than_the_role() -> None:
+    assert authorisation.DEADLINE <= c.AUTHORISATION_TIME  # M-30
+
+
+def test_session_that_asks_needs_an_mn_that_waits_longer() -> None:
+    with pytest.raises(ConfigurationError, match=r"timers\.jwt_s: 1\.0 s, and a session asks .*give more than 1 s"):
+        lab(sm={**ASKING, "timers": Timers(jwt_s=1.0)})
 
 
 def test_sm_that_asks_needs_a_command(tmp_path: Path) -> None:

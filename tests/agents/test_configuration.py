@@ -55,6 +55,13 @@ def test_good_configuration_passes(good: Any) -> None:
     good.check()
 
 
+def test_ipv6_router_may_be_link_local() -> None:
+    point = PointOfAttachment("poa1", "fd00:1::9/64", "fe80::1")
+    replace(attached("poa1", point), session_manager="fd00:20::2").check()
+    with pytest.raises(ConfigurationError, match=r"gateway: fd00:2::1 is not in fd00:1::/64"):
+        replace(attached("poa1", replace(point, gateway="fd00:2::1")), session_manager="fd00:20::2").check()
+
+
 @pytest.mark.parametrize(
     ("text", "octets"),
     [
@@ -167,6 +174,14 @@ def test_timers_at_their_bounds() -> None:
         (replace(MN, address_delay_s=math.nan), "address_delay_s: nan"),
         (attached("poa2", POINT), "interfaces[0].attached_to: 'poa2'; give one of points_of_attachment"),
         (attached("poa1", replace(POINT, gateway="")), "interfaces[0].points_of_attachment[0].gateway: '' is no IP"),
+        (
+            attached("poa1", replace(POINT, gateway="10.0.2.1")),
+            "interfaces[0].points_of_attachment[0].gateway: 10.0.2.1 is not in 10.0.1.0/24",
+        ),
+        (
+            attached("poa1", replace(POINT, gateway="fe80::1")),
+            "interfaces[0].points_of_attachment[0].gateway: fe80::1 is not in 10.0.1.0/24",
+        ),
         (attached("poa1", replace(POINT, address="10.0.1.9/33")), "interfaces[0].points_of_attachment[0].address: "),
         (
             attached("poa1", replace(POINT, address="2001:db8::9/64")),

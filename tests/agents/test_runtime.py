@@ -167,6 +167,24 @@ def test_icmp_error_about_an_earlier_datagram_is_counted_and_survived() -> None:
     asyncio.run(scene())
 
 
+def test_what_finds_no_room_is_counted_and_more_room_is_made() -> None:
+    async def scene() -> tuple[int, int, int]:
+        port = DatagramPort(4, "127.0.0.1", 0, Counters(), ignore)
+        port.enlarge_buffer(1)  # the kernel gives its least
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            for _ in range(100):
+                peer.sendto(bytes(1400), port._socket.getsockname())
+        dropped, small = port.dropped, port._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        port.enlarge_buffer()
+        large = port._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        port.close()
+        return dropped, small, large
+
+    dropped, small, large = asyncio.run(scene())
+    assert 50 < dropped <= 100
+    assert large > small
+
+
 def test_family_of_an_address() -> None:
     assert (family_of("10.0.0.1"), family_of("::")) == (4, 6)
 

@@ -195,7 +195,8 @@ def test_refused_lmc_closes_and_refuses_local_joins() -> None:
 
 def test_refused_local_join_is_told_to_the_application() -> None:
     network = lab()
-    network.nodes["lmc1"].agent.handle(ApplicationLeave(), network.now)
+    network.lose("ULR")
+    network.tell("lmc1", ApplicationLeave())
     network.start("mn")
     network.run_for(0.1)
     assert network.lines()[-2:] == ["mn LJR lmc1", "lmc1 LJC- mn"]

@@ -1,0 +1,257 @@
+"""What the runtime does when the kernel refuses: it counts, tells the application, tries again; no protocol role ends of it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import resource
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from pyroute2.netlink.exceptions import NetlinkError
+
+from agents.__main__ import main
+from agents.core.agent import (
+    Action,
+    AddressConfigured,
+    Agent,
+    CloseChannel,
+    ConfigureAddress,
+    Endpoint,
+    Event,
+    GroupJoined,
+    JoinGroup,
+    Notify,
+    SendDatagram,
+)
+from agents.core.counters import Counters
+from agents.runtime import host as host_module
+from agents.runtime.configuration import RuntimeConfiguration
+from agents.runtime.datagram import DatagramPort, PortError, allow_open_files
+from agents.runtime.host import AgentHost
+from agents.runtime.links import LinkError, Links
+from agents.runtime.membership import MembershipError, Memberships
+
+THERE = Endpoint("127.0.0.1", 9)
+
+
+class Asking(Agent):
+    """Asks for ``actions`` when it is started, and remembers what it is told."""
+
+    def __init__(self, *actions: Action) -> None:
+        super().__init__()
+        self.asked = actions
+        self.told: list[Event] = []
+
+    def start(self, now: float) -> None:
+        self.timers.set("later", now + 3600)
+        for action in self.asked:
+            self.act(action)
+
+    def receive(self, data: bytes, source: Endpoint, now: float, channel: int = 0) -> None:
+        pass
+
+    def handle(self, event: Event, now: float) -> None:
+        self.told.append(event)
+
+    def timer_expired(self, key: object, now: float) -> None:
+        pass
+
+    def describe(self) -> Mapping[str, object]:
+        return {}
+
+
+def driven(agent: Agent, until: Callable[[], object], prepare: Callable[[AgentHost], None] = lambda _: None) -> None:
+    """Start the agent on a host of its own, and run until ``until`` is true."""
+
+    async def scene() -> None:
+        host = AgentHost(
+            agent,
+            RuntimeConfiguration(),
+            family=4,
+            address="127.0.0.1",
+            port=None,
+            identifier=str.encode,
+            watch_links=False,
+        )
+        prepare(host)
+        host._drive(agent.start)
+        async with asyncio.timeout(5):
+            while not until():  # noqa: ASYNC110  what is waited for is no asyncio event
+                await asyncio.sleep(0)
+        assert host._failure is None
+        assert host._timer is not None
+        host._stop_timer()
+        host._close_ports()
+
+    asyncio.run(scene())
+
+
+# --- ports ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_channel_without_a_port_loses_its_datagram_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class NoPort(DatagramPort):
+        def __init__(self, *_: object) -> None:
+            raise PortError("127.0.0.1", 0, OSError(errno.EMFILE, "Too many open files"))
+
+    monkeypatch.setattr(host_module, "DatagramPort", NoPort)
+    agent = Asking(SendDatagram(b"x", THERE, 7), CloseChannel(7), Notify("later"))
+    driven(agent, lambda: True)
+    assert agent.counters == {"unsent.PortError.24": 1}
+    assert capsys.readouterr().out == "later\n"
+
+
+def test_the_timer_is_armed_again_after_a_step_that_failed() -> None:
+    async def scene() -> bool:
+        agent = Asking()
+        host = AgentHost(
+            agent, RuntimeConfiguration(), family=4, address="", port=None, identifier=str.encode, watch_links=False
+        )
+
+        def fail(now: float) -> None:
+            agent.timers.set("later", now + 3600)
+            raise RuntimeError("a fault of ours")
+
+        with pytest.raises(RuntimeError, match="ours"):
+            host._drive(fail)
+        is_armed = host._timer is not None
+        host._stop_timer()
+        return is_armed
+
+    assert asyncio.run(scene())
+
+
+def test_open_files_are_raised_to_the_hard_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[object] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: limits.append(wanted))
+    allow_open_files()
+    assert limits == [(4096, 4096)]
+
+
+# --- groups -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("expects_report", [True, False])
+def test_group_on_an_interface_that_is_not_there_is_not_joined(expects_report: bool) -> None:
+    async def scene() -> Memberships:
+        memberships = Memberships(Counters())
+        reason = "No such device|no interface with this name"
+        with pytest.raises(MembershipError, match=rf"^cannot join 239\.1\.1\.1 on nosuch0: ({reason})$"):
+            await memberships.join("239.1.1.1", "nosuch0", None, expects_report=expects_report)
+        return memberships
+
+    assert asyncio.run(scene())._joined == {}
+
+
+def test_link_that_goes_while_the_report_is_awaited_is_a_join_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Watcher:
+        async def seen(self) -> bool:
+            raise OSError(errno.ENETDOWN, "Network is down")
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("agents.runtime.membership._ReportWatcher.open", lambda *_: Watcher())
+
+    async def scene() -> Memberships:
+        memberships = Memberships(Counters())
+        with pytest.raises(MembershipError, match=r"^cannot join 239\.1\.1\.1 on lo: Network is down$"):
+            await memberships.join("239.1.1.1", "lo", None)
+        return memberships
+
+    assert asyncio.run(scene())._joined == {}
+
+
+def test_role_is_told_of_a_join_that_failed() -> None:
+    agent = Asking(JoinGroup("239.1.1.1", "nosuch0"))
+    driven(agent, lambda: agent.told)
+    [event] = agent.told
+    assert isinstance(event, GroupJoined)
+    assert not event.succeeded
+    assert event.reason.startswith("cannot join 239.1.1.1 on nosuch0: ")
+
+
+def test_lmc_whose_interface_is_missing_is_refused_at_start(tmp_path: Path) -> None:
+    file = tmp_path / "lmc.toml"
+    file.write_text(
+        'name = "lmc1"\ninterface = "nosuch0"\nsubnet = "127.0.0.0/8"\nsession_manager = "127.0.0.9"\nsessions = [1]\n'
+        '[[controllers]]\nname = "lmc1"\naddress = "127.0.0.3"\npoints_of_attachment = ["poa1"]\n'
+    )
+    result = CliRunner().invoke(main, ["mmcp", "lmc", "--config", str(file)], catch_exceptions=False)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{file}: interface: 'nosuch0' is no interface of this node; give one of " in result.stderr
+    assert "lo" in result.stderr.rpartition("one of ")[2]
+
+
+# --- addresses --------------------------------------------------------------------------------------------------------
+
+
+class Refusing:
+    """Links of which the kernel refuses the first addresses, for these reasons."""
+
+    def __init__(self, *reasons: str, is_up: bool = True) -> None:
+        self.reasons = list(reasons)
+        self.asked = 0
+        self.link_is_up = is_up
+
+    def is_up(self, _interface: str) -> bool:
+        return self.link_is_up
+
+    async def configure_address(self, *_: str) -> None:
+        self.asked += 1
+        if self.reasons:
+            raise LinkError(errno.ENETUNREACH, self.reasons.pop(0))
+
+
+ADDRESS = ConfigureAddress("radio", "10.0.2.100/24", "10.0.2.1")
+
+
+def asking_for_address(monkeypatch: pytest.MonkeyPatch, links: Any, until: Callable[[Asking, Any], object]) -> Asking:
+    monkeypatch.setattr(host_module, "ADDRESS_RETRY", 0.0)
+    agent, hosts = Asking(ADDRESS), list[AgentHost]()
+
+    def prepare(host: AgentHost) -> None:
+        hosts.append(host)
+        host._links = links
+
+    driven(agent, lambda: until(agent, hosts[0]), prepare)
+    return agent
+
+
+def test_address_that_is_refused_is_told_once_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent = asking_for_address(monkeypatch, Refusing("no route", "no route"), lambda agent, _: agent.told)
+    assert agent.told == [AddressConfigured("radio", "10.0.2.100/24")]
+    assert agent.counters == {"failed.address": 2}
+    assert capsys.readouterr().out == "address-failed interface=radio reason=no route\n"
+
+
+def test_address_is_not_tried_again_once_its_link_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    links = Refusing(*["no route"] * 9, is_up=False)
+    agent = asking_for_address(monkeypatch, links, lambda _, host: links.asked and not host._tasks)
+    assert (links.asked, agent.told) == (1, [])
+
+
+def test_what_netlink_refuses_is_a_link_error() -> None:
+    class Requests:
+        async def addr(self, *_: object, **__: object) -> None:
+            raise NetlinkError(errno.ENETUNREACH)
+
+    async def scene() -> None:
+        links = Links(lambda *_: None)
+        links._requests = Requests()
+        await links.configure_address("lo", "10.0.2.100/24", "10.0.3.1")
+
+    text = r"lo cannot be given 10\.0\.2\.100/24 with the router 10\.0\.3\.1: Network is unreachable"
+    with pytest.raises(LinkError, match=f"^{text}$"):
+        asyncio.run(scene())
+    with pytest.raises(LinkError, match=r"nosuch0 cannot be given .*: no interface with this name"):
+        asyncio.run(Links(lambda *_: None).configure_address("nosuch0", "10.0.2.100/24", "10.0.2.1"))
