@@ -26,8 +26,9 @@ from agents.core.agent import (
 from agents.core.errors import IllegalTransitionError
 from agents.core.machine import TransitionTable
 from agents.mmcp import controller_state, mobile_node_state, session_state
-from agents.mmcp.configuration import NodeInterface, Session, Timers
+from agents.mmcp.configuration import NodeInterface, Session
 from agents.mmcp.role import Machine
+from agents.mmcp.timing import Timers
 from tests.agents.lab import (
     GROUP,
     LMC1,
