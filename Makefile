@@ -28,7 +28,7 @@ help:
 	  'make test         everything: lint, types, tests, labs' \
 	  'make test-fast    the tests that need no privileges' \
 	  'make lint         formatter, linter, types' \
-	  'make bench        measure the handover' \
+	  'make bench        measure: handovers, load, the simulator, the judge' \
 	  'make docs         write the protocol pages again from the source' \
 	  'make wireshark    teach your Wireshark the protocols (make wireshark-remove undoes it)' \
 	  'make clean-runs   remove the results of past runs' \
