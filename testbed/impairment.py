@@ -15,6 +15,7 @@ COMMAND_DEADLINE_S = 10.0
 _DENOMINATOR = 1000
 _USP = 9  # MMCP's packet type of a probe, the first octet of its datagram [6.4]
 _PAST_UDP_HEADER = 64  # bits
+MMCP_TYPES = {"LJC": 4, "HCT": 11, "HTA": 12, "HIC": 13}  # MMCP's packet types that a lab may want lost [8.1]
 
 
 class ImpairmentError(RuntimeError):
@@ -33,9 +34,7 @@ def lose_datagrams(world: World, node: str, port: int, share: float) -> None:
 
 def datagrams_lost(world: World, node: str) -> int:
     """How many datagrams ``lose_datagrams`` has dropped at ``node``."""
-    listing = json.loads(_nft(world, node, "-j", "list", "table", "inet", "impairment"))
-    rules = [entry["rule"] for entry in listing["nftables"] if "rule" in entry]
-    return sum(part["counter"]["packets"] for rule in rules for part in rule["expr"] if "counter" in part)
+    return _dropped(world, node, "impairment")
 
 
 def lose_all_until_probed(world: World, node: str, port: int) -> None:
@@ -63,9 +62,34 @@ def probers(world: World, node: str) -> int:
 
 def lose_no_more(world: World, node: str) -> int:
     """End ``lose_all_until_probed``; returns how many datagrams it has dropped."""
-    listing = json.loads(_nft(world, node, "-j", "list", "table", "inet", "until-probed"))
-    rules = [entry["rule"] for entry in listing["nftables"] if "rule" in entry]
+    dropped = _dropped(world, node, "until-probed")
     _nft(world, node, "delete", "table", "inet", "until-probed")
+    return dropped
+
+
+def lose_packets(world: World, node: str, port: int, packet: str) -> None:
+    """Drop every MMCP datagram of one type (of MMCP_TYPES) that reaches ``node`` and has ``port`` at either end."""
+    dropped = f"@th,{_PAST_UDP_HEADER},8 {MMCP_TYPES[packet]} counter drop"
+    rules = (
+        "table inet held {\n chain input {\n  type filter hook input priority 0;\n"
+        f"  udp dport {port} {dropped}\n  udp sport {port} {dropped}\n }}\n}}\n"
+    )
+    _nft(world, node, "-f", "-", given=rules)
+
+
+def packets_lost(world: World, node: str) -> int:
+    """How many datagrams ``lose_packets`` has dropped at ``node``."""
+    return _dropped(world, node, "held")
+
+
+def let_packets_pass(world: World, node: str) -> None:
+    """End ``lose_packets``."""
+    _nft(world, node, "delete", "table", "inet", "held")
+
+
+def _dropped(world: World, node: str, table: str) -> int:
+    listing = json.loads(_nft(world, node, "-j", "list", "table", "inet", table))
+    rules = [entry["rule"] for entry in listing["nftables"] if "rule" in entry]
     return sum(part["counter"]["packets"] for rule in rules for part in rule["expr"] if "counter" in part)
 
 

@@ -102,7 +102,7 @@ def duration_option(name: str, help_text: str, default: str | None, least_s: flo
     return Option(name, f"{help_text} ({bounds})", default, lambda text: duration(text, least_s, most_s), "DURATION")
 
 
-def number_option(name: str, help_text: str, default: str, least: float, most: float, unit: str = "") -> Option:
+def number_option(name: str, help_text: str, default: str, least: int, most: int, unit: str = "") -> Option:
     """A whole number between two bounds."""
 
     def parse(text: str) -> int:
@@ -111,10 +111,10 @@ def number_option(name: str, help_text: str, default: str, least: float, most: f
         except ValueError:
             raise OptionError(f"{text!r} is no whole number{f' of {unit}' if unit else ''}") from None
         if not least <= value <= most:
-            raise OptionError(f"{text} is out of bounds: {least:g} to {most:g}{f' {unit}' if unit else ''}")
+            raise OptionError(f"{text} is out of bounds: {least} to {most}{f' {unit}' if unit else ''}")
         return value
 
-    bounds = f"{least:g} to {most:g}{f' {unit}' if unit else ''}"
+    bounds = f"{least} to {most}{f' {unit}' if unit else ''}"
     return Option(name, f"{help_text} ({bounds})", default, parse, "NUMBER")
 
 

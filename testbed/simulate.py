@@ -14,12 +14,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NoReturn
 
 import click
 
 from testbed.options import Option, OptionError, Value, Values, duration_option, number_option
-from testbed.sim import invariants
+from testbed.sim import incidents, invariants
 from testbed.sim.mmcp import Plan, PlanError, World
 from testbed.sim.network import Faults, RoleError
 
@@ -75,6 +76,7 @@ OPTIONS = (
     share_option("duplication", "Datagrams that arrive twice", "0%", 100.0),
     share_option("reordering", "Datagrams held back by --held-back", "0%", 100.0),
     duration_option("held-back", "How long a reordered datagram is held back", "50ms", 0.0, 60.0),
+    *incidents.OPTIONS,
     number_option("seed", "Seed of everything random", "1", 0, 2**63 - 1),
 )
 
@@ -88,7 +90,12 @@ def parse(texts: Mapping[str, str | None]) -> Values:
             values[option.name] = option.parse(text if text is not None else str(option.default))
         except OptionError as error:
             raise OptionError(f"--{option.name}: {error}") from None
-    return Values(values)
+    found = Values(values)
+    if found.seconds("moves") and min(found.number("cells"), found.number("roam")) < 2:
+        raise OptionError(
+            "--moves: an MN that has one cell cannot move; give 2 or more --cells and --roam, or --moves=0%/s"
+        )
+    return found
 
 
 def replay(texts: Mapping[str, str | None]) -> str:
@@ -138,16 +145,22 @@ def perform(
     duration_s: float,
     tell: Callable[[str], None] = lambda _line: None,
     meddle: Callable[[World], object] = lambda _world: None,
+    planned: list[incidents.Restart | incidents.Partition] | None = None,
 ) -> dict[str, Any]:
     """Run a world for ``duration_s`` (virtual), let it calm down and judge it; a result of plain values.
+
+    What is ``planned`` beyond ``duration_s`` does not happen.
 
     ``meddle`` is called before the judgement: a test breaks something there and sees it found.
     """
     began = last_told = time.monotonic()
     try:
         world.begin()
-        for number in range(SLICES):
-            world.run_until(duration_s * (number + 1) / SLICES)
+        happen_at = {at for at in incidents.times(planned or []) if at < duration_s}
+        for until in sorted({duration_s * (number + 1) / SLICES for number in range(SLICES)} | happen_at):
+            world.run_until(until)
+            if until in happen_at:
+                incidents.happen(world, planned or [], until)
             if time.monotonic() - last_told > TELL_AFTER_S:
                 last_told = time.monotonic()
                 tell(f"{world.now:.1f} of {duration_s:g} s virtual time, {world.events} events")
@@ -211,9 +224,11 @@ def _handover(*, as_json: bool, **texts: str | None) -> NoReturn:
     given = {name.replace("_", "-"): text for name, text in texts.items()}
     try:
         values = parse(given)
+        planned = incidents.planned(values.words("restart"), values.words("partition"), values.number("cells"))
         with without_collector():
             world = World(plan(values))
-            result = perform(world, values.seconds("duration"), lambda line: click.echo(line, err=True))
+            tell = partial(click.echo, err=True)
+            result = perform(world, values.seconds("duration"), tell, planned=planned)
     except (OptionError, PlanError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(EXIT_COULD_NOT_RUN)

@@ -21,7 +21,7 @@ from testbed.roles import RoleError, RunningRole
 from testbed.routing.frr import make_cold
 from testbed.two_cells import CELLS, controller_of, router_of
 
-MOMENTS = ("before the trigger", "before the link goes", "after link up")
+MOMENTS = ("before the trigger", "after the trigger", "before the link goes", "after link up")
 """Moments of a handover at which something may be done to it."""
 
 QUIET_PACKETS = 100  # packets that must arrive undisturbed before and after a handover's own part
@@ -117,6 +117,9 @@ def hand_over(
         triggered = time.monotonic()
         steps.add("link_trigger", handover=number)
         node.ask("link-detected", interface=world.lab.radio("mn").interface, point_of_attachment=walk.next_cell)
+        disturbed = time.monotonic()
+        at("after the trigger")
+        triggered += time.monotonic() - disturbed  # the overlap is without what is done to the handover in it
         pass_time(overlap_s - (time.monotonic() - triggered))
         at("before the link goes")
         move(world, world.lab.radio("mn"), walk.next_cell, gap_s, steps, handover=number)

@@ -1,31 +1,65 @@
-"""Roles that are killed at each step of a handover (see testbed.two_cells), and start again with nothing in their memory.
+"""Roles that are killed at seven steps of a handover (see testbed.two_cells), and start again with nothing in their memory.
 
-At every moment of a handover, the old LMC, the new LMC and the SM are killed with SIGKILL once each. Whatever happens, the
+At each of these steps the old LMC, the new LMC and the SM are killed with SIGKILL once each. Whatever happens, the
 stream must resume within SPT, and all roles must agree again within five SPT: the node is established, one LMC has it, and
 the SM knows which.
+
+A step that would be over in a moment is held open: the packet that ends it is lost on its way in, until the role is dead and
+has been started again. What a role does in one go, between a packet in and a packet out, cannot be held: HIR-RCVD and
+HCT-SENT of the old LMC are one step here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from testbed import mmcp_session, role_agreement
+from testbed import impairment, mmcp_session, role_agreement
 from testbed.laboratory import Conclusion, Measurements, Stage, Topology
 from testbed.model import Lab
 from testbed.options import Values, choice_option, duration_option, list_option, number_option
 from testbed.roles import await_answer
 from testbed.two_cells import controller_of, two_cells
-from testbed.walking import MOMENTS, Company, hand_over, nominal_spacing_ns, proactive_session
+from testbed.walking import Company, Walk, hand_over, nominal_spacing_ns, proactive_session
 
 VICTIMS = ("old-lmc", "new-lmc", "sm")
 ANSWER_DEADLINE_S = 10.0
+HELD_DEADLINE_S = 3.0  # HIR, HCT and LJR follow each other in some milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a handover: at which of ``walking.MOMENTS`` the role is killed, and how the step is held open until then.
+
+    ``lost``: the packet that would end the step, and who loses it: "old-lmc", "new-lmc" or "mn". ``states``: those of the
+    node and of the old LMC's handover (None: it has none) in a step that is held open.
+    """
+
+    words: str
+    moment: str
+    lost: tuple[str, str] | None = None
+    states: tuple[str, str | None] = ("", None)
+
+
+STEPS = {
+    "trigger": Step("before the trigger", "before the trigger"),
+    "hct": Step("in HCT-SENT, HCT not received", "after the trigger", ("HCT", "new-lmc"), ("HIR-SENT", "HCT-SENT")),
+    "hta": Step("in HCT-SENT, HTA not received", "after the trigger", ("HTA", "old-lmc"), ("HIR-SENT", "HCT-SENT")),
+    "hic": Step("after HTA, HIC not received", "after the trigger", ("HIC", "mn"), ("HIR-SENT", None)),
+    "link-down": Step("before the link goes", "before the link goes"),
+    "link-up": Step("after link up", "after link up"),
+    "ljc": Step("after LJR, LJC not received", "after link up", ("LJC", "mn"), ("LJR-SENT", None)),
+}
 
 OPTIONS = (
     choice_option("family", "IP version", "4", ("4", "6")),
     list_option("victims", "Roles to kill, in this order", ",".join(VICTIMS), VICTIMS),
+    list_option("steps", "When to kill each, in this order", ",".join(STEPS), tuple(STEPS)),
     duration_option("l2-gap", "Time without any link between the cells", "50ms", 0.0, 10.0),
-    duration_option("overlap", "Link trigger until link down", "200ms", 0.0, 10.0),
+    duration_option(
+        "overlap", "Link trigger until link down, without the time that a step is held", "200ms", 0.0, 10.0
+    ),
     duration_option("address-delay", "Link up until the new address is there", "100ms", 0.0, 10.0),
     number_option("rate", "Stream", "500", 10, 5000, "packets/s"),
     number_option("size", "RTP payload of each packet", "188", 8, 1400, "bytes"),
@@ -45,40 +79,74 @@ def build(values: Values) -> Lab:
 
 
 def perform(stage: Stage) -> Measurements:
-    """One handover for each victim and moment, each followed by a look at what the roles know."""
+    """One handover for each victim and step, each followed by a look at what the roles know."""
     measurements = Measurements()
     with proactive_session(stage, measurements, dict.fromkeys(LEFT_OUT, WHY)) as company:
         for victim in stage.values.words("victims"):
-            for moment in MOMENTS:
-                measurements.notes.append(_crash(stage, company, victim, moment))
+            for step in stage.values.words("steps"):
+                _crash(stage, company, victim, STEPS[step], measurements)
     return measurements
 
 
-def _crash(stage: Stage, company: Company, victim: str, moment: str) -> str:
-    """One handover with a death in it; says in words what became of it."""
+def _crash(stage: Stage, company: Company, victim: str, step: Step, measurements: Measurements) -> None:
+    """One handover with a death in it; notes in words what became of it."""
     walk, running = company.walk, company.running
     cells = {"old-lmc": walk.cell, "new-lmc": walk.next_cell}
     name = "sm" if victim == "sm" else controller_of(cells[victim])
+    loser = None if step.lost is None else _node(walk, step.lost[1])
 
     def disturb(now: str) -> None:
-        if now != moment:
+        if step.lost is not None and now == "before the trigger":
+            impairment.lose_packets(stage.world, _node(walk, step.lost[1]), mmcp_session.MMCP_PORT, step.lost[0])
+        if now != step.moment:
             return
+        if loser is not None:
+            _await_held(stage, loser, step)
+            seen = _states(company)
+            if seen != step.states:
+                measurements.failures.append(f"{name} was killed in {seen}, which is not {step.words}: {step.states}")
         stage.steps.add("crash", role=name)
         stage.world.processes.kill(running[name].process)
         if victim == "sm":
             running[name] = mmcp_session.start_session_manager(stage)
         else:
             running[name] = mmcp_session.start_controller(stage, cells[victim])
+        if loser is not None:
+            impairment.let_packets_pass(stage.world, loser)
 
     number, _, _ = hand_over(stage, company.node, "proactive", walk, cold=False, disturb=disturb)
     await_answer(stage.world, running[name], ANSWER_DEADLINE_S)
-    took_s = role_agreement.await_agreement(stage, company, f"{name} killed {moment}")
-    return f"handover {number}: {name} killed {moment}, all agree {took_s:.1f} s after it"
+    took_s = role_agreement.await_agreement(stage, company, f"{name} killed {step.words}")
+    measurements.notes.append(f"handover {number}: {name} killed {step.words}, all agree {took_s:.1f} s after it")
+
+
+def _node(walk: Walk, place: str) -> str:
+    """The node of the mobile node, or of the LMC that is the old or the new one of the next handover."""
+    return "mn" if place == "mn" else controller_of({"old-lmc": walk.cell, "new-lmc": walk.next_cell}[place])
+
+
+def _await_held(stage: Stage, loser: str, step: Step) -> None:
+    """Wait until the packet that ends the step has been lost: the handover has come to this step and not beyond."""
+
+    def lost() -> tuple[bool, str]:
+        return impairment.packets_lost(stage.world, loser) > 0, "none has come"
+
+    assert step.lost is not None
+    stage.world.eventually(f"{loser} to lose {step.lost[0]}", lost, HELD_DEADLINE_S, quiet=True)
+
+
+def _states(company: Company) -> tuple[str, str | None]:
+    """The state of the mobile node, and of the handover at the LMC that it is leaving."""
+    session = str(mmcp_session.SESSION_ID)
+    node: Any = company.node.ask("state")["state"]
+    lmc: Any = company.running[controller_of(company.walk.cell)].ask("state")["state"]
+    handover = lmc["sessions"][session]["handovers"].get(mmcp_session.MN_ID.encode().hex())
+    return node["sessions"][session]["state"], handover
 
 
 def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
     """The stream must have resumed within SPT, in every handover."""
-    expected = len(values.words("victims")) * len(MOMENTS)
+    expected = len(values.words("victims")) * len(values.words("steps"))
     spacing_ns = nominal_spacing_ns(values)
     return role_agreement.conclude(
         verdict["handovers"], measurements.windows, expected=expected, nominal_spacing_ns=spacing_ns
@@ -87,7 +155,7 @@ def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, A
 
 TOPOLOGY = Topology(
     name="crash",
-    summary="LMCs and the SM are killed at every step of a handover; the stream resumes, and all agree again",
+    summary="LMCs and the SM are killed at seven steps of a handover; the stream resumes, and all agree again",
     options=OPTIONS,
     build=build,
     perform=perform,

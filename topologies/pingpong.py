@@ -1,15 +1,18 @@
 """A mobile node that goes back and forth between two cells, faster than its LMCs leave the group (see testbed.two_cells).
 
 Every handover is MMCP's. The cell it goes to is warm: its LMC may still be joined from the time before, or still hold the
-node for its own. What must hold all the same: each handover is prepared, the stream goes on, all roles agree at the end.
+node for its own. What must hold all the same: each handover is prepared, the stream goes on, all roles agree at the end. And
+the handovers must follow each other as fast as was planned, or this lab does not show what it is for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from testbed import agreement
+from testbed import agreement, role_agreement
 from testbed.laboratory import Conclusion, Measurements, Stage, Topology
 from testbed.model import Lab
 from testbed.options import Values, choice_option, duration_option, number_option
@@ -18,6 +21,7 @@ from testbed.walking import hand_over, nominal_spacing_ns, proactive_session
 
 # Before the trigger and, twice, after the move. With the other defaults a round takes 400 ms.
 QUIET_PACKETS = 60
+FASTER_AT_MOST, SLOWER_AT_MOST = 0.9, 1.25  # the median round against the planned one
 
 OPTIONS = (
     choice_option("family", "IP version", "4", ("4", "6")),
@@ -42,7 +46,29 @@ def perform(stage: Stage) -> Measurements:
     with proactive_session(stage, measurements) as company:
         for _ in range(stage.values.number("repeat")):
             hand_over(stage, company.node, "proactive", company.walk, cold=False, quiet_packets=QUIET_PACKETS)
+        took_s = role_agreement.await_agreement(stage, company, "after the last handover")
+        measurements.notes.append(f"all agree {took_s:.1f} s after the last handover")
+        begins_ns = [begin_ns for _, begin_ns, _ in company.walk.done]
+        judge_rounds(begins_ns, planned_round_ms(stage.values), measurements)
     return measurements
+
+
+def planned_round_ms(values: Values) -> float:
+    """From the beginning of one handover to that of the next, if nothing took any time but what was asked for."""
+    quiet_ms = 3 * QUIET_PACKETS * nominal_spacing_ns(values) / 1e6
+    return quiet_ms + sum(values.milliseconds(name) for name in ("overlap", "l2-gap", "address-delay"))
+
+
+def judge_rounds(begins_ns: Sequence[int], planned_ms: float, measurements: Measurements) -> None:
+    """Note how far apart the handovers began (CLOCK_REALTIME ns), and a failure if that was not as planned."""
+    rounds_ms = [(after - before) / 1e6 for before, after in pairwise(begins_ns)]
+    if not rounds_ms:
+        return
+    median = statistics.median(rounds_ms)
+    figures = f"{median:.0f} ms apart ({min(rounds_ms):.0f} to {max(rounds_ms):.0f}), planned {planned_ms:.0f} ms"
+    measurements.notes.append(f"handovers {figures}")
+    if not FASTER_AT_MOST * planned_ms <= median <= SLOWER_AT_MOST * planned_ms:
+        measurements.failures.append(f"handovers were {figures}: this run does not show what it should")
 
 
 def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:

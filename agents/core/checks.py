@@ -33,13 +33,20 @@ def check_address(key: str, text: str, *, multicast: bool = False) -> int:
     return address.version
 
 
+def check_version(key: str, address: str, version: int, of: str = "") -> None:
+    """Check that an address which is one is of IP ``version``, as that of ``of`` is, where this is named."""
+    if ip_address(address).version != version:
+        raise ConfigurationError(key, address, f"give an IPv{version} address" + (f" like the {of}'s" if of else ""))
+
+
 def check_group(group: str, source: str | None, prefix: str = "") -> None:
     """Check the keys ``group`` and ``source`` (None: any-source) behind ``prefix``; an SSM group needs its source."""
     version = check_address(f"{prefix}group", group, multicast=True)
     if source is None and is_source_specific(group):
         raise ConfigurationError(f"{prefix}source", f"missing, and {group} is an SSM group", "give the group's source")
-    if source is not None and check_address(f"{prefix}source", source) != version:
-        raise ConfigurationError(f"{prefix}source", source, f"give an IPv{version} address like the group's")
+    if source is not None:
+        check_address(f"{prefix}source", source)
+        check_version(f"{prefix}source", source, version, "group")
 
 
 def check_port(key: str, port: int) -> None:

@@ -2,6 +2,8 @@
 
 Plain dataclasses; the runtime fills them from TOML. Identifiers are written as text ("mn1"), as a MAC address
 ("02:00:00:00:0a:01", its six raw bytes are meant) or as "0x" and hexadecimal digits. Times are seconds.
+
+All addresses in one role's configuration are of one IP version, that of its SM.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import NamedTuple
 
 from agents.core.agent import Endpoint
-from agents.core.checks import check_address, check_group, check_port
+from agents.core.checks import check_address, check_group, check_port, check_version
 from agents.core.errors import ConfigurationError
 from agents.mmcp import constants as c
 from agents.mmcp.constants import Profile
+from agents.mmcp.timing import Timers
 
 _MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 _HEXADECIMAL = re.compile(r"0x(?:[0-9A-Fa-f]{2})+")
@@ -30,56 +33,6 @@ def identifier(text: str) -> bytes:
     if _HEXADECIMAL.fullmatch(text):
         return bytes.fromhex(text[2:])
     return text.encode()
-
-
-@dataclass(frozen=True, slots=True)
-class Timers:
-    """The timers of Annex A and of decisions M-7 to M-10, in seconds; spt_s and hold_s follow from srt_s unless set."""
-
-    jwt_s: float = c.JOIN_WAITING_TIME
-    join_retries: int = c.JOIN_RETRIES
-    srt_s: float = c.STATUS_REPORT_TIME
-    spt_s: float | None = None
-    hit_s: float = c.HANDOVER_INITIATION_TIME
-    ctt_s: float = c.CONTEXT_TRANSFER_TIME
-    hold_s: float | None = None
-    linger_s: float = c.LINGER_TIME
-
-    @property
-    def probe_time(self) -> float:
-        """SPT: silence after which a parent probes; 3 x SRT unless set [7.4]."""
-        return c.STATUS_PROBE_FACTOR * self.srt_s if self.spt_s is None else self.spt_s
-
-    @property
-    def reports_per_renewal(self) -> int:
-        """With every how many status reports an MN renews its membership, so that it does within SPT [M-25]."""
-        return max(1, int(self.probe_time / self.srt_s + 1e-9))
-
-    @property
-    def hold_time(self) -> float:
-        """How long a new LMC stays joined for an MN that does not come; SPT unless set [M-9]."""
-        return self.probe_time if self.hold_s is None else self.hold_s
-
-    def check(self) -> None:
-        """Raise ConfigurationError for a timer out of bounds, or for HIT < 3 x CTT + join time [M-8]."""
-        followed = {"spt_s": self.probe_time, "hold_s": self.hold_time}
-        for name in ("jwt_s", "srt_s", "spt_s", "hit_s", "ctt_s", "hold_s", "linger_s"):
-            value = followed.get(name, getattr(self, name))
-            if not c.TIMER_MINIMUM <= value <= c.TIMER_MAXIMUM:
-                raise ConfigurationError(
-                    f"timers.{name}", f"{value} s", f"give {c.TIMER_MINIMUM} to {c.TIMER_MAXIMUM:g} s"
-                )
-        if not 0 <= self.join_retries <= c.JOIN_RETRIES_MAXIMUM:
-            raise ConfigurationError(
-                "timers.join_retries", str(self.join_retries), f"give 0 to {c.JOIN_RETRIES_MAXIMUM}"
-            )
-        least = c.CONTEXT_TRANSFER_SENDS * self.ctt_s + c.JOIN_TIME
-        if self.hit_s < least:
-            raise ConfigurationError(
-                "timers.hit_s",
-                f"{self.hit_s} s is shorter than all sends of an HCT and the join, {least:g} s",
-                "raise hit_s or lower ctt_s",
-            )
 
 
 def _check_identifier(key: str, text: str) -> None:
@@ -120,6 +73,8 @@ class Session:
         _check_session_id(f"{key}.session_id", self.session_id)
         check_group(self.group, self.source, f"{key}.")
         check_port(f"{key}.port", self.port)
+        for number, mn_id in enumerate(self.allowed_mn_ids or ()):
+            _check_identifier(f"{key}.allowed_mn_ids[{number}]", mn_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +116,14 @@ class ControllerTable:
             if name in self._by_name:
                 raise ConfigurationError(f"{key}.name", f"{controller.name!r} is there twice", "name each LMC once")
             row = self._by_name[name] = ProvisionedController(name, controller.endpoint)
-            self._by_endpoint.setdefault(row.endpoint, row)
+            if row.endpoint in self._by_endpoint:
+                taken = next(each.name for each in controllers if each.endpoint == row.endpoint)
+                raise ConfigurationError(
+                    f"{key}.address",
+                    f"{controller.name!r} and {taken!r} both listen at {controller.address} port {controller.port}",
+                    "give each LMC its own address or port",
+                )
+            self._by_endpoint[row.endpoint] = row
             self._by_address.setdefault(row.endpoint.address, row)
             for point in controller.points_of_attachment:
                 _check_identifier(f"{key}.points_of_attachment", point)
@@ -173,6 +135,11 @@ class ControllerTable:
                         f"{point!r} is served by {names[other.name]!r} and {controller.name!r}",
                         "give each point of attachment to one LMC",
                     )
+
+    def check_version(self, version: int) -> None:
+        """Raise ConfigurationError unless all LMCs listen on IP ``version``, the SM's."""
+        for number, row in enumerate(self._by_name.values()):
+            check_version(f"controllers[{number}].address", row.endpoint.address, version, "SM")
 
     def named(self, name: bytes) -> ProvisionedController | None:
         """The LMC of that name, or None."""
@@ -210,13 +177,14 @@ class SessionManagerConfiguration:
 
     def check(self) -> None:
         """Raise ConfigurationError for the first thing wrong."""
-        check_address("address", self.address)
+        version = check_address("address", self.address)
         check_port("port", self.port)
         self.timers.check()
         _check_profile(self.profile)
         seen: set[int] = set()
         for number, session in enumerate(self.sessions):
             session.check(f"sessions[{number}]")
+            check_version(f"sessions[{number}].group", session.group, version, "SM")
             if session.session_id in seen:
                 raise ConfigurationError(
                     f"sessions[{number}].session_id", f"{session.session_id} is there twice", "give each its own"
@@ -227,7 +195,7 @@ class SessionManagerConfiguration:
         if self.asks_for_authorisation and self.timers.jwt_s <= c.AUTHORISATION_TIME:
             reason = f"{self.timers.jwt_s} s, and a session asks the AAA, whose answer an MN could not wait for"
             raise ConfigurationError("timers.jwt_s", reason, f"give more than {c.AUTHORISATION_TIME:g} s")
-        ControllerTable(self.controllers)
+        ControllerTable(self.controllers).check_version(version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,13 +217,15 @@ class LocalMobilityControllerConfiguration:
     def check(self) -> None:
         """Raise ConfigurationError for the first thing wrong."""
         _check_identifier("name", self.name)
-        check_address("session_manager", self.session_manager)
+        version = check_address("session_manager", self.session_manager)
         check_port("session_manager_port", self.session_manager_port)
         self.timers.check()
         _check_profile(self.profile)
-        own = ControllerTable(self.controllers).named(identifier(self.name))
+        table = ControllerTable(self.controllers)
+        own = table.named(identifier(self.name))
         if own is None:
             raise ConfigurationError("controllers", f"no row named {self.name!r}", "give the LMC's own row too")
+        table.check_version(version)
         try:
             subnet = ip_network(self.subnet)
         except ValueError as error:
@@ -266,10 +236,13 @@ class LocalMobilityControllerConfiguration:
             )
         for group, source in self.sources.items():
             check_group(group, source, f"sources[{group!r}]: ")
+            check_version(f"sources[{group!r}]", group, version, "SM")
         if not self.sessions:
             raise ConfigurationError("sessions", "empty", "give the session ids this LMC serves")
         for number, session_id in enumerate(self.sessions):
             _check_session_id(f"sessions[{number}]", session_id)
+            if session_id in self.sessions[:number]:
+                raise ConfigurationError(f"sessions[{number}]", f"{session_id} is there twice", "give each once")
 
     @property
     def source_of(self) -> dict[str, str]:
@@ -311,12 +284,12 @@ def check_points_of_attachment(
         key = f"{prefix}points_of_attachment[{number}]"
         _check_identifier(f"{key}.name", point.name)
         check_address(f"{key}.gateway", point.gateway)
+        check_version(f"{key}.gateway", point.gateway, version)
         try:
             address = ip_interface(point.address)
         except ValueError as error:
             raise ConfigurationError(f"{key}.address", str(error), "give address/prefix length") from None
-        if address.version != version:
-            raise ConfigurationError(f"{key}.address", point.address, f"give an IPv{version} address")
+        check_version(f"{key}.address", str(address.ip), version)
         gateway = ip_address(point.gateway)
         if gateway not in address.network and not (gateway.version == 6 == version and gateway.is_link_local):
             reason = f"{gateway} is not in {address.network}, where {point.name} gives the node its address"
@@ -390,8 +363,9 @@ class MobileNodeConfiguration:
             if session.session_id in seen:
                 raise ConfigurationError(f"{key}.session_id", f"{session.session_id} is there twice", "give each once")
             seen.add(session.session_id)
-            if session.source is not None and check_address(f"{key}.source", session.source) != version:
-                raise ConfigurationError(f"{key}.source", session.source, f"give an IPv{version} address like the SM's")
+            if session.source is not None:
+                check_address(f"{key}.source", session.source)
+                check_version(f"{key}.source", session.source, version, "SM")
 
     @property
     def session_manager_endpoint(self) -> Endpoint:

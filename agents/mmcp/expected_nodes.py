@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 
 from agents.core.agent import Endpoint, GroupJoined, JoinGroup, LeaveGroup
 from agents.core.checks import is_source_specific
-from agents.mmcp.configuration import Timers
 from agents.mmcp.constants import EXPECTED_MAXIMUM, PacketType, Profile
 from agents.mmcp.controller_state import Expectation, GroupUse, SessionRecord, SessionState
 from agents.mmcp.messages import Message
 from agents.mmcp.role import Role
+from agents.mmcp.timing import Timers
 
 
 class ExpectedNodes:

@@ -5,7 +5,8 @@ has failed. Any report clears the count.
 
 Theory of operation. A report costs no timer, and one timer serves all children of a session: every half SPT all are looked
 over, and only those that will be due before the next time, if they stay silent, are looked at when they are due. Of
-children that report as they should there are none.
+children that report as they should there are none. Where many are due at once, such as after their link has failed, they are
+looked at some at a time: a parent must go on answering meanwhile, and its probes must find room in a socket.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from heapq import heapify, heappop, heappush
 from typing import TypeVar
 
 from agents.mmcp.constants import UNANSWERED_PROBES
+
+LOOK_MAXIMUM = 1000  # children that are looked at in one go: some milliseconds' work
+LOOK_PAUSE = 0.01  # s, until the rest are
 
 
 class Watch(Enum):
@@ -62,24 +66,27 @@ class Children(dict[bytes, AnyChild]):
     The parent calls ``look`` SPT after the first has come, and from then on at ``next_look`` for as long as it has any.
     """
 
-    __slots__ = ("_next_survey", "_probe_time", "_suspects")
+    __slots__ = ("_next_survey", "_not_before", "_probe_time", "_suspects")
 
     def __init__(self, probe_time: float) -> None:
         super().__init__()
         self._probe_time = probe_time
         self._next_survey = 0.0
+        self._not_before = 0.0  # a look that was cut short goes on then
         self._suspects: list[tuple[float, bytes]] = []  # who may be due before the next survey, and when: a heap
 
     @property
     def next_look(self) -> float:
-        """When to look next, in seconds: no child is due before."""
-        return self._suspects[0][0] if self._suspects else self._next_survey
+        """When to look next, in seconds: no child is due before, but for those that the last look left over."""
+        return max(self._suspects[0][0] if self._suspects else self._next_survey, self._not_before)
 
     def look(self, now: float) -> Iterator[tuple[bytes, AnyChild, Watch]]:
-        """Whom to probe, and who has failed and is no child any more."""
+        """Whom to probe, and who has failed and is no child any more; LOOK_MAXIMUM children are looked at, at most."""
         if now >= self._next_survey:
             self._survey(now)
-        while self._suspects and self._suspects[0][0] <= now:
+        for _ in range(LOOK_MAXIMUM):
+            if not self._suspects or self._suspects[0][0] > now:
+                return
             _, name = heappop(self._suspects)
             child = self.get(name)
             what = Watch.WAIT if child is None else child.look(now, self._probe_time)
@@ -90,6 +97,7 @@ class Children(dict[bytes, AnyChild]):
             elif (deadline := child.deadline(self._probe_time)) < self._next_survey:  # the clock is far ahead
                 heappush(self._suspects, (deadline, name))
             yield name, child, what
+        self._not_before = now + LOOK_PAUSE
 
     def _survey(self, now: float) -> None:
         self._next_survey = now + self._probe_time / 2

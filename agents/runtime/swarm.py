@@ -29,15 +29,10 @@ from agents.core.counters import Counters
 from agents.core.errors import ConfigurationError
 from agents.core.timers import Timers as Deadlines
 from agents.mmcp import constants as c
-from agents.mmcp.configuration import (
-    MobileNodeConfiguration,
-    NodeInterface,
-    PointOfAttachment,
-    Timers,
-    WantedSession,
-)
+from agents.mmcp.configuration import MobileNodeConfiguration, NodeInterface, PointOfAttachment, WantedSession
 from agents.mmcp.constants import PacketType
 from agents.mmcp.mobile_node import MobileNode
+from agents.mmcp.timing import Timers
 from agents.runtime.datagram import DatagramPort, family_of
 
 COUNT_MAXIMUM = 100_000

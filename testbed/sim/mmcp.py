@@ -20,7 +20,6 @@ from agents.mmcp.configuration import (
     PointOfAttachment,
     Session,
     SessionManagerConfiguration,
-    Timers,
     WantedSession,
 )
 from agents.mmcp.constants import DEFAULT_PORT, PacketType
@@ -28,6 +27,7 @@ from agents.mmcp.local_mobility_controller import LocalMobilityController
 from agents.mmcp.mobile_node import MobileNode
 from agents.mmcp.mobile_node_state import State
 from agents.mmcp.session_manager import SessionManager
+from agents.mmcp.timing import Timers
 from testbed.sim.network import PERFECT, Faults, Group, Network, Node
 
 SESSION, GROUP, GROUP_PORT = 1, "239.1.1.1", 5004

@@ -13,12 +13,12 @@ from agents.mmcp.configuration import (
     PointOfAttachment,
     Session,
     SessionManagerConfiguration,
-    Timers,
     WantedSession,
 )
 from agents.mmcp.local_mobility_controller import LocalMobilityController
 from agents.mmcp.mobile_node import MobileNode
 from agents.mmcp.session_manager import SessionManager
+from agents.mmcp.timing import Timers
 from captures.dissectors import mmcp as judge
 from tests.agents.network import PORT, Network
 

@@ -14,7 +14,8 @@ from agents.__main__ import main
 from agents.core.agent import ApplicationLeave, AskAuthorisation, Authorised
 from agents.core.errors import ConfigurationError
 from agents.mmcp import constants as c
-from agents.mmcp.configuration import Session, Timers
+from agents.mmcp.configuration import Session
+from agents.mmcp.timing import Timers
 from agents.runtime import authorisation
 from agents.runtime.authorisation import Authorisation
 from tests.agents.lab import GROUP, GROUP_PORT, LMC1, MN_ID, SESSION, STRANGER, count, lab, message, row, state

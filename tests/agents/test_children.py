@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.mmcp.constants import UNANSWERED_PROBES
-from agents.mmcp.monitoring import Child, Children, Watch
+from agents.mmcp.monitoring import LOOK_MAXIMUM, LOOK_PAUSE, Child, Children, Watch
 
 PROBE_TIME = 3.0
 NAMES = [b"a", b"b", b"c", b"d"]
@@ -74,3 +75,18 @@ def test_children_are_probed_and_fail_as_each_for_itself_would(steps: list[tuple
         }
         assert not accounts or look is not None
         assert all(look is None or look <= account.due for account in accounts.values())
+
+
+def test_many_that_are_due_at_once_are_looked_at_some_at_a_time() -> None:
+    children: Children[Child] = Children(PROBE_TIME)
+    for number in range(2 * LOOK_MAXIMUM + 1):
+        children[b"%d" % number] = Child(0.0)
+    now, looks = PROBE_TIME, []
+    while now < 2 * PROBE_TIME:
+        looks.append((now, len(list(children.look(now)))))
+        now = children.next_look
+    times, counts = zip(*looks[:3], strict=True)
+    assert counts == (LOOK_MAXIMUM, LOOK_MAXIMUM, 1)
+    assert times == pytest.approx([PROBE_TIME, PROBE_TIME + LOOK_PAUSE, PROBE_TIME + 2 * LOOK_PAUSE])
+    assert {child.probes for child in children.values()} == {1}
+    assert sum(count for _, count in looks) == len(children), "none twice"

@@ -23,10 +23,10 @@ from agents.mmcp.configuration import (
     PointOfAttachment,
     Session,
     SessionManagerConfiguration,
-    Timers,
     WantedSession,
     identifier,
 )
+from agents.mmcp.timing import Timers
 from agents.runtime.configuration import load
 
 SM = SessionManagerConfiguration(
@@ -47,6 +47,7 @@ SOURCE = SourceConfiguration("239.1.1.1", 5004, "eth0")
 RECEIVER = ReceiverConfiguration("239.1.1.1", 5004)
 BARE = BareNodeConfiguration("radio", "239.1.1.1", [POINT], "poa1", 5004)
 ROW = SM.controllers[0]
+ROW6 = Controller("lmc2", "2001:db8::2", ["poa2"])
 SESSION = SM.sessions[0]
 
 
@@ -86,6 +87,7 @@ def test_identifier_is_text_mac_or_hexadecimal(text: str, octets: bytes) -> None
         ({"srt_s": math.nan}, "timers.srt_s: nan s"),
         ({"linger_s": math.inf}, "timers.linger_s: inf s"),
         ({"srt_s": 2000.0}, "timers.spt_s: 6000.0 s"),
+        ({"srt_s": 10.0, "spt_s": 9.9}, "timers.spt_s: 9.9 s is shorter than SRT, 10 s; raise spt_s or lower srt_s"),
         ({"hold_s": 0.0}, "timers.hold_s: 0.0 s"),
         ({"ctt_s": 0.001}, "timers.ctt_s: 0.001 s"),
         ({"join_retries": -1}, "timers.join_retries: -1; give 0 to 10"),
@@ -136,7 +138,7 @@ def test_timers_at_their_bounds() -> None:
         (replace(SM, controllers=[replace(ROW, port=-1)]), "controllers[0].port: port -1"),
         (replace(SM, controllers=[ROW, ROW]), "controllers[1].name: 'lmc1' is there twice; name each LMC once"),
         (
-            replace(SM, controllers=[ROW, replace(ROW, name="lmc2")]),
+            replace(SM, controllers=[ROW, replace(ROW, name="lmc2", port=24794)]),
             "controllers[1].points_of_attachment: 'poa1' is served by 'lmc1' and 'lmc2'; give each",
         ),
         (replace(SM, controllers=[replace(ROW, points_of_attachment=[""])]), "controllers[0].points_of_attachment: ''"),
@@ -191,6 +193,46 @@ def test_timers_at_their_bounds() -> None:
             attached("poa1", POINT, replace(POINT, name="")),
             "interfaces[0].points_of_attachment[1].name: ''",
         ),
+        (replace(MN, sessions=[WantedSession(1, "2001:db8::1")]), "sessions[0].source: 2001:db8::1; give an IPv4"),
+        (
+            replace(MN, session_manager="2001:db8::2"),
+            "interfaces[0].points_of_attachment[0].gateway: 10.0.1.1; give an IPv6",
+        ),
+        (
+            attached("poa1", replace(POINT, gateway="::1")),
+            "interfaces[0].points_of_attachment[0].gateway: ::1; give an IPv4",
+        ),
+        (
+            replace(BARE, points_of_attachment=[replace(POINT, gateway="::1")]),
+            "points_of_attachment[0].gateway: ::1; give an IPv4",
+        ),
+        (replace(SM, address="::1"), "sessions[0].group: 239.1.1.1; give an IPv6 address like the SM's"),
+        (
+            replace(SM, sessions=[SESSION, replace(SESSION, session_id=2, group="ff15::1")]),
+            "sessions[1].group: ff15::1; give an IPv4",
+        ),
+        (
+            replace(SM, controllers=[ROW, ROW6]),
+            "controllers[1].address: 2001:db8::2; give an IPv4 address like the SM's",
+        ),
+        (
+            replace(SM, controllers=[ROW, replace(ROW, name="lmc2", points_of_attachment=["poa2"])]),
+            "controllers[1].address: 'lmc2' and 'lmc1' both listen at 10.0.1.2 port 24793; give each",
+        ),
+        (
+            replace(SM, sessions=[replace(SESSION, allowed_mn_ids=["mn1", ""])]),
+            "sessions[0].allowed_mn_ids[1]: '' has 0 bytes; give 1",
+        ),
+        (
+            replace(LMC, session_manager="2001:db8::2"),
+            "controllers[0].address: 10.0.1.2; give an IPv6 address like the SM's",
+        ),
+        (
+            replace(LMC, controllers=[ROW, ROW6]),
+            "controllers[1].address: 2001:db8::2; give an IPv4 address like the SM's",
+        ),
+        (replace(LMC, sources={"ff3e::1": "::1"}), "sources['ff3e::1']: ff3e::1; give an IPv4 address like the SM's"),
+        (replace(LMC, sessions=[1, 2, 1]), "sessions[2]: 1 is there twice; give each once"),
         (replace(BARE, group="10.0.0.1"), "group: 10.0.0.1 is not a multicast address"),
         (replace(BARE, source="::1"), "source: ::1; give an IPv4 address"),
         (replace(BARE, attached_to="poa2"), "attached_to: 'poa2'; give one of points_of_attachment"),

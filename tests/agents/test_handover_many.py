@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agents.mmcp.configuration import Timers
+from agents.mmcp.timing import Timers
 from tests.agents.lab import (
     GROUP,
     LMC2,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.agents.lab import TIMERS, joined, move, state
+from tests.agents.lab import LMC1, STRANGER, TIMERS, joined, message, move, state
 from tests.agents.network import Network
+from tests.agents.situations import MN, POA2
 
 OWN = {"mn": ("SJR", "LJR", "USR", "HIR", "ULR"), "lmc1": ("SJR", "ASR", "HCT"), "lmc2": ("SJR", "ASR", "HCT")}
 
@@ -26,6 +29,30 @@ def walked(**profiles: str) -> Network:
     network.run_for(2 * TIMERS.srt_s)
     assert state(network) == "ESTABLISHED"
     return network
+
+
+@pytest.mark.parametrize(
+    ("role", "packet", "params", "answer"),
+    [
+        ("sm", "SJR", [MN], "SJC"),
+        ("sm", "SJR", [["mn_id", b"lmc1".hex()], ["lmc", *LMC1]], "SJC"),
+        ("sm", "HIR", [MN, POA2], "HIC"),
+    ],
+)
+def test_l8_request_gets_an_l8_reply(role: str, packet: str, params: list[Any], answer: str) -> None:  # M-2
+    network = joined()
+    network.give(role, message(packet, *params, profile="L8"), STRANGER)
+    sent = network.sent[-1]
+    assert (sent.packet, sent.fields["f"], sent.fields["profile"]) == (answer, 1, "L8")
+
+
+def test_l8_handover_request_gets_an_l8_confirm() -> None:  # M-2
+    network = joined()
+    network.give("lmc1", message("HIR", MN, POA2, profile="L8"), STRANGER)
+    network.run_for(0.1)
+    [confirm] = network.packets("HIC")
+    assert (confirm.fields["f"], confirm.fields["profile"]) == (1, "L8")
+    assert confirm.destination == STRANGER
 
 
 def test_everybody_may_speak_l8() -> None:

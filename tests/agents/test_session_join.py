@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from agents.core.agent import Action, ApplicationLeave, GroupJoined, Notify, SendDatagram, Trace
-from agents.mmcp.configuration import NodeInterface, Session, Timers, WantedSession
+from agents.mmcp.configuration import Controller, NodeInterface, PointOfAttachment, Session, WantedSession
+from agents.mmcp.timing import Timers
 from tests.agents.lab import (
     GROUP,
     GROUP_PORT,
@@ -30,7 +31,7 @@ from tests.agents.lab import (
     session_manager,
     state,
 )
-from tests.agents.network import Network
+from tests.agents.network import PORT, Network
 
 
 def test_join_with_lmc() -> None:
@@ -77,7 +78,18 @@ def test_source_specific_session_is_joined_with_its_source() -> None:  # M-6
 
 
 def test_ipv6_session() -> None:
-    network = joined(sm={"sessions": [Session(1, "ff1e::1:1", 5004)]})
+    sm, lmc, mn = (f"2001:db8:{subnet}::{host}" for subnet, host in ((20, "2"), (1, "2"), (1, "100")))
+    table = [Controller("lmc1", lmc, ["poa1"])]
+    point = PointOfAttachment("poa1", f"{mn}/64", "2001:db8:1::1")
+    network = Network()
+    network.add("sm", session_manager(address=sm, sessions=[Session(1, "ff1e::1:1", 5004)], controllers=table), sm)
+    network.add("lmc1", controller(1, subnet="2001:db8:1::/64", session_manager=sm, controllers=table), lmc)
+    network.add("mn", mobile_node(session_manager=sm, points_of_attachment=[point]), mn)
+    network.start("sm", "lmc1")
+    network.run_for(0.1)
+    network.start("mn")
+    network.run_for(0.1)
+    assert (state(network), row(network, "mn")["parent"]) == ("ESTABLISHED", f"[{lmc}]:{PORT}")
     assert "mn joins ff1e::1:1" in network.lines()
 
 

@@ -22,11 +22,11 @@ from agents.mmcp.configuration import (
     LocalMobilityControllerConfiguration,
     Session,
     SessionManagerConfiguration,
-    Timers,
     identifier,
 )
 from agents.mmcp.local_mobility_controller import LocalMobilityController
 from agents.mmcp.session_manager import SessionManager
+from agents.mmcp.timing import Timers
 from agents.runtime import swarm
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.host import AgentHost

@@ -74,7 +74,7 @@ def test_a_mistake_of_ours_is_no_rule_that_failed(good: Path, monkeypatch: pytes
     def mistaken(_path: Path) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr("captures.judge.judge", mistaken)
+    monkeypatch.setattr("captures.ruling.rule_on", mistaken)
     answer = run("judge", good)
     assert answer.exit_code == 2
     assert "Traceback" in answer.stderr

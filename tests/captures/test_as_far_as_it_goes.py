@@ -76,8 +76,8 @@ def test_the_ladder_tells_who_it_was(tmp_path: Path) -> None:
     path = link.write(tmp_path / "a.pcapng")
     shown = CliRunner().invoke(main, ["show", str(path)])
     assert shown.exit_code == 0
-    [line] = [line for line in shown.stdout.splitlines() if "malformed" in line]
-    assert "HIR, session 7, MN mn1" in line
+    [line] = [line for line in shown.stdout.splitlines() if "HIR, session 7, MN mn1" in line]
+    assert "malformed" in line
     assert "overruns" in line or "left" in line
     timeline = CliRunner().invoke(main, ["timeline", str(path)])
     [frame] = [json.loads(text) for text in timeline.stdout.splitlines() if '"frame"' in text]

@@ -142,7 +142,10 @@ def test_a_node_made_silent_owes_no_report(tmp_path: Path) -> None:
     silences = [step for step in lab.steps if step["step"].startswith("silence")]
     lab.steps = [step for step in lab.steps if step not in silences[:4]]
     packs = rule_on(lab.write(tmp_path / "lab.pcapng")).packs
-    assert {v.rule for p in packs for v in p.verdicts if v.verdict == "failed"} == {"mmcp-usr-period"}
+    assert {v.rule for p in packs for v in p.verdicts if v.verdict == "failed"} == {
+        "mmcp-probe-answered",
+        "mmcp-usr-period",
+    }
 
 
 @pytest.mark.parametrize(("crashed", "verdict"), [(False, "failed"), (True, "unseen")])

@@ -20,14 +20,28 @@ def test_back_and_forth_between_warm_cells(tmp_path: Path, family: str) -> None:
     assert [row["outcome"] for row in rows] == ["predictive"] * 10
     # From the third on the LMC is still joined from the time before, and answers without a join.
     assert min(row["hir_hic_ms"] for row in rows[:2]) > max(row["hir_hic_ms"] for row in rows[4:])
+    notes = finished.result["warnings"]
+    assert any(line.startswith("all agree") for line in notes)
+    assert any(line.startswith("handovers ") and "planned 400 ms" in line for line in notes)
 
 
-@pytest.mark.parametrize(("family", "victims"), [("4", "old-lmc,new-lmc,sm"), ("6", "new-lmc")])
-def test_roles_that_are_killed_are_survived(tmp_path: Path, family: str, victims: str) -> None:
-    finished = run(tmp_path, "crash", "--family", family, "--victims", victims)
+ALL = "old-lmc,new-lmc,sm"
+
+
+@pytest.mark.parametrize(
+    ("family", "victims", "steps"),
+    [
+        ("4", ALL, "trigger,link-down,link-up"),
+        ("6", "new-lmc", "trigger,link-down,link-up"),
+        ("4", ALL, "hct,ljc"),
+        ("6", ALL, "hta,hic"),
+    ],
+)
+def test_roles_that_are_killed_are_survived(tmp_path: Path, family: str, victims: str, steps: str) -> None:
+    finished = run(tmp_path, "crash", "--family", family, "--victims", victims, "--steps", steps)
     assert finished.status == 0, finished.explain()
     result = finished.result
-    assert len(result["handovers"]) == 3 * len(victims.split(","))
+    assert len(result["handovers"]) == len(steps.split(",")) * len(victims.split(","))
     assert sum("all agree" in line for line in result["warnings"]) == len(result["handovers"])
     assert sum("left out" in line for line in result["warnings"]) > 5, "what cannot be judged here is said"
 

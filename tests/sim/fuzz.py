@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from agents.core.agent import Endpoint, GroupJoined, JoinGroup, SendDatagram
 from agents.core.errors import DecodeError
 from agents.core.timers import Timers as RoleTimers
-from agents.mmcp.configuration import Timers
 from agents.mmcp.constants import DEFAULT_PORT, PacketType, Profile
 from agents.mmcp.local_mobility_controller import LocalMobilityController
 from agents.mmcp.messages import (
@@ -32,6 +31,7 @@ from agents.mmcp.messages import (
 )
 from agents.mmcp.mobile_node import MobileNode
 from agents.mmcp.role import Role
+from agents.mmcp.timing import Timers
 from testbed.sim.mmcp import GROUP, GROUP_PORT, SESSION, SM_ADDRESS, Plan, World
 
 STEP_S = 0.005  # virtual time between two datagrams

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -274,9 +275,7 @@ def test_the_command_prints_a_summary_and_the_same_hash_each_time() -> None:
 
 def test_a_broken_invariant_is_printed_with_the_way_to_see_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     perform = simulate.perform
-    monkeypatch.setattr(
-        simulate, "perform", lambda world, duration, tell: perform(world, duration, tell, meddle=forget)
-    )
+    monkeypatch.setattr(simulate, "perform", partial(perform, meddle=forget))
     result = CliRunner().invoke(simulate.command, WORDS)
     assert result.exit_code == 1
     assert "broken        known-by-parent" in result.output
@@ -294,7 +293,13 @@ def test_a_broken_invariant_is_printed_with_the_way_to_see_it_again(monkeypatch:
         (["--loss=5"], "write a number and %"),
         (["--loss=95%"], "0% to 90%"),
         (["--duration=60"], "has no unit"),
-        (["--mns=0"], "1 to 1e+06"),
+        (["--mns=0"], "1 to 1000000"),
+        (["--roam=1"], "--moves: an MN that has one cell cannot move; give 2 or more"),
+        (["--cells=1"], "--moves: an MN that has one cell cannot move"),
+        (["--restart=lmc3"], "--restart: 'lmc3' is no restart"),
+        (["--restart=lmc3@20"], "has no unit"),
+        (["--restart=lmc10@20s"], "there is no lmc10: with 10 cells the last is lmc9"),
+        (["--partition=lmc3@20s"], "--partition: 'lmc3@20s' is no partition"),
         (["--moves=10%"], "no rate"),
         (["--moves=200%/s"], "0%/s to 100%/s"),
         (["--mns=200000", "--cells=65"], "at most 64 cells"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.mmcp.configuration import Timers
+from agents.mmcp.timing import Timers
 from testbed.sim.invariants import BROKEN, Counts, Verdict, check, counters
 from testbed.sim.mmcp import Plan, World
 from testbed.sim.network import Faults
