@@ -182,7 +182,7 @@ def test_timers_at_their_bounds() -> None:
         ),
         (
             attached("poa1", replace(POINT, gateway="fe80::1")),
-            "interfaces[0].points_of_attachment[0].gateway: fe80::1 is not in 10.0.1.0/24",
+            "interfaces[0].points_of_attachment[0].gateway: fe80::1; give an IPv4 address",
         ),
         (attached("poa1", replace(POINT, address="10.0.1.9/33")), "interfaces[0].points_of_attachment[0].address: "),
         (
