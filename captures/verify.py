@@ -161,7 +161,7 @@ def verify(
     if streams:
         seen.add("rtp")
     judged = [
-        PackVerdicts(pack.name, [*_verdicts(running[pack.name], settings.left_out), *_stream_verdicts(pack, streams)])
+        PackVerdicts(pack.name, _all_verdicts(pack, running[pack.name], streams, settings.left_out))
         for pack in packs
         if names or pack.name in seen
     ]
@@ -263,8 +263,17 @@ def _named(name: str, clause: str, summary: str, findings: list[Finding]) -> Ite
         yield Verdict(name, clause, finding.subject, finding.verdict, finding.message, finding.frames)
 
 
-def _stream_verdicts(pack: Pack, streams: list[Stream]) -> Iterator[Verdict]:
+def _all_verdicts(
+    pack: Pack, running: list[_Running], streams: list[Stream], left_out: Mapping[str, str]
+) -> list[Verdict]:
+    return [*_verdicts(running, left_out), *_stream_verdicts(pack, streams, left_out)]
+
+
+def _stream_verdicts(pack: Pack, streams: list[Stream], left_out: Mapping[str, str]) -> Iterator[Verdict]:
     for rule in pack.stream_rules:
+        if rule.name in left_out:
+            yield from _named(rule.name, rule.clause, rule.summary, [Finding("", "unseen", left_out[rule.name])])
+            continue
         findings = []
         for stream in streams:
             problem = rule.problem(stream)

@@ -7,7 +7,7 @@ first_packet_after_link_up_ms, receiver (its own window), problems), cases (of a
 seen, problems, and the judge's figures), rules {checked, passed, unseen, failed: [{pack,
 rule, clause, subject, verdict, message, frames}], all} (the lab's own, whose pack is "lab"), packs (what each pack of rules
 for a protocol says that the capture shows, by the pack's name: {passed, failed, unseen, verdicts}, of which the first three
-are counts and the last is a list of objects like those of rules; a failed verdict of a pack fails the run too), warnings,
+are counts and the last is a list of objects like those of rules; they are shown and do not fail the run), warnings,
 pcap, started (ISO 8601, UTC), duration_s, start_to_first_data_s,
 counters (by role: what it sent, received, dropped and why, resent, refused), versions, parameters. Times in ms unless the
 name says otherwise; null where there is nothing to measure.
@@ -89,8 +89,9 @@ def show(result: Mapping[str, Any], run_folder: Path, console: Console) -> None:
     broken = [verdict for pack in packs.values() for verdict in pack["verdicts"] if verdict["verdict"] == "failed"]
     for failed in [*rules["failed"], *broken]:
         frames = ", ".join(str(frame) for frame in failed.get("frames", [])[:8])
+        whose = "FAILED" if failed in rules["failed"] else f"pack {failed['pack']}: FAILED"
         console.print(
-            f"FAILED {failed['rule']} [{failed['clause']}] {failed.get('subject', '')}: {failed['message']}"
+            f"{whose} {failed['rule']} [{failed['clause']}] {failed.get('subject', '')}: {failed['message']}"
             + (f" (frames {frames})" if frames else ""),
             markup=False,
             highlight=False,

@@ -70,6 +70,9 @@ LEFT_OUT = (
     "asr-names-members", "asr-period", "data-waits-for-mn", "fallback-join", "handover-context", "handover-order",
     "local-join-after-link-up", "new-cell-cold", "no-session-join-after-confirm", "old-lmc-forgets-mn",
     "probe-schedule", "session-join-order", "usr-period",
+    # Who comes after it knows nothing of what it was asked, how often it has sent, or when it was to report.
+    "mmcp-asr-period", "mmcp-handover-answered", "mmcp-local-join-answered", "mmcp-probe-answered", "mmcp-session-join-answered",
+    "mmcp-transfer-answered", "mmcp-transfer-count", "mmcp-transfer-pace", "mmcp-usr-period", "rtp-loss",
 )  # fmt: skip
 
 
