@@ -197,3 +197,4 @@ def test_a_paused_process_says_nothing_until_it_is_resumed(table: ProcessTable) 
         eventually("it to say more", lambda: (process.said() != said, "nothing more"), 0.2)
     table.resume(process)
     eventually("it to say more", lambda: (process.said() != said, "nothing more"), 5)
+    table.kill(process)  # both: outside a sandbox the end of one does not end the other
