@@ -309,7 +309,10 @@ class SessionManager(Role):
             if status is not None:
                 member.status = status
         controller.round_named += named
-        if controller.round_named >= message.members < len(record.members_of.get(name, ())):
+        # Once for each round that comes in time, since all of the LMC's members are gone through.
+        is_due = now - controller.compared >= self._timers.srt_s / 2
+        if is_due and controller.round_named >= message.members < len(record.members_of.get(name, ())):
+            controller.compared = now
             self._forget_unreported(record, name, now)
 
     def _forget_unreported(self, record: SessionRecord, lmc: bytes, now: float) -> None:

@@ -68,7 +68,8 @@ class AnnouncedController(Child):
     """An LMC that has joined the session: where it is, and how many MNs it last reported.
 
     ``round_began``, ``round_heard`` (seconds) and ``round_named`` are of its last ASRs in a row [M-12]: when the first and
-    the last of them came, and how many of the MNs counted they have named so far.
+    the last of them came, and how many of the MNs counted they have named so far. ``compared`` (seconds) is when the MNs
+    that the SM knows of it were last held against them.
     """
 
     endpoint: Endpoint = field(kw_only=True)
@@ -76,6 +77,7 @@ class AnnouncedController(Child):
     round_began: float = field(default=0.0, kw_only=True)
     round_heard: float = field(default=0.0, kw_only=True)
     round_named: int = field(default=0, kw_only=True)
+    compared: float = field(default=float("-inf"), kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

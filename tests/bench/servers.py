@@ -121,12 +121,13 @@ def pour(here: socket.socket, reports: Sequence[bytes], marker: bytes) -> int:
     return len(reports)
 
 
-def told(name: str, target: float, ours: list[Measured], bare: list[Measured]) -> float:
+def told(name: str, target: float | None, ours: list[Measured], bare: list[Measured]) -> float:
     """Print medians and ratios; return the median of the pairs' ratios of rates."""
     ratio = statistics.median(a.per_second / b.per_second for a, b in zip(ours, bare, strict=True))
     own = statistics.median(b.server_us / a.server_us for a, b in zip(ours, bare, strict=True))
     print(
-        f"\n{name}, {MEMBERS} members, {len(ours)} pairs: ratio {ratio:.2f} (target {target:g}), "
+        f"\n{name}, {MEMBERS} members, {len(ours)} pairs: ratio {ratio:.2f} "
+        f"({'no target' if target is None else f'target {target:g}'}), "
         f"by the servers' own time {own:.2f}"
     )
     for who, rows in (("ours", ours), ("bare loop", bare)):
