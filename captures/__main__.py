@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from captures.answering import COULD_NOT, INTERRUPTED, Commands, answering, refuse_to_overwrite
+from captures.answering import COULD_NOT, INTERRUPTED, Commands, answering, refuse_to_overwrite, say_where_it_breaks_off
 from captures.capture import CaptureError
 from captures.commands import COMMANDS, answer_truncated, port_option
 from captures.dissectors import PROTOCOLS
@@ -67,8 +67,7 @@ def judge_command(file: Path, *, as_json: bool) -> None:
             click.echo(json.dumps(ruling.as_dict(), indent=2))
         else:
             show(ruling)
-    if ruling.truncated is not None:
-        click.echo(f"captures: {file} breaks off ({ruling.truncated}): judged as far as it goes", err=True)
+    say_where_it_breaks_off(str(file), ruling.truncated)
     sys.exit(ruling.exit_code())
 
 
@@ -168,8 +167,7 @@ def verify_command(
             from captures.report.verification import show_verification
 
             show_verification(verification)
-    if verification.truncated is not None:
-        click.echo(f"captures: {file} breaks off ({verification.truncated}): judged as far as it goes", err=True)
+    say_where_it_breaks_off(str(file), verification.truncated)
     if verification.not_judged:
         named = ", ".join(verification.not_judged)
         click.echo(f"captures: {file} shows nothing that could be judged by {named}", err=True)

@@ -68,6 +68,12 @@ class Commands(click.Group):
             return super().invoke(ctx)
 
 
+def say_where_it_breaks_off(named: str, truncated: str | None) -> None:
+    """On stderr, of a capture that is not whole."""
+    if truncated is not None:
+        click.echo(f"captures: {named} breaks off ({truncated}): judged as far as it goes", err=True)
+
+
 def refuse_to_overwrite(target: Path, capture: Path) -> None:
     """Raise `CaptureError` if what is to be written would take the place of the capture that it is made from."""
     try:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from captures.answering import answering, refuse_to_overwrite
+from captures.answering import answering, refuse_to_overwrite, say_where_it_breaks_off
 from captures.capture import CaptureError
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def answer_truncated(truncated: str | None, named: str, *, failed: int) -> None:
 
     if truncated is not None:
         sys.stdout.flush()
-        click.echo(f"captures: {named} breaks off ({truncated}): judged and shown as far as it goes", err=True)
+        say_where_it_breaks_off(named, truncated)
         sys.exit(exit_code(failed=failed, truncated=truncated))
 
 

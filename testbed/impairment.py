@@ -25,11 +25,7 @@ class ImpairmentError(RuntimeError):
 def lose_datagrams(world: World, node: str, port: int, share: float) -> None:
     """Drop a random ``share`` (0 to 1) of the UDP datagrams that reach ``node`` and have ``port`` at either end."""
     dropped = f"numgen random mod {_DENOMINATOR} < {round(share * _DENOMINATOR)} counter drop"
-    rules = (
-        "table inet impairment {\n chain input {\n  type filter hook input priority 0;\n"
-        f"  udp dport {port} {dropped}\n  udp sport {port} udp dport != {port} {dropped}\n }}\n}}\n"
-    )
-    _nft(world, node, "-f", "-", given=rules)
+    _drop_on_input(world, node, "impairment", port, dropped)
 
 
 def datagrams_lost(world: World, node: str) -> int:
@@ -70,11 +66,7 @@ def lose_no_more(world: World, node: str) -> int:
 def lose_packets(world: World, node: str, port: int, packet: str) -> None:
     """Drop every MMCP datagram of one type (of MMCP_TYPES) that reaches ``node`` and has ``port`` at either end."""
     dropped = f"@th,{_PAST_UDP_HEADER},8 {MMCP_TYPES[packet]} counter drop"
-    rules = (
-        "table inet held {\n chain input {\n  type filter hook input priority 0;\n"
-        f"  udp dport {port} {dropped}\n  udp sport {port} {dropped}\n }}\n}}\n"
-    )
-    _nft(world, node, "-f", "-", given=rules)
+    _drop_on_input(world, node, "held", port, dropped)
 
 
 def packets_lost(world: World, node: str) -> int:
@@ -85,6 +77,15 @@ def packets_lost(world: World, node: str) -> int:
 def let_packets_pass(world: World, node: str) -> None:
     """End ``lose_packets``."""
     _nft(world, node, "delete", "table", "inet", "held")
+
+
+def _drop_on_input(world: World, node: str, table: str, port: int, dropped: str) -> None:
+    """Make a table that does ``dropped`` with what reaches ``node`` and has ``port`` at either end, once for each datagram."""
+    rules = (
+        f"table inet {table} {{\n chain input {{\n  type filter hook input priority 0;\n"
+        f"  udp dport {port} {dropped}\n  udp sport {port} udp dport != {port} {dropped}\n }}\n}}\n"
+    )
+    _nft(world, node, "-f", "-", given=rules)
 
 
 def _dropped(world: World, node: str, table: str) -> int:

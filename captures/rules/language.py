@@ -268,7 +268,7 @@ class Scene:
                     self._names.setdefault(str(address), set()).update(names)
         elif event.kind == "silence_begin":
             self._silent_until[str(fields.get("role"))] = _FOR_EVER
-        elif event.kind == "silence_end":
+        elif event.kind in ("silence_end", "crash"):  # who was killed has nothing more to say for what was before
             self._silent_until[str(fields.get("role"))] = event.t_ns
         elif event.kind == "handover_begin":
             self._walks[handover] = self._nodes.get(str(fields.get("mn")), "")
@@ -277,8 +277,6 @@ class Scene:
         elif event.kind in ("session_begin", "session_end"):
             # Between sessions a node may be put elsewhere.
             self._link_changed[self._nodes.get(str(fields.get("mn")), "")] = event.t_ns
-        elif event.kind == "crash":
-            self._silent_until[str(fields.get("role"))] = event.t_ns
 
     def link_changed(self, interface: str | None = None) -> int:
         """When a step last said that the interface, or a node at it, went to another link, -1 for never; None: any."""

@@ -137,7 +137,7 @@ class Network:
         # A text is hashed by SHA-512, on every machine alike.
         self._chance = random.Random(f"network {seed}").random
         self.nodes: list[Node] = []
-        self._happened = 0  # what has been taken out of the agenda, less the timers that had been moved or cancelled
+        self.events = 0  # taken out of the agenda, less the timers that had been moved or cancelled
         self.fates = dict.fromkeys(
             ("sent", "delivered", "lost", "duplicated", "reordered", "partitioned", "no-link", "no-receiver"), 0
         )
@@ -197,7 +197,7 @@ class Network:
             for portion in agenda.take_until(end):
                 for agenda.now, what, first, second in portion:
                     what(first, second)
-                self._happened += len(portion)
+                self.events += len(portion)
                 self._digest_what_happened()
         except Exception as error:
             driven = "no node" if self._driven is None else self._driven.name
@@ -212,11 +212,6 @@ class Network:
     def now(self) -> float:
         """The time (s)."""
         return self._agenda.now
-
-    @property
-    def events(self) -> int:
-        """How many things have happened so far."""
-        return self._happened
 
     @property
     def trace_hash(self) -> str:
@@ -296,7 +291,7 @@ class Network:
         now, agent, alarms = self._agenda.now, node.agent, node.alarms
         deadline = alarms.get(key)
         if deadline is None or deadline > now:
-            self._happened -= 1  # it was moved or cancelled: nothing happens
+            self.events -= 1  # it was moved or cancelled: nothing happens
             return
         del alarms[key]
         self._driven = node

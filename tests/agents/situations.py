@@ -108,25 +108,34 @@ def joining_locally_again() -> Network:
     return network
 
 
-def handing_over() -> Network:
-    network = joined()
+def asking(network: Network) -> Network:
+    """The MN has asked for a handover, and the new LMC is not yet in the group."""
     network.nodes["lmc2"].join_delay = 0.3
+    return asked(network)
+
+
+def asked(network: Network) -> Network:
+    """The MN has asked for a handover, and what answers there are have come."""
     network.trigger("poa2")
     network.run_for(0.1)
     return network
+
+
+def gone(network: Network) -> Network:
+    network.link_down()
+    return network
+
+
+def handing_over() -> Network:
+    return asking(joined())
 
 
 def promised() -> Network:
-    network = joined()
-    network.trigger("poa2")
-    network.run_for(0.1)
-    return network
+    return asked(joined())
 
 
 def between_links() -> Network:
-    network = promised()
-    network.link_down()
-    return network
+    return gone(promised())
 
 
 def renewal_unanswered() -> Network:
@@ -139,24 +148,15 @@ def renewal_unanswered() -> Network:
 
 
 def renewal_unanswered_and_handing_over() -> Network:
-    network = renewal_unanswered()
-    network.nodes["lmc2"].join_delay = 0.3
-    network.trigger("poa2")
-    network.run_for(0.1)
-    return network
+    return asking(renewal_unanswered())
 
 
 def renewal_unanswered_and_promised() -> Network:
-    network = renewal_unanswered()
-    network.trigger("poa2")
-    network.run_for(0.1)
-    return network
+    return asked(renewal_unanswered())
 
 
 def renewal_unanswered_between_links() -> Network:
-    network = renewal_unanswered_and_promised()
-    network.link_down()
-    return network
+    return gone(renewal_unanswered_and_promised())
 
 
 def renewal_unanswered_by_the_sm() -> Network:
@@ -174,9 +174,7 @@ def renewal_unanswered_by_the_sm() -> Network:
 def renewal_unanswered_by_the_sm_and_handing_over() -> Network:
     network = renewal_unanswered_by_the_sm()
     network.lose("HIC")
-    network.trigger("poa2")
-    network.run_for(0.1)
-    return network
+    return asked(network)
 
 
 def awaiting_address() -> Network:

@@ -142,7 +142,7 @@ def test_without_wireshark_or_display_tshark_is_taken_and_said_so(
 def test_tshark_shows_what_is_not_the_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lab's own lines and tshark's share the terminal; the status is the lab's."""
     if shutil.which("tshark") is None:
-        pytest.skip("no tshark")
+        pytest.fail("tshark is not installed: apt-get install --no-install-recommends tshark")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.delenv("DISPLAY", raising=False)
