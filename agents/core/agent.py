@@ -8,13 +8,13 @@ and never opens anything. The driver owes it one call of ``expire`` when ``next_
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import field
 from typing import NamedTuple
 
 from agents.core.counters import Counters
 from agents.core.record import record
-from agents.core.timers import Alarms, Timers
+from agents.core.timers import Alarms, TimerKey, Timers
 
 
 class Endpoint(NamedTuple):
@@ -214,7 +214,7 @@ class Agent(ABC):
     def __init__(self) -> None:
         self.keeps_history = True
         self.counters = Counters()
-        self._own_timers: Timers[Hashable] | None = Timers()
+        self._own_timers: Timers[TimerKey] | None = Timers()
         self.timers: Alarms = self._own_timers
         self._actions: list[Action] = []
 
@@ -231,7 +231,7 @@ class Agent(ABC):
         """Take one event of the world below or above. Events that do not concern the role are counted and ignored."""
 
     @abstractmethod
-    def timer_expired(self, key: Hashable, now: float) -> None:
+    def timer_expired(self, key: TimerKey, now: float) -> None:
         """The timer ``key`` is due."""
 
     @abstractmethod

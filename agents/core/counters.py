@@ -14,7 +14,7 @@ class Counters(dict[str, int]):
         """Add ``amount`` (0 or more) to the counter ``name``, such as ``dropped.too-short``."""
         if amount < 0:
             raise ValueError(f"counter {name}: {amount} is negative, counters only grow")
-        self[name] += amount
+        self[name] = self.get(name, 0) + amount  # not +=: subscripting a subclass of dict is slow
 
     def __missing__(self, name: str) -> int:
         return 0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from heapq import heapify, heappop, heappush
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
+TimerKey = tuple[Any, ...]
+"""What a role names a timer: what it times, and of whom, such as ("spt", 1)."""
 
 # A timer that is set again and again leaves its old entries in the heap; it is rebuilt when they outnumber the live ones.
 _MINIMUM_STALE_ENTRIES = 64
@@ -15,12 +17,12 @@ _MINIMUM_STALE_ENTRIES = 64
 class Alarms(Protocol):
     """What a role does with its timers, wherever they are kept. Deadlines are in seconds."""
 
-    def __contains__(self, key: Hashable) -> bool: ...
+    def __contains__(self, key: TimerKey) -> bool: ...
     def __len__(self) -> int: ...
-    def set(self, key: Hashable, deadline: float) -> None:
+    def set(self, key: TimerKey, deadline: float) -> None:
         """Arm ``key`` to fire at ``deadline``, in place of any earlier deadline it had."""
 
-    def cancel(self, key: Hashable) -> None:
+    def cancel(self, key: TimerKey) -> None:
         """Disarm ``key``; nothing happens when it is not armed."""
 
     def clear(self) -> None:

@@ -6,7 +6,7 @@ does, called *reactive*), or does nothing and waits for the router's next query 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -25,6 +25,7 @@ from agents.core.agent import (
     RenewMembership,
 )
 from agents.core.checks import check_group
+from agents.core.timers import TimerKey
 from agents.mmcp.configuration import (
     PointOfAttachment,
     check_address_delay,
@@ -86,10 +87,10 @@ class BareNode(Agent):
                 self._next_point = event.point_of_attachment
             case LinkDown() if event.interface == configuration.interface:
                 self._link_is_up = False
-                self.timers.cancel("address")
+                self.timers.cancel(("address",))
             case LinkUp() if event.interface == configuration.interface and not self._link_is_up:
                 self._link_is_up = True
-                self.timers.set("address", now + configuration.address_delay_s)
+                self.timers.set(("address",), now + configuration.address_delay_s)
             case AddressConfigured():
                 if self._next_point is not None:
                     self._attached_to, self._next_point = self._next_point, None
@@ -100,7 +101,7 @@ class BareNode(Agent):
             case _:
                 self.counters.add(f"ignored.{type(event).__name__}")
 
-    def timer_expired(self, key: Hashable, now: float) -> None:
+    def timer_expired(self, key: TimerKey, now: float) -> None:
         """The address delay is over."""
         point = self._points.get(self._attached_to if self._next_point is None else self._next_point)
         if point is not None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from agents.core.agent import CloseChannel, Endpoint, Notify
 from agents.mmcp import constants as c
 from agents.mmcp.configuration import ControllerTable, LocalMobilityControllerConfiguration
-from agents.mmcp.constants import PacketType, Profile
+from agents.mmcp.constants import Profile
 from agents.mmcp.controller_state import HANDOVER_TABLE, Confirm, Handover, HandoverInput, SessionRecord
 from agents.mmcp.messages import Message, MNIdentifier, lmc_address
 from agents.mmcp.role import Machine, Role
@@ -89,7 +89,7 @@ class DepartingNodes:
         assert record.group is not None  # checked before the handover began
         handover.sends += 1
         self._role.send(
-            PacketType.HCT,
+            c.HCT,
             record.session_id,
             handover.new_lmc,
             (MNIdentifier(handover.mn_id), record.group),
@@ -132,7 +132,7 @@ class DepartingNodes:
 
     def _confirm(self, record: SessionRecord, confirm: Confirm, mn: Endpoint, profile: Profile) -> None:
         parameters = () if confirm.lmc is None else (lmc_address(confirm.lmc),)
-        self._role.send(PacketType.HIC, record.session_id, mn, parameters, accepted=confirm.accepted, profile=profile)
+        self._role.send(c.HIC, record.session_id, mn, parameters, accepted=confirm.accepted, profile=profile)
 
     def end(self, record: SessionRecord, mn_id: bytes, on: HandoverInput) -> None:
         """End a handover without a word."""

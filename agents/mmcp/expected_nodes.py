@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 
 from agents.core.agent import Endpoint, GroupJoined, JoinGroup, LeaveGroup
 from agents.core.checks import is_source_specific
-from agents.mmcp.constants import EXPECTED_MAXIMUM, PacketType, Profile
+from agents.mmcp import constants as c
+from agents.mmcp.constants import EXPECTED_MAXIMUM, Profile
 from agents.mmcp.controller_state import Expectation, GroupUse, SessionRecord, SessionState
 from agents.mmcp.messages import Message
 from agents.mmcp.role import Role
@@ -134,7 +135,7 @@ class ExpectedNodes:
                     self.stop_expecting(record, mn_id)
 
     def _acknowledge(self, record: SessionRecord, old_lmc: Endpoint, profile: Profile, *, accepted: bool) -> None:
-        self._role.send(PacketType.HTA, record.session_id, old_lmc, accepted=accepted, profile=profile)
+        self._role.send(c.HTA, record.session_id, old_lmc, accepted=accepted, profile=profile)
 
     def stop_expecting(self, record: SessionRecord, mn_id: bytes) -> None:
         """Leave the group when nobody is expected for it any more."""

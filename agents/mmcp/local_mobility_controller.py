@@ -8,12 +8,13 @@ away from it goes through HIR-RCVD and HCT-SENT (`agents.mmcp.departing_nodes`);
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 
 from agents.core.agent import ApplicationLeave, Endpoint, Event, GroupJoined, Notify
+from agents.core.timers import TimerKey
 from agents.mmcp import constants as c
 from agents.mmcp.configuration import ControllerTable, LocalMobilityControllerConfiguration, identifier
-from agents.mmcp.constants import PacketType, Profile
+from agents.mmcp.constants import Profile
 from agents.mmcp.controller_state import (
     SESSION_TABLE,
     HandoverInput,
@@ -30,8 +31,11 @@ from agents.mmcp.messages import (
     lmc_address,
 )
 from agents.mmcp.monitoring import Children, Watch
+from agents.mmcp.reports import report_in
 from agents.mmcp.role import Machine, Role
 from agents.mmcp.status_rounds import StatusRounds
+
+_ESTABLISHED = SessionState.ESTABLISHED  # looked up once, as the packets' names in `constants`
 
 
 class LocalMobilityController(Role):
@@ -39,15 +43,15 @@ class LocalMobilityController(Role):
 
     RECEIVES = frozenset(
         {
-            PacketType.SJC,
-            PacketType.LJR,
-            PacketType.ULR,
-            PacketType.ULC,
-            PacketType.USR,
-            PacketType.USP,
-            PacketType.HIR,
-            PacketType.HCT,
-            PacketType.HTA,
+            c.SJC,
+            c.LJR,
+            c.ULR,
+            c.ULC,
+            c.USR,
+            c.USP,
+            c.HIR,
+            c.HCT,
+            c.HTA,
         }
     )
 
@@ -86,34 +90,34 @@ class LocalMobilityController(Role):
             self._unknown_session(message, source)
             return
         match message.packet:  # the frequent ones first
-            case PacketType.USR:
+            case c.USR:
                 self._user_status_report(record, message, source, now)
-            case PacketType.LJR:
+            case c.LJR:
                 self._local_join_request(record, message, source, now)
-            case PacketType.SJC:
+            case c.SJC:
                 self._session_join_confirm(record, message, source, now)
-            case PacketType.ULR:
+            case c.ULR:
                 self._user_leave_request(record, message, source, now)
-            case PacketType.USP:
+            case c.USP:
                 self._user_status_probe(record, message, source, now)
-            case PacketType.HIR:
+            case c.HIR:
                 self._departing.requested(record, message, source, now)
-            case PacketType.HCT:
+            case c.HCT:
                 # Only the LMCs of the shared table may hand contexts over [M-24].
                 if self._controllers.at(source) is None:
                     self.drop("unknown-lmc", source, packet="HCT")
                 else:
                     self._expected.context_transferred(record, message, source, now)
-            case PacketType.HTA:
+            case c.HTA:
                 self._departing.acknowledged(record, message, source, now, channel)
-            case PacketType.ULC:
+            case c.ULC:
                 self.counters.add("confirmed.leave")
 
     def _unknown_session(self, message: Message, source: Endpoint) -> None:
         """Refuse a local join, since the MN waits for an answer [7.2]; drop all else."""
-        if message.packet is PacketType.LJR:
+        if message.packet is c.LJR:
             self.counters.add("refused.unknown-session")
-            self.send(PacketType.LJC, message.session_id, source, profile=message.profile)
+            self.send(c.LJC, message.session_id, source, profile=message.profile)
         else:
             self.drop("unknown-session", source, packet=message.packet.name, session_id=message.session_id)
 
@@ -129,16 +133,14 @@ class LocalMobilityController(Role):
             case _:
                 self.counters.add(f"ignored.{type(event).__name__}")
 
-    def timer_expired(self, key: Hashable, now: float) -> None:
+    def timer_expired(self, key: TimerKey, now: float) -> None:
         """JWT, SRT, SPT, CTT, hold, linger, the next renewal, or the end of a remembered confirm."""
-        assert isinstance(key, tuple)
         record = self._sessions[key[1]]
-        match key[0]:
-            case "jwt":
-                # An LMC without a session serves nobody, so it goes on asking, once per JWT [M-20].
-                record.machine.move(SessionInput.JOIN_WAITING_TIME)
-                self.counters.add("resent.SJR")
-                self._announce(record, now)
+        match key[0]:  # the frequent ones first
+            case "linger":
+                self._expected.stop_expecting(record, key[2])
+            case "confirm":
+                record.confirms.pop(key[2], None)
             case "srt":
                 if record.round is None:
                     self._rounds.begin(record, self._profile, now)
@@ -154,10 +156,11 @@ class LocalMobilityController(Role):
             case "hold":
                 self.counters.add("expired.hold")
                 self._expected.stop_expecting(record, key[2])
-            case "linger":
-                self._expected.stop_expecting(record, key[2])
-            case "confirm":
-                record.confirms.pop(key[2], None)
+            case "jwt":
+                # An LMC without a session serves nobody, so it goes on asking, once per JWT [M-20].
+                record.machine.move(SessionInput.JOIN_WAITING_TIME)
+                self.counters.add("resent.SJR")
+                self._announce(record, now)
 
     def describe(self) -> Mapping[str, object]:
         """Sessions with their members, handovers and expected MNs."""
@@ -184,7 +187,7 @@ class LocalMobilityController(Role):
 
     def _send_announcement(self, record: SessionRecord) -> None:
         self.send(
-            PacketType.SJR,
+            c.SJR,
             record.session_id,
             self._session_manager,
             (MNIdentifier(self._name), lmc_address(self._own)),
@@ -231,7 +234,7 @@ class LocalMobilityController(Role):
         """Leave with notice: the SM is to assign this LMC to nobody any more [M-11]."""
         if record.machine.state is not SessionState.CLOSED:
             name = (MNIdentifier(self._name),)
-            self.send(PacketType.ULR, record.session_id, self._session_manager, name, profile=self._profile)
+            self.send(c.ULR, record.session_id, self._session_manager, name, profile=self._profile)
         self._end_session(record)
 
     def _end_session(self, record: SessionRecord) -> None:
@@ -253,14 +256,14 @@ class LocalMobilityController(Role):
     def _local_join_request(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         mn_id = message.mn_id
         known = record.members.get(mn_id)
-        if record.machine.state is SessionState.SJR_SENT:
+        established = record.machine.state is _ESTABLISHED
+        if not established and record.machine.state is SessionState.SJR_SENT:
             self.counters.add("unanswered.LJR")  # neither yes nor no before the SM has spoken [M-20]
             return
-        established = record.machine.state is SessionState.ESTABLISHED
         full = known is None and len(record.members) >= c.MEMBERS_MAXIMUM
         if not established or full:
             self.counters.add("refused.session-full" if established else "refused.session-not-established")
-            self.send(PacketType.LJC, record.session_id, source, profile=message.profile)
+            self.send(c.LJC, record.session_id, source, profile=message.profile)
             return
         if mn_id in record.handovers:  # it is back before it left
             self._departing.end(record, mn_id, HandoverInput.MN_GONE)
@@ -276,7 +279,7 @@ class LocalMobilityController(Role):
         else:
             known.heard(now)
             known.endpoint, known.profile = source, message.profile
-        self.send(PacketType.LJC, record.session_id, source, accepted=True, profile=message.profile)
+        self.send(c.LJC, record.session_id, source, accepted=True, profile=message.profile)
 
     def _user_leave_request(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         mn_id = message.mn_id
@@ -289,19 +292,20 @@ class LocalMobilityController(Role):
             self._departing.end(record, mn_id, HandoverInput.MN_GONE)
         if mn_id in record.expected:
             self._expected.stop_expecting(record, mn_id)
-        self.send(PacketType.ULC, record.session_id, source, accepted=True, profile=message.profile)
+        self.send(c.ULC, record.session_id, source, accepted=True, profile=message.profile)
         if is_known and self._configuration.asr_on_leave:
             self._rounds.begin(record, self._profile, now)
 
     def _user_status_report(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
-        member = record.members.get(message.mn_id)
+        mn_id, status = report_in(message)
+        member = record.members.get(mn_id)
         if member is None:
             self.drop("unknown-mn", source, packet="USR")
             return
         # What heard() does, without the call: every report of every MN passes here.
         member.last_heard, member.probes = now, 0
         member.endpoint, member.profile = source, message.profile
-        member.status = message.status
+        member.status = status
 
     def _look_at_members(self, record: SessionRecord, now: float) -> None:
         """Probe MNs that are silent; one that answers no probe has failed, as the next ASR will show [7.4, M-13]."""
@@ -312,7 +316,7 @@ class LocalMobilityController(Role):
                     self._departing.end(record, mn_id, HandoverInput.MN_GONE)
                 self.act(Notify("mn-failed", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
             else:
-                self.send(PacketType.USP, record.session_id, member.endpoint, profile=member.profile)
+                self.send(c.USP, record.session_id, member.endpoint, profile=member.profile)
         if record.members:
             self.timers.set(("spt", record.session_id), record.members.next_look)
 

@@ -66,6 +66,7 @@ __all__ = [
 _HEADER = Struct("!BBHI")
 _FLAG_ACCEPTED = 0x01
 _UNKNOWN = BITS[UnknownParameter]
+_SECOND_OCTET = HEADER_SIZE + 1  # of the first parameter: where
 _L16 = Profile.L16  # looked up once: an attribute of an Enum class costs as much as a struct
 
 # What a packet cannot do without [8.3 to 8.6]; with F=1 more is needed, see _MANDATORY_WHEN_ACCEPTED.
@@ -191,9 +192,10 @@ def decode(data: bytes) -> Message:
     Reasons: too-short, length-mismatch, unknown-type, profile-unknown, parameter-overrun, parameter-size,
     address-size, parameter-missing.
     """
-    if len(data) < HEADER_SIZE:
-        raise DecodeError("too-short", f"{len(data)} bytes, a header has {HEADER_SIZE}")
-    code, flags, length, session_id = _HEADER.unpack_from(data)
+    try:
+        code, flags, length, session_id = _HEADER.unpack_from(data)
+    except struct_error:
+        raise DecodeError("too-short", f"{len(data)} bytes, a header has {HEADER_SIZE}") from None
     if length != len(data):
         raise DecodeError("length-mismatch", f"Payload Length {length} in a datagram of {len(data)} bytes")
     row = _PACKETS.get(code)
@@ -204,8 +206,8 @@ def decode(data: bytes) -> Message:
     if flags & _FLAG_ACCEPTED and needed_when_accepted is not None:
         accepted, needed = True, needed_when_accepted
     # The profiles are told apart by the second octet of the first parameter [M-2]; one cut short is refused in either.
-    second_octet = data[HEADER_SIZE + 1] if length > HEADER_SIZE + 1 else 0
-    if second_octet == 0:
+    second_octet = data[_SECOND_OCTET] if length > _SECOND_OCTET else 0
+    if not second_octet:
         profile = _L16
         parameters, present = read_parameters(data, HEADER_SIZE, HEADER_L16, READERS_L16, "MMCP")
     elif second_octet == 1:
@@ -213,7 +215,7 @@ def decode(data: bytes) -> Message:
     else:
         profile = Profile.L8
         parameters, present = read_parameters(data, HEADER_SIZE, HEADER_L8, READERS_L8, "MMCP")
-    if needed & ~present:
+    if needed & present != needed:
         missing = _missing(packet, present, accepted=accepted)
         raise DecodeError("parameter-missing", f"{packet.name} without {missing}")
     return Message(packet, session_id, tuple(parameters), accepted, profile)
@@ -247,7 +249,7 @@ def encode_fields(
         present |= bit
         pieces.append(write(parameter, profile))
     body = b"".join(pieces)
-    if needed & ~present:
+    if needed & present != needed:
         raise EncodeError(f"{packet.name} needs {_missing(packet, present, accepted=accepted)}")
     if present & _UNKNOWN and profile is _L16 and body[1]:  # only an unknown parameter's own bytes can be so
         raise EncodeError(f"unknown parameter {body[:4].hex()}…: as the first one it has a second octet of 0 in L16")

@@ -8,7 +8,7 @@ address that is provisioned for it there, ``address_delay_s`` later; then the MN
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 
 from agents.core.agent import (
     AddressConfigured,
@@ -22,9 +22,10 @@ from agents.core.agent import (
     LinkDown,
     LinkUp,
 )
+from agents.core.timers import TimerKey
+from agents.mmcp import constants as c
 from agents.mmcp.attachment import Attachment
 from agents.mmcp.configuration import MobileNodeConfiguration
-from agents.mmcp.constants import PacketType
 from agents.mmcp.messages import Message
 from agents.mmcp.mobile_node_state import State
 from agents.mmcp.node_handover import MovingSession
@@ -36,7 +37,7 @@ class MobileNode(Role):
 
     __slots__ = ("_address_delay_s", "_attachments", "_sessions")
 
-    RECEIVES = frozenset({PacketType.SJC, PacketType.LJC, PacketType.ULC, PacketType.USP, PacketType.HIC})
+    RECEIVES = frozenset({c.SJC, c.LJC, c.ULC, c.USP, c.HIC})
 
     def __init__(self, configuration: MobileNodeConfiguration) -> None:
         super().__init__()
@@ -67,15 +68,15 @@ class MobileNode(Role):
             self.drop("unknown-session", source, packet=message.packet.name, session_id=message.session_id)
             return
         match message.packet:
-            case PacketType.SJC:
+            case c.SJC:
                 session.session_join_confirm(message, source, now)
-            case PacketType.LJC:
+            case c.LJC:
                 session.local_join_confirm(message, source, now)
-            case PacketType.ULC:
+            case c.ULC:
                 self.counters.add("confirmed.leave")
-            case PacketType.USP:
+            case c.USP:
                 session.user_status_probe(message, source, now)
-            case PacketType.HIC:
+            case c.HIC:
                 session.handover_initiation_confirm(message, source, now)
 
     def handle(self, event: Event, now: float) -> None:
@@ -102,9 +103,8 @@ class MobileNode(Role):
             case _:
                 self.counters.add(f"ignored.{type(event).__name__}")
 
-    def timer_expired(self, key: Hashable, now: float) -> None:
+    def timer_expired(self, key: TimerKey, now: float) -> None:
         """JWT, HIT, SRT, the end of a promise or of lingering, a group join anew; the end of an address delay."""
-        assert isinstance(key, tuple)
         what, of = key
         match what:  # the frequent ones first
             case "srt":

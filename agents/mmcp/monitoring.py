@@ -101,9 +101,11 @@ class Children(dict[bytes, AnyChild]):
 
     def _survey(self, now: float) -> None:
         self._next_survey = now + self._probe_time / 2
+        latest = self._next_survey - self._probe_time  # who was heard after it is not due, whatever it was asked
+        silent = [(name, child) for name, child in self.items() if child.last_heard < latest]
         self._suspects = [
             (deadline, name)
-            for name, child in self.items()
+            for name, child in silent
             if (deadline := child.deadline(self._probe_time)) < self._next_survey
         ]
         heapify(self._suspects)

@@ -22,7 +22,6 @@ from agents.core.agent import ConfigureAddress, Endpoint
 from agents.mmcp import constants as c
 from agents.mmcp.attachment import Attachment
 from agents.mmcp.configuration import MobileNodeConfiguration, WantedSession
-from agents.mmcp.constants import PacketType
 from agents.mmcp.messages import Message, PoAIdentifier
 from agents.mmcp.mobile_node_state import Input, State
 from agents.mmcp.node_session import NodeSession
@@ -78,7 +77,7 @@ class MovingSession(NodeSession):
             elif asked_point != point:
                 self._doubt_until = asked_at + c.HANDOVER_INITIATION_SENDS * self._times.hit_s
         self._asked = (parent, point, now)
-        self._send(PacketType.HIR, parent, (PoAIdentifier(point),))
+        self._send(c.HIR, parent, (PoAIdentifier(point),))
         self._set("hit", now + self._times.hit_s)
 
     def handover_initiation_time_expired(self, now: float) -> None:
@@ -250,7 +249,7 @@ class MovingSession(NodeSession):
         left, self._left_lmc = self._left_lmc, None
         if left not in (None, parent):
             assert left is not None
-            self._send(PacketType.ULR, left)  # it was not asked for a handover, so it still counts this MN [M-29]
+            self._send(c.ULR, left)  # it was not asked for a handover, so it still counts this MN [M-29]
         self._set_linger(now)
         self._move_if_ready()
 
@@ -258,7 +257,7 @@ class MovingSession(NodeSession):
         """Leave with notice, to an LMC that was left without a handover too."""
         left, self._left_lmc = self._left_lmc, None
         if left is not None and self.state is not State.CLOSED:
-            self._send(PacketType.ULR, left)
+            self._send(c.ULR, left)
         super().leave()
 
     def _set_linger(self, now: float) -> None:

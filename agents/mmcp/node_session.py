@@ -41,8 +41,8 @@ class NodeSession:
     __slots__ = (
         "_asked_lmc", "_attachment", "_group", "_is_established_once", "_joined_at", "_joined_on", "_keys",
         "_machine", "_mn_id", "_packets_received", "_parent", "_profile", "_promised_lmc", "_renewals_unanswered",
-        "_report_is_due", "_reports_until_renewal", "_resends_left", "_role", "_session_manager", "_source", "_times",
-        "session_id",
+        "_report_is_due", "_reports_per_renewal", "_reports_until_renewal", "_resends_left", "_role", "_session_manager",
+        "_source", "_times", "session_id",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +52,7 @@ class NodeSession:
         self._keys = _timer_keys(wanted.session_id)
         self._role = role
         self._times = configuration.timers
+        self._reports_per_renewal = self._times.reports_per_renewal
         self._profile = Profile[configuration.profile]
         self._mn_id = MNIdentifier(identifier(configuration.mn_id))
         self._session_manager = configuration.session_manager_endpoint
@@ -111,7 +112,7 @@ class NodeSession:
 
     def _send_session_join_request(self, session_manager: Endpoint) -> None:
         point = self._attachment.attached_to
-        self._send(PacketType.SJR, session_manager, () if point is None else (PoAIdentifier(point),))
+        self._send(c.SJR, session_manager, () if point is None else (PoAIdentifier(point),))
 
     def session_join_confirm(self, message: Message, source: Endpoint, now: float) -> None:
         """SJC: go on to the LMC it names, or be established with the SM; F = 0 ends the session."""
@@ -143,7 +144,7 @@ class NodeSession:
     def _request_local_join(self, lmc: Endpoint, now: float) -> None:
         self._asked_lmc = lmc
         self._resends_left = self._times.join_retries
-        self._send(PacketType.LJR, lmc)
+        self._send(c.LJR, lmc)
         self._set("jwt", now + self._times.jwt_s)
 
     def local_join_confirm(self, message: Message, source: Endpoint, now: float) -> None:
@@ -176,7 +177,7 @@ class NodeSession:
             self._join_group_on(self._attachment)
         self._is_established_once = True
         self._renewals_unanswered = 0
-        self._reports_until_renewal = self._times.reports_per_renewal
+        self._reports_until_renewal = self._reports_per_renewal
         if self._keys["srt"] not in self._role.timers:
             self._set("srt", now + self._times.srt_s)
         self._report_if_due(now)
@@ -188,7 +189,7 @@ class NodeSession:
             if self.state is State.LJR_SENT:
                 assert self._asked_lmc is not None
                 self._role.counters.add("resent.LJR")
-                self._send(PacketType.LJR, self._asked_lmc)
+                self._send(c.LJR, self._asked_lmc)
             else:
                 self._role.counters.add("resent.SJR")
                 self._send_session_join_request(self._session_manager)
@@ -221,12 +222,9 @@ class NodeSession:
             self._leave_group_on(attachment)
         self._notify(event, **details)
 
-    def _renew(self, now: float) -> None:
+    def _renew(self, parent: Endpoint, now: float) -> None:
         """Tell the parent again that this MN is here, in case it has lost its memory; give up one that is gone [M-25]."""
-        parent = self._parent
-        if self.state is not State.ESTABLISHED or parent is None or not self._is_reachable():
-            return  # with a later report
-        self._reports_until_renewal = self._times.reports_per_renewal
+        self._reports_until_renewal = self._reports_per_renewal
         if self._renewals_unanswered >= c.UNANSWERED_RENEWALS:
             self._fall_back("the parent answers no more", now)
             return
@@ -234,7 +232,7 @@ class NodeSession:
         if parent == self._session_manager:
             self._send_session_join_request(parent)
         else:
-            self._send(PacketType.LJR, parent)
+            self._send(c.LJR, parent)
 
     def _renewal_answered(self, message: Message, source: Endpoint, now: float) -> None:
         if source != self._parent or not self._renewals_unanswered:
@@ -245,10 +243,10 @@ class NodeSession:
             return
         if not message.accepted:
             self._fall_back(f"renewal refused with {message.packet.name}", now)
-        elif message.packet is PacketType.SJC and message.lmc is not None:
+        elif message.packet is c.SJC and message.lmc is not None:
             # There is an LMC for this place by now.
             self._fall_back("an LMC has come", now)
-        elif message.packet is PacketType.SJC and message.multicast != self._group:
+        elif message.packet is c.SJC and message.multicast != self._group:
             self._fall_back("the session has another group", now)
 
     # --- leave and status [7.3, 7.4] ------------------------------------------------------------------------------
@@ -260,7 +258,7 @@ class NodeSession:
         # After HIC the new LMC waits for this MN and the old one has forgotten it; LJC may have been lost.
         has_it = self._promised_lmc or self._asked_lmc or self._parent
         if has_it is not None:
-            self._send(PacketType.ULR, has_it)
+            self._send(c.ULR, has_it)
         self._machine.move(Input.LEAVE)
         self._close("left")
 
@@ -278,15 +276,15 @@ class NodeSession:
     def status_report_time(self, now: float) -> None:
         """SRT: a report is due."""
         self._role.timers.set(self._keys["srt"], now + self._times.srt_s)
-        parent = self._parent
-        if parent is not None and self._is_reachable():
-            self._report_is_due = False
-            self._report(parent, now, self._profile)
-        else:
-            self._report_is_due = True  # for `_report_if_due`
         self._reports_until_renewal -= 1
-        if self._reports_until_renewal <= 0:
-            self._renew(now)
+        parent = self._parent
+        if parent is None or not self._is_reachable():
+            self._report_is_due = True  # for `_report_if_due`; a renewal goes with a later report
+            return
+        self._report_is_due = False
+        self._report(parent, now, self._profile)
+        if self._reports_until_renewal <= 0 and self.state is State.ESTABLISHED:
+            self._renew(parent, now)
 
     def _is_reachable(self) -> bool:
         """Whether the MN is on its parent's link and not on its way to another; the same subnet's promise is none."""
@@ -300,7 +298,7 @@ class NodeSession:
     def _report(self, parent: Endpoint, now: float, profile: Profile) -> None:
         received = self._packets_received
         status = () if received is None else (data_channel_status(received, now - self._joined_at),)
-        self._role.send(PacketType.USR, self.session_id, parent, (self._mn_id, *status), profile=profile)
+        self._role.send(c.USR, self.session_id, parent, (self._mn_id, *status), profile=profile)
 
     # --- the group, messages and timers ---------------------------------------------------------------------------
 

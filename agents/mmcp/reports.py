@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from agents.mmcp.constants import (
     AGGREGATE_MAXIMUM,
@@ -18,20 +19,28 @@ Report = tuple[bytes, DataChannelStatus | None]
 _IDENTIFIER_HEADER = 4  # bytes, in the wider profile
 
 
-def aggregates(
-    members: int, reports: Iterable[tuple[MNIdentifier, DataChannelStatus | None]]
-) -> Iterator[tuple[Parameter, ...]]:
-    """The parameters of the ASRs that ``reports`` need, one after the other; at least one, even about nobody.
+class Reported(Protocol):
+    """An MN that is reported: its identifier, and its data channel as it last reported it."""
 
-    Each holds the full count of ``members`` and as many reports as fit 1400 bytes in either profile [M-12].
+    identifier: MNIdentifier
+    status: DataChannelStatus | None
+
+
+def aggregates(members: Sequence[Reported]) -> Iterator[tuple[Parameter, ...]]:
+    """The parameters of the ASRs that ``members`` need, one after the other; at least one, even about nobody.
+
+    Each holds the full count of members and as many of them as fit 1400 bytes in either profile [M-12].
     """
     room = AGGREGATE_MAXIMUM - HEADER_SIZE - MEMBERSHIP_PARAMETER_SIZE
-    count = Membership(members)
+    count = Membership(len(members))
     batch: list[Parameter] = []
     used = 0
     some = False
-    for mn_id, status in reports:
-        size = _IDENTIFIER_HEADER + len(mn_id.value) + (0 if status is None else STATUS_PARAMETER_SIZE)
+    for member in members:
+        mn_id, status = member.identifier, member.status
+        size = _IDENTIFIER_HEADER + len(mn_id.value)
+        if status is not None:
+            size += STATUS_PARAMETER_SIZE
         if used + size > room:
             yield (count, *batch)
             batch, used, some = [], 0, True
@@ -43,16 +52,31 @@ def aggregates(
         yield (count, *batch)
 
 
-def reports_in(message: Message) -> Iterator[Report]:
+def report_in(message: Message) -> Report:
+    """The report of one USR: decode has checked that it names an MN."""
+    mn_id: bytes | None = None
+    status: DataChannelStatus | None = None
+    for parameter in message.parameters:  # in one go, since every report of every MN passes here
+        if type(parameter) is MNIdentifier and mn_id is None:
+            mn_id = parameter.value
+        elif type(parameter) is DataChannelStatus and status is None:
+            status = parameter
+    assert mn_id is not None
+    return mn_id, status
+
+
+def reports_in(message: Message) -> list[Report]:
     """The reports of one ASR. A status belongs to the MN ID before it; of several for one MN the first counts."""
+    reports: list[Report] = []
     mn_id: bytes | None = None
     status: DataChannelStatus | None = None
     for parameter in message.parameters:
-        if isinstance(parameter, MNIdentifier):
+        if type(parameter) is MNIdentifier:
             if mn_id is not None:
-                yield mn_id, status
+                reports.append((mn_id, status))
             mn_id, status = parameter.value, None
-        elif isinstance(parameter, DataChannelStatus) and status is None:
+        elif type(parameter) is DataChannelStatus and status is None:
             status = parameter
     if mn_id is not None:
-        yield mn_id, status
+        reports.append((mn_id, status))
+    return reports

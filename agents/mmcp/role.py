@@ -31,7 +31,8 @@ class Role(Agent):
             self.drop(error.reason, source, detail=error.detail)
             return
         packet = message.packet
-        self.counters[_RECEIVED[packet]] += 1
+        counters, name = self.counters, _RECEIVED[packet]
+        counters[name] = counters.get(name, 0) + 1
         if packet in self.RECEIVES:
             self.message_received(message, source, now, channel)
         else:
@@ -53,8 +54,9 @@ class Role(Agent):
         channel: int = 0,
     ) -> None:
         """Queue one message. A reply is given the profile of its request [M-2]."""
-        # What send_encoded does, without the call: every message of every node passes here.
-        self.counters[_SENT[packet]] += 1
+        # What send_encoded and counters.add do, without the calls: every message of every node passes here.
+        counters, name = self.counters, _SENT[packet]
+        counters[name] = counters.get(name, 0) + 1
         if self.keeps_history:
             self.trace("sent", packet=packet.name, to=str(destination), f=int(accepted))
         data = encode_fields(packet, session_id, parameters, accepted, profile)

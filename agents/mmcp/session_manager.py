@@ -9,15 +9,16 @@ Where the operator's AAA is asked the session stays SJR-RCVD until the last ques
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 
 from agents.core.agent import ApplicationLeave, AskAuthorisation, Authorised, Endpoint, Event, Notify
+from agents.core.timers import TimerKey
+from agents.mmcp import constants as c
 from agents.mmcp.configuration import ControllerTable, ProvisionedController, SessionManagerConfiguration
 from agents.mmcp.constants import (
     AUTHORISATION_TIME,
     AUTHORISATIONS_MAXIMUM,
     MEMBERS_MAXIMUM,
-    PacketType,
     Profile,
 )
 from agents.mmcp.messages import (
@@ -27,7 +28,7 @@ from agents.mmcp.messages import (
     multicast_address,
 )
 from agents.mmcp.monitoring import Watch
-from agents.mmcp.reports import reports_in
+from agents.mmcp.reports import report_in, reports_in
 from agents.mmcp.role import Role
 from agents.mmcp.session_state import AnnouncedController, Member, SessionInput, SessionRecord, SessionState, Waiting
 
@@ -35,7 +36,7 @@ from agents.mmcp.session_state import AnnouncedController, Member, SessionInput,
 class SessionManager(Role):
     """One SM, for any number of sessions."""
 
-    RECEIVES = frozenset({PacketType.SJR, PacketType.ULR, PacketType.USR, PacketType.ASR, PacketType.HIR})
+    RECEIVES = frozenset({c.SJR, c.ULR, c.USR, c.ASR, c.HIR})
 
     def __init__(self, configuration: SessionManagerConfiguration) -> None:
         super().__init__()
@@ -60,15 +61,15 @@ class SessionManager(Role):
             self.drop("unknown-session", source, packet=message.packet.name, session_id=message.session_id)
             return
         match message.packet:  # the frequent ones first
-            case PacketType.SJR:
+            case c.SJR:
                 self._session_join_request(record, message, source, now)
-            case PacketType.ULR:
+            case c.ULR:
                 self._user_leave_request(record, message, source)
-            case PacketType.USR:
+            case c.USR:
                 self._user_status_report(record, message, source, now)
-            case PacketType.ASR:
+            case c.ASR:
                 self._aggregation_status_report(record, message, source, now)
-            case PacketType.HIR:
+            case c.HIR:
                 self._handover_initiation_request(record, message, source)
 
     def handle(self, event: Event, now: float) -> None:
@@ -96,9 +97,8 @@ class SessionManager(Role):
         if record.machine.allows(SessionInput.TERMINATE):
             record.machine.move(SessionInput.TERMINATE)
 
-    def timer_expired(self, key: Hashable, now: float) -> None:
+    def timer_expired(self, key: TimerKey, now: float) -> None:
         """SPT of an LMC or of an MN, or the AAA has not answered: keys are (what, session id[, MN ID])."""
-        assert isinstance(key, tuple)
         record = self._sessions[key[1]]
         match key[0]:
             case "mn":
@@ -246,11 +246,9 @@ class SessionManager(Role):
             session = record.provisioned
             group = (multicast_address(session.group, session.port),) if accepted else ()
             assigned = () if lmc is None else (lmc_address(lmc),)
-            confirm = encode(
-                Message(PacketType.SJC, session.session_id, (*group, *assigned), accepted, request.profile)
-            )
+            confirm = encode(Message(c.SJC, session.session_id, (*group, *assigned), accepted, request.profile))
             record.confirms[what] = confirm
-        self.send_encoded(PacketType.SJC, confirm, source, accepted)
+        self.send_encoded(c.SJC, confirm, source, accepted)
         others_wait = record.waiting and record.has_waiting_requests
         record.machine.move(SessionInput.SJC_OTHERS_WAIT if others_wait else SessionInput.SJC)
 
@@ -272,18 +270,19 @@ class SessionManager(Role):
             self.counters.add("leave.unknown-mn")
         else:
             self.act(Notify("mn-left", {"session_id": message.session_id, "mn_id": mn_id.hex()}))
-        self.send(PacketType.ULC, message.session_id, source, accepted=True, profile=message.profile)
+        self.send(c.ULC, message.session_id, source, accepted=True, profile=message.profile)
 
     def _user_status_report(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
-        member = record.members.get(message.mn_id)
+        mn_id, status = report_in(message)
+        member = record.members.get(mn_id)
         if member is None:
             self.drop("unknown-mn", source, packet="USR")
             return
         member.heard(now)
         # The MN itself says who its parent is, by reporting here.
-        member.endpoint, member.profile, member.status = source, message.profile, message.status
+        member.endpoint, member.profile, member.status = source, message.profile, status
         if member.lmc:
-            record.place(message.mn_id, member, b"")
+            record.place(mn_id, member, b"")
 
     def _aggregation_status_report(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         sender = self._controllers.at(source)
@@ -363,7 +362,7 @@ class SessionManager(Role):
                 self.counters.add("failed.mn")
                 self.act(Notify("mn-failed", {"session_id": session_id, "mn_id": mn_id.hex()}))
             elif member.lmc == b"" and member.endpoint is not None:
-                self.send(PacketType.USP, session_id, member.endpoint, profile=member.profile)
+                self.send(c.USP, session_id, member.endpoint, profile=member.profile)
         if record.members:
             self.timers.set(("mn", session_id), record.members.next_look)
 
@@ -375,7 +374,7 @@ class SessionManager(Role):
                 self.counters.add("failed.lmc")
                 self.act(Notify("lmc-failed", {"session_id": session_id, "lmc": name.hex()}))
             else:
-                self.send(PacketType.USP, session_id, controller.endpoint, profile=self._profile)
+                self.send(c.USP, session_id, controller.endpoint, profile=self._profile)
         if record.controllers:
             self.timers.set(("lmc", session_id), record.controllers.next_look)
 
@@ -388,11 +387,11 @@ class SessionManager(Role):
         member = record.members.get(message.mn_id)
         if member is None or serving is None or announced is None:
             self.counters.add("refused.handover")
-            self.send(PacketType.HIC, message.session_id, source, profile=message.profile)
+            self.send(c.HIC, message.session_id, source, profile=message.profile)
             return
         record.place(message.mn_id, member, serving.name)
         self.send(
-            PacketType.HIC,
+            c.HIC,
             message.session_id,
             source,
             (lmc_address(announced.endpoint),),

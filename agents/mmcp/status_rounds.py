@@ -8,7 +8,8 @@ for a round while one is under way has another one after it.
 from __future__ import annotations
 
 from agents.core.agent import Endpoint
-from agents.mmcp.constants import AGGREGATES_PAUSE, AGGREGATES_PER_TURN, ROUNDS_PAUSE, PacketType, Profile
+from agents.mmcp import constants as c
+from agents.mmcp.constants import AGGREGATES_PAUSE, AGGREGATES_PER_TURN, ROUNDS_PAUSE, Profile
 from agents.mmcp.controller_state import Round, SessionRecord
 from agents.mmcp.reports import aggregates
 from agents.mmcp.role import Role
@@ -43,7 +44,7 @@ class StatusRounds:
             if parameters is None:
                 this.has_ended = True
                 break
-            self._role.send(PacketType.ASR, record.session_id, self._session_manager, parameters, profile=this.profile)
+            self._role.send(c.ASR, record.session_id, self._session_manager, parameters, profile=this.profile)
         if this.has_ended and not this.turns:
             record.round = None  # all in one turn, so that none can have been asked for meanwhile
             return
@@ -57,7 +58,5 @@ class StatusRounds:
         self._role.timers.cancel(("asr", record.session_id))
 
     def _begin(self, record: SessionRecord, profile: Profile, now: float) -> None:
-        members = list(record.members.values())
-        reports = ((member.identifier, member.status) for member in members)
-        record.round = Round(aggregates(len(members), reports), profile)
+        record.round = Round(aggregates(list(record.members.values())), profile)
         self.go_on(record, now)

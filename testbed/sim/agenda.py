@@ -44,9 +44,8 @@ class Agenda:
     def put(self, time: float, what: Callable[[Any, Any], None], first: Any, second: Any) -> None:
         """Call ``what`` with the two arguments at ``time``, or at once when that has passed."""
         number = int(time * _SLOTS_PER_S)
-        slot = self._later.get(number)
-        if slot is not None:
-            slot.append((time, what, first, second))
+        if number in self._later:
+            self._later[number].append((time, what, first, second))
         elif number <= self._number:
             insort(self._current, (max(time, self.now), what, first, second), key=_by_time)
         else:

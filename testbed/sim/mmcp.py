@@ -28,7 +28,8 @@ from agents.mmcp.mobile_node import MobileNode
 from agents.mmcp.mobile_node_state import State
 from agents.mmcp.session_manager import SessionManager
 from agents.mmcp.timing import Timers
-from testbed.sim.network import PERFECT, Faults, Group, Network, Node
+from testbed.sim.network import PERFECT, Faults, Network
+from testbed.sim.node import Group, Node
 
 SESSION, GROUP, GROUP_PORT = 1, "239.1.1.1", 5004
 SM_ADDRESS, CORE = "172.16.0.2", "core"

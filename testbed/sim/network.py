@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from struct import Struct
 from typing import Any
 
@@ -34,16 +34,14 @@ from agents.core.agent import (
     RenewMembership,
     SendDatagram,
 )
+from agents.core.timers import TimerKey
 from testbed.sim.agenda import Agenda
+from testbed.sim.node import Group, Node, NodeTimers
 
-FIRST_PORT, PORTS = 32768, 28232  # the extra ports of a node, taken in turn as Linux does
 JOIN_TIME_S = 0.010  # from a join to its report on the wire
 ADDRESS_TIME_S = 0.001  # from the request to configure an address until it is there
 BROKEN_MAXIMUM = 20  # how many breaches of invariants are told; the others are counted
-ONE_COPY, TWO_COPIES = range(1), range(2)
 _ENTRY = Struct("!dIBI")
-Group = tuple[str, str, str | None]
-Put = Callable[[float, Callable[[Any, Any], None], Any, Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +58,10 @@ class Faults:
     duplication: float = 0.0
     reordering: float = 0.0
     held_back_s: float = 0.05
+    only_delay: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "only_delay", not (self.loss or self.duplication or self.reordering))
 
 
 PERFECT = Faults()
@@ -77,56 +79,6 @@ class Breach:
 
 class RoleError(Exception):
     """A role raised: a bug of the role. The exception that it raised is the cause."""
-
-
-class Node:
-    """A role at its place. ``site`` is where it is for partitions; ``routable_as`` the one address that fits there."""
-
-    __slots__ = (
-        "agent", "alarms", "channels", "endpoint", "groups", "index", "is_reachable", "link_is_up", "name", "next_port",
-        "ports", "routable_as", "shown_at", "site",
-    )  # fmt: skip
-
-    def __init__(self, index: int, name: str, agent: Agent, address: str, port: int, site: str) -> None:
-        self.index = index
-        self.name = name
-        self.agent = agent
-        self.endpoint = Endpoint(address, port)
-        self.site = site
-        self.routable_as: str | None = address
-        self.link_is_up = True
-        self.is_reachable = True
-        self.alarms: dict[Hashable, float] = {}
-        self.channels: dict[int, int] = {}
-        self.ports: dict[int, int] = {}
-        self.next_port = 0
-        self.groups: dict[Group, float] = {}
-        self.shown_at = -1.0  # when a report of a membership last left it on a link where its address fits
-
-    def changed(self) -> None:
-        """Its link, place or address has changed: it is reachable with a link and the address that fits there."""
-        self.is_reachable = self.link_is_up and self.endpoint.address == self.routable_as
-
-
-class NodeTimers(dict[Hashable, float]):
-    """The timers of a node's role that are armed, with their deadlines (s); they stand in the agenda of its network too."""
-
-    __slots__ = ("_expire", "_node", "_put")
-
-    def __init__(self, node: Node, put: Put, expire: Callable[[Hashable, Node], None]) -> None:
-        super().__init__()
-        self._node = node
-        self._put = put
-        self._expire = expire
-
-    def set(self, key: Hashable, deadline: float) -> None:
-        """Arm ``key`` to fire at ``deadline`` (s), in place of any earlier deadline it had."""
-        self[key] = deadline
-        self._put(deadline, self._expire, key, self._node)
-
-    def cancel(self, key: Hashable) -> None:
-        """Disarm ``key``; nothing happens when it is not armed."""
-        self.pop(key, None)
 
 
 class Network:
@@ -151,6 +103,15 @@ class Network:
         # Bound once: what stands in the agenda, and with every node, a hundred thousand times.
         self._put, self._arrive_datagram, self._expire_timer = self._agenda.put, self._arrive, self._expire
         self._actions: list[Action] = []  # of the role that has just been called
+        self._ways: dict[type[Action], Callable[[Node, Any], None]] = {
+            SendDatagram: self._send,
+            CloseChannel: self._close_channel,
+            JoinGroup: self._join_group,
+            LeaveGroup: self._leave_group,
+            RenewMembership: self._renew_membership,
+            ConfigureAddress: self._configure_address,
+            Notify: self._notify,
+        }
         self._driven: Node | None = None
         self._digest = hashlib.blake2b(digest_size=16)
         self._undigested: list[bytes] = []
@@ -183,12 +144,13 @@ class Network:
     def tell(self, node: Node, event: Event) -> None:
         """Hand an event to a role now."""
         self._record(2, node, type(event).__name__.encode())
-        node.agent.handle(event, self.now)
-        self._carry_out(node)
+        node.agent.handle(event, self._agenda.now)
+        if self._actions:
+            self._carry_out(node)
 
     def later(self, delay_s: float, what: Callable[..., None], *arguments: Any) -> None:
         """Call ``what`` when ``delay_s`` have passed."""
-        self._put(self.now + delay_s, self._call, what, arguments)
+        self._put(self._agenda.now + delay_s, self._call, what, arguments)
 
     def run_until(self, end: float) -> None:
         """Let everything happen up to and including the moment ``end``; RoleError when a role raises."""
@@ -266,7 +228,7 @@ class Network:
 
     def _record(self, kind: int, node: Node, data: bytes) -> None:
         self._driven = node
-        self._undigested += (_ENTRY.pack(self.now, node.index, kind, len(data)), data)
+        self._undigested += (_ENTRY.pack(self._agenda.now, node.index, kind, len(data)), data)
 
     def _digest_what_happened(self) -> None:
         self._digest.update(b"".join(self._undigested))
@@ -278,47 +240,53 @@ class Network:
         agent.drive_with(timers, self._actions)
 
     def _carry_out(self, node: Node) -> None:
-        waiting = self._actions
-        actions = (waiting.pop(),) if len(waiting) == 1 else tuple(waiting)  # nearly always one
-        waiting.clear()
+        actions = self._actions.copy()
+        self._actions.clear()
         for action in actions:
-            if type(action) is SendDatagram:
-                self._send(node, action)
-            else:
-                self._carry_out_rare(node, action)
+            self._ways[type(action)](node, action)
 
-    def _expire(self, key: Hashable, node: Node) -> None:
-        now, agent, alarms = self._agenda.now, node.agent, node.alarms
-        deadline = alarms.get(key)
-        if deadline is None or deadline > now:
-            self.events -= 1  # it was moved or cancelled: nothing happens
+    def _expire(self, key: TimerKey, node: Node) -> None:
+        now, alarms = self._agenda.now, node.alarms
+        deadline = alarms.pop(key, None)
+        if deadline is None or deadline > now:  # it was cancelled, or moved: nothing happens
+            self.events -= 1
+            if deadline is not None:
+                alarms[key] = deadline
             return
-        del alarms[key]
         self._driven = node
         self._undigested.append(_ENTRY.pack(now, node.index, 3, 0))
-        agent.timer_expired(key, now)
-        if self._actions:
+        node.agent.timer_expired(key, now)
+        actions = self._actions
+        if len(actions) == 1:
+            action = actions.pop()
+            self._ways[type(action)](node, action)
+        elif actions:
             self._carry_out(node)
 
     def _send(self, node: Node, action: SendDatagram) -> None:
-        faults, chance = self.faults, self._chance
         self.fates["sent"] += 1
         if not node.is_reachable:
             self.fates["no-link"] += 1
             return
-        if faults.loss and chance() < faults.loss:
+        faults, channel = self.faults, action.channel
+        source = Endpoint(node.endpoint.address, node.port(channel)) if channel else node.endpoint
+        datagram = (action.destination, action.data, source)
+        if faults.only_delay:
+            delay = faults.delay_s + self._chance() * faults.jitter_s
+            self._put(self._agenda.now + delay, self._arrive_datagram, datagram, node)
+        elif faults.loss and self._chance() < faults.loss:
             self.fates["lost"] += 1
             self._record(4, node, action.data)
-            return
-        channel = action.channel
-        source = Endpoint(node.endpoint.address, self._port(node, channel)) if channel else node.endpoint
-        datagram = (action.destination, action.data, source)
-        copies = ONE_COPY
+        else:
+            self._send_disturbed(node, datagram, faults)
+
+    def _send_disturbed(self, node: Node, datagram: tuple[Endpoint, bytes, Endpoint], faults: Faults) -> None:
+        chance, copies = self._chance, 1
         if faults.duplication and chance() < faults.duplication:
             self.fates["duplicated"] += 1
-            copies = TWO_COPIES
-        for _ in copies:
-            delay = faults.delay_s + chance() * faults.jitter_s if faults.jitter_s else faults.delay_s
+            copies = 2
+        for _ in range(copies):
+            delay = faults.delay_s + chance() * faults.jitter_s
             if faults.reordering and chance() < faults.reordering:
                 self.fates["reordered"] += 1
                 delay += faults.held_back_s
@@ -340,67 +308,56 @@ class Network:
                 return
             channel = node.ports[destination.port]
         self.fates["delivered"] += 1
-        now, agent = self._agenda.now, node.agent
+        now = self._agenda.now
         self._driven = node
         self._undigested += (_ENTRY.pack(now, node.index, 5, len(data)), data)
-        watch = self.watches.get(data[0])
-        if watch is not None:
-            watch(node)
-        agent.receive(data, source, now, channel)
-        if self._actions:
+        if data[0] in self.watches:
+            self.watches[data[0]](node)
+        node.agent.receive(data, source, now, channel)
+        actions = self._actions
+        if len(actions) == 1:
+            action = actions.pop()
+            self._ways[type(action)](node, action)
+        elif actions:
             self._carry_out(node)
 
-    def _port(self, node: Node, channel: int) -> int:
-        port = node.channels.get(channel)
-        while port is None:
-            candidate = FIRST_PORT + node.next_port
-            node.next_port = (node.next_port + 1) % PORTS
-            if candidate not in node.ports and candidate != node.endpoint.port:
-                node.channels[channel] = port = candidate
-                node.ports[port] = channel
-        return port
+    def _close_channel(self, node: Node, action: CloseChannel) -> None:
+        node.close_port(action.channel)
 
-    def _carry_out_rare(self, node: Node, action: Action) -> None:
-        match action:
-            case CloseChannel():
-                port = node.channels.pop(action.channel, None)  # None: it never came to a send
-                if port is not None:
-                    del node.ports[port]
-            case JoinGroup():
-                group = (action.group, action.interface, action.source)
-                if group in node.groups:
-                    self.break_invariant("one-effect", node, f"joined {action.group} a second time")
-                node.groups[group] = self.now
-                self._show(node)
-                self._record(6, node, action.group.encode())
-                self.later(JOIN_TIME_S, self._joined, node, action)
-            case LeaveGroup():
-                group = (action.group, action.interface, action.source)
-                if node.groups.pop(group, None) is None:
-                    self.break_invariant("one-effect", node, f"left {action.group} without being in it")
-                self._record(7, node, action.group.encode())
-                self.left_group(node, group)
-            case RenewMembership():
-                if (action.group, action.interface, action.source) not in node.groups:
-                    self.break_invariant("one-effect", node, f"renewed {action.group} without being in it")
-                self._show(node)
-                self._record(8, node, action.group.encode())
-            case ConfigureAddress():
-                self.later(ADDRESS_TIME_S, self._configure, node, action)
-            case Notify():
-                self._record(9, node, f"{action.event} {sorted(action.details.items())}".encode())
-                self.notified(node, action)
-
-    def _show(self, node: Node) -> None:
-        """A router heeds a report only from an address of its link's subnet."""
-        if node.is_reachable:
-            node.shown_at = self.now
+    def _join_group(self, node: Node, action: JoinGroup) -> None:
+        group = (action.group, action.interface, action.source)
+        if group in node.groups:
+            self.break_invariant("one-effect", node, f"joined {action.group} a second time")
+        node.groups[group] = self.now
+        node.show_membership(self.now)
+        self._record(6, node, action.group.encode())
+        self.later(JOIN_TIME_S, self._joined, node, action)
 
     def _joined(self, node: Node, action: JoinGroup) -> None:
         if (action.group, action.interface, action.source) in node.groups:  # else it has left, or died, since
             self.tell(node, GroupJoined(action.group, action.interface, succeeded=True))
 
-    def _configure(self, node: Node, action: ConfigureAddress) -> None:
+    def _leave_group(self, node: Node, action: LeaveGroup) -> None:
+        group = (action.group, action.interface, action.source)
+        if node.groups.pop(group, None) is None:
+            self.break_invariant("one-effect", node, f"left {action.group} without being in it")
+        self._record(7, node, action.group.encode())
+        self.left_group(node, group)
+
+    def _renew_membership(self, node: Node, action: RenewMembership) -> None:
+        if (action.group, action.interface, action.source) not in node.groups:
+            self.break_invariant("one-effect", node, f"renewed {action.group} without being in it")
+        node.show_membership(self.now)
+        self._record(8, node, action.group.encode())
+
+    def _notify(self, node: Node, action: Notify) -> None:
+        self._record(9, node, f"{action.event} {sorted(action.details.items())}".encode())
+        self.notified(node, action)
+
+    def _configure_address(self, node: Node, action: ConfigureAddress) -> None:
+        self.later(ADDRESS_TIME_S, self._configured, node, action)
+
+    def _configured(self, node: Node, action: ConfigureAddress) -> None:
         if self._addresses.get(node.endpoint.address) is node:
             del self._addresses[node.endpoint.address]
         address = action.address.partition("/")[0]

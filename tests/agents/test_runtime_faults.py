@@ -47,7 +47,7 @@ class Asking(Agent):
         self.told: list[Event] = []
 
     def start(self, now: float) -> None:
-        self.timers.set("later", now + 3600)
+        self.timers.set(("later",), now + 3600)
         for action in self.asked:
             self.act(action)
 
@@ -115,7 +115,7 @@ def test_the_timer_is_armed_again_after_a_step_that_failed() -> None:
         )
 
         def fail(now: float) -> None:
-            agent.timers.set("later", now + 3600)
+            agent.timers.set(("later",), now + 3600)
             raise RuntimeError("a fault of ours")
 
         with pytest.raises(RuntimeError, match="ours"):

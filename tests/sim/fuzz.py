@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import gc
 import random
-from collections.abc import Hashable
 from dataclasses import dataclass
 
 from agents.core.agent import Endpoint, GroupJoined, JoinGroup, SendDatagram
 from agents.core.errors import DecodeError
+from agents.core.timers import TimerKey
 from agents.core.timers import Timers as RoleTimers
 from agents.mmcp.constants import DEFAULT_PORT, PacketType, Profile
 from agents.mmcp.local_mobility_controller import LocalMobilityController
@@ -109,7 +109,7 @@ def role_at_work(which: str) -> tuple[World, Role]:
         "mn": world.mobiles[0].agent,
     }
     role = roles[which]
-    timers: RoleTimers[Hashable] = RoleTimers()
+    timers: RoleTimers[TimerKey] = RoleTimers()
     for key, deadline in next(node for node in world.nodes if node.agent is role).alarms.items():
         timers.set(key, deadline)
     role.timers = role._own_timers = timers
