@@ -156,3 +156,4 @@ class SessionRecord:
     confirms: dict[bytes, Confirm] = field(default_factory=dict)
     expected: dict[bytes, Expectation] = field(default_factory=dict)
     round: Round | None = None
+    said_leave_at: float | None = None  # when this LMC sent ULR last, since it left

@@ -46,7 +46,7 @@ SPECIFICATION = (
     Decision(
         "M-11",
         "An LMC announces itself to the SM with an SJR that holds its name as MN ID and its LMC Address, and leaves with a ULR "
-        "that holds its name and comes from its address.",
+        "that holds its name and comes from its address; for an LJR or a USP that still comes it sends that again, once in JWT.",
         "Annex B lets an LMC send SJR, 8.3.1 gives it no form",
     ),
     Decision(

@@ -81,6 +81,7 @@ class LocalMobilityController(Role):
         """Announce this LMC to the SM for every session (``mmcp_lmc_join``)."""
         for record in self._sessions.values():
             record.machine.move(SessionInput.JOIN)
+            record.said_leave_at = None
             self._announce(record, now)
 
     def message_received(self, message: Message, source: Endpoint, now: float, channel: int) -> None:
@@ -129,7 +130,7 @@ class LocalMobilityController(Role):
             case ApplicationLeave():
                 for record in self._sessions.values():
                     if event.session_id in (None, record.session_id):
-                        self._leave(record)
+                        self._leave(record, now)
             case _:
                 self.counters.add(f"ignored.{type(event).__name__}")
 
@@ -230,12 +231,21 @@ class LocalMobilityController(Role):
         self._send_announcement(record)
         self.timers.set(("renew", record.session_id), now + self._timers.probe_time)
 
-    def _leave(self, record: SessionRecord) -> None:
+    def _leave(self, record: SessionRecord, now: float) -> None:
         """Leave with notice: the SM is to assign this LMC to nobody any more [M-11]."""
         if record.machine.state is not SessionState.CLOSED:
-            name = (MNIdentifier(self._name),)
-            self.send(c.ULR, record.session_id, self._session_manager, name, profile=self._profile)
+            self._say_leave(record, now)
         self._end_session(record)
+
+    def _say_leave(self, record: SessionRecord, now: float) -> None:
+        record.said_leave_at = now
+        self.send(c.ULR, record.session_id, self._session_manager, (MNIdentifier(self._name),), profile=self._profile)
+
+    def _say_leave_again(self, record: SessionRecord, now: float) -> None:
+        """Whoever asks for what this LMC does no more shows that the SM may not have heard so: once in JWT [M-11]."""
+        if record.said_leave_at is not None and now - record.said_leave_at >= self._timers.jwt_s:
+            self.counters.add("resent.ULR")
+            self._say_leave(record, now)
 
     def _end_session(self, record: SessionRecord) -> None:
         self._rounds.stop(record)
@@ -264,6 +274,7 @@ class LocalMobilityController(Role):
         if not established or full:
             self.counters.add("refused.session-full" if established else "refused.session-not-established")
             self.send(c.LJC, record.session_id, source, profile=message.profile)
+            self._say_leave_again(record, now)
             return
         if mn_id in record.handovers:  # it is back before it left
             self._departing.end(record, mn_id, HandoverInput.MN_GONE)
@@ -321,11 +332,12 @@ class LocalMobilityController(Role):
             self.timers.set(("spt", record.session_id), record.members.next_look)
 
     def _user_status_probe(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
-        """Answer the SM at once; one that this LMC has left, or not joined, finds out by its silence."""
+        """Answer the SM at once; where this LMC has not joined, or was sent away, the SM finds out by its silence."""
         if source != self._session_manager:
             self.drop("unknown-peer", source, packet="USP")
         elif record.machine.state is not SessionState.ESTABLISHED:
             self.drop("session-not-established", source, packet="USP")
+            self._say_leave_again(record, now)
         else:
             # A probe without parameters does not show in which profile it is [M-2].
             self._rounds.begin(record, message.profile if message.parameters else self._profile, now)

@@ -33,7 +33,7 @@ from agents.mmcp.role import Role
 
 
 class MobileNode(Role):
-    """One MN. Timer keys: (what, session id), and ("address", interface)."""
+    """One MN. Timer keys: (what, session), and ("address", interface)."""
 
     __slots__ = ("_address_delay_s", "_attachments", "_sessions")
 
@@ -108,17 +108,17 @@ class MobileNode(Role):
         what, of = key
         match what:  # the frequent ones first
             case "srt":
-                self._sessions[of].status_report_time(now)
+                of.status_report_time(now)
             case "jwt":
-                self._sessions[of].join_waiting_time_expired(now)
+                of.join_waiting_time_expired(now)
             case "hit":
-                self._sessions[of].handover_initiation_time_expired(now)
+                of.handover_initiation_time_expired(now)
             case "promise":
-                self._sessions[of].promise_expired(now)
+                of.promise_expired(now)
             case "linger":
-                self._sessions[of].linger_expired()
+                of.linger_expired()
             case "group":
-                self._sessions[of].group_join_time(now)
+                of.group_join_time(now)
             case "address":
                 self._ask_for_address(self._attachments[of])
 

@@ -6,9 +6,6 @@ group with IGMP or MLD [7.1]. `agents.mmcp.node_handover` adds what happens when
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
-
 from agents.core.agent import Endpoint, GroupJoined, JoinGroup, LeaveGroup, Notify, RenewMembership
 from agents.core.checks import is_source_specific
 from agents.mmcp import constants as c
@@ -29,27 +26,22 @@ from agents.mmcp.role import Machine, Role
 TIMERS = ("jwt", "hit", "srt", "promise", "linger", "group")
 
 
-@lru_cache(1024)
-def _timer_keys(session_id: int) -> Mapping[str, tuple[str, int]]:
-    """The keys of a session's timers by what they time: the same objects for all MNs of a process."""
-    return {timer: (timer, session_id) for timer in TIMERS}
-
-
 class NodeSession:
-    """One session of an MN. Its timers are the role's: keys (what, session id)."""
+    """One session of an MN. Its timers are the role's: keys (what, this session)."""
 
     __slots__ = (
         "_asked_lmc", "_attachment", "_group", "_is_established_once", "_joined_at", "_joined_on", "_keys",
         "_machine", "_mn_id", "_packets_received", "_parent", "_profile", "_promised_lmc", "_renewals_unanswered",
-        "_report_is_due", "_reports_per_renewal", "_reports_until_renewal", "_resends_left", "_role", "_session_manager",
-        "_source", "_times", "session_id",
+        "_report_is_due", "_report_timer", "_reports_per_renewal", "_reports_until_renewal", "_resends_left", "_role",
+        "_session_manager", "_source", "_times", "session_id",
     )  # fmt: skip
 
     def __init__(
         self, role: Role, configuration: MobileNodeConfiguration, wanted: WantedSession, attachment: Attachment
     ) -> None:
         self.session_id = wanted.session_id
-        self._keys = _timer_keys(wanted.session_id)
+        self._keys = {timer: (timer, self) for timer in TIMERS}
+        self._report_timer = self._keys["srt"]  # set for every report
         self._role = role
         self._times = configuration.timers
         self._reports_per_renewal = self._times.reports_per_renewal
@@ -178,7 +170,7 @@ class NodeSession:
         self._is_established_once = True
         self._renewals_unanswered = 0
         self._reports_until_renewal = self._reports_per_renewal
-        if self._keys["srt"] not in self._role.timers:
+        if self._report_timer not in self._role.timers:
             self._set("srt", now + self._times.srt_s)
         self._report_if_due(now)
 
@@ -275,7 +267,7 @@ class NodeSession:
 
     def status_report_time(self, now: float) -> None:
         """SRT: a report is due."""
-        self._role.timers.set(self._keys["srt"], now + self._times.srt_s)
+        self._role.timers.set(self._report_timer, now + self._times.srt_s)
         self._reports_until_renewal -= 1
         parent = self._parent
         if parent is None or not self._is_reachable():

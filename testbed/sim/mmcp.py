@@ -119,6 +119,7 @@ class World(Network):
             self.controllers.append((self.add(row.name, lmc, row.address, DEFAULT_PORT, site), lmc))
         self.first_mobile = len(self.nodes)
         self.mobiles = [self._mobile(number) for number in range(plan.mns)]
+        self._without_session: set[int] = set()  # LMCs that have left, by their numbers
 
     def address(self, cell: int, host: int) -> str:
         """A host's address in a cell's subnet."""
@@ -168,7 +169,7 @@ class World(Network):
     def parent_at(self, cell: int) -> Node:
         """Who must be the parent of an MN in a cell: the LMC that serves it, or else the SM."""
         index = self._controller_of.get(cell)
-        return self.sm_node if index is None else self.controllers[index][0]
+        return self.sm_node if index is None or index in self._without_session else self.controllers[index][0]
 
     # --- the course of a run ----------------------------------------------------------------------------------------
 
@@ -202,8 +203,14 @@ class World(Network):
         self.session_manager = self._new_session_manager()
         self.replace(self.sm_node, self.session_manager)
 
+    def leave_controller(self, index: int) -> None:
+        """An LMC leaves the session, until it is restarted: the SM is the parent in its cells."""
+        self._without_session.add(index)
+        self.tell(self.controllers[index][0], ApplicationLeave())
+
     def restart_controller(self, index: int) -> None:
         """An LMC dies and begins again with empty memory."""
+        self._without_session.discard(index)
         node, lmc = self.controllers[index][0], self._new_controller(index)
         self.controllers[index] = (node, lmc)
         self.replace(node, lmc)

@@ -49,7 +49,8 @@ class Faults:
     """What happens to datagrams. Times are seconds, the others probabilities of each datagram.
 
     ``jitter_s`` is added to the delay in equal distribution. A datagram that is reordered is held back by
-    ``held_back_s``; of a duplicated one a second copy arrives, with its own jitter.
+    ``held_back_s``; of a duplicated one a second copy arrives, with its own jitter. ``only_delay`` follows from the others:
+    nothing else happens to a datagram.
     """
 
     delay_s: float = 0.005

@@ -54,13 +54,47 @@ def test_lmc_that_leaves_tells_the_sm_and_is_assigned_no_more() -> None:  # M-11
     assert (state(network), row(network, "mn")["parent"]) == ("ESTABLISHED", str(SM))  # it found out at its renewal
 
 
-def test_lmc_whose_leave_is_lost_is_given_up_for_its_silence() -> None:
+def test_lmc_whose_leave_is_lost_says_so_again_to_who_asks_for_it() -> None:  # M-11
     network = joined()
     network.lose("ULR")
+    network.tell("lmc1", ApplicationLeave())
+    network.run_for(TIMERS.jwt_s)
+    assert LMC1_NAME in row(network, "sm")["lmcs"]
+    mark = network.mark()
+    for _ in range(3):
+        network.give("lmc1", message("LJR", ["mn_id", "aa"]), STRANGER)
+    network.run_for(0.1)
+    assert [line for line in network.lines(mark) if "UL" in line] == ["lmc1 ULR sm", "sm ULC+ lmc1"]
+    assert LMC1_NAME not in row(network, "sm")["lmcs"]
+    assert count(network, "lmc1", "resent.ULR") == 1, "once in JWT"
+
+
+def test_lmc_whose_leave_is_lost_says_so_again_to_a_probe() -> None:  # M-11
+    network = lab()
+    network.lose("ULR")
+    network.tell("lmc1", ApplicationLeave())
+    network.run_for(SPT + SRT)
+    assert (network.notices("sm")[-1], count(network, "lmc1", "resent.ULR")) == ("lmc-left", 1)
+
+
+def test_lmc_whose_leaves_are_all_lost_is_given_up_for_its_silence() -> None:
+    network = lab()
+    network.lose(*["ULR"] * 4)
     network.tell("lmc1", ApplicationLeave())
     network.run_for(4 * SPT + SRT)
     assert "lmc-failed" in network.notices("sm")
     assert count(network, "lmc1", "dropped.session-not-established") == 3
+
+
+def test_lmc_that_joins_again_has_not_left() -> None:
+    network = joined()
+    network.lose("ULR")
+    network.tell("lmc1", ApplicationLeave())
+    network.lose("SJR")
+    network.start("lmc1")
+    network.run_for(TIMERS.jwt_s)
+    network.give("lmc1", message("USP"), SM)
+    assert count(network, "lmc1", "resent.ULR") == 0
 
 
 def test_lmc_that_is_not_answered_yet_does_not_answer_probes() -> None:

@@ -45,8 +45,8 @@ def test_lmc_that_restarts_and_is_not_heard_by_the_sm_ends_no_membership() -> No
 
 def test_refusal_by_the_lmc_that_the_sm_assigns_is_asked_about_again_every_jwt() -> None:  # M-27
     network = joined()
-    network.nodes["lmc1"].agent.handle(ApplicationLeave(), network.now)  # the SM has not heard of it
-    network.nodes["lmc1"].agent.take_actions()
+    network.lose(*["ULR"] * 100)  # the SM does not hear of it
+    network.tell("lmc1", ApplicationLeave())
     mark = len(network.sent)
     network.run_for(TIMERS.probe_time + 3 * TIMERS.jwt_s)
     refusals = [sent.time for sent in network.sent[mark:] if sent.packet == "LJC"]

@@ -104,6 +104,10 @@ class AnyCourse(RuleBasedStateMachine):
     def controller_dies(self, index: int) -> None:
         self.world.restart_controller(index)
 
+    @rule(index=CONTROLLERS)
+    def controller_leaves(self, index: int) -> None:
+        self.world.leave_controller(index)
+
     # --- what must be -----------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.world.now > 5)
