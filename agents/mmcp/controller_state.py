@@ -85,9 +85,13 @@ HANDOVER_TABLE = TransitionTable(
 
 @dataclass(slots=True)
 class Member(Child):
-    """An MN attached here: its ID, where it spoke from, what it last reported, and in which profile it speaks."""
+    """An MN attached here: its ID, where it spoke from, what it last reported, and in which profile it speaks.
+
+    ``group`` is the session's at that time: of another one it has not heard, since LJC names none.
+    """
 
     identifier: MNIdentifier = field(kw_only=True)
+    group: MulticastAddress | None = field(kw_only=True)
     endpoint: Endpoint = field(kw_only=True)
     profile: Profile = field(default=Profile.L16, kw_only=True)
     status: DataChannelStatus | None = field(default=None, kw_only=True)
@@ -123,6 +127,7 @@ class Expectation:
     group: str
     joined: bool | None = None
     waiting: list[tuple[Endpoint, Profile]] = field(default_factory=list)
+    has_old_group: bool = False  # its context named a group that the session has no more
 
 
 @dataclass(slots=True)

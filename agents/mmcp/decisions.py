@@ -122,8 +122,10 @@ IMPLEMENTATION = (
     Decision(
         "M-25",
         "Membership is renewed every SPT: an established MN sends LJR to its LMC (SJR where the SM is its parent), at the time "
-        "of the last status report within SPT; an LMC sends SJR to the SM. A refusal, or three renewals without an answer, sends the MN back to SJR. So a parent that restarts with "
-        "empty memory has its children back within SPT. The group is the one that the SM names last.",
+        "of the last status report within SPT; an LMC sends SJR to the SM. A refusal, or three renewals without an answer, sends "
+        "the MN back to SJR. So a parent that restarts with empty memory has its children back within SPT. The group is the one "
+        "that the SM names last: an LMC that hears of another one refuses the next LJR or HIR of each MN it had before, so that "
+        "they ask the SM.",
         "silent",
     ),
     Decision(

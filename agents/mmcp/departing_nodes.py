@@ -57,6 +57,10 @@ class DepartingNodes:
             self._role.counters.add("refused.handover-unknown-mn")  # [M-19]
             self._confirm(record, Confirm(point, False, None), source, message.profile)
             return
+        if member.group is not record.group:  # refused, it asks the SM at its new place for today's group [M-25]
+            self._role.counters.add("refused.handover-old-group")
+            self._confirm(record, Confirm(point, False, None), source, message.profile)
+            return
         if running is not None:  # another point of attachment: the MN has changed its mind
             self.end(record, mn_id, HandoverInput.MN_GONE)
         member.heard(now)

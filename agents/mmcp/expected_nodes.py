@@ -43,6 +43,14 @@ class ExpectedNodes:
             self._role.timers.cancel(("hold", record.session_id, mn_id))
             self._role.timers.set(linger, now + self._timers.linger_s)
 
+    def is_of_old_group(self, record: SessionRecord, mn_id: bytes) -> bool:
+        """Whether the MN that comes was handed over before the group changed; told once."""
+        expectation = record.expected.get(mn_id)
+        if expectation is None or not expectation.has_old_group:
+            return False
+        expectation.has_old_group = False
+        return True
+
     def context_transferred(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         """Join for the MN that will come, then acknowledge. An HCT is known by (session, MN ID).
 
@@ -108,7 +116,7 @@ class ExpectedNodes:
                     self._acknowledge(record, endpoint, profile, accepted=False)
                 self.stop_expecting(record, mn_id)
                 continue
-            expectation = record.expected[mn_id] = Expectation(group)
+            expectation = record.expected[mn_id] = Expectation(group, has_old_group=True)
             self._use(expectation)
             self._release(old)
             if expectation.joined:

@@ -278,11 +278,19 @@ class LocalMobilityController(Role):
             return
         if mn_id in record.handovers:  # it is back before it left
             self._departing.end(record, mn_id, HandoverInput.MN_GONE)
+        has_old_group = (
+            self._expected.is_of_old_group(record, mn_id) if known is None else known.group is not record.group
+        )
+        if has_old_group:  # refused once, it asks the SM, which names the session's group of today [M-25]
+            self.counters.add("refused.old-group")
+            record.members.pop(mn_id, None)
+            self.send(c.LJC, record.session_id, source, profile=message.profile)
+            return
         self._departing.forget_confirm(record, mn_id)
         self._expected.arrived(record, mn_id, now)
         if known is None:
             record.members[mn_id] = Member(
-                now, identifier=MNIdentifier(mn_id), endpoint=source, profile=message.profile
+                now, identifier=MNIdentifier(mn_id), group=record.group, endpoint=source, profile=message.profile
             )
             if len(record.members) == 1:
                 self.timers.set(("spt", record.session_id), now + self._timers.probe_time)

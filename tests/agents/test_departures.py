@@ -265,9 +265,50 @@ def test_lmc_joins_for_whom_it_expects_the_group_that_the_sm_names_now() -> None
     assert network.lines()[-1] == "lmc2 HTA+ lmc1"  # it is joined already
 
 
+def test_mn_behind_an_lmc_hears_of_the_new_group_within_two_renewals() -> None:  # M-25
+    network = joined()
+    mark = network.mark()
+    another(network)
+    network.run_for(SPT)
+    lines = [line for line in network.lines(mark) if line.startswith("mn ") and "239." in line]
+    assert lines == [f"mn leaves {GROUP}", "mn joins 239.2.2.2"]
+    assert (state(network), row(network, "mn")["parent"]) == ("ESTABLISHED", str(LMC1))
+    assert count(network, "lmc1", "refused.old-group") == 1
+    mark = network.mark()
+    network.run_for(2 * SPT)
+    assert [line for line in network.lines(mark) if "LJC-" in line] == [], "once is enough"
+
+
+def test_mn_that_moves_with_the_old_group_has_the_new_one_there() -> None:  # M-25
+    network = joined()
+    network.give("lmc1", message("SJC", ANOTHER_GROUP, f=1), SM)
+    network.nodes["sm"].agent = session_manager(sessions=[Session(SESSION, "239.2.2.2", 5004)])
+    network.start("sm")
+    network.give("sm", message("SJR", ["mn_id", b"lmc2".hex()], ["lmc", LMC2.address, LMC2.port]), LMC2)
+    mark = network.mark()
+    move(network, "poa2")
+    network.run_for(0.5)
+    assert "lmc1 HIC- mn" in network.lines(mark)
+    assert "mn joins 239.2.2.2" in network.lines(mark)
+    assert row(network, "mn")["parent"] == str(LMC2)
+
+
+def test_mn_handed_over_before_the_group_changes_is_sent_to_the_sm() -> None:  # M-25
+    network = joined()
+    network.trigger("poa2")
+    network.run_for(0.1)
+    network.give("lmc2", message("SJC", ANOTHER_GROUP, f=1), SM)
+    mn_id = next(iter(row(network, "lmc2")["expected"]))
+    for answer in (0, 1):  # refused once
+        network.give("lmc2", message("LJR", ["mn_id", mn_id]), STRANGER)
+        network.run_for(0.1)
+        assert network.packets("LJC")[-1].fields["f"] == answer
+
+
 def test_lmc_that_hands_over_names_the_group_that_the_sm_names_now() -> None:
     network = joined()
     another(network)
+    network.run_for(SPT + 0.1)
     move(network, "poa2")
     assert network.packets("HCT")[-1].fields["params"][1] == ANOTHER_GROUP
     assert network.packets("HTA")[-1].fields["f"] == 1
