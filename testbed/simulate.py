@@ -145,7 +145,7 @@ def perform(
     duration_s: float,
     tell: Callable[[str], None] = lambda _line: None,
     meddle: Callable[[World], object] = lambda _world: None,
-    planned: list[incidents.Restart | incidents.Partition] | None = None,
+    planned: list[incidents.Incident] | None = None,
 ) -> dict[str, Any]:
     """Run a world for ``duration_s`` (virtual), let it calm down and judge it; a result of plain values.
 
@@ -224,7 +224,9 @@ def _handover(*, as_json: bool, **texts: str | None) -> NoReturn:
     given = {name.replace("_", "-"): text for name, text in texts.items()}
     try:
         values = parse(given)
-        planned = incidents.planned(values.words("restart"), values.words("partition"), values.number("cells"))
+        planned = incidents.planned(
+            values.words("restart"), values.words("leave"), values.words("partition"), values.number("cells")
+        )
         with without_collector():
             world = World(plan(values))
             tell = partial(click.echo, err=True)

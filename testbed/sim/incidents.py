@@ -1,12 +1,13 @@
-"""What a person has happen in a simulated world at given times: roles that begin again, cells that are cut off.
+"""What a person has happen in a simulated world at given times: roles that begin again, LMCs that leave, cells that are cut off.
 
-Roles are named as in traces: ``sm``, and ``lmc0`` to the last cell's. "lmc3@20s" restarts that LMC, "lmc3@10s+5s" cuts its
-cell off from the SM for five seconds.
+Roles are named as in traces: ``sm``, and ``lmc0`` to the last cell's. "lmc3@20s" restarts that LMC, or has it leave;
+"lmc3@10s+5s" cuts its cell off from the SM for five seconds.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from testbed.options import Option, OptionError, duration
@@ -15,6 +16,7 @@ from testbed.sim.mmcp import CORE, World
 DAY_S = 86_400.0
 
 _RESTART = re.compile(r"(sm|lmc(\d+))@(\S+)")
+_LEAVE = re.compile(r"lmc(\d+)@(\S+)")
 _PARTITION = re.compile(r"lmc(\d+)@([^+\s]+)\+(\S+)")
 
 
@@ -27,6 +29,14 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """The LMC of ``cell`` leaves the session at ``at_s``; a later restart brings it back."""
+
+    at_s: float
+    cell: int
+
+
+@dataclass(frozen=True, slots=True)
 class Partition:
     """Nothing passes between a cell and the SM's site from ``at_s`` until ``until_s``."""
 
@@ -35,12 +45,23 @@ class Partition:
     cell: int
 
 
+Incident = Restart | Leave | Partition
+
+
 def restart(word: str) -> Restart:
     """What "sm@20s" or "lmc3@20s" asks for."""
     match = _RESTART.fullmatch(word)
     if match is None:
         raise OptionError(f"{word!r} is no restart: write a role and when, such as sm@20s or lmc3@20s")
     return Restart(duration(match[3], 0.0, DAY_S), None if match[2] is None else int(match[2]))
+
+
+def leave(word: str) -> Leave:
+    """What "lmc3@20s" asks for."""
+    match = _LEAVE.fullmatch(word)
+    if match is None:
+        raise OptionError(f"{word!r} is no leave: write an LMC and when, such as lmc3@20s")
+    return Leave(duration(match[2], 0.0, DAY_S), int(match[1]))
 
 
 def partition(word: str) -> Partition:
@@ -56,39 +77,40 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _option(name: str, help_text: str, metavar: str) -> Option:
+def _option(name: str, read: Callable[[str], Incident], help_text: str, metavar: str) -> Option:
     """Any number of words, kept as text so that they can be written out again; none by default."""
 
     def parse(text: str) -> tuple[str, ...]:
         words = _words(text)
         for word in words:
-            restart(word) if name == "restart" else partition(word)
+            read(word)
         return tuple(words)
 
     return Option(name, help_text, "", parse, metavar)
 
 
 OPTIONS = (
-    _option("restart", "Roles that begin again with empty memory, such as sm@20s,lmc3@30s", "ROLE@TIME,…"),
-    _option("partition", "Cells cut off from the SM for a time, such as lmc3@10s+5s", "LMC@TIME+TIME,…"),
+    _option("restart", restart, "Roles that begin again with empty memory, such as sm@20s,lmc3@30s", "ROLE@TIME,…"),
+    _option("leave", leave, "LMCs that leave the session, such as lmc3@30s", "LMC@TIME,…"),
+    _option("partition", partition, "Cells cut off from the SM for a time, such as lmc3@10s+5s", "LMC@TIME+TIME,…"),
 )
 
 
-def planned(restarts: tuple[str, ...], partitions: tuple[str, ...], cells: int) -> list[Restart | Partition]:
+def planned(restarts: Iterable[str], leaves: Iterable[str], partitions: Iterable[str], cells: int) -> list[Incident]:
     """All of them; OptionError for a cell that is not there."""
-    found: list[Restart | Partition] = [*map(restart, restarts), *map(partition, partitions)]
+    found: list[Incident] = [*map(restart, restarts), *map(leave, leaves), *map(partition, partitions)]
     for incident in found:
         if incident.cell is not None and incident.cell >= cells:
             raise OptionError(f"there is no lmc{incident.cell}: with {cells} cells the last is lmc{cells - 1}")
     return found
 
 
-def times(incidents: list[Restart | Partition]) -> set[float]:
+def times(incidents: list[Incident]) -> set[float]:
     """When something happens or ends, in seconds."""
     return {each.at_s for each in incidents} | {each.until_s for each in incidents if isinstance(each, Partition)}
 
 
-def happen(world: World, incidents: list[Restart | Partition], now: float) -> None:
+def happen(world: World, incidents: list[Incident], now: float) -> None:
     """Do what is to be done at ``now``, one of ``times``."""
     world.heal()
     for incident in incidents:
@@ -96,7 +118,9 @@ def happen(world: World, incidents: list[Restart | Partition], now: float) -> No
             if incident.at_s <= now < incident.until_s:
                 world.cut(f"cell{incident.cell}", CORE)
         elif incident.at_s == now:
-            if incident.cell is None:
+            if isinstance(incident, Leave):
+                world.leave_controller(incident.cell)
+            elif incident.cell is None:
                 world.restart_session_manager()
             else:
                 world.restart_controller(incident.cell)

@@ -1,4 +1,4 @@
-"""Restarts and partitions that a person asks of the simulator."""
+"""Restarts, leaves and partitions that a person asks of the simulator."""
 
 from __future__ import annotations
 
@@ -40,7 +40,15 @@ def test_roles_begin_again_and_all_is_well_afterwards() -> None:
     }
 
 
+def test_nodes_whose_lmc_leaves_are_the_sms_until_it_is_back() -> None:
+    all_leave, all_return = "--leave=lmc0@10s,lmc1@10s,lmc2@10s", "--restart=lmc0@11s,lmc1@11s,lmc2@11s"
+    stayed, left, back = (simulated("--duration=200s", *words) for words in ([], [all_leave], [all_leave, all_return]))
+    assert {run["verdict"] for run in (stayed, left, back)} == {"pass"}
+    predictive = [run["handovers"]["predictive"] for run in (left, back, stayed)]
+    assert predictive == sorted(set(predictive)), "without LMCs there is none to be handed over to"
+
+
 def test_what_is_planned_is_in_the_replay() -> None:
-    words = ("--restart=sm@10s,lmc1@12s", "--partition=lmc1@5s+2s")
+    words = ("--restart=sm@10s,lmc1@12s", "--leave=lmc2@15s", "--partition=lmc1@5s+2s")
     replay = simulated(*words)["replay"].split()
     assert set(words) <= set(replay)

@@ -299,6 +299,8 @@ def test_a_broken_invariant_is_printed_with_the_way_to_see_it_again(monkeypatch:
         (["--restart=lmc3"], "--restart: 'lmc3' is no restart"),
         (["--restart=lmc3@20"], "has no unit"),
         (["--restart=lmc10@20s"], "there is no lmc10: with 10 cells the last is lmc9"),
+        (["--leave=sm@20s"], "--leave: 'sm@20s' is no leave"),
+        (["--leave=lmc10@20s"], "there is no lmc10: with 10 cells the last is lmc9"),
         (["--partition=lmc3@20s"], "--partition: 'lmc3@20s' is no partition"),
         (["--moves=10%"], "no rate"),
         (["--moves=200%/s"], "0%/s to 100%/s"),
