@@ -198,10 +198,10 @@ def decode(data: bytes) -> Message:
         raise DecodeError("too-short", f"{len(data)} bytes, a header has {HEADER_SIZE}") from None
     if length != len(data):
         raise DecodeError("length-mismatch", f"Payload Length {length} in a datagram of {len(data)} bytes")
-    row = _PACKETS.get(code)
-    if row is None:
-        raise DecodeError("unknown-type", f"packet type {code}, known are 1 to {len(PacketType)}")
-    packet, needed, needed_when_accepted = row
+    try:
+        packet, needed, needed_when_accepted = _PACKETS[code]
+    except KeyError:
+        raise DecodeError("unknown-type", f"packet type {code}, known are 1 to {len(PacketType)}") from None
     accepted = False
     if flags & _FLAG_ACCEPTED and needed_when_accepted is not None:
         accepted, needed = True, needed_when_accepted

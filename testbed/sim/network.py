@@ -91,8 +91,9 @@ class Network:
         self._chance = random.Random(f"network {seed}").random
         self.nodes: list[Node] = []
         self.events = 0  # taken out of the agenda, less the timers that had been moved or cancelled
-        self.fates = dict.fromkeys(
-            ("sent", "delivered", "lost", "duplicated", "reordered", "partitioned", "no-link", "no-receiver"), 0
+        self._sent = self._delivered = 0  # datagrams
+        self._rare_fates = dict.fromkeys(
+            ("lost", "duplicated", "reordered", "partitioned", "no-link", "no-receiver"), 0
         )
         self.breaches: list[Breach] = []
         self.breach_count = 0
@@ -175,6 +176,11 @@ class Network:
     def now(self) -> float:
         """The time (s)."""
         return self._agenda.now
+
+    @property
+    def fates(self) -> dict[str, int]:
+        """What became of the datagrams, in numbers."""
+        return {"sent": self._sent, "delivered": self._delivered, **self._rare_fates}
 
     @property
     def trace_hash(self) -> str:
@@ -265,9 +271,9 @@ class Network:
             self._carry_out(node)
 
     def _send(self, node: Node, action: SendDatagram) -> None:
-        self.fates["sent"] += 1
+        self._sent += 1
         if not node.is_reachable:
-            self.fates["no-link"] += 1
+            self._rare_fates["no-link"] += 1
             return
         faults, channel = self.faults, action.channel
         source = Endpoint(node.endpoint.address, node.port(channel)) if channel else node.endpoint
@@ -276,7 +282,7 @@ class Network:
             delay = faults.delay_s + self._chance() * faults.jitter_s
             self._put(self._agenda.now + delay, self._arrive_datagram, datagram, node)
         elif faults.loss and self._chance() < faults.loss:
-            self.fates["lost"] += 1
+            self._rare_fates["lost"] += 1
             self._record(4, node, action.data)
         else:
             self._send_disturbed(node, datagram, faults)
@@ -284,12 +290,12 @@ class Network:
     def _send_disturbed(self, node: Node, datagram: tuple[Endpoint, bytes, Endpoint], faults: Faults) -> None:
         chance, copies = self._chance, 1
         if faults.duplication and chance() < faults.duplication:
-            self.fates["duplicated"] += 1
+            self._rare_fates["duplicated"] += 1
             copies = 2
         for _ in range(copies):
             delay = faults.delay_s + chance() * faults.jitter_s
             if faults.reordering and chance() < faults.reordering:
-                self.fates["reordered"] += 1
+                self._rare_fates["reordered"] += 1
                 delay += faults.held_back_s
             self._put(self._agenda.now + delay, self._arrive_datagram, datagram, node)
 
@@ -297,18 +303,18 @@ class Network:
         destination, data, source = datagram
         node = self._addresses.get(destination[0])
         if node is None or not node.is_reachable:
-            self.fates["no-receiver"] += 1
+            self._rare_fates["no-receiver"] += 1
             return
         if self._cuts and (sender.site, node.site) in self._cuts:
-            self.fates["partitioned"] += 1
+            self._rare_fates["partitioned"] += 1
             return
         channel = 0
         if destination != node.endpoint:
             if destination.port not in node.ports:
-                self.fates["no-receiver"] += 1
+                self._rare_fates["no-receiver"] += 1
                 return
             channel = node.ports[destination.port]
-        self.fates["delivered"] += 1
+        self._delivered += 1
         now = self._agenda.now
         self._driven = node
         self._undigested += (_ENTRY.pack(now, node.index, 5, len(data)), data)
