@@ -140,8 +140,9 @@ def test_nothing_grows_with_the_members(name: str) -> None:
         pairs = [(seconds(*agents[FEW]), seconds(*agents[MANY])) for _ in range(ROUNDS)]
     finally:
         gc.unfreeze()
-    few, many = (statistics.median(times) * 1e6 for times in zip(*pairs, strict=True))
-    ratio = statistics.median(many / few for few, many in pairs)
+    # The least of each: what else this machine does can only add, and most to those that do not fit its cache.
+    few, many = (min(times) * 1e6 for times in zip(*pairs, strict=True))
+    ratio = many / few
     print(f"\n{name:34} {few:7.2f} us of {FEW}, {many:7.2f} us of {MANY}: ratio {ratio:.2f} (target {GROWTH:g})")
     assert ratio <= GROWTH
 
