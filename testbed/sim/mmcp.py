@@ -178,8 +178,10 @@ class World(Network):
         self.start(self.sm_node)
         for node, _ in self.controllers:
             self.start(node)
-        for mobile in self.mobiles:
-            self.later(self._choice.random() * self.plan.timers.srt_s, self.join, mobile)
+        # The first node begins first, and reports first ever after: so each SRT goes through memory from end to end.
+        starts = sorted(self._choice.random() for _ in self.mobiles)
+        for mobile, start in zip(self.mobiles, starts, strict=True):
+            self.later(start * self.plan.timers.srt_s, self.join, mobile)
         if self.moves_per_s and min(self.plan.cells, self.plan.roam) > 1:
             self.later(self._choice.expovariate(self.moves_per_s), self._someone_moves)
 

@@ -358,7 +358,7 @@ class Network:
         self._record(8, node, action.group.encode())
 
     def _notify(self, node: Node, action: Notify) -> None:
-        self._record(9, node, f"{action.event} {sorted(action.details.items())}".encode())
+        self._record(9, node, f"{action.event} {action.details}".encode())
         self.notified(node, action)
 
     def _configure_address(self, node: Node, action: ConfigureAddress) -> None:
