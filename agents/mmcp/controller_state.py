@@ -161,4 +161,5 @@ class SessionRecord:
     confirms: dict[bytes, Confirm] = field(default_factory=dict)
     expected: dict[bytes, Expectation] = field(default_factory=dict)
     round: Round | None = None
+    sent_to_sm: dict[bytes, float] = field(default_factory=dict)  # MNs refused for their old group, and when
     said_leave_at: float | None = None  # when this LMC sent ULR last, since it left

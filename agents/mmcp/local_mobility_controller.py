@@ -223,6 +223,7 @@ class LocalMobilityController(Role):
     def _take_group(self, record: SessionRecord, message: Message, event: str) -> None:
         """The group is the one that the SM named last: it may be another one after the SM has restarted [M-25]."""
         record.group = message.multicast
+        record.sent_to_sm.clear()
         self._expected.group_changed(record)
         self.act(Notify(event, {"session_id": record.session_id, "group": record.group.group}))
 
@@ -278,12 +279,8 @@ class LocalMobilityController(Role):
             return
         if mn_id in record.handovers:  # it is back before it left
             self._departing.end(record, mn_id, HandoverInput.MN_GONE)
-        has_old_group = (
-            self._expected.is_of_old_group(record, mn_id) if known is None else known.group is not record.group
-        )
-        if has_old_group:  # refused once, it asks the SM, which names the session's group of today [M-25]
+        if self._is_to_ask_the_sm(record, mn_id, known, now):
             self.counters.add("refused.old-group")
-            record.members.pop(mn_id, None)
             self.send(c.LJC, record.session_id, source, profile=message.profile)
             return
         self._departing.forget_confirm(record, mn_id)
@@ -297,8 +294,23 @@ class LocalMobilityController(Role):
             self.act(Notify("mn-attached", {"session_id": record.session_id, "mn_id": mn_id.hex()}))
         else:
             known.heard(now)
-            known.endpoint, known.profile = source, message.profile
+            known.endpoint, known.profile, known.group = source, message.profile, record.group
         self.send(c.LJC, record.session_id, source, accepted=True, profile=message.profile)
+
+    def _is_to_ask_the_sm(self, record: SessionRecord, mn_id: bytes, known: Member | None, now: float) -> bool:
+        """Whether an MN holds a group that the session has no more: refused, it asks the SM, which names today's [M-25].
+
+        One that comes back before it could have renewed again has done so; one that comes later has not heard the refusal.
+        """
+        if known is None:
+            return self._expected.is_of_old_group(record, mn_id)
+        if known.group is record.group:
+            return False
+        sent_at = record.sent_to_sm.pop(mn_id, None)
+        if sent_at is not None and now - sent_at < self._timers.srt_s:
+            return False
+        record.sent_to_sm[mn_id] = now
+        return True
 
     def _user_leave_request(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         mn_id = message.mn_id

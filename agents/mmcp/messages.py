@@ -138,14 +138,6 @@ class Message:
         return None
 
     @property
-    def status(self) -> DataChannelStatus | None:
-        """The data channel status, or None."""
-        for parameter in self.parameters:
-            if type(parameter) is DataChannelStatus:
-                return parameter
-        return None
-
-    @property
     def members(self) -> int:
         """The membership count; KeyError where there is none."""
         for parameter in self.parameters:

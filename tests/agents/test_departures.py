@@ -279,6 +279,16 @@ def test_mn_behind_an_lmc_hears_of_the_new_group_within_two_renewals() -> None: 
     assert [line for line in network.lines(mark) if "LJC-" in line] == [], "once is enough"
 
 
+def test_refusal_of_the_old_group_that_is_lost_is_said_again() -> None:  # M-25
+    network = joined()
+    network.lose("LJC")
+    another(network)
+    network.run_for(SPT + 0.1)
+    assert [sent.fields["f"] for sent in network.packets("LJC")] == [1, 0, 0, 1]
+    assert "mn joins 239.2.2.2" in network.lines()
+    assert network.notices("lmc1").count("mn-attached") == 1
+
+
 def test_mn_that_moves_with_the_old_group_has_the_new_one_there() -> None:  # M-25
     network = joined()
     network.give("lmc1", message("SJC", ANOTHER_GROUP, f=1), SM)
