@@ -9,16 +9,23 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from captures.answering import COULD_NOT, INTERRUPTED, Commands, answering, refuse_to_overwrite, say_where_it_breaks_off
-from captures.capture import CaptureError
-from captures.commands import COMMANDS, answer_truncated, port_option
+from captures.commands.answering import (
+    COULD_NOT,
+    INTERRUPTED,
+    Commands,
+    answering,
+    refuse_to_overwrite,
+    say_where_it_breaks_off,
+)
+from captures.commands.showing import COMMANDS, answer_truncated, port_option
 from captures.dissectors import PROTOCOLS
+from captures.files.capture import CaptureError
 
 if TYPE_CHECKING:
     import io
 
     from captures.rules.packs.pack import Settings
-    from captures.verify import Verification
+    from captures.rules.verify import Verification
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,7 +49,7 @@ def merge_command(run_folder: Path) -> None:
     \b
     Example: python -m captures merge captures/runs/latest
     """
-    from captures.merge import merge
+    from captures.files.merge import merge
 
     click.echo(json.dumps(merge(run_folder), indent=2))
 
@@ -59,7 +66,7 @@ def judge_command(file: Path, *, as_json: bool) -> None:
     Example: python -m captures judge captures/runs/latest/lab.pcapng --json
     """
     from captures.report.terminal import show
-    from captures.ruling import rule_on
+    from captures.rules.ruling import rule_on
 
     ruling = rule_on(file)
     with answering(ruling.exit_code()):
@@ -72,8 +79,8 @@ def judge_command(file: Path, *, as_json: bool) -> None:
 
 
 def _pack_names(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    from captures.judge import LAB
-    from captures.verify import PACKS
+    from captures.rules.judge import LAB
+    from captures.rules.verify import PACKS
 
     names = tuple(name.strip() for name in value.split(",") if name.strip())
     unknown = [name for name in names if name not in (*PACKS, LAB)]
@@ -177,10 +184,10 @@ def verify_command(
 
 
 def _verified(file: Path, names: tuple[str, ...], settings: Settings) -> Verification:
-    from captures.judge import LAB
-    from captures.reading import CaptureReader
+    from captures.files.reading import CaptureReader
     from captures.report.progress import Progress
-    from captures.verify import verify, verify_file
+    from captures.rules.judge import LAB
+    from captures.rules.verify import verify, verify_file
 
     with Progress() as progress:
         try:

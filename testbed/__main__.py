@@ -20,21 +20,23 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
-from testbed import doctor, results, simulate
-from testbed.checks import NotObserved
-from testbed.impairment import ImpairmentError
-from testbed.laboratory import REQUEST, Topology, parse_values, perform, read_request, topologies
-from testbed.mininet_net import WorldError
-from testbed.model import ModelError
-from testbed.netlink import NetlinkError
-from testbed.observation import ObservationError
-from testbed.options import OptionError
-from testbed.processes import ProcessError
-from testbed.progress import Progress
-from testbed.recording import RecordingError, write_report
-from testbed.roles import RoleError
+from testbed.host import doctor
+from testbed.host.processes import ProcessError
+from testbed.host.sandbox import SandboxError, inside, run_inside
+from testbed.mmcp import simulate
+from testbed.net.impairment import ImpairmentError
+from testbed.net.mininet_net import WorldError
+from testbed.net.model import ModelError
+from testbed.net.netlink import NetlinkError
+from testbed.net.observation import ObservationError
 from testbed.routing.frr import RoutingError
-from testbed.sandbox import SandboxError, inside, run_inside
+from testbed.run import results
+from testbed.run.checks import NotObserved
+from testbed.run.laboratory import REQUEST, Topology, parse_values, perform, read_request, topologies
+from testbed.run.options import OptionError
+from testbed.run.progress import Progress
+from testbed.run.recording import RecordingError, write_report
+from testbed.run.roles import RoleError
 from testbed.setup import NotSetUpError, routing_root
 
 EXIT_COULD_NOT_RUN = 2

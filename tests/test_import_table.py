@@ -59,6 +59,7 @@ class Room:
 
 AGENT_LIBRARIES = frozenset({"click", "dacite", "pyroute2", "tomli_w"})
 TESTBED_LIBRARIES = frozenset({"click", "jinja2", "rich", "tomli_w"})
+CAPTURES_LIBRARIES = frozenset({"click", "jinja2", "junitparser", "rich", "scapy"})
 
 TABLE = (
     # A module belongs to the first room that names it: the special ones stand before the general.
@@ -67,14 +68,19 @@ TABLE = (
     Room(("agents.runtime", "agents.media"), ours=("agents",), libraries=AGENT_LIBRARIES),
     Room(("agents.__main__",), ours=("agents",), libraries=AGENT_LIBRARIES, computed=True),
     Room(("agents.documentation",), ours=("agents",), computed=True),
-    Room(("testbed.mininet_net",), ours=("testbed",), libraries=TESTBED_LIBRARIES | {"mininet"}),
-    Room(("testbed.netlink",), ours=("testbed",), libraries=TESTBED_LIBRARIES | {"pyroute2"}),
-    Room(("testbed.sim",), ours=("testbed", "agents.core", *(f"agents.{name}" for name in PROTOCOLS))),
+    Room(("testbed.net.mininet_net",), ours=("testbed",), libraries=TESTBED_LIBRARIES | {"mininet"}),
+    Room(("testbed.net.netlink",), ours=("testbed",), libraries=TESTBED_LIBRARIES | {"pyroute2"}),
+    Room(("testbed.sim",), ours=("testbed", "agents.core")),
+    *(
+        Room((f"testbed.{name}",), ours=("testbed", "agents.core", f"agents.{name}"), libraries=TESTBED_LIBRARIES)
+        for name in PROTOCOLS
+    ),
     # Labs are found by name: one module looks into the folder of topologies, and nothing else of the testbed knows any.
-    Room(("testbed.laboratory",), ours=("testbed", "topologies"), libraries=TESTBED_LIBRARIES, computed=True),
+    Room(("testbed.run.laboratory",), ours=("testbed", "topologies"), libraries=TESTBED_LIBRARIES, computed=True),
     Room(("testbed",), ours=("testbed",), libraries=TESTBED_LIBRARIES),
     Room(("topologies",), ours=("testbed", "topologies")),
-    Room(("captures",), ours=("captures",), libraries=frozenset({"click", "jinja2", "junitparser", "rich", "scapy"})),
+    Room(("captures.dissectors.__init__",), ours=("captures",), libraries=CAPTURES_LIBRARIES, computed=True),
+    Room(("captures",), ours=("captures",), libraries=CAPTURES_LIBRARIES),
 )
 
 NOT_KNOWN_BEFORE_RUN_TIME = "a module whose name is computed"
@@ -200,13 +206,13 @@ def test_every_file_has_a_line_in_the_table() -> None:
         ("agents.media", "import time, random"),
         ("agents.__main__", "import click, importlib\nimportlib.import_module(name)"),
         ("agents.documentation", "import ast\nfrom agents.core import machine\nimportlib.import_module(name)"),
-        ("testbed.mininet_net", "from mininet.net import Mininet"),
-        ("testbed.netlink", "from pyroute2.netlink.exceptions import NetlinkError"),
-        ("testbed.sim", "from agents.core import agent\nimport agents.ectp.messages"),
-        ("testbed.laboratory", "import rich.table\nimportlib.import_module(f'topologies.{name}')"),
+        ("testbed.net.mininet_net", "from mininet.net import Mininet"),
+        ("testbed.net.netlink", "from pyroute2.netlink.exceptions import NetlinkError"),
+        ("testbed.ectp.world", "from agents.core import agent\nimport agents.ectp.messages"),
+        ("testbed.run.laboratory", "import rich.table\nimportlib.import_module(f'topologies.{name}')"),
         ("testbed.routing.frr", "import jinja2\nfrom ..model import Node"),
         ("topologies.handover", "from testbed import model\nimport dataclasses"),
-        ("captures.dissectors.mmcp", "from scapy.packet import Packet"),
+        ("captures.mmcp.dissector", "from scapy.packet import Packet"),
         ("captures.__main__", "importlib.import_module(f'captures.dissectors.{protocol}')"),
         ("captures.__main__", "import_module('.merge', 'captures')"),
     ],
@@ -240,12 +246,12 @@ def test_what_the_table_allows(module: str, source: str) -> None:
         ("agents.mmcp.messages", "import pyroute2", "pyroute2"),
         ("agents.mmcp.messages", "importlib.import_module('..gmp', __package__)", "agents.gmp"),
         ("agents.runtime.host", "import scapy.all", "scapy.all"),
-        ("agents.runtime.host", "from testbed import model", "testbed.model"),
-        ("agents.media", "from captures import headers", "captures.headers"),
+        ("agents.runtime.host", "from testbed.net import model", "testbed.net.model"),
+        ("agents.media", "from captures.wire import headers", "captures.wire.headers"),
         ("agents.documentation", "import captures.rules", "captures.rules"),
-        ("testbed.processes", "from mininet.node import Node", "mininet.node.Node"),
-        ("testbed.netlink", "import mininet", "mininet"),
-        ("testbed.mininet_net", "import pyroute2", "pyroute2"),
+        ("testbed.host.processes", "from mininet.node import Node", "mininet.node.Node"),
+        ("testbed.net.netlink", "import mininet", "mininet"),
+        ("testbed.net.mininet_net", "import pyroute2", "pyroute2"),
         ("testbed.scenario", "from agents.core import agent", "agents.core.agent"),
         ("testbed.scenario", "importlib.import_module(f'agents.{protocol}')", "agents"),
         ("testbed.sim", "from agents.runtime import host", "agents.runtime.host"),
@@ -256,10 +262,10 @@ def test_what_the_table_allows(module: str, source: str) -> None:
         ("topologies.handover", "from agents.mmcp import constants", "agents.mmcp.constants"),
         ("topologies.handover", "import rich", "rich"),
         ("captures.rules.mmcp", "from agents.mmcp import constants", "agents.mmcp.constants"),
-        ("captures.rules.mmcp", "import testbed.model", "testbed.model"),
+        ("captures.rules.mmcp", "import testbed.net.model", "testbed.net.model"),
         ("captures.__main__", "importlib.import_module('agents.mmcp')", "agents.mmcp"),
         ("captures.__main__", "importlib.import_module(name)", NOT_KNOWN_BEFORE_RUN_TIME),
-        ("captures.capture", "import pyroute2", "pyroute2"),
+        ("captures.files.capture", "import pyroute2", "pyroute2"),
     ],
 )
 def test_what_the_table_forbids(module: str, source: str, forbidden: str) -> None:

@@ -1,4 +1,4 @@
-"""Roles that are killed at seven steps of a handover (see testbed.two_cells), and start again with nothing in their memory.
+"""Roles that are killed at seven steps of a handover (see testbed.mmcp.two_cells), and start again with nothing in their memory.
 
 At each of these steps the old LMC, the new LMC and the SM are killed with SIGKILL once each. Whatever happens, the
 stream must resume within SPT, and all roles must agree again within five SPT: the node is established, one LMC has it, and
@@ -15,13 +15,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from testbed import impairment, mmcp_session, role_agreement
-from testbed.laboratory import Conclusion, Measurements, Stage, Topology
-from testbed.model import Lab
-from testbed.options import Values, choice_option, duration_option, list_option, number_option
-from testbed.roles import await_answer
-from testbed.two_cells import controller_of, two_cells
-from testbed.walking import Company, Walk, hand_over, nominal_spacing_ns, proactive_session
+from testbed.mmcp import role_agreement
+from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.two_cells import controller_of, two_cells
+from testbed.mmcp.walking import Company, Walk, hand_over, nominal_spacing_ns, proactive_session
+from testbed.net import impairment
+from testbed.net.model import Lab
+from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.options import Values, choice_option, duration_option, list_option, number_option
+from testbed.run.roles import await_answer
 
 VICTIMS = ("old-lmc", "new-lmc", "sm")
 ANSWER_DEADLINE_S = 10.0

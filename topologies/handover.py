@@ -21,12 +21,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from testbed import agreement, mmcp_session
-from testbed.laboratory import Conclusion, Measurements, Stage, Topology
-from testbed.model import Lab
-from testbed.options import Values, choice_option, duration_option, file_option, list_option, number_option
-from testbed.two_cells import two_cells
-from testbed.walking import (
+from testbed.mmcp import agreement
+from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.two_cells import two_cells
+from testbed.mmcp.walking import (
     Walk,
     await_stream,
     hand_over,
@@ -34,6 +32,9 @@ from testbed.walking import (
     receiver_window,
     stop_mobile_node,
 )
+from testbed.net.model import Lab
+from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.options import Values, choice_option, duration_option, file_option, list_option, number_option
 
 MODES = ("proactive", "reactive", "silent")
 

@@ -26,16 +26,17 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from testbed import mmcp_session, staying
-from testbed.laboratory import Conclusion, Measurements, Stage, Topology
-from testbed.mmcp_session import MN_ID, Provisioning
-from testbed.mobility import carry
-from testbed.model import Lab
-from testbed.observation import groups_joined, udp_counter
-from testbed.options import Values, choice_option, duration_option, list_option, number_option
-from testbed.roles import RunningRole
-from testbed.two_cells import CELLS, two_cells
-from testbed.walking import await_stream, nominal_spacing_ns
+from testbed.mmcp import session as mmcp_session
+from testbed.mmcp import staying
+from testbed.mmcp.session import MN_ID, Provisioning
+from testbed.mmcp.two_cells import CELLS, two_cells
+from testbed.mmcp.walking import await_stream, nominal_spacing_ns
+from testbed.net.mobility import carry
+from testbed.net.model import Lab
+from testbed.net.observation import groups_joined, udp_counter
+from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.options import Values, choice_option, duration_option, list_option, number_option
+from testbed.run.roles import RunningRole
 
 CASES = ("lmc", "refused-by-sm", "refused-by-lmc", "direct", "unanswered")
 ADMITTED = ("lmc", "direct")

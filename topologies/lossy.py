@@ -1,4 +1,4 @@
-"""Handovers while the control path loses datagrams (see testbed.two_cells).
+"""Handovers while the control path loses datagrams (see testbed.mmcp.two_cells).
 
 Once the node is in its session, every role loses a share of the MMCP datagrams that reach it; the stream loses none. Every
 handover must be prepared or fall back, none may hang: all roles agree again within eight SPT.
@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from testbed import mmcp_session, role_agreement
-from testbed.impairment import datagrams_lost, lose_datagrams
-from testbed.laboratory import Conclusion, Measurements, Stage, Topology
-from testbed.model import Lab
-from testbed.options import Values, choice_option, duration_option, number_option
-from testbed.two_cells import CELLS, controller_of, two_cells
-from testbed.walking import hand_over, nominal_spacing_ns, proactive_session
+from testbed.mmcp import role_agreement
+from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.two_cells import CELLS, controller_of, two_cells
+from testbed.mmcp.walking import hand_over, nominal_spacing_ns, proactive_session
+from testbed.net.impairment import datagrams_lost, lose_datagrams
+from testbed.net.model import Lab
+from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.options import Values, choice_option, duration_option, number_option
 
 OPTIONS = (
     choice_option("family", "IP version", "4", ("4", "6")),

@@ -1,4 +1,4 @@
-"""A mobile node that goes back and forth between two cells, faster than its LMCs leave the group (see testbed.two_cells).
+"""A mobile node that goes back and forth between two cells, faster than its LMCs leave the group (see testbed.mmcp.two_cells).
 
 Every handover is MMCP's. The cell it goes to is warm: its LMC may still be joined from the time before, or still hold the
 node for its own. What must hold all the same: each handover is prepared, the stream goes on, all roles agree at the end. And
@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from testbed import agreement, role_agreement
-from testbed.laboratory import Conclusion, Measurements, Stage, Topology
-from testbed.model import Lab
-from testbed.options import Values, choice_option, duration_option, number_option
-from testbed.two_cells import two_cells
-from testbed.walking import hand_over, nominal_spacing_ns, proactive_session
+from testbed.mmcp import agreement, role_agreement
+from testbed.mmcp.two_cells import two_cells
+from testbed.mmcp.walking import hand_over, nominal_spacing_ns, proactive_session
+from testbed.net.model import Lab
+from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.options import Values, choice_option, duration_option, number_option
 
 # Before the trigger and, twice, after the move. With the other defaults a round takes 400 ms.
 QUIET_PACKETS = 60

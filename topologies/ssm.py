@@ -1,4 +1,4 @@
-r"""A mobile node walks between two cells while it receives a source-specific group (see testbed.two_cells).
+r"""A mobile node walks between two cells while it receives a source-specific group (see testbed.mmcp.two_cells).
 
 The group is of 232/8 or ff3x::/32: a join without a source does nothing there. MMCP's packets cannot carry a source, so the
 SM, the LMCs and the node have it from provisioning, and every IGMP or MLD join, the LMC's ahead of the node and the node's
@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from testbed import agreement
-from testbed.laboratory import Conclusion, Measurements, Stage, Topology
-from testbed.model import Lab
-from testbed.options import Values, choice_option, duration_option, number_option
-from testbed.two_cells import two_cells
-from testbed.walking import hand_over, nominal_spacing_ns, proactive_session
+from testbed.mmcp import agreement
+from testbed.mmcp.two_cells import two_cells
+from testbed.mmcp.walking import hand_over, nominal_spacing_ns, proactive_session
+from testbed.net.model import Lab
+from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.options import Values, choice_option, duration_option, number_option
 
 OPTIONS = (
     choice_option("family", "IP version", "4", ("4", "6")),

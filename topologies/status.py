@@ -30,16 +30,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from testbed import mmcp_session, staying
-from testbed.impairment import lose_all_until_probed, lose_no_more, probers
-from testbed.laboratory import Conclusion, Measurements, Stage, Topology
-from testbed.mmcp_session import MMCP_PORT, MN_ID, Provisioning
-from testbed.model import Lab
-from testbed.observation import udp_counter
-from testbed.options import Values, choice_option, duration_option, number_option
-from testbed.roles import RunningRole
-from testbed.two_cells import CELLS, two_cells
-from testbed.walking import await_stream, nominal_spacing_ns, receiver_window
+from testbed.mmcp import session as mmcp_session
+from testbed.mmcp import staying
+from testbed.mmcp.session import MMCP_PORT, MN_ID, Provisioning
+from testbed.mmcp.two_cells import CELLS, two_cells
+from testbed.mmcp.walking import await_stream, nominal_spacing_ns, receiver_window
+from testbed.net.impairment import lose_all_until_probed, lose_no_more, probers
+from testbed.net.model import Lab
+from testbed.net.observation import udp_counter
+from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.options import Values, choice_option, duration_option, number_option
+from testbed.run.roles import RunningRole
 
 CELL = CELLS[0]
 REPORTS = 3  # USRs of the periodic part

@@ -21,13 +21,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from testbed import agreement
-from testbed.laboratory import Conclusion, Measurements, Stage, Topology
-from testbed.mobility import attach, detach
-from testbed.model import Lab
-from testbed.options import Values, choice_option, duration_option, number_option
-from testbed.two_cells import two_cells
-from testbed.walking import QUIET_PACKETS, Company, measured_handover, nominal_spacing_ns, pass_time, proactive_session
+from testbed.mmcp import agreement
+from testbed.mmcp.two_cells import two_cells
+from testbed.mmcp.walking import (
+    QUIET_PACKETS,
+    Company,
+    measured_handover,
+    nominal_spacing_ns,
+    pass_time,
+    proactive_session,
+)
+from testbed.net.mobility import attach, detach
+from testbed.net.model import Lab
+from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.options import Values, choice_option, duration_option, number_option
 
 OPTIONS = (
     choice_option("family", "IP version", "4", ("4", "6")),

@@ -45,7 +45,7 @@ class Carrier:
 
 @dataclass(frozen=True, slots=True)
 class KnownProtocol:
-    """A protocol that the judge can read; the module of its name in this package is its dissector."""
+    """A protocol that the judge can read; `captures.NAME.dissector` is its dissector."""
 
     name: str
     carriers: tuple[Carrier, ...]
@@ -58,7 +58,7 @@ class KnownProtocol:
     @property
     def dissector(self) -> Dissector:
         """Its dissector, loaded now if it was not before."""
-        return cast("Dissector", import_module(f"captures.dissectors.{self.name}"))
+        return cast("Dissector", import_module(f"captures.{self.name}.dissector"))
 
     def reader(self, module: str | None = None) -> Callable[[bytes], dict[str, Any]]:
         """The dissector's `dissect` for messages of one of its `modules`."""

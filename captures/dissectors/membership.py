@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from captures.internet import printed
+from captures.wire.internet import printed
 
 _IGMP_QUERY, _IGMPV1_REPORT, _IGMPV2_REPORT, _IGMPV2_LEAVE, _IGMPV3_REPORT = 0x11, 0x12, 0x16, 0x17, 0x22
 _MLD_QUERY, _MLDV1_REPORT, _MLDV1_DONE, _MLDV2_REPORT = 130, 131, 132, 143

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from captures.internet import printed
+from captures.wire.internet import printed
 
 TYPES = {
     0: "hello", 1: "register", 2: "register-stop", 3: "join-prune", 4: "bootstrap", 5: "assert", 6: "graft", 7: "graft-ack",

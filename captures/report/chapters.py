@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from captures.handovers import Handover, first_data_after
-from captures.report.ladder_drawing import LadderDrawing
-from captures.report.ladder_table import TableRow
+from captures.ladder.drawing import LadderDrawing
+from captures.ladder.table import TableRow
+from captures.mmcp.handovers import Handover, first_data_after
 from captures.report.packets import Chart, make_chart
 from captures.report.stream_path import Scene, make_scene
 from captures.report.stretches import Stretch, cell_of, stretches_of
 from captures.report.topology import Plan
 
 if TYPE_CHECKING:
-    from captures.timeline import Timeline
+    from captures.mmcp.timeline import Timeline
 
 CHAPTERS_MAX = 50
 """A page of many hundred handovers would be too large for a browser; their figures are in the table all the same."""

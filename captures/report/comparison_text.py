@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from captures.comparison import DELAYS, Comparison, Delay, RuleChange
+from captures.report.comparison import DELAYS, Comparison, Delay, RuleChange
 
 Segment = tuple[str, str]
 

@@ -11,7 +11,7 @@ from captures.report.material import Material
 from captures.report.topology import Plan
 
 if TYPE_CHECKING:
-    from captures.timeline import Timeline
+    from captures.mmcp.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from captures.rules.verdict import Verdict
-from captures.verify import Verification
+from captures.rules.verify import Verification
 
 
 def write(verification: Verification, path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from captures.chronicle.run import MODEL_FILE, Run, find_run
-from captures.merge import MERGED_FILE
+from captures.files.merge import MERGED_FILE
+from captures.history.run import MODEL_FILE, Run, find_run
 
 REPORT_FILE = "report.html"
 CONFIGURATION_OCTETS_MAX = 20_000  # of one file, shown in the page; what is longer is only linked

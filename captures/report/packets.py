@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from captures.handovers import Handover, accepted_confirm, first_data_after, handover_requests, stream_numbers
+from captures.mmcp.handovers import Handover, accepted_confirm, first_data_after, handover_requests, stream_numbers
 from captures.report.axis import CHARACTER_WIDTH, Label, in_lanes, lanes, ticks
 from captures.report.stretches import Stretch
 
 if TYPE_CHECKING:
-    from captures.timeline import DataFlow, Timeline
+    from captures.mmcp.timeline import DataFlow, Timeline
 
 BIN_NS = 10_000_000
 AROUND_NS = 30_000_000_000

@@ -12,15 +12,15 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from captures.handovers import find_handovers
+from captures.ladder.ladders import draw_ladders
+from captures.mmcp.handovers import find_handovers
+from captures.mmcp.timeline import Timeline, read_timeline
 from captures.report import details, summary
 from captures.report.chapters import Chapter, chapters_of, draw_scenes
-from captures.report.ladders import draw_ladders
 from captures.report.material import File, Material
 from captures.report.rule_table import FRAMES_SHOWN, RuleRow
 from captures.report.topology import Plan, make_plan
-from captures.ruling import verdicts_of
-from captures.timeline import Timeline, read_timeline
+from captures.rules.ruling import verdicts_of
 
 _FAMILIES = {
     **{name: name.upper() for name in ("mmcp", "gmp", "msmp", "omcp", "ectp", "pim")},

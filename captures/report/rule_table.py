@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from captures.rules import RULES
-from captures.verify import rule_summaries
+from captures.rules.verify import rule_summaries
 
 FRAMES_SHOWN = 12  # links of one verdict; the rest is a number
 VERDICTS = ("failed", "unseen", "passed")

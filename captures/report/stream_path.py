@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from captures.report.topology import Box, Plan, Wire
 
 if TYPE_CHECKING:
-    from captures.timeline import Timeline
+    from captures.mmcp.timeline import Timeline
 
 Carrying = Literal["path", "carries", "idle"]
 

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from captures.capture import CaptureError
-from captures.joins import Session, observe_join
+from captures.files.capture import CaptureError
+from captures.mmcp.joins import Session, observe_join
 from captures.rules import Case
 
 if TYPE_CHECKING:
-    from captures.leaves import Leave
-    from captures.parameters import MobileNode
-    from captures.silences import Silence
-    from captures.timeline import Membership, Message, Timeline
+    from captures.mmcp.leaves import Leave
+    from captures.mmcp.parameters import MobileNode
+    from captures.mmcp.silences import Silence
+    from captures.mmcp.timeline import Membership, Message, Timeline
 
 _BEFORE_NS = 1_000_000_000  # drawn before the moment
 _JOIN_NS = 3_000_000_000  # and after it, at most
@@ -29,7 +29,7 @@ class Stretch:
     """A time around the moment `down_ns`, which `zero` names; times in ns.
 
     `moments` are marked: time, text and kind. `scenes` are drawn: name, begin and end. Some names are those of
-    `captures.handovers.Handover`, so that both are drawn alike.
+    `captures.mmcp.handovers.Handover`, so that both are drawn alike.
     """
 
     mn: MobileNode

@@ -13,7 +13,7 @@ from captures.report.chapters import Chapter
 from captures.report.rule_table import RuleRow
 
 if TYPE_CHECKING:
-    from captures.handovers import Handover
+    from captures.mmcp.handovers import Handover
 
 BAR_WIDTH = 120.0  # px, of the longest disruption
 _GOOD_OUTCOMES = ("predictive", "reactive", "silent")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from captures.ruling import Ruling
+    from captures.rules.ruling import Ruling
 
 _ORDER = {"failed": 0, "unseen": 1, "passed": 2}
 _COLOURS = {"failed": "bold red", "unseen": "yellow", "passed": "green"}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from captures.report.terminal import frames_shown, plain_table, rich_table
 
 if TYPE_CHECKING:
-    from captures.rtp import Stream
-    from captures.verify import PackVerdicts, Verification
+    from captures.rules.verify import PackVerdicts, Verification
+    from captures.wire.rtp import Stream
 
 _OUTCOMES = ("passed", "failed", "unseen")
 _STREAMS_SHOWN = 20

@@ -1,6 +1,6 @@
 """The rules, one function per clause: a capture's timeline in, verdicts with frame numbers out."""
 
-from captures.rules import children, handover, join, leave, membership, monitoring, session, silence, stream
+from captures.mmcp.rules import children, handover, join, leave, membership, monitoring, session, silence, stream
 from captures.rules.verdict import RULES, Case, Rule, Verdict
 
 # Judgements list the rules in the order in which a session goes.

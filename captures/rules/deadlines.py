@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 
-from captures.events import Event
+from captures.history.events import Event
 from captures.rules.language import Checker, Key, Outcomes, Pattern, Scene
 
 NOBODY_THERE = "nobody was there to answer: the port was unreachable"

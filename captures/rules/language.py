@@ -28,7 +28,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from captures.events import Event
+from captures.history.events import Event
 from captures.rules.verdict import Finding
 
 STATE_MAX = 4096

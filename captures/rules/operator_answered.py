@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from captures.events import Event
+from captures.history.events import Event
 from captures.rules.deadlines import NOBODY_THERE, Deadlines
 from captures.rules.language import (
     Bounded,

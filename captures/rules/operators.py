@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-from captures.events import Event
+from captures.history.events import Event
 from captures.rules.deadlines import NOBODY_THERE, Deadlines
 from captures.rules.language import (
     Bounded,

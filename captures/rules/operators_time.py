@@ -6,7 +6,7 @@ import statistics
 from collections import deque
 from dataclasses import dataclass, field
 
-from captures.events import Event
+from captures.history.events import Event
 from captures.rules.language import (
     Bounded,
     Check,

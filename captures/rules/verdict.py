@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from captures.capture import CaptureError
-from captures.children import Family, find_families
-from captures.handovers import Handover, find_handovers, messages_at
-from captures.joins import OUTCOMES, Join, Session, observe_join
-from captures.leaves import Leave, observe_leave
-from captures.parameters import TOPICS
-from captures.silences import Silence, find_silences
+from captures.files.capture import CaptureError
+from captures.mmcp.children import Family, find_families
+from captures.mmcp.handovers import Handover, find_handovers, messages_at
+from captures.mmcp.joins import OUTCOMES, Join, Session, observe_join
+from captures.mmcp.leaves import Leave, observe_leave
+from captures.mmcp.parameters import TOPICS
+from captures.mmcp.silences import Silence, find_silences
 
 if TYPE_CHECKING:
-    from captures.timeline import Message, Timeline
+    from captures.mmcp.timeline import Message, Timeline
 
 Outcome = Literal["passed", "failed", "unseen"]
 
@@ -156,7 +156,7 @@ class Case:
         return [handover for handover in self.handovers if handover.mode == "proactive"]
 
     def messages(self, interface: str, packet: str, begin_ns: int, end_ns: int, **criteria: Any) -> list[Message]:
-        """As `captures.handovers.messages_at`."""
+        """As `captures.mmcp.handovers.messages_at`."""
         return messages_at(self.timeline, interface, packet, begin_ns=begin_ns, end_ns=end_ns, **criteria)
 
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from testbed.model import ALL_GROUPS, FRR_PIM, Lab
+from testbed.net.model import ALL_GROUPS, FRR_PIM, Lab
 
 if TYPE_CHECKING:
-    from testbed.mininet_net import World
-    from testbed.processes import ManagedProcess
+    from testbed.host.processes import ManagedProcess
+    from testbed.net.mininet_net import World
 
 START_DEADLINE_S = 20.0
 """For daemons to open their vty sockets: 0.2 s on an idle machine, but four labs may start at once."""

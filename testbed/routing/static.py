@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
-from testbed.model import Lab, ModelError, Subnet
+from testbed.net.model import Lab, ModelError, Subnet
 
 DEFAULT_DESTINATION = {4: "0.0.0.0/0", 6: "::/0"}
 

@@ -19,7 +19,7 @@ from agents.mmcp.local_mobility_controller import LocalMobilityController
 from agents.mmcp.mobile_node import MobileNode
 from agents.mmcp.session_manager import SessionManager
 from agents.mmcp.timing import Timers
-from captures.dissectors import mmcp as judge
+from captures.mmcp import dissector as judge
 from tests.agents.network import PORT, Network
 
 GROUP, GROUP_PORT, SESSION = "239.1.1.1", 5004, 1

@@ -33,7 +33,7 @@ from agents.core.agent import (
     SendDatagram,
     Trace,
 )
-from captures.dissectors import mmcp as judge
+from captures.mmcp import dissector as judge
 
 PORT = 24793
 DELAY = 0.001  # s, one way between any two nodes

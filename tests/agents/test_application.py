@@ -20,7 +20,7 @@ from agents.mmcp import (
 )
 from agents.mmcp.configuration import NodeInterface, Session, WantedSession
 from agents.mmcp.role import Role
-from captures.dissectors import mmcp as judge
+from captures.mmcp import dissector as judge
 from tests.agents.lab import CONTROLLERS, GROUP, GROUP_PORT, LMC1, MN_AT_POA1, POINTS, SESSION, SM
 from tests.agents.network import Network
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.sandbox import PROJECT_ROOT
+from testbed.host.sandbox import PROJECT_ROOT
 from tests.bench.members import GROUP, GROUP_PORT, HERE, MEMBERS, ROUNDS, SESSION
 
 WINDOW = 128  # datagrams on their way: a socket's buffer holds more

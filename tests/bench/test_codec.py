@@ -15,7 +15,7 @@ from agents.mmcp.messages import (
     decode,
     encode,
 )
-from captures.dissectors import mmcp as judge
+from captures.mmcp import dissector as judge
 from tests.bench.members import ROUNDS, STATUS, mn_id, packet
 
 pytestmark = pytest.mark.timeout(300)

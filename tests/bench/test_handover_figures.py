@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from testbed.sandbox import PROJECT_ROOT
+from testbed.host.sandbox import PROJECT_ROOT
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from captures.capture import Interface, PcapngWriter
-from captures.reading import CaptureReader
+from captures.files.capture import Interface, PcapngWriter
+from captures.files.reading import CaptureReader
 from captures.rules.packs.pack import Settings
-from captures.verify import verify
+from captures.rules.verify import verify
 from tests.captures.scripted_link import T0, ScriptedLink, ethernet, ip, older_report, query, summed
 
 FLOOD = 8_000

@@ -21,7 +21,7 @@ from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
 from scapy.utils import PcapReader
 
-from captures.capture import Interface, PcapngWriter
+from captures.files.capture import Interface, PcapngWriter
 from tests.captures.scripted_link import T0, good_link, ip
 
 WHOLE, TENTH = 1_000_000, 100_000
@@ -34,9 +34,9 @@ PEER_PACKETS = 20_000  # scapy's rate needs no more
 JUDGE = """
 import json, resource, sys, time
 from pathlib import Path
-from captures.reading import CaptureReader
+from captures.files.reading import CaptureReader
 from captures.rules.packs.pack import Settings
-from captures.verify import verify
+from captures.rules.verify import verify
 began = time.process_time()
 found = verify(CaptureReader(Path(sys.argv[1])), settings=Settings(srt_s=2.0))
 seconds = time.process_time() - began

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from testbed.sim import invariants
-from testbed.sim.mmcp import Plan, World
+from testbed.mmcp import invariants
+from testbed.mmcp.simulate import without_collector
+from testbed.mmcp.world import Plan, World
 from testbed.sim.network import Faults
-from testbed.simulate import without_collector
 
 MOVES_PER_MN_S = 0.1 / 60
 Result = TypeVar("Result")

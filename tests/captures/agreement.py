@@ -11,11 +11,11 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from captures.capture import Frame, Interface, PcapngWriter
 from captures.dissectors import PROTOCOLS as KNOWN
 from captures.dissectors.message_layer import MalformedMessageError
-from captures.headers import LINKTYPE_ETHERNET, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, ip_packet
-from captures.reading import CaptureReader
+from captures.files.capture import Frame, Interface, PcapngWriter
+from captures.files.reading import CaptureReader
+from captures.wire.headers import LINKTYPE_ETHERNET, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, ip_packet
 from tests.captures import plugin_readings
 from tests.captures.plugin_readings import settled
 from tests.captures.tshark import Layer, layers

@@ -10,7 +10,7 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from captures.capture import Interface, PcapngWriter
+from captures.files.capture import Interface, PcapngWriter
 from tests.captures.tshark import scripts, tshark
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from captures.capture import Frame, Interface, PcapngWriter, Step
-from captures.control import PROTOCOLS
 from captures.dissectors.membership import STATE_CHANGES
-from captures.events import Event, History
-from captures.reading import CaptureReader
+from captures.files.capture import Frame, Interface, PcapngWriter, Step
+from captures.files.reading import CaptureReader
+from captures.history.control import PROTOCOLS
+from captures.history.events import Event, History
 from tests.captures.scripted_link import INTERFACE, T0, good_link
 
 _ON_ITS_WAY_NS = 20_000_000

@@ -52,7 +52,7 @@ def address(fields: Mapping[str, str], name: str) -> str:
 
 
 def mmcp(layer: Layer) -> dict[str, Any]:
-    """As `captures.dissectors.mmcp.dissect`."""
+    """As `captures.mmcp.dissector.dissect`."""
     top = dict(layer.tree)
     packet = MMCP_PACKETS[int(top["mmcp.type"]) - 1]
     return {

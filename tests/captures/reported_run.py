@@ -9,12 +9,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from captures.capture import CaptureError
-from captures.judge import judge
-from captures.merge import merge
+from captures.files.capture import CaptureError
+from captures.files.merge import merge
 from captures.report.material import find_material
 from captures.report.page import write_report
-from testbed.two_cells import two_cells
+from captures.rules.judge import judge
+from testbed.mmcp.two_cells import two_cells
 from tests.captures.scripted_lab import INTERFACES, ScriptedLab
 
 

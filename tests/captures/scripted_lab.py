@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from captures.capture import Interface, PcapngWriter
-from captures.dissectors.mmcp import build
+from captures.files.capture import Interface, PcapngWriter
+from captures.mmcp.dissector import build
 
 TO_INCLUDE, TO_EXCLUDE, ALLOW = 3, 4, 5  # group record types [RFC 3376 4.2.12]
 T0 = 1_700_000_000_000_000_000

@@ -17,8 +17,8 @@ from typing import Any
 
 from scapy.utils import checksum
 
-from captures.capture import Interface, PcapngWriter
-from captures.dissectors.mmcp import build
+from captures.files.capture import Interface, PcapngWriter
+from captures.mmcp.dissector import build
 
 T0 = 1_700_000_000_000_000_000
 INTERFACE = "eth0"

@@ -74,7 +74,7 @@ def test_a_mistake_of_ours_is_no_rule_that_failed(good: Path, monkeypatch: pytes
     def mistaken(_path: Path) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr("captures.ruling.rule_on", mistaken)
+    monkeypatch.setattr("captures.rules.ruling.rule_on", mistaken)
     answer = run("judge", good)
     assert answer.exit_code == 2
     assert "Traceback" in answer.stderr
@@ -102,12 +102,12 @@ def test_a_closed_pipe_changes_no_verdict(good: Path, bad: Path, command: tuple[
 READING = """
 import sys
 from captures.__main__ import main
-import captures.judge
+import captures.rules.judge
 def judge(path):
     print("reading", flush=True)
     while True:
         pass
-captures.judge.judge = judge
+captures.rules.judge.judge = judge
 main(["judge", "lab.pcapng"])
 """
 

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captures.__main__ import main
-from captures.control import read_mmcp
-from captures.dissectors import PROTOCOLS, mmcp
+from captures.dissectors import PROTOCOLS
 from captures.dissectors.message_layer import MalformedMessageError
+from captures.history.control import read_mmcp
+from captures.mmcp import dissector as mmcp
 from tests.captures.scripted_link import ScriptedLink, address, udp
 from tests.wire.vector_files import Plain
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captures.capture import CaptureError, Frame, Interface, PcapngWriter, Step
-from captures.merge import merge
-from captures.reading import CaptureReader, PcapReader
+from captures.files.capture import CaptureError, Frame, Interface, PcapngWriter, Step
+from captures.files.merge import merge
+from captures.files.reading import CaptureReader, PcapReader
 from tests.captures.scripted_lab import INTERFACES, T0, good_lab
 
 A, B = Interface("mn:mn-radio", 1), Interface("sm:any", 12)

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from captures.__main__ import main
-from captures.capture import Interface, PcapngWriter
+from captures.files.capture import Interface, PcapngWriter
 from tests.captures.scripted_joins import good_join_lab
 from tests.captures.scripted_lab import ScriptedLab, good_lab
 

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from captures.__main__ import main
-from captures.chronicle.run import find_run
-from captures.comparison import Comparison, compare, read_side
-from captures.merge import merge
+from captures.files.merge import merge
+from captures.history.run import find_run
+from captures.report.comparison import Comparison, compare, read_side
 from tests.captures.scripted_lab import ScriptedLab, good_lab
 from tests.captures.scripted_link import good_link
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from captures.capture import Frame
-from captures.chronicle.lines import FrameLine
-from captures.chronicle.run import find_run, history_of
-from captures.connections import Connections
-from captures.control import EVERY_CONNECTION
-from captures.events import Event
-from captures.ladder import MessageRow
-from captures.ladder_builder import build
+from captures.files.capture import Frame
+from captures.history.control import EVERY_CONNECTION
+from captures.history.events import Event
+from captures.history.lines import FrameLine
+from captures.history.run import find_run, history_of
+from captures.ladder.builder import build
+from captures.ladder.rows import MessageRow
+from captures.wire.connections import Connections
 from tests.captures.scripted_lab import INTERFACES, MACS, T0, Sent, ethernet, good_lab, ip, udp
 
 OMCP_PORT = 24794

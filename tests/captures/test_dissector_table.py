@@ -7,7 +7,12 @@ import sys
 
 import pytest
 
-from captures.dissectors import PROTOCOLS, Carrier, Dissector, ectp, gmp, mmcp, msmp, omcp
+from captures.dissectors import PROTOCOLS, Carrier, Dissector
+from captures.ectp import dissector as ectp
+from captures.gmp import dissector as gmp
+from captures.mmcp import dissector as mmcp
+from captures.msmp import dissector as msmp
+from captures.omcp import dissector as omcp
 from tests.wire.gmp_messages import vectors
 
 MODULES: dict[str, Dissector] = {"mmcp": mmcp, "gmp": gmp, "msmp": msmp, "omcp": omcp, "ectp": ectp}

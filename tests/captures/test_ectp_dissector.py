@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scapy.layers.inet import IP, UDP
 from scapy.packet import Raw
 
-from captures.dissectors.ectp import ECTP, CutShort, MalformedMessageError, bound_to_udp, build, dissect, problems
-from captures.dissectors.ectp_elements import Address, Connection, Membership, QoS, Timestamp
 from captures.dissectors.message_layer import Undissected
+from captures.ectp.dissector import ECTP, CutShort, MalformedMessageError, bound_to_udp, build, dissect, problems
+from captures.ectp.dissector_elements import Address, Connection, Membership, QoS, Timestamp
 from tests.wire.ectp_messages import acks, addresses, connections, memberships, repaired, targets, timestamps, vectors
 
 OF = {vector["name"]: bytes.fromhex(vector["hex"]) for vector in vectors()}

@@ -25,12 +25,12 @@ from scapy.contrib.pim import (
 from scapy.layers.inet import IP
 from scapy.packet import Packet
 
-from captures.capture import Interface, PcapngWriter
-from captures.control import PROTOCOLS, read_mmcp
 from captures.dissectors import membership, pim
-from captures.dissectors.mmcp import build
-from captures.events import Event, History
-from captures.reading import CaptureReader
+from captures.files.capture import Interface, PcapngWriter
+from captures.files.reading import CaptureReader
+from captures.history.control import PROTOCOLS, read_mmcp
+from captures.history.events import Event, History
+from captures.mmcp.dissector import build
 from tests.captures.scripted_link import (
     GROUPS,
     PORT,

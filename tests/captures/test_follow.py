@@ -15,14 +15,14 @@ import pytest
 from click.testing import CliRunner
 
 from captures.__main__ import main
-from captures.capture import CaptureError, Frame
-from captures.chronicle.follow import HOLD_NS, SILENCE_S, Caught, LiveRun, await_running
-from captures.chronicle.run import find_run, history_of
-from captures.ladder import MessageRow, Selection
-from captures.ladder_builder import build
-from captures.merge import merge
-from captures.reading import CaptureReader
-from captures.report.live import LiveLadder
+from captures.files.capture import CaptureError, Frame
+from captures.files.merge import merge
+from captures.files.reading import CaptureReader
+from captures.history.run import find_run, history_of
+from captures.ladder.builder import build
+from captures.ladder.rows import MessageRow, Selection
+from captures.live.follow import HOLD_NS, SILENCE_S, Caught, LiveRun, await_running
+from captures.live.screen import LiveLadder
 from tests.captures.scripted_lab import INTERFACES, T0, good_lab
 
 DEADLINE_S = 20.0

@@ -6,7 +6,9 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.packet import Raw
 
-from captures.dissectors.gmp import (
+from captures.dissectors.message_layer import Undissected
+from captures.dissectors.tlv import OtherTLV
+from captures.gmp.dissector import (
     GMPMM,
     GMPSM,
     CutShort,
@@ -20,9 +22,7 @@ from captures.dissectors.gmp import (
     dissect_stream,
     problems,
 )
-from captures.dissectors.gmp_options import REJECT_REASONS
-from captures.dissectors.message_layer import Undissected
-from captures.dissectors.tlv import OtherTLV
+from captures.gmp.dissector_options import REJECT_REASONS
 from tests.wire.gmp_messages import vectors
 from tests.wire.vector_files import right_checksum
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captures.handovers import extended_sequence, stream_numbers
-from captures.judge import judge
-from captures.timeline import DataFlow
+from captures.mmcp.handovers import extended_sequence, stream_numbers
+from captures.mmcp.timeline import DataFlow
+from captures.rules.judge import judge
 from tests.captures.scripted_lab import T0, ScriptedLab, good_lab
 
 MS = 1_000_000

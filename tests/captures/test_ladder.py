@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from captures.capture import CaptureError
-from captures.chronicle.lines import FrameLine
-from captures.chronicle.run import find_run, history_of
-from captures.judge import judge
-from captures.ladder import Failure, Ladder, MessageRow, Selection, StepRow, StreamRow, failures_of, select
-from captures.ladder_builder import LadderBuilder, build
+from captures.files.capture import CaptureError
+from captures.history.lines import FrameLine
+from captures.history.run import find_run, history_of
+from captures.ladder.builder import LadderBuilder, build
+from captures.ladder.rows import Failure, Ladder, MessageRow, Selection, StepRow, StreamRow, failures_of, select
+from captures.rules.judge import judge
 from tests.captures.scripted_lab import ADDRESSES, INTERFACES, T0, ScriptedLab, Sent, ethernet, good_lab, ip
 
 MODEL = {

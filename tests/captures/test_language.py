@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from captures.events import Event
+from captures.history.events import Event
 from captures.rules.language import ANYWHERE, STATE_MAX, Bounded, Check, Outcomes, Pattern, Scene, key_of, on
 from captures.rules.operator_answered import answered
 from captures.rules.operators import Unseen, asked, exactly_once, holds, same_answer

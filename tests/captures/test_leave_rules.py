@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from captures.capture import CaptureError
-from captures.judge import Judgement, judge
+from captures.files.capture import CaptureError
+from captures.rules.judge import Judgement, judge
 from tests.captures.scripted_lab import ScriptedLab
 from tests.captures.scripted_leaves import good_leave_lab
 from tests.captures.spoiled_leaves import BROKEN_LEAVES, TOLERATED_LEAVES

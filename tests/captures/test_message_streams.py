@@ -16,9 +16,11 @@ from scapy.layers.inet import IP, TCP
 from scapy.packet import Packet, Raw
 from scapy.sessions import TCPSession
 
-from captures.dissectors import gmp, msmp, omcp
 from captures.dissectors.message_layer import MalformedMessageError
 from captures.dissectors.stream import Framing, Stream
+from captures.gmp import dissector as gmp
+from captures.msmp import dissector as msmp
+from captures.omcp import dissector as omcp
 from tests.wire import gmp_messages, msmp_messages, omcp_messages
 from tests.wire.vector_files import Plain
 

@@ -13,7 +13,7 @@ from scapy.config import conf
 from scapy.layers.inet import IP, UDP
 from scapy.packet import Raw
 
-from captures.dissectors.mmcp import (
+from captures.mmcp.dissector import (
     MMCP,
     PACKETS,
     CutShort,

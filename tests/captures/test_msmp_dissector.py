@@ -7,7 +7,8 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.packet import Raw
 
 from captures.dissectors.message_layer import Undissected
-from captures.dissectors.msmp import (
+from captures.dissectors.tlv import OtherTLV
+from captures.msmp.dissector import (
     MSMP,
     CutShort,
     MalformedMessageError,
@@ -19,7 +20,6 @@ from captures.dissectors.msmp import (
     dissect_stream,
     problems,
 )
-from captures.dissectors.tlv import OtherTLV
 from tests.wire.msmp_messages import vectors
 
 OF = {vector["name"]: bytes.fromhex(vector["hex"]) for vector in vectors()}

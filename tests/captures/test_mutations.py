@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from captures.capture import CaptureError
-from captures.reading import CaptureReader
+from captures.files.capture import CaptureError
+from captures.files.reading import CaptureReader
 from captures.rules.packs.pack import Settings
-from captures.verify import verify
+from captures.rules.verify import verify
 from tests.captures import mutation_owners as told
 from tests.captures.mutating import ALONE, SWAPPED, Capture, Packet, mutated, neighbour, real, scripted, swapped
 from tests.captures.scripted_link import SRT_S

@@ -9,7 +9,8 @@ from scapy.layers.inet import IP, TCP
 from scapy.packet import Packet, Raw
 
 from captures.dissectors.message_layer import Undissected
-from captures.dissectors.omcp import (
+from captures.dissectors.tlv import OtherTLV
+from captures.omcp.dissector import (
     OMCP,
     CutShort,
     MalformedMessageError,
@@ -20,8 +21,7 @@ from captures.dissectors.omcp import (
     dissect_stream,
     problems,
 )
-from captures.dissectors.omcp_tlvs import Member, Parent
-from captures.dissectors.tlv import OtherTLV
+from captures.omcp.dissector_tlvs import Member, Parent
 from tests.wire.omcp_messages import node_ids, vectors
 
 OF = {vector["name"]: bytes.fromhex(vector["hex"]) for vector in vectors()}

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from captures.capture import Interface, PcapngWriter
-from captures.reading import CaptureReader
+from captures.files.capture import Interface, PcapngWriter
+from captures.files.reading import CaptureReader
 from captures.rules.packs.pack import Settings
-from captures.verify import Verification, verify
+from captures.rules.verify import Verification, verify
 from tests.captures.scripted_link import (
     GROUPS,
     MN_ID,

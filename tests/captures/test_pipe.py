@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from captures.capture import CaptureError, Frame, Step
-from captures.merge import merge
-from captures.reading import CaptureReader
-from captures.viewer import Program, find_viewer, watch
+from captures.files.capture import CaptureError, Frame, Step
+from captures.files.merge import merge
+from captures.files.reading import CaptureReader
+from captures.live.viewer import Program, find_viewer, watch
 from tests.captures.scripted_lab import INTERFACES, good_lab
 
 DEADLINE_S = 20.0
@@ -25,7 +25,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 LAB = """
 import sys, os
 from pathlib import Path
-from captures.merge import merge
+from captures.files.merge import merge
 from tests.captures.scripted_lab import good_lab
 runs = Path(sys.argv[1])
 folder = good_lab().write_run_folder(runs / "new")

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from captures.__main__ import main
-from captures.control import PORT_NAMES, every_connection, every_protocol
-from captures.dissectors import mmcp
+from captures.history.control import PORT_NAMES, every_connection, every_protocol
+from captures.mmcp import dissector as mmcp
 from tests.captures.scripted_link import ScriptedLink, address, udp
 
 PORT = 5000

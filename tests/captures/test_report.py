@@ -12,11 +12,11 @@ from urllib.parse import unquote
 import pytest
 from click.testing import CliRunner
 
-import captures.chronicle.run
+import captures.history.run
 from captures.__main__ import main
+from captures.ladder.table import flat
+from captures.mmcp.timeline import read_timeline
 from captures.report.chapters import CHAPTERS_MAX, chapters_of
-from captures.report.ladder_table import flat
-from captures.timeline import read_timeline
 from tests.captures.reported_run import Page, model_of, read_page, report_of, run_folder
 from tests.captures.scripted_lab import INTERFACES, MN_ID, T0, ScriptedLab, good_lab
 
@@ -272,7 +272,7 @@ def test_of_very_many_handovers_those_that_failed_are_drawn(tmp_path: Path) -> N
         lab.step(1000 * number + 900, "handover_end", handover=number)
     lab.data(0, 100, lambda _t: {"mn"})
     timeline = read_timeline(lab.write(tmp_path / "lab.pcapng"))
-    handovers = captures.handovers.find_handovers(timeline)
+    handovers = captures.mmcp.handovers.find_handovers(timeline)
     failed = {"subject": handovers[150].name, "verdict": "failed"}
     chapters, left_out = chapters_of(timeline, handovers, [failed])
     assert (len(chapters), left_out) == (CHAPTERS_MAX, 201 - CHAPTERS_MAX)
@@ -284,8 +284,8 @@ def test_of_very_many_handovers_those_that_failed_are_drawn(tmp_path: Path) -> N
 def test_the_command_writes_it_and_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = run_folder(good_lab(), tmp_path / "20261122T000000-handover")
     (tmp_path / "latest").symlink_to(folder.name)
-    monkeypatch.setattr(captures.chronicle.run.run_folder, "__defaults__", (tmp_path,))
-    monkeypatch.setattr(captures.chronicle.run.find_run, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(captures.history.run.run_folder, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(captures.history.run.find_run, "__defaults__", (tmp_path,))
     for arguments in ([], ["latest"], [folder.name], [str(folder)]):
         (folder / "report.html").unlink(missing_ok=True)
         answer = CliRunner().invoke(main, ["report", *arguments])

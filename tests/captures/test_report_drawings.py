@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captures.handovers import find_handovers, stream_numbers
+from captures.mmcp.handovers import find_handovers, stream_numbers
+from captures.mmcp.timeline import Timeline, read_timeline
 from captures.report.axis import CHARACTER_WIDTH, in_lanes, ticks
 from captures.report.packets import AROUND_NS, BIN_NS, LEFT, RIGHT, WIDTH, make_chart
 from captures.report.stream_path import make_scene
 from captures.report.topology import Box, Plan, make_plan
-from captures.timeline import Timeline, read_timeline
 from tests.captures.reported_run import model_of
 from tests.captures.scripted_lab import INTERFACES, good_lab
 

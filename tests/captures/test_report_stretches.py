@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from captures.mmcp.timeline import read_timeline
 from captures.report.stretches import stretches_of
-from captures.timeline import read_timeline
 from tests.captures.reported_run import Page, read_page, report_of, run_folder
 from tests.captures.scripted_joins import good_join_lab
 from tests.captures.scripted_lab import INTERFACES, ScriptedLab, good_lab

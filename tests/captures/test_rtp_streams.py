@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captures.rtp import Stream, StreamKey, Streams
+from captures.wire.rtp import Stream, StreamKey, Streams
 
 KEY = StreamKey("eth0", bytes([10, 0, 0, 1, 239, 1, 1, 1, 0x9C, 0x40, 0x13, 0x8C]), 0xABCD)
 MS = 1_000_000

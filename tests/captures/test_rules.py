@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from captures.judge import Judgement, judge
 from captures.rules import RULES
+from captures.rules.judge import Judgement, judge
 from tests.captures.scripted_joins import good_join_lab
 from tests.captures.scripted_lab import (
     INTERFACES,

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from captures.__main__ import main
-from captures.judge import judge
-from captures.merge import merge
-from captures.ruling import rule_on
+from captures.files.merge import merge
+from captures.rules.judge import judge
+from captures.rules.ruling import rule_on
 from tests.captures.reported_run import read_page, run_folder
 from tests.captures.scripted_joins import good_join_lab
 from tests.captures.scripted_lab import INTERFACES, MN_ID, ScriptedLab, Sent, ethernet, good_lab, ip

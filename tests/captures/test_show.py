@@ -18,12 +18,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from captures.__main__ import main
-from captures.chronicle.run import find_run, history_of
-from captures.judge import judge
-from captures.ladder import Selection, select
-from captures.ladder_builder import build
-from captures.merge import merge
-from captures.report.ladder_text import ladder_lines
+from captures.files.merge import merge
+from captures.history.run import find_run, history_of
+from captures.ladder.builder import build
+from captures.ladder.rows import Selection, select
+from captures.ladder.text import ladder_lines
+from captures.rules.judge import judge
 from tests.captures.scripted_lab import INTERFACES, good_lab
 from tests.captures.scripted_link import good_link
 

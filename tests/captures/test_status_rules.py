@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from captures.capture import CaptureError
-from captures.judge import Judgement, judge
+from captures.files.capture import CaptureError
+from captures.rules.judge import Judgement, judge
 from tests.captures.scripted_lab import ScriptedLab
 from tests.captures.scripted_status import good_status_lab
 from tests.captures.spoiled_status import BROKEN_STATUS, TOLERATED_STATUS

@@ -14,13 +14,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from captures.__main__ import main
-from captures.capture import Frame
-from captures.chronicle.lines import DataLine, FrameLine, LinkLine, LogLine, StepLine, TraceLine, as_dict, from_dict
-from captures.chronicle.packets import capture_lines
-from captures.chronicle.run import find_run, history_of, lines_of, read_timeline_file
-from captures.events import History
-from captures.merge import merge
-from captures.reading import CaptureReader
+from captures.files.capture import Frame
+from captures.files.merge import merge
+from captures.files.reading import CaptureReader
+from captures.history.events import History
+from captures.history.lines import DataLine, FrameLine, LinkLine, LogLine, StepLine, TraceLine, as_dict, from_dict
+from captures.history.packets import capture_lines
+from captures.history.run import find_run, history_of, lines_of, read_timeline_file
 from tests.captures.scripted_lab import INTERFACES, T0, good_lab
 
 FRR_LOG = """2023/11/14 22:13:21 PIM: [JBNZN-EVZ5D] VRF Created: default(0)
@@ -166,7 +166,7 @@ def test_nothing_is_left_behind_when_writing_fails(folder: Path, monkeypatch: py
     def breaks(_line: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("captures.chronicle.run.as_dict", breaks)
+    monkeypatch.setattr("captures.history.run.as_dict", breaks)
     before = sorted(folder.iterdir())
     assert run("timeline", folder).exit_code == 130
     assert sorted(folder.iterdir()) == before

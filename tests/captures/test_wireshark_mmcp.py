@@ -10,7 +10,7 @@ from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from captures.capture import Interface, PcapngWriter
+from captures.files.capture import Interface, PcapngWriter
 from tests.captures.agreement import disagreements, left_unsaid
 from tests.captures.exchanges import Capture
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from captures.capture import Interface, PcapngWriter
-from captures.reading import CaptureReader
+from captures.files.capture import Interface, PcapngWriter
+from captures.files.reading import CaptureReader
 from captures.rules.packs.pack import Settings
-from captures.verify import Verification, verify
+from captures.rules.verify import Verification, verify
 from tests.captures.scripted_link import SRT_S, T0, good_link
 
 ON_ITS_WAY_NS = 100_000  # from one interface to the next

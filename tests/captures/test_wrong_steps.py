@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from captures.__main__ import main
-from captures.capture import CaptureError, step_of
-from captures.judge import judge
-from captures.parameters import Parameters
+from captures.files.capture import CaptureError, step_of
+from captures.mmcp.parameters import Parameters
+from captures.mmcp.timeline import read_timeline
+from captures.rules.judge import judge
 from captures.rules.packs.pack import Settings
-from captures.timeline import read_timeline
 from tests.captures.scripted_lab import T0
 from tests.captures.wrong_steps import LABS, READERS, Story, changed, places, read_by_all
 

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from captures.capture import JOURNAL_EXPORT, STEP_FIELD, CaptureError, Interface, PcapngWriter
-from captures.chronicle.run import find_run, write_history
-from captures.comparison import compare, read_side
-from captures.judge import judge
+from captures.files.capture import JOURNAL_EXPORT, STEP_FIELD, CaptureError, Interface, PcapngWriter
+from captures.history.run import find_run, write_history
+from captures.ladder.text import ladder_lines
+from captures.report.comparison import compare, read_side
 from captures.report.comparison_text import comparison_lines
-from captures.report.ladder_text import ladder_lines
 from captures.report.material import find_material
 from captures.report.page import write_report
-from captures.verify import verify_file
+from captures.rules.judge import judge
+from captures.rules.verify import verify_file
 from tests.captures.reported_run import model_of
 from tests.captures.scripted_joins import good_join_lab
 from tests.captures.scripted_lab import T0, ScriptedLab, good_lab

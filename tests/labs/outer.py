@@ -2,7 +2,7 @@
 
 import sys
 
-from testbed.sandbox import SandboxError, run_inside
+from testbed.host.sandbox import SandboxError, run_inside
 from testbed.setup import routing_root
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from testbed.sandbox import PROJECT_ROOT, needs_user_namespace
+from testbed.host.sandbox import PROJECT_ROOT, needs_user_namespace
 from tests.captures.agreement import disagreements
 
 AS_ROOT = "root"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from testbed.sandbox import PROJECT_ROOT
+from testbed.host.sandbox import PROJECT_ROOT
 from tests.labs.runs import finish, start
 
 pytestmark = pytest.mark.timeout(240)

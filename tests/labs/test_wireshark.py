@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from captures.reading import CaptureReader
-from captures.verify import verify
+from captures.files.reading import CaptureReader
+from captures.rules.verify import verify
 from tests.captures.tshark import scripts, tshark
 from tests.captures.wireshark_streams import measured_by_wireshark, with_known_clock
 from tests.labs.runs import run

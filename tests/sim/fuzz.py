@@ -32,7 +32,7 @@ from agents.mmcp.messages import (
 from agents.mmcp.mobile_node import MobileNode
 from agents.mmcp.role import Role
 from agents.mmcp.timing import Timers
-from testbed.sim.mmcp import GROUP, GROUP_PORT, SESSION, SM_ADDRESS, Plan, World
+from testbed.mmcp.world import GROUP, GROUP_PORT, SESSION, SM_ADDRESS, Plan, World
 
 STEP_S = 0.005  # virtual time between two datagrams
 TIMERS = Timers(jwt_s=0.1, srt_s=0.1, hit_s=0.1, ctt_s=0.015, linger_s=0.1, join_retries=1)

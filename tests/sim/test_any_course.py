@@ -12,8 +12,8 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from testbed.sim import invariants
-from testbed.sim.mmcp import Mobile, World
+from testbed.mmcp import invariants
+from testbed.mmcp.world import Mobile, World
 from testbed.sim.network import PERFECT, Faults
 from tests.sim.worlds import broken, plan
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from testbed import simulate
+from testbed.mmcp import simulate
 
 FEW = ["handover", "--json", "--mns=20", "--cells=3", "--duration=30s"]
 

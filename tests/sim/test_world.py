@@ -14,9 +14,8 @@ from click.testing import CliRunner
 
 from agents.core.agent import Endpoint, LinkUp, Notify
 from agents.mmcp.node_session import NodeSession
-from testbed import simulate
-from testbed.sim import invariants
-from testbed.sim.mmcp import Mobile, PlanError, World
+from testbed.mmcp import invariants, simulate
+from testbed.mmcp.world import Mobile, PlanError, World
 from testbed.sim.network import PERFECT, Faults, RoleError
 from tests.sim.worlds import ROUGH, broken, judged, plan, ran
 

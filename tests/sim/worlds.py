@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agents.mmcp.timing import Timers
-from testbed.sim.invariants import BROKEN, Counts, Verdict, check, counters
-from testbed.sim.mmcp import Plan, World
+from testbed.mmcp.invariants import BROKEN, Counts, Verdict, check, counters
+from testbed.mmcp.world import Plan, World
 from testbed.sim.network import Faults
 
 TIMERS = Timers(jwt_s=0.5, join_retries=10, srt_s=1.0, hit_s=0.4, ctt_s=0.1, linger_s=0.5)

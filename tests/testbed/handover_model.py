@@ -1,6 +1,6 @@
 """The lab most tests build or look at: a source, a rendezvous router, two access routers with a cell each, a mobile node."""
 
-from testbed.model import FRR_PIM, Attachment, End, Family, Lab, Link, Node, PointOfAttachment, Radio
+from testbed.net.model import FRR_PIM, Attachment, End, Family, Lab, Link, Node, PointOfAttachment, Radio
 
 GROUP = {4: "239.1.1.1", 6: "ff1e::1"}
 

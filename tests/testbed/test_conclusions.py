@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from testbed.laboratory import Measurements, breaks_a_rule
-from testbed.options import Values
-from testbed.results import show
+from testbed.run.laboratory import Measurements, breaks_a_rule
+from testbed.run.options import Values
+from testbed.run.results import show
 from topologies import vertical
 
 VALUES = Values({"repeat": 1, "max-excess": 0.05, "rate": 1000})

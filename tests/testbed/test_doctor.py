@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from testbed import doctor
-from testbed.doctor import SUBJECTS, Check, LackError, command, examine, require
+from testbed.host import doctor
+from testbed.host.doctor import SUBJECTS, Check, LackError, command, examine, require
 from testbed.setup import PROJECT, NotSetUpError
 
-COMMAND_LINE = [sys.executable, "-c", "from testbed.doctor import command; command()", "--json"]
+COMMAND_LINE = [sys.executable, "-c", "from testbed.host.doctor import command; command()", "--json"]
 
 
 def by_name(checks: list[Check]) -> dict[str, Check]:

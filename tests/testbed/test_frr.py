@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from testbed.model import Family
+from testbed.net.model import Family
 from testbed.routing import frr
 from testbed.routing.frr import GroupState, PimTimers, kernel_sources, render_interfaces, render_rendezvous_point
 from tests.testbed.handover_model import handover_model

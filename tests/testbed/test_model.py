@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.model import (
+from testbed.net.model import (
     Attachment,
     End,
     Family,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from testbed.laboratory import Measurements
-from testbed.options import Values
+from testbed.run.laboratory import Measurements
+from testbed.run.options import Values
 from topologies.pingpong import TOPOLOGY, judge_rounds, planned_round_ms
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from testbed import sandbox
-from testbed.sandbox import SandboxError, command, current, require_inside, user_namespaces_refused
-from testbed.sandbox_init import SandboxSpec, namespaces, prepare
+from testbed.host import sandbox
+from testbed.host.sandbox import SandboxError, command, current, require_inside, user_namespaces_refused
+from testbed.host.sandbox_init import SandboxSpec, namespaces, prepare
 
 SPEC = SandboxSpec(("true", "; rm -rf /"), 5, 6, "/root/folder", ("/run/user",), {"net": 1, "mnt": 2, "pid": 3})
 
@@ -22,7 +22,7 @@ def test_the_command_is_an_argv_that_dies_with_its_parent(user_namespace: bool) 
     assert argv[:4] == ["setpriv", "--pdeathsig", "KILL", "--"]
     assert {"--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"} <= set(argv)
     assert ("--user" in argv) == ("--map-root-user" in argv) == user_namespace
-    assert argv[-4:-1] == [sys.executable, "-m", "testbed.sandbox_init"]
+    assert argv[-4:-1] == [sys.executable, "-m", "testbed.host.sandbox_init"]
     assert SandboxSpec(**json.loads(argv[-1])) == SandboxSpec(
         ["true", "; rm -rf /"], 5, 6, "/root/folder", ["/run/user"], SPEC.outer_namespaces  # type: ignore[arg-type]
     )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.model import End, Family, Lab, Link, ModelError, Node
+from testbed.net.model import End, Family, Lab, Link, ModelError, Node
 from testbed.routing.static import Route, gateway, routes
 from tests.testbed.handover_model import handover_model
 

@@ -10,7 +10,7 @@ from scapy.config import conf
 from agents.core.errors import DecodeError
 from agents.mmcp.messages import Message, decode, encode
 from agents.mmcp.plain import from_plain, to_plain
-from captures.dissectors import mmcp as judge
+from captures.mmcp import dissector as judge
 from tests.wire.mmcp_messages import PACKETS, PROFILES, Plain, any_message, messages, vectors
 
 conf.debug_dissector = True  # scapy would swallow errors of the layers

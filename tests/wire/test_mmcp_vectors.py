@@ -9,7 +9,7 @@ import pytest
 from agents.core.errors import DecodeError, EncodeError
 from agents.mmcp.messages import decode, encode
 from agents.mmcp.plain import from_plain, to_plain
-from captures.dissectors import mmcp as judge
+from captures.mmcp import dissector as judge
 from tests.wire.mmcp_messages import PACKETS, PROFILES, fields_of, vectors
 
 VECTORS = vectors()

@@ -29,7 +29,7 @@ from functools import partial
 from ipaddress import ip_address
 
 from captures.dissectors.membership import ALLOW, BLOCK, MODE_IS_INCLUDE, Query, Report
-from captures.events import Event
+from captures.history.events import Event
 from captures.rules.language import Rule, on
 from captures.rules.operators import Unseen, holds
 from captures.rules.packs.membership_hosts import Compatibility, QueriesAnswered, Repeated

@@ -6,7 +6,7 @@ import heapq
 from dataclasses import dataclass, field
 
 from captures.dissectors.membership import STATE_CHANGES, Query, Report
-from captures.events import Event
+from captures.history.events import Event
 from captures.rules.language import SECOND, STATE_MAX, Bounded, Checker, Outcomes, Scene, on, who
 
 SLACK_NS = SECOND // 5  # timer ticks, and the way from host to capture

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from captures.dissectors.membership import Query
-from captures.events import Event
+from captures.history.events import Event
 from captures.rules.language import SECOND, Bounded, Checker, Outcomes, Scene, in_seconds, on, who
 from captures.rules.packs.membership_hosts import GROUPS_MAX, ROBUSTNESS, SHARE, SLACK_NS
 

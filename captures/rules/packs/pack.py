@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from captures.parameters import SECONDS_MAX
-from captures.rtp import Stream
+from captures.mmcp.parameters import SECONDS_MAX
 from captures.rules.language import Rule
+from captures.wire.rtp import Stream
 
 
 @dataclass

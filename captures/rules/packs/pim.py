@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from captures.events import Event
+from captures.history.events import Event
 from captures.rules.language import (
     SECOND,
     Bounded,

@@ -1,15 +1,15 @@
 """RTP streams: complete, in order, each packet once, evenly [RFC 3550].
 
-What is missing in a row for longer than a moment is an interruption (see `captures.rtp`): a member that leaves and comes
+What is missing in a row for longer than a moment is an interruption (see `captures.wire.rtp`): a member that leaves and comes
 again, a link that goes down on purpose and an outage look the same, so interruptions are judged only against a limit that
 somebody gives. So is jitter, of which no document says how much is too much.
 """
 
 from __future__ import annotations
 
-from captures.rtp import Stream
 from captures.rules.operators import Unseen
 from captures.rules.packs.pack import Pack, Settings, StreamRule
+from captures.wire.rtp import Stream
 
 
 def rtp_pack(settings: Settings) -> Pack:

@@ -1,0 +1,1 @@
+"""ECTP before the judge (X.607.1)."""

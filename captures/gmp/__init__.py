@@ -1,0 +1,1 @@
+"""GMP before the judge (X.602)."""

@@ -1,0 +1,1 @@
+"""The message ladder: participants side by side, messages and steps in order of time."""

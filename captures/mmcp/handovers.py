@@ -1,0 +1,272 @@
+"""The handovers of a lab: when what happened, how each ended, and its numbers, from the capture alone."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from captures.files.capture import Step
+    from captures.mmcp.parameters import LocalMobilityController, MobileNode
+    from captures.mmcp.timeline import DataFlow, Message, Timeline
+
+_MILLISECOND = 1_000_000
+_SEQUENCE_NUMBERS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class StreamNumbers:
+    """What the data stream looked like at an MN inside a window; times in ns, see `stream_numbers`."""
+
+    packets: int
+    lost: int
+    duplicates: int
+    gap_begin_ns: int
+    gap_end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """One handover as its steps tell it; `down_ns` and `up_ns` are None where the step was not seen.
+
+    `cold`: the scenario says that nothing of the group was left in the new cell from an earlier handover.
+    """
+
+    name: str
+    number: Any
+    mode: str
+    mn: MobileNode
+    origin: str
+    target: str
+    old_lmc: LocalMobilityController | None
+    new_lmc: LocalMobilityController | None
+    begin_ns: int
+    end_ns: int
+    complete: bool
+    cold: bool
+    down_ns: int | None
+    up_ns: int | None
+    trigger_ns: int | None
+    steps: dict[str, Step]
+    nominal: dict[str, Any]
+
+    def within(self, t_ns: int) -> bool:
+        """Whether the time lies in the handover's window, both ends included."""
+        return self.begin_ns <= t_ns <= self.end_ns
+
+    def frames(self, *steps: str) -> list[int]:
+        """Frame numbers of the named steps that were seen."""
+        return [self.steps[name].number for name in steps if name in self.steps]
+
+
+def find_handovers(timeline: Timeline) -> list[Handover]:
+    """Handovers in order of time; a step that cannot be used is a warning of the timeline."""
+    found = []
+    seen: dict[str, dict[str, Step]] = {}
+    for step in timeline.steps:
+        if "handover" in step.fields:
+            seen.setdefault(str(step.fields["handover"]), {}).setdefault(step.name, step)
+    for name, steps in seen.items():
+        begin = steps.get("handover_begin")
+        if begin is None:
+            timeline.warnings.append(f"handover {name} has no handover_begin step and is passed over")
+            continue
+        fields = begin.fields
+        mn = timeline.parameters.mn(str(fields.get("mn")))
+        if mn is None:
+            timeline.warnings.append(f"handover {name} (frame {begin.number}) names an unknown MN {fields.get('mn')!r}")
+            continue
+        end = steps.get("handover_end")
+        times = {name: step.t_ns for name, step in steps.items()}
+        origin, target = str(fields.get("from")), str(fields.get("to"))
+        found.append(
+            Handover(
+                name=f"handover {name} ({mn.name}, {origin} to {target}, {fields.get('mode')})",
+                number=fields["handover"] if isinstance(fields["handover"], int | str) else name,
+                mode=str(fields.get("mode")),
+                mn=mn,
+                origin=origin,
+                target=target,
+                old_lmc=timeline.parameters.lmc_at(origin),
+                new_lmc=timeline.parameters.lmc_at(target),
+                begin_ns=begin.t_ns,
+                end_ns=timeline.end_ns if end is None else end.t_ns,
+                complete=all(name in steps for name in ("link_down", "link_up", "handover_end")),
+                cold=bool(fields.get("cold", True)),
+                down_ns=times.get("link_down"),
+                up_ns=times.get("link_up"),
+                trigger_ns=times.get("link_trigger"),
+                steps=steps,
+                nominal={name: fields.get(name) for name in ("l2_gap_ms", "address_delay_ms", "overlap_ms")},
+            )
+        )
+    return sorted(found, key=lambda handover: handover.begin_ns)
+
+
+def messages_at(
+    timeline: Timeline,
+    interface: str,
+    packet: str,
+    *,
+    begin_ns: int,
+    end_ns: int,
+    source: str | None = None,
+    destination: str | None = None,
+    mn_id: str | None = None,
+    f: int | None = None,
+) -> list[Message]:
+    """MMCP messages of the lab's session that one interface saw in a window, both ends included."""
+    session_id = timeline.parameters.session_id
+    return [
+        message
+        for message in timeline.messages
+        if message.interface == interface
+        and message.packet == packet
+        and begin_ns <= message.t_ns <= end_ns
+        and message.session_id == session_id
+        and (source is None or message.source == source)
+        and (destination is None or message.destination == destination)
+        and (mn_id is None or message.mn_id == mn_id)
+        and (f is None or message.f == f)
+    ]
+
+
+def handover_requests(timeline: Timeline, handover: Handover) -> list[Message]:
+    """HIRs the MN sent in the window, at its own interface."""
+    mn = handover.mn
+    return messages_at(
+        timeline, mn.interface, "HIR", begin_ns=handover.begin_ns, end_ns=handover.end_ns, mn_id=mn.mn_id
+    )
+
+
+def accepted_confirm(timeline: Timeline, handover: Handover) -> Message | None:
+    """The HIC F=1 with which the MN goes: the first one its interface received after its first HIR, from that peer."""
+    requests = handover_requests(timeline, handover)
+    if not requests:
+        return None
+    peers = {request.destination for request in requests}
+    confirms = messages_at(
+        timeline, handover.mn.interface, "HIC", begin_ns=requests[0].t_ns, end_ns=handover.end_ns, f=1
+    )
+    return next((confirm for confirm in confirms if confirm.source in peers), None)
+
+
+def is_predictive(timeline: Timeline, handover: Handover) -> bool:
+    """Whether the MN had its HIC before the link went down."""
+    confirm = accepted_confirm(timeline, handover)
+    return confirm is not None and (handover.down_ns is None or confirm.t_ns < handover.down_ns)
+
+
+def established_after(timeline: Timeline, handover: Handover) -> Message | None:
+    """The LJC F=1 of the new LMC at the MN's interface after link up."""
+    if handover.up_ns is None or handover.new_lmc is None:
+        return None
+    confirms = messages_at(
+        timeline,
+        handover.mn.interface,
+        "LJC",
+        begin_ns=handover.up_ns,
+        end_ns=handover.end_ns,
+        source=handover.new_lmc.address,
+        f=1,
+    )
+    return next((c for c in confirms if c.destination in handover.mn.addresses.values()), None)
+
+
+def outcome(timeline: Timeline, handover: Handover) -> str:
+    """How it ended: "predictive", "fallback", "reactive", "silent", or "failed" without stream or LMC after link up."""
+    if handover.up_ns is None or first_data_after(timeline, handover) is None:
+        return "failed"
+    if handover.mode != "proactive":
+        return handover.mode
+    if established_after(timeline, handover) is None:
+        return "failed"
+    return "predictive" if is_predictive(timeline, handover) else "fallback"
+
+
+def first_data_after(timeline: Timeline, handover: Handover) -> int | None:
+    """Index of the first data packet at the MN's interface after link up, inside the window."""
+    if handover.up_ns is None:
+        return None
+    flow = timeline.flow(handover.mn.interface)
+    index = bisect_right(flow.t_ns, handover.up_ns)
+    return index if index < len(flow.t_ns) and flow.t_ns[index] <= handover.end_ns else None
+
+
+def extended_sequence(sequence: list[int]) -> list[int]:
+    """Continue 16-bit sequence numbers past their wrap, each nearest to the highest so far [RFC 3550 A.1]."""
+    extended: list[int] = []
+    highest: int | None = None
+    for number in sequence:
+        if highest is None:
+            value = highest = number
+        else:
+            half = _SEQUENCE_NUMBERS // 2
+            value = highest + (number - highest + half) % _SEQUENCE_NUMBERS - half
+            highest = max(highest, value)
+        extended.append(value)
+    return extended
+
+
+def stream_numbers(flow: DataFlow, begin_ns: int, end_ns: int) -> StreamNumbers | None:
+    """Count the data packets of a window, both ends included; None for fewer than two, which have no gap.
+
+    `lost` is what is missing between the lowest and the highest sequence number, `duplicates` what came again, the gap
+    the longest time between two consecutive packets, the first of equally long ones.
+    """
+    span = flow.span(begin_ns, end_ns)
+    if len(span) < 2:
+        return None
+    times = flow.t_ns[span.start : span.stop]
+    extended = extended_sequence(list(flow.sequence[span.start : span.stop]))
+    unique = len(set(extended))
+    before = max(range(len(times) - 1), key=lambda i: times[i + 1] - times[i])
+    return StreamNumbers(
+        packets=len(extended),
+        lost=max(extended) - min(extended) + 1 - unique,
+        duplicates=len(extended) - unique,
+        gap_begin_ns=times[before],
+        gap_end_ns=times[before + 1],
+    )
+
+
+def handover_record(timeline: Timeline, handover: Handover) -> dict[str, Any]:
+    """One entry of the judgement's ``handovers``; what could not be measured is None. Times in ms unless named _ns."""
+    flow = timeline.flow(handover.mn.interface)
+    numbers = stream_numbers(flow, handover.begin_ns, handover.end_ns) if handover.complete else None
+    gap_ms = disruption_ms = excess_ms = None
+    if numbers is not None:
+        gap_ms = (numbers.gap_end_ns - numbers.gap_begin_ns) / _MILLISECOND
+        disruption_ms = gap_ms - timeline.parameters.nominal_spacing_ns / _MILLISECOND
+        nominal_gap = handover.nominal["l2_gap_ms"]
+        excess_ms = disruption_ms - nominal_gap if isinstance(nominal_gap, int | float) else None
+    requests = handover_requests(timeline, handover)
+    confirm = accepted_confirm(timeline, handover) if is_predictive(timeline, handover) else None
+    first = first_data_after(timeline, handover)
+    down, up = handover.down_ns, handover.up_ns
+    return {
+        "handover": handover.number,
+        "mode": handover.mode,
+        "mn": handover.mn.name,
+        "from": handover.origin,
+        "to": handover.target,
+        "outcome": outcome(timeline, handover),
+        **handover.nominal,
+        "disruption_ms": _rounded(disruption_ms),
+        "excess_ms": _rounded(excess_ms),
+        "packets": numbers.packets if numbers else len(flow.span(handover.begin_ns, handover.end_ns)),
+        "lost": numbers.lost if numbers else None,
+        "duplicates": numbers.duplicates if numbers else None,
+        "hir_hic_ms": _rounded((confirm.t_ns - requests[0].t_ns) / _MILLISECOND) if confirm else None,
+        "first_packet_after_link_up_ms": (
+            _rounded((flow.t_ns[first] - up) / _MILLISECOND) if first is not None and up is not None else None
+        ),
+        "window": {"begin_ns": handover.begin_ns, "end_ns": handover.end_ns},
+        "longest_gap": {"begin_ns": numbers.gap_begin_ns, "end_ns": numbers.gap_end_ns} if numbers else None,
+        "measured_link_gap_ms": (_rounded((up - down) / _MILLISECOND) if up is not None and down is not None else None),
+    }
+
+
+def _rounded(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 6)  # to the nanosecond

@@ -1,0 +1,1 @@
+"""MSMP before the judge (ISO/IEC 24792)."""

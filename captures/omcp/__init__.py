@@ -1,0 +1,1 @@
+"""OMCP before the judge."""

@@ -1,0 +1,68 @@
+"""Whether the roles of an MMCP session agree on where the mobile node is, and what a lab with faults in it must show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.agreement import differences
+from testbed.mmcp.two_cells import CELLS, controller_of
+from testbed.mmcp.walking import Company
+from testbed.run.laboratory import Conclusion, Stage
+from testbed.run.roles import RoleError
+
+STATUS_PROBE_S = 3 * mmcp_session.STATUS_REPORT_S  # SPT
+# An LMC that a node has left without its knowledge has forgotten it at 4 SPT [M-13]; where reports are lost it takes longer.
+AGREEMENT_DEADLINE_S = 5 * STATUS_PROBE_S
+AGREEMENT_DEADLINE_WITH_LOSS_S = 8 * STATUS_PROBE_S
+
+
+def await_agreement(stage: Stage, company: Company, when: str, deadline_s: float = AGREEMENT_DEADLINE_S) -> float:
+    """Wait until the node, both LMCs and the SM say that it is where it walked to; returns the seconds that took."""
+    return stage.world.eventually(f"all roles to agree ({when})", lambda: _agreement(company), deadline_s)
+
+
+def _agreement(company: Company) -> tuple[bool, str]:
+    """Whether the node, both LMCs and the SM say the same of where the node is."""
+    wanted = controller_of(company.walk.cell)
+    try:
+        node: Any = company.node.ask("state")["state"]
+        lmcs: Any = {name: company.running[name].ask("state")["state"] for name in map(controller_of, CELLS)}
+        sm: Any = company.running["sm"].ask("state")["state"]
+    except RoleError as error:
+        return False, str(error)
+    session = str(mmcp_session.SESSION_ID)
+    mn = node["sessions"][session]
+    mn_id = mmcp_session.MN_ID.encode().hex()
+    having = [name for name, state in lmcs.items() if mn_id in state["sessions"][session]["members"]]
+    known = sm["sessions"][session]["members"].get(mn_id, {}).get("lmc")
+    seen = f"MN {mn['state']}; it is a member at {', '.join(having) or 'no LMC'}; the SM says {known}"
+    return mn["state"] == "ESTABLISHED" and having == [wanted] and known == wanted.encode().hex(), seen
+
+
+def conclude(
+    judged: Sequence[Mapping[str, Any]],
+    windows: Mapping[int, Mapping[str, Any]],
+    *,
+    expected: int,
+    nominal_spacing_ns: int,
+) -> Conclusion:
+    """The stream must have come back within SPT in each of ``expected`` handovers, however they went.
+
+    Both witnesses, the capture and the receiver, must say the same of it.
+    """
+    failures: list[str] = []
+    rows: list[dict[str, Any]] = []
+    if len(judged) != expected:
+        failures.append(f"{expected} handovers were made, the capture shows {len(judged)}")
+    for row in judged:
+        problems: list[str] = []
+        if row["disruption_ms"] is None or row["disruption_ms"] > STATUS_PROBE_S * 1000:
+            problems.append(f"the stream was away for {row['disruption_ms']} ms, more than SPT ({STATUS_PROBE_S:g} s)")
+        window = windows.get(row["handover"], {"error": "not measured"})
+        if row["disruption_ms"] is not None:
+            problems += differences(row, window, nominal_spacing_ns)
+        rows.append({**row, "receiver": window, "problems": problems})
+        failures += [f"handover {row['handover']}: {problem}" for problem in problems]
+    return Conclusion(rows, failures)

@@ -1,0 +1,233 @@
+"""A mobile node that walks between two cells: one handover as steps of a scenario, and what to wait for before and after."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.two_cells import CELLS, controller_of, router_of
+from testbed.net.mobility import move
+from testbed.net.observation import groups_joined, udp_counter
+from testbed.routing.frr import make_cold
+from testbed.run.laboratory import Measurements, Stage
+from testbed.run.options import OptionError, Values
+from testbed.run.roles import RoleError, RunningRole
+
+MOMENTS = ("before the trigger", "after the trigger", "before the link goes", "after link up")
+"""Moments of a handover at which something may be done to it."""
+
+QUIET_PACKETS = 100  # packets that must arrive undisturbed before and after a handover's own part
+LEFT_DEADLINE_S = 15.0
+STREAM_DEADLINE_S = 45.0  # a silent node waits for a general query, every 10 s, and its response time
+
+
+@dataclass(slots=True)
+class Walk:
+    """Where the node is, and the handovers so far."""
+
+    cell: str = CELLS[0]
+    handovers: int = 0
+    done: list[tuple[int, int, int]] = field(default_factory=list)  # number, begin, end (CLOCK_REALTIME ns) of each
+
+    @property
+    def next_cell(self) -> str:
+        """The other cell."""
+        return CELLS[1 - CELLS.index(self.cell)]
+
+
+@dataclass(slots=True)
+class Company:
+    """Everybody in a session of which the mobile node is a member: the roles by name, its agent and its receiver."""
+
+    walk: Walk
+    running: dict[str, RunningRole]
+    receiver: RunningRole
+    node: RunningRole
+
+
+@contextmanager
+def proactive_session(
+    stage: Stage, measurements: Measurements, left_out: Mapping[str, str] | None = None
+) -> Iterator[Company]:
+    """Start all roles and let the node join; at the end it leaves and all stop. ``left_out``: rules not to be judged.
+
+    Each handover's window that ``Walk.done`` holds by then is measured by the receiver.
+    """
+    walk = Walk()
+    mmcp_session.record_parameters(stage, nominal_spacing_ns(stage.values), left_out)
+    running = {role.name: role for role in mmcp_session.start_infrastructure(stage)}
+    receiver = mmcp_session.start_receiver(stage)
+    stage.steps.add("session_begin", mode="proactive", mn="mn")
+    node = mmcp_session.start_mobile_node(stage, "proactive", walk.cell)
+    await_stream(stage, "the stream at the mobile node")
+    measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
+    yield Company(walk, running, receiver, node)
+    for number, begin_ns, end_ns in walk.done:
+        measurements.windows[number] = receiver_window(receiver, begin_ns, end_ns)
+    stop_mobile_node(stage, node, walk)
+    stage.steps.add("session_end", mode="proactive", mn="mn")
+    for name in ("mcs", *map(controller_of, CELLS), "sm"):
+        stage.roles.stop(running[name])
+    stage.roles.stop(receiver)
+
+
+def stop_mobile_node(stage: Stage, node: RunningRole, walk: Walk) -> None:
+    """The node leaves with notice where it can, then ends; its router forgets it."""
+    router = stage.routers[router_of(walk.cell)]
+    if node.is_ours:
+        node.ask("leave")
+
+        def gone() -> tuple[bool, str]:
+            members = router.group_state(stage.world.lab.group).members
+            return not members, f"members on {', '.join(members)}"
+
+        stage.world.eventually(f"{router.node} to see the node leave", gone, LEFT_DEADLINE_S)
+    stage.roles.stop(node)
+
+
+def hand_over(
+    stage: Stage,
+    node: RunningRole,
+    mode: str,
+    walk: Walk,
+    *,
+    cold: bool = True,
+    quiet_packets: int = QUIET_PACKETS,
+    disturb: Callable[[str], None] | None = None,
+) -> tuple[int, int, int]:
+    """One measured handover; returns its number and its window (CLOCK_REALTIME ns).
+
+    Options l2-gap, overlap and address-delay say how. ``cold``: the next cell must know nothing of the group before;
+    else the handover begins at once, whatever is left there of an earlier one. ``quiet_packets`` are awaited before the
+    trigger and, twice as many, after the move. ``disturb`` is called at each of MOMENTS.
+    """
+    world, steps, values = stage.world, stage.steps, stage.values
+    at = disturb or _nothing
+    gap_s, overlap_s = values.seconds("l2-gap"), values.seconds("overlap")
+    with measured_handover(stage, mode, walk, gap_s, overlap_s, cold=cold, quiet_packets=quiet_packets) as number:
+        at("before the trigger")
+        triggered = time.monotonic()
+        steps.add("link_trigger", handover=number)
+        node.ask("link-detected", interface=world.lab.radio("mn").interface, point_of_attachment=walk.next_cell)
+        disturbed = time.monotonic()
+        at("after the trigger")
+        triggered += time.monotonic() - disturbed  # the overlap is without what is done to the handover in it
+        pass_time(overlap_s - (time.monotonic() - triggered))
+        at("before the link goes")
+        move(world, world.lab.radio("mn"), walk.next_cell, gap_s, steps, handover=number)
+        at("after link up")
+    return walk.done[-1]
+
+
+@contextmanager
+def measured_handover(
+    stage: Stage, mode: str, walk: Walk, gap_s: float, overlap_s: float, *, cold: bool, quiet_packets: int
+) -> Iterator[int]:
+    """One handover from the moment its cell is cold to the moment the stream is undisturbed again; gives its number.
+
+    What is done inside must take the node to the other cell; ``gap_s`` and ``overlap_s`` are what was planned for it.
+    """
+    steps, values = stage.steps, stage.values
+    origin, target = walk.cell, walk.next_cell
+    walk.handovers += 1
+    number = walk.handovers
+    with stage.progress.step(f"handover {number}, {mode}, {origin} to {target}"):
+        if cold:
+            _make_cold(stage, target)
+        begin_ns = steps.add(
+            "handover_begin",
+            handover=number,
+            mode=mode,
+            mn="mn",
+            cold=cold,
+            **{"from": origin, "to": target},
+            l2_gap_ms=gap_s * 1000,
+            overlap_ms=overlap_s * 1000,
+            address_delay_ms=values.milliseconds("address-delay"),
+        )
+        await_packets(stage, quiet_packets, "the stream before the handover", quiet=True)
+        yield number
+        walk.cell = target
+        await_packets(stage, 1, "the stream after the move", quiet=True)
+        # The address delay in packets: what the node does when it has its address belongs to the handover too.
+        delay_packets = values.seconds("address-delay") / (nominal_spacing_ns(values) / 1e9)
+        await_packets(stage, int(delay_packets) + 2 * quiet_packets, "an undisturbed stream", quiet=True)
+        end_ns = steps.add("handover_end", handover=number)
+    walk.done.append((number, begin_ns, end_ns))
+
+
+def pass_time(seconds: float) -> None:
+    """Let a time pass that is the scenario's own, such as the overlap of two cells; no wait for something."""
+    if seconds > 0:
+        time.sleep(seconds)
+
+
+def _nothing(_moment: str) -> None:
+    """Leave the handover alone."""
+
+
+def _make_cold(stage: Stage, cell: str) -> None:
+    """Before a handover to a cell: nobody there is a member any more, and its router's daemon and kernel know nothing.
+
+    An LMC that lingers from an earlier handover is waited for; what a node that just went away left is dropped.
+    """
+    lmc, group = controller_of(cell), stage.world.lab.group
+
+    def left() -> tuple[bool, str]:
+        return group not in groups_joined(stage.world, lmc), f"{lmc} is still a member"
+
+    stage.world.eventually(f"{lmc} to leave {group}", left, LEFT_DEADLINE_S, quiet=True)
+    make_cold(stage.world, stage.routers, router_of(cell), group)
+
+
+def await_stream(stage: Stage, awaited: str) -> None:
+    """Wait, with a line of progress, until the stream is at the mobile node."""
+    await_packets(stage, QUIET_PACKETS, awaited, quiet=False)
+
+
+def await_packets(stage: Stage, count: int, awaited: str, *, quiet: bool) -> None:
+    """Wait until so many more datagrams have been handed to a socket of the mobile node."""
+    world = stage.world
+    before = udp_counter(world, "mn", "InDatagrams")
+
+    def arrived() -> tuple[bool, str]:
+        seen = udp_counter(world, "mn", "InDatagrams") - before
+        return seen >= count, f"{seen} of {count} datagrams"
+
+    world.eventually(awaited, arrived, STREAM_DEADLINE_S, quiet=quiet)
+
+
+def receiver_window(receiver: RunningRole, begin_ns: int, end_ns: int) -> Mapping[str, Any]:
+    """What the receiver itself counted in the window, or why that is not known."""
+    if not receiver.is_ours:
+        return {"error": "the receiver is an external command"}
+    try:
+        window = receiver.ask("window", begin_ns=begin_ns, end_ns=end_ns)["window"]
+    except RoleError as error:
+        return {"error": str(error)}
+    return window if isinstance(window, dict) else {"error": f"the receiver answered {window!r}"}
+
+
+def nominal_spacing_ns(values: Values) -> int:
+    """The mean time between two packets of the stream: of options rate, or of the file of option media."""
+    media = values.file("media")
+    if media is None:
+        return round(1e9 / values.number("rate"))
+    return _media_spacing_ns(media)
+
+
+def _media_spacing_ns(path: Path) -> int:
+    argv = [sys.executable, "-m", "agents", "media", "describe", str(path)]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise OptionError(f"--media {done.stderr.strip().removeprefix('error: ')}")
+    spacing: int = json.loads(done.stdout)["mean_spacing_ns"]
+    return spacing

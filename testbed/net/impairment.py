@@ -1,0 +1,115 @@
+"""Loss on purpose: nftables in a node's own namespace, run from the routing root, and what it has dropped.
+
+This kernel or another may lack tc's netem; nftables' random numbers give loss anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from testbed.net.mininet_net import World
+
+COMMAND_DEADLINE_S = 10.0
+_DENOMINATOR = 1000
+_USP = 9  # MMCP's packet type of a probe, the first octet of its datagram [6.4]
+_PAST_UDP_HEADER = 64  # bits
+MMCP_TYPES = {"LJC": 4, "HCT": 11, "HTA": 12, "HIC": 13}  # MMCP's packet types that a lab may want lost [8.1]
+
+
+class ImpairmentError(RuntimeError):
+    """nftables refused; says on which node and what it said."""
+
+
+def lose_datagrams(world: World, node: str, port: int, share: float) -> None:
+    """Drop a random ``share`` (0 to 1) of the UDP datagrams that reach ``node`` and have ``port`` at either end."""
+    dropped = f"numgen random mod {_DENOMINATOR} < {round(share * _DENOMINATOR)} counter drop"
+    _drop_on_input(world, node, "impairment", port, dropped)
+
+
+def datagrams_lost(world: World, node: str) -> int:
+    """How many datagrams ``lose_datagrams`` has dropped at ``node``."""
+    return _dropped(world, node, "impairment")
+
+
+def lose_all_until_probed(world: World, node: str, port: int) -> None:
+    """Drop every UDP datagram that ``node`` sends to ``port`` of somebody, until an MMCP probe has come from him.
+
+    What is dropped is on no link, nor in any capture; the sender is told that it may not send.
+    """
+    family = "ipv4_addr" if world.lab.family == 4 else "ipv6_addr"
+    ip = "ip" if world.lab.family == 4 else "ip6"
+    rules = (
+        f"table inet until-probed {{\n set probers {{ type {family}; flags dynamic; size 16; }}\n"
+        " chain input {\n  type filter hook input priority 0;\n"
+        f"  udp sport {port} @th,{_PAST_UDP_HEADER},8 {_USP} add @probers {{ {ip} saddr }}\n }}\n"
+        " chain output {\n  type filter hook output priority 0;\n"
+        f"  udp dport {port} {ip} daddr != @probers counter drop\n }}\n}}\n"
+    )
+    _nft(world, node, "-f", "-", given=rules)
+
+
+def probers(world: World, node: str) -> int:
+    """How many have probed ``node`` since ``lose_all_until_probed``."""
+    listing = json.loads(_nft(world, node, "-j", "list", "set", "inet", "until-probed", "probers"))
+    return sum(len(entry["set"].get("elem", [])) for entry in listing["nftables"] if "set" in entry)
+
+
+def lose_no_more(world: World, node: str) -> int:
+    """End ``lose_all_until_probed``; returns how many datagrams it has dropped."""
+    dropped = _dropped(world, node, "until-probed")
+    _nft(world, node, "delete", "table", "inet", "until-probed")
+    return dropped
+
+
+def lose_packets(world: World, node: str, port: int, packet: str) -> None:
+    """Drop every MMCP datagram of one type (of MMCP_TYPES) that reaches ``node`` and has ``port`` at either end."""
+    dropped = f"@th,{_PAST_UDP_HEADER},8 {MMCP_TYPES[packet]} counter drop"
+    _drop_on_input(world, node, "held", port, dropped)
+
+
+def packets_lost(world: World, node: str) -> int:
+    """How many datagrams ``lose_packets`` has dropped at ``node``."""
+    return _dropped(world, node, "held")
+
+
+def let_packets_pass(world: World, node: str) -> None:
+    """End ``lose_packets``."""
+    _nft(world, node, "delete", "table", "inet", "held")
+
+
+def _drop_on_input(world: World, node: str, table: str, port: int, dropped: str) -> None:
+    """Make a table that does ``dropped`` with what reaches ``node`` and has ``port`` at either end, once for each datagram."""
+    rules = (
+        f"table inet {table} {{\n chain input {{\n  type filter hook input priority 0;\n"
+        f"  udp dport {port} {dropped}\n  udp sport {port} udp dport != {port} {dropped}\n }}\n}}\n"
+    )
+    _nft(world, node, "-f", "-", given=rules)
+
+
+def _dropped(world: World, node: str, table: str) -> int:
+    listing = json.loads(_nft(world, node, "-j", "list", "table", "inet", table))
+    rules = [entry["rule"] for entry in listing["nftables"] if "rule" in entry]
+    return sum(part["counter"]["packets"] for rule in rules for part in rule["expr"] if "counter" in part)
+
+
+def _nft(world: World, node: str, *arguments: str, given: str = "") -> str:
+    root: Path | None = world.routing_root
+    if root is None:
+        raise ImpairmentError("this sandbox has no routing root folder, where nft is")
+    process = world.popen(
+        node,
+        ["chroot", str(root), "nft", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        said, _ = process.communicate(given.encode(), timeout=COMMAND_DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise ImpairmentError(f"node {node}: nft gave no answer for {COMMAND_DEADLINE_S:g} s") from None
+    if process.returncode != 0:
+        raise ImpairmentError(f"node {node}: nft {' '.join(arguments)}: {said.decode(errors='replace').strip()}")
+    return said.decode()

@@ -1,0 +1,245 @@
+"""Builds a model with Mininet: nodes with namespaces of their own, veth links, Linux bridges as points of attachment.
+
+The only file that imports mininet. Mininet supplies the nodes and the way to start processes in them; links, addresses,
+routes and settings go through netlink and /proc, since Mininet's own way is a shell command without exit status.
+
+Four settings silently eat multicast. They are set on every interface and read back by `World.verify_multicast_settings`:
+a bridge's multicast snooping (as the model says), netfilter on bridges (off), reverse path filtering (off; the strictest
+of `all` and the interface's own wins, so both count), and checksum offload of veths (off: a forwarded packet would
+otherwise carry a checksum nobody ever computed).
+"""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from mininet.net import Mininet
+
+from testbed.host.processes import ManagedProcess, ProcessTable
+from testbed.host.sandbox import require_inside
+from testbed.net.model import End, Lab, Radio
+from testbed.net.netlink import NetworkNamespace
+from testbed.routing.static import routes
+from testbed.run.checks import Probe, eventually
+from testbed.run.progress import Progress
+
+OPEN_FILES = 16384
+"""Wanted limit of open files; Mininet's own figure. A lower hard limit is kept, it suffices for small labs."""
+
+GROUPS_PER_SOCKET = "1024"
+"""net.ipv4.igmp_max_memberships, 20 by default: an agent standing in for many receivers needs more."""
+
+BRIDGE_NETFILTER = tuple(f"net/bridge/bridge-nf-call-{table}" for table in ("iptables", "ip6tables", "arptables"))
+
+
+class WorldError(RuntimeError):
+    """The lab cannot be built as its model says. Names node, interface and the value found."""
+
+
+class World:
+    """A lab brought to life; a context manager. Everything in it stops when the context ends.
+
+    `processes` starts and watches processes, `namespace(node)` gives the node's links, `sandbox_namespace` the bridges
+    and the bridges' side of every veth, `eventually` waits while watching the processes.
+    """
+
+    def __init__(self, lab: Lab, run_folder: Path, progress: Progress | None = None) -> None:
+        """`run_folder` receives logs/. Raises ModelError for a lab that cannot work, SandboxError outside a sandbox."""
+        lab.validate()
+        sandbox = require_inside()
+        self.lab, self.run_folder, self.progress = lab, run_folder, progress or Progress(quiet=True)
+        self.routing_root = sandbox.routing_root
+        self._stack = ExitStack()
+        self._nodes: dict[str, Any] = {}
+        self._namespaces: dict[str, NetworkNamespace] = {}
+        self._veths = 0
+        self.sandbox_namespace: NetworkNamespace
+        self.processes: ProcessTable
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self.sandbox_namespace = stack.enter_context(NetworkNamespace())
+            with self.progress.step(f"nodes and links of {self.lab.name} (IPv{self.lab.family})"):
+                self._start_nodes(stack)
+                self.processes = stack.enter_context(ProcessTable(self.run_folder / "logs", self.popen, self.progress))
+                for name, node in self._nodes.items():
+                    # An interactive shell ignores SIGTERM. Without it the node's namespace has no keeper.
+                    self.processes.adopt(
+                        ManagedProcess(f"{name}-shell", name, ("bash",), node.shell, None, stop_signal=signal.SIGKILL)
+                    )
+                self._build()
+                self.verify_multicast_settings()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def pid(self, node: str) -> int:
+        """A process living in the node's namespaces for as long as the node exists. Raises ModelError if unknown."""
+        self.lab.node(node)
+        return int(self._nodes[node].pid)
+
+    def namespace(self, node: str) -> NetworkNamespace:
+        """The node's network namespace. Raises ModelError if there is no such node."""
+        self.lab.node(node)
+        return self._namespaces[node]
+
+    def popen(self, node: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Starts argv in a node, with the options of `subprocess.Popen` (but no shell and no new session: mnexec makes one)."""
+        self.lab.node(node)
+        if options.pop("shell", False) or options.get("start_new_session"):
+            raise ValueError("a process in a node is an argv list, and its session is made by mnexec")
+        process: subprocess.Popen[bytes] = self._nodes[node].popen(list(argv), **options)
+        return process
+
+    def eventually(self, awaited: str, probe: Probe, deadline_s: float, *, quiet: bool = False) -> float:
+        """Waits as `checks.eventually` does; a dead process of the lab ends the wait. `quiet`: without a progress line."""
+        return eventually(
+            awaited,
+            probe,
+            deadline_s,
+            check_alive=self.processes.check_alive,
+            progress=None if quiet else self.progress,
+        )
+
+    def _start_nodes(self, stack: ExitStack) -> None:
+        # Mininet would raise host-wide limits (fs.file-max, kernel.pty.max, …) on its first use: a lab must never.
+        Mininet.inited = True
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        network = Mininet(build=False, controller=None)
+        for node in self.lab.nodes:
+            self._nodes[node.name] = network.addHost(node.name, ip=None)
+            stack.callback(_end_shell, self._nodes[node.name])
+            namespace = NetworkNamespace(self.pid(node.name), node.name)
+            self._namespaces[node.name] = stack.enter_context(namespace)
+
+    def _build(self) -> None:
+        lab, sandbox = self.lab, self.sandbox_namespace
+        sandbox.write_sysctls(
+            {"net/ipv6/conf/all/disable_ipv6": "1", "net/ipv6/conf/default/disable_ipv6": "1"}
+            if sandbox.read_sysctl("net/ipv6/conf/all/disable_ipv6") is not None
+            else {}
+        )
+        sandbox.write_sysctls({name: "0" for name in BRIDGE_NETFILTER if sandbox.read_sysctl(name) is not None})
+        for node in lab.nodes:
+            self._namespaces[node.name].write_sysctls(self._settings(node.name))
+            self._namespaces[node.name].set_up("lo")
+        for cell in lab.points_of_attachment:
+            sandbox.create_bridge(cell.name, mcast_snooping=cell.mcast_snooping)
+            sandbox.set_up(cell.name)
+        for link in lab.links:
+            sandbox.create_veth(
+                link.first.interface,
+                self.pid(link.first.node),
+                link.second.interface,
+                self.pid(link.second.node),
+                self._hardware_addresses(),
+            )
+            self._configure(link.first)
+            self._configure(link.second)
+        for attachment in lab.attachments:
+            self._attach(attachment.end, attachment.bridge_port, attachment.point_of_attachment)
+        for radio in lab.radios:
+            self._add_radio(radio)
+        for route in routes(lab):
+            self._namespaces[route.node].add_route(route.destination, route.via, route.interface)
+
+    def _hardware_addresses(self) -> tuple[str, str]:
+        """Locally administered, the same in every run, so that captures of two runs can be compared."""
+        self._veths += 1
+        high, low = divmod(self._veths, 256)
+        return f"02:00:00:{high:02x}:{low:02x}:01", f"02:00:00:{high:02x}:{low:02x}:02"
+
+    def _attach(self, end: End, port: str, bridge: str) -> None:
+        sandbox = self.sandbox_namespace
+        sandbox.create_veth(end.interface, self.pid(end.node), port, None, self._hardware_addresses())
+        sandbox.disable_offloads(port)
+        sandbox.set_master(port, bridge)
+        sandbox.set_up(port)
+        self._configure(end)
+
+    def _add_radio(self, radio: Radio) -> None:
+        end = radio.first_end()
+        if end is not None and radio.initially is not None:
+            self._attach(end, radio.bridge_port, radio.initially)
+            return
+        sandbox, node = self.sandbox_namespace, self._namespaces[radio.node]
+        sandbox.create_veth(radio.interface, self.pid(radio.node), radio.bridge_port, None, self._hardware_addresses())
+        sandbox.disable_offloads(radio.bridge_port)
+        node.disable_offloads(radio.interface)
+        node.set_up(radio.interface)
+
+    def _configure(self, end: End) -> None:
+        namespace = self._namespaces[end.node]
+        namespace.disable_offloads(end.interface)
+        namespace.set_up(end.interface)
+        namespace.add_address(end.interface, end.address)
+
+    def _settings(self, node: str) -> dict[str, str]:
+        """Settings of a node, written before it has interfaces: they inherit `default`."""
+        router = self.lab.node(node).kind == "router"
+        settings = {f"net/ipv4/conf/{which}/rp_filter": "0" for which in ("all", "default", "lo")}
+        settings |= {"net/ipv4/ip_forward": str(int(router)), "net/ipv4/igmp_max_memberships": GROUPS_PER_SOCKET}
+        has_ipv6 = self._namespaces[node].read_sysctl("net/ipv6/conf/all/disable_ipv6") is not None
+        if self.lab.family == 6 and not has_ipv6:
+            raise WorldError("this kernel has no IPv6: choose family 4, or boot without ipv6.disable=1")
+        if has_ipv6:
+            for which in ("all", "default"):
+                conf = f"net/ipv6/conf/{which}"
+                settings[f"{conf}/disable_ipv6"] = str(int(self.lab.family == 4))
+                # Forwarding first: writing it resets accept_ra's meaning.
+                settings |= {
+                    f"{conf}/forwarding": str(int(router)),
+                    f"{conf}/accept_ra": "0",
+                    f"{conf}/accept_dad": "0",
+                    f"{conf}/dad_transmits": "0",
+                }
+            settings["net/ipv6/conf/default/addr_gen_mode"] = "0"  # EUI-64: known from the hardware address, at once
+            if self.lab.family == 6:
+                settings["net/ipv6/conf/lo/disable_ipv6"] = "0"
+        return settings
+
+    def verify_multicast_settings(self) -> None:
+        """Reads the four settings back. Raises WorldError naming node, interface and value; cheap enough to repeat."""
+        sandbox = self.sandbox_namespace
+        for cell in self.lab.points_of_attachment:
+            if (found := sandbox.mcast_snooping(cell.name)) != cell.mcast_snooping:
+                raise WorldError(
+                    f"bridge {cell.name}: multicast snooping is {'on' if found else 'off'}, "
+                    f"the model says {'on' if cell.mcast_snooping else 'off'}"
+                )
+        for name in BRIDGE_NETFILTER:
+            if (value := sandbox.read_sysctl(name)) not in (None, "0"):
+                raise WorldError(f"bridges: {name} is {value}, must be 0, or firewall rules eat multicast")
+        for node, namespace in self._namespaces.items():
+            for interface in namespace.sysctl_interfaces(4):
+                if (value := namespace.read_sysctl(f"net/ipv4/conf/{interface}/rp_filter")) != "0":
+                    raise WorldError(f"node {node}, interface {interface}: rp_filter is {value}, must be 0")
+        for namespace, interface in self._veth_ends():
+            on = [name for name, state in namespace.offloads(interface).items() if state]
+            if on:
+                raise WorldError(
+                    f"node {namespace.name}, interface {interface}: {', '.join(on)} offload is on, must be off"
+                )
+
+    def _veth_ends(self) -> list[tuple[NetworkNamespace, str]]:
+        lab = self.lab
+        ends = [(self._namespaces[node.name], end.interface) for node in lab.nodes for end in lab.ends_of(node.name)]
+        ports = [*(a.bridge_port for a in lab.attachments), *(r.bridge_port for r in lab.radios)]
+        return ends + [(self.sandbox_namespace, port) for port in ports]
+
+
+def _end_shell(node: Any) -> None:
+    """Mininet's `terminate` sends SIGHUP to the shell and waits; a shell that is already dead is fine."""
+    if node.shell and node.shell.poll() is None:
+        node.shell.kill()
+    node.cleanup()

@@ -1,0 +1,59 @@
+"""What can be seen of a node from outside, in the kernel's own counters and tables, whatever program plays its role."""
+
+from __future__ import annotations
+
+import sys
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+from testbed.net.mininet_net import World
+
+
+class ObservationError(RuntimeError):
+    """Something that every kernel shows is not there; says what, and on which node."""
+
+
+def udp_counter(world: World, node: str, name: str) -> int:
+    """One of the kernel's UDP counters of a node, such as InDatagrams (datagrams handed to a socket)."""
+
+    def read() -> int:
+        if world.lab.family == 6:
+            for line in Path("/proc/thread-self/net/snmp6").read_text().splitlines():
+                key, value = line.split()
+                if key == f"Udp6{name}":
+                    return int(value)
+        else:
+            rows = [row.split() for row in Path("/proc/thread-self/net/snmp").read_text().splitlines()]
+            header, values = (row for row in rows if row[0] == "Udp:")
+            return int(values[header.index(name)])
+        raise ObservationError(f"node {node}: this kernel has no UDP counter {name}")
+
+    return world.namespace(node).run(read)
+
+
+def sent_packets(world: World, node: str, interface: str) -> int:
+    """Packets that an interface of a node has sent."""
+
+    def read() -> int:
+        for line in Path("/proc/thread-self/net/dev").read_text().splitlines():
+            found, _, numbers = line.partition(":")
+            if found.strip() == interface:
+                return int(numbers.split()[9])
+        raise ObservationError(f"node {node} has no interface {interface}")
+
+    return world.namespace(node).run(read)
+
+
+def groups_joined(world: World, node: str) -> frozenset[str]:
+    """The multicast groups that programs on a node are members of, on any interface, as text."""
+
+    def read() -> frozenset[str]:
+        if world.lab.family == 6:
+            rows = Path("/proc/thread-self/net/igmp6").read_text().splitlines()
+            return frozenset(str(IPv6Address(bytes.fromhex(row.split()[2]))) for row in rows)
+        # An interface's row begins in the first column; its groups follow, in the byte order of the machine.
+        rows = Path("/proc/thread-self/net/igmp").read_text().splitlines()[1:]
+        words = (row.split()[0] for row in rows if row[:1].isspace())
+        return frozenset(str(IPv4Address(int(word, 16).to_bytes(4, sys.byteorder))) for word in words)
+
+    return world.namespace(node).run(read)

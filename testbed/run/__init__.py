@@ -1,0 +1,1 @@
+"""One run of a lab: from the empty sandbox to the result."""

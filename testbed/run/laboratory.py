@@ -1,0 +1,196 @@
+"""One run of one lab, from the empty sandbox to the result: build, record, perform, join the captures, judge, conclude."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from testbed.net.mininet_net import World
+from testbed.net.model import Lab
+from testbed.routing.frr import FrrRouter, start_routers
+from testbed.run.options import Option, Value, Values
+from testbed.run.progress import Progress
+from testbed.run.recording import Recording, judge, merge, write_timeline
+from testbed.run.roles import Roles
+from testbed.run.steps import Steps
+
+REQUEST = "request.json"  # what the run was asked to do, in its folder: lab, values, external roles
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a scenario has at hand. ``started``: time.monotonic() when the run began, seconds."""
+
+    world: World
+    routers: Mapping[str, FrrRouter]
+    roles: Roles
+    steps: Steps
+    values: Values
+    progress: Progress
+    started: float
+
+
+@dataclass(slots=True)
+class Measurements:
+    """What the scenario and the roles themselves measured; the judge does not see it.
+
+    ``windows``: by handover number, what the receiver counted in the handover's window, or why it could not. ``cases``: what
+    the roles said in each case of a lab that is no walk. ``failures``: what the scenario itself saw go wrong.
+    """
+
+    start_to_first_data_s: float | None = None
+    windows: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    cases: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """One lab: its options, its model and its scenario.
+
+    ``conclude(values, measurements, verdict)`` gives the result's own part: rows for people and what failed. ``example``:
+    options as a person may write them.
+    """
+
+    name: str
+    summary: str
+    options: tuple[Option, ...]
+    build: Callable[[Values], Lab]
+    perform: Callable[[Stage], Measurements]
+    conclude: Callable[[Values, Measurements, Mapping[str, Any]], Conclusion]
+    example: str = "--family 6 --l2-gap 20ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """The scenario's own part of the result: one plain row per handover or case, and each bound that was not kept.
+
+    A case's row has at least ``case``, ``seen`` (what happened, in words) and ``problems``.
+    """
+
+    handovers: list[dict[str, Any]]
+    failures: list[str]
+    cases: list[dict[str, Any]] = field(default_factory=list)
+
+
+def topologies() -> dict[str, Topology]:
+    """Every lab there is, by name: the modules of the package ``topologies``, each with a TOPOLOGY."""
+    package = importlib.import_module("topologies")
+    found = [
+        importlib.import_module(f"topologies.{entry.name}").TOPOLOGY for entry in pkgutil.iter_modules(package.__path__)
+    ]
+    return {topology.name: topology for topology in sorted(found, key=lambda each: each.name)}
+
+
+def parse_values(topology: Topology, texts: Mapping[str, str | None]) -> Values:
+    """The lab's values from what a person wrote, defaults for the rest; raises OptionError."""
+    values: dict[str, Value] = {}
+    for option in topology.options:
+        text = texts.get(option.name)
+        text = option.default if text is None else text
+        values[option.name] = None if text is None else option.parse(text)
+    return Values(values)
+
+
+def perform(
+    topology: Topology,
+    values: Values,
+    external: Mapping[str, Sequence[str]],
+    run_folder: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Run the lab inside a sandbox; returns the result without its verdict on time and place.
+
+    Whatever happens, the captures made so far are joined, so that a failed run can be looked at. Raises what the parts
+    raise: ProcessDied, NotObserved, RoutingError, WorldError, RoleError, RecordingError.
+    """
+    started = time.monotonic()
+    lab = topology.build(values)
+    (run_folder / "model.json").write_text(lab.to_json(), encoding="utf-8")
+    with ExitStack() as stack:
+        steps = Steps(run_folder)
+        stack.callback(steps.close)
+        steps.add("model", model=json.loads(lab.to_json()))  # so that the capture alone tells who is who
+        world = stack.enter_context(World(lab, run_folder, progress))
+        recording = Recording(world)
+        try:
+            recording.start()
+            routers = start_routers(world)
+            roles = Roles(world, external)
+            stage = Stage(world, routers, roles, steps, values, progress, started)
+            measurements = topology.perform(stage)
+            world.verify_multicast_settings()
+            versions = routing_versions(routers)
+            dropped = recording.stop()
+        except BaseException:
+            _salvage(recording, run_folder, progress)
+            raise
+    with progress.step("joining the captures"):
+        pcapng = merge(run_folder)
+    with progress.step("judging the capture"):
+        verdict = judge(pcapng)
+    with progress.step("writing the timeline"):
+        write_timeline(run_folder)
+    conclusion = topology.conclude(values, measurements, verdict)
+    failures = [*measurements.failures, *conclusion.failures]
+    failures += [f"capture {interface}: {count} packets lost by the recorder" for interface, count in dropped.items()]
+    return {
+        "lab": lab.name,
+        "family": lab.family,
+        "verdict": "fail" if failures or breaks_a_rule(verdict) else "pass",
+        "failures": failures,
+        "handovers": conclusion.handovers,
+        "cases": conclusion.cases,
+        "rules": verdict["rules"],
+        "packs": verdict["packs"],
+        "warnings": [*verdict.get("warnings", []), *measurements.notes],
+        "pcap": pcapng.name,
+        "start_to_first_data_s": measurements.start_to_first_data_s,
+        "counters": roles.counters,
+        "versions": versions,
+        "duration_s": round(time.monotonic() - started, 3),
+    }
+
+
+def breaks_a_rule(verdict: Mapping[str, Any]) -> bool:
+    """Whether the judge says that one of the lab's own rules failed.
+
+    What a pack says is shown and does not fail the run: packs know nothing of a role that the lab killed, or of a router that
+    went another way while its daemons were busy. ``captures judge`` and ``verify`` have a status for it.
+    """
+    return bool(verdict["rules"]["failed"])
+
+
+def _salvage(recording: Recording, run_folder: Path, progress: Progress) -> None:
+    """Keep what was captured of a run that failed; a second failure must not hide the first."""
+    try:
+        recording.stop()
+        merge(run_folder)
+        write_timeline(run_folder)
+    except (RuntimeError, OSError) as error:
+        progress.note(f"the captures could not be joined or their timeline written: {error}")
+
+
+def routing_versions(routers: Mapping[str, FrrRouter]) -> dict[str, str]:
+    """The routing daemons' versions, from the set-up's manifest."""
+    from testbed.setup import routing_versions as installed  # noqa: PLC0415
+
+    root = next((router.root for router in routers.values()), None)
+    if root is None:
+        return {}
+    return {name: version for name, version in installed(root).items() if name in ("frr", "smcroute")}
+
+
+def read_request(run_folder: Path) -> tuple[Topology, Values, dict[str, list[str]]]:
+    """What the run was asked to do, from its folder."""
+    request = json.loads((run_folder / REQUEST).read_text(encoding="utf-8"))
+    topology = topologies()[request["lab"]]
+    return topology, parse_values(topology, request["values"]), request["external"]

@@ -1,0 +1,132 @@
+"""Recording of every link of a world: one tcpdump at one end of each, joined into one ``lab.pcapng`` afterwards.
+
+The joining and the judging are the captures package's, run as a program: what made the traffic does not judge it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from testbed.host.processes import ManagedProcess
+from testbed.net.mininet_net import World
+from testbed.run.checks import eventually
+
+START_DEADLINE_S = 10.0  # for tcpdump to say that it listens
+TOOL_DEADLINE_S = 120.0  # for joining or judging a capture
+SNAPSHOT_BYTES = 2048  # longer than any frame of a lab: nothing is cut
+BUFFER_KIB = 16384  # kernel buffer of each tcpdump: seconds of the fastest stream
+
+WRITTEN_DEADLINE_S = 10.0  # a recorder's buffer is handed over at least once a second
+
+_COUNTS = re.compile(r"(\d+) packets? captured, (\d+) packets? received by filter")
+_DROPPED = re.compile(r"^(\d+) packets? dropped by (kernel|interface)", re.MULTILINE)
+
+
+class RecordingError(RuntimeError):
+    """The capture could not be made or judged; says what the tool said."""
+
+
+class Recording:
+    """The captures of one world, running from ``start`` to ``stop``."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._folder = world.run_folder / "capture"
+        self._processes: list[ManagedProcess] = []
+
+    def start(self) -> None:
+        """Start to record every link and return when all recorders listen."""
+        self._folder.mkdir()
+        with self._world.progress.step("recording of every link"):
+            for node, interface in self._world.lab.captured_ends():
+                # The routing root's tcpdump, since a host's own may be confined, or refuse the one user there is.
+                # From in there the run's folder is seen through the root of the sandbox's first process.
+                file = f"/proc/1/root{self._folder.resolve()}/{node}:{interface}.pcap"
+                argv = [
+                    "chroot", str(self._world.routing_root), "tcpdump", "--interface", interface,
+                    "--snapshot-length", str(SNAPSHOT_BYTES), "--time-stamp-precision=nano", "--no-promiscuous-mode",
+                    "-B", str(BUFFER_KIB), "-n", "-Z", "root", "-w", file,
+                    "-U",  # packet by packet into the file: somebody may be following it
+                ]  # fmt: skip
+                self._processes.append(self._world.processes.start(f"tcpdump-{interface}", node, argv))
+            for process in self._processes:
+                self._world.processes.wait_for_log(process, r"listening on", START_DEADLINE_S)
+
+    def stop(self) -> dict[str, int]:
+        """Stop all recorders; returns packets dropped by the kernel, by interface, where there were any.
+
+        A recorder that is just stopped loses what the kernel has buffered for it, up to a second of packets. So each is
+        asked for its counts until it has written all that its filter received. The traffic must have ended before.
+        """
+        # Only the recorders matter here: another process that has died is why a run may be over.
+        eventually("the recorders to have written everything", self._written, WRITTEN_DEADLINE_S)
+        dropped: dict[str, int] = {}
+        for process in self._processes:
+            self._world.processes.stop(process)
+            said = process.log.read_text(errors="replace") if process.log else ""
+            lost = sum(int(number) for number, _ in _DROPPED.findall(said))
+            if lost:
+                dropped[f"{process.node}:{process.name.removeprefix('tcpdump-')}"] = lost
+        self._processes.clear()
+        return dropped
+
+    def _written(self) -> tuple[bool, str]:
+        """Whether each recorder has written as many packets as its filter had received when it first answered."""
+        behind: list[str] = []
+        for process in self._processes:
+            said = process.log.read_text(errors="replace") if process.log else ""
+            counts = [(int(captured), int(received)) for captured, received in _COUNTS.findall(said)]
+            if not counts or counts[-1][0] < counts[0][1]:
+                behind.append(f"{process.name}: {counts[-1][0] if counts else 'no answer'}")
+            if process.running:
+                process.popen.send_signal(signal.SIGUSR1)
+        return not behind, f"packets written: {', '.join(behind)}" if behind else "all written"
+
+
+def merge(run_folder: Path) -> Path:
+    """Join the run's captures and steps into ``lab.pcapng``; returns its path."""
+    _captures("merge", str(run_folder))
+    return run_folder / "lab.pcapng"
+
+
+def write_timeline(run_folder: Path) -> None:
+    """Write the run's whole history, ``timeline.jsonl``."""
+    _captures("timeline", str(run_folder))
+
+
+def write_report(run_folder: Path) -> Path:
+    """Make the run's page, ``report.html``; returns its path."""
+    _captures("report", str(run_folder))
+    return run_folder / "report.html"
+
+
+def judge(pcapng: Path) -> dict[str, Any]:
+    """What the judge says of a capture, as its JSON says it."""
+    said = _captures("judge", str(pcapng), "--json", accepted=(0, 1))
+    try:
+        verdict = json.loads(said)
+    except ValueError:
+        raise RecordingError(f"the judge of {pcapng} did not answer in JSON: {said[:400]}") from None
+    if not isinstance(verdict, dict):
+        raise RecordingError(f"the judge of {pcapng} answered with no object: {said[:400]}")
+    return verdict
+
+
+def _captures(*arguments: str, accepted: tuple[int, ...] = (0,)) -> str:
+    argv = [sys.executable, "-m", "captures", *arguments]
+    try:
+        done = subprocess.run(
+            argv, check=False, capture_output=True, text=True, timeout=TOOL_DEADLINE_S, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        raise RecordingError(f"captures {arguments[0]} gave no answer for {TOOL_DEADLINE_S:g} s") from None
+    if done.returncode not in accepted:
+        said = (done.stderr or done.stdout).strip()
+        raise RecordingError(f"captures {' '.join(arguments)} ended with status {done.returncode}: {said}")
+    return done.stdout

@@ -1,0 +1,122 @@
+"""Roles of a lab: what each is told in its configuration file, the command that plays it, and how to talk to it.
+
+Every role is a command line. Ours is ``python -m agents …``; the lab's configuration may name another for any role, in
+which ``{config}`` stands for the role's configuration file. What a lab waits for is seen from outside (sockets, kernel
+counters, routers), so a stranger's program need not be built like ours.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomli_w
+
+from testbed.host.processes import ManagedProcess
+from testbed.net.mininet_net import World
+
+ANSWER_DEADLINE_S = 5.0
+READY_DEADLINE_S = 15.0
+
+
+class RoleError(RuntimeError):
+    """A role that did not answer, or refused; says which, what was asked and what it said."""
+
+
+@dataclass(slots=True)
+class RunningRole:
+    """One role that runs: its process, and its control socket (ours has one; a stranger's may not)."""
+
+    name: str
+    node: str
+    process: ManagedProcess
+    control: Path
+    is_ours: bool
+
+    def ask(self, command: str, **fields: object) -> dict[str, object]:
+        """Send one command to its control socket and return the answer's fields; raises RoleError."""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(ANSWER_DEADLINE_S)
+                connection.connect(str(self.control))
+                connection.sendall(json.dumps({"command": command, **fields}).encode() + b"\n")
+                with connection.makefile("rb") as lines:
+                    answer = json.loads(lines.readline())
+        except (OSError, ValueError) as error:
+            raise RoleError(f"{self.name} on node {self.node}: no answer to {command!r}: {error}") from None
+        if not isinstance(answer, dict) or not answer.pop("ok", False):
+            raise RoleError(f"{self.name} on node {self.node} refused {command!r}: {answer}")
+        return answer
+
+
+class Roles:
+    """Starts the roles of one world. ``external``: role name -> argv of a command that plays it instead of ours."""
+
+    def __init__(self, world: World, external: Mapping[str, Sequence[str]]) -> None:
+        self._world = world
+        self._external = external
+        self._configurations = world.run_folder / "config"
+        self._traces = world.run_folder / "traces"
+        self.counters: dict[str, dict[str, int]] = {}  # by role; of a role that ran several times the sums
+        self._controls = Path("/run/roles")  # private to the sandbox
+        for folder in (self._configurations, self._traces, self._controls):
+            folder.mkdir(exist_ok=True)
+
+    def control_path(self, name: str) -> Path:
+        """Where the role's control socket is, or would be."""
+        return self._controls / f"{name}.control"
+
+    def start(self, name: str, node: str, command: Sequence[str], configuration: Mapping[str, object]) -> RunningRole:
+        """Write the role's configuration and start it; ours is ready when this returns.
+
+        ``command``: the words after ``python -m agents`` that name the role, such as ("mmcp", "mn").
+        """
+        path = self._configurations / f"{name}.toml"
+        control = self.control_path(name)
+        runtime = {"node": name, "control": str(control), "trace": str(self._traces / f"{name}.jsonl")}
+        path.write_text(tomli_w.dumps({**_without_none(configuration), "runtime": runtime}), encoding="utf-8")
+        external = self._external.get(name)
+        if external is None:
+            argv = [sys.executable, "-m", "agents", *command, "--config", str(path)]
+        else:
+            argv = [word.replace("{config}", str(path)) for word in external]
+        process = self._world.processes.start(name, node, argv)
+        return RunningRole(name, node, process, control, external is None)
+
+    def await_ready(self, *roles: RunningRole) -> None:
+        """Wait until each of ours says that it is ready; a stranger's is only seen to run."""
+        for role in roles:
+            if role.is_ours:
+                self._world.processes.wait_for_log(role.process, r"^ready$", READY_DEADLINE_S)
+
+    def stop(self, role: RunningRole) -> None:
+        """Stop one role; what ours has counted is kept in ``counters``."""
+        if role.is_ours and role.control.exists():
+            counted = role.ask("counters")["counters"]
+            if isinstance(counted, dict):
+                kept = self.counters.setdefault(role.name, {})
+                for name, value in counted.items():
+                    kept[name] = kept.get(name, 0) + int(value)
+        self._world.processes.stop(role.process)
+
+
+def await_answer(world: World, role: RunningRole, deadline_s: float) -> None:
+    """Wait until a role of ours answers on its control socket: it may have been started again a moment ago."""
+
+    def answers() -> tuple[bool, str]:
+        try:
+            role.ask("state")
+        except RoleError as error:
+            return False, str(error)
+        return True, "it answers"
+
+    world.eventually(f"{role.name} to answer", answers, deadline_s, quiet=True)
+
+
+def _without_none(configuration: Mapping[str, object]) -> dict[str, object]:
+    """TOML has no null: a key without a value is left out."""
+    return {key: value for key, value in configuration.items() if value is not None}
