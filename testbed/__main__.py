@@ -21,7 +21,9 @@ import click
 from rich.console import Console
 
 from testbed.host import doctor
+from testbed.host.checks import NotObserved
 from testbed.host.processes import ProcessError
+from testbed.host.progress import Progress
 from testbed.host.sandbox import SandboxError, inside, run_inside
 from testbed.mmcp import simulate
 from testbed.net.impairment import ImpairmentError
@@ -31,10 +33,8 @@ from testbed.net.netlink import NetlinkError
 from testbed.net.observation import ObservationError
 from testbed.routing.frr import RoutingError
 from testbed.run import results
-from testbed.run.checks import NotObserved
 from testbed.run.laboratory import REQUEST, Topology, parse_values, perform, read_request, topologies
 from testbed.run.options import OptionError
-from testbed.run.progress import Progress
 from testbed.run.recording import RecordingError, write_report
 from testbed.run.roles import RoleError
 from testbed.setup import NotSetUpError, routing_root

@@ -21,7 +21,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from testbed.mmcp import agreement
+from testbed.mmcp import handover_figures
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import (
@@ -88,7 +88,7 @@ def perform(stage: Stage) -> Measurements:
 
 def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
     """Put the judge's and the receiver's figures side by side, and hold them to the bounds."""
-    return agreement.conclude(
+    return handover_figures.conclude(
         verdict["handovers"],
         measurements.windows,
         expected=values.number("repeat") * len(values.words("modes")),

@@ -34,10 +34,10 @@ from testbed.mmcp import staying
 from testbed.mmcp.session import MN_ID, Provisioning
 from testbed.mmcp.two_cells import CELLS, controller_of, two_cells
 from testbed.mmcp.walking import await_stream, nominal_spacing_ns
-from testbed.net.mobility import carry
 from testbed.net.model import Lab
 from testbed.net.observation import udp_counter
 from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.mobility import carry
 from testbed.run.options import Values, choice_option, duration_option, list_option, number_option
 from testbed.run.roles import RunningRole
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from testbed.mmcp import agreement
+from testbed.mmcp import handover_figures
 from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import hand_over, nominal_spacing_ns, proactive_session
 from testbed.net.model import Lab
@@ -45,14 +45,14 @@ def perform(stage: Stage) -> Measurements:
 
 def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
     """Each handover must have been prepared, and both witnesses must agree on it."""
-    conclusion = agreement.conclude(
+    conclusion = handover_figures.conclude(
         verdict["handovers"],
         measurements.windows,
         expected=values.number("repeat"),
         nominal_spacing_ns=nominal_spacing_ns(values),
         bound_ms=values.milliseconds("max-excess"),
     )
-    agreement.require_prepared(conclusion)
+    handover_figures.require_prepared(conclusion)
     return conclusion
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from testbed.mmcp import agreement
+from testbed.mmcp import handover_figures
 from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import (
     QUIET_PACKETS,
@@ -31,9 +31,9 @@ from testbed.mmcp.walking import (
     pass_time,
     proactive_session,
 )
-from testbed.net.mobility import attach, detach
 from testbed.net.model import Lab
 from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.mobility import attach, detach
 from testbed.run.options import Values, choice_option, duration_option, number_option
 
 OPTIONS = (
@@ -78,7 +78,7 @@ def _hand_over(stage: Stage, company: Company) -> None:
 
 def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
     """Nothing lost on the wire, and each packet handed on once, in order."""
-    conclusion = agreement.conclude(
+    conclusion = handover_figures.conclude(
         verdict["handovers"],
         measurements.windows,
         expected=values.number("repeat"),

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from testbed.run.checks import eventually
+from testbed.host.checks import eventually
 
 if TYPE_CHECKING:
-    from testbed.run.progress import Progress
+    from testbed.host.progress import Progress
 
 STOP_DEADLINE_S = 5.0
 """How long a process may take to end after its stop signal before it is killed."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from testbed.mmcp import session as mmcp_session
-from testbed.mmcp.agreement import differences
+from testbed.mmcp.handover_figures import differences
 from testbed.mmcp.two_cells import CELLS, controller_of
 from testbed.mmcp.walking import Company
 from testbed.run.laboratory import Conclusion, Stage

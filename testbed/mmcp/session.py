@@ -13,8 +13,8 @@ from ipaddress import ip_address
 from testbed.mmcp.two_cells import controlled_cells, controller_of
 from testbed.net.model import Radio
 from testbed.net.observation import sent_packets, udp_counter
+from testbed.net.routes import gateway
 from testbed.routing.frr import PimTimers
-from testbed.routing.static import gateway
 from testbed.run.laboratory import Stage
 from testbed.run.roles import RunningRole
 

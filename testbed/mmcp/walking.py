@@ -14,10 +14,10 @@ from typing import Any
 
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.two_cells import CELLS, controller_of, router_of
-from testbed.net.mobility import move
 from testbed.net.observation import groups_joined, udp_counter
 from testbed.routing.frr import make_cold
 from testbed.run.laboratory import Measurements, Stage
+from testbed.run.mobility import move
 from testbed.run.options import OptionError, Values
 from testbed.run.roles import RoleError, RunningRole
 

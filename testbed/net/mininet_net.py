@@ -21,13 +21,13 @@ from typing import Any, Self
 
 from mininet.net import Mininet
 
+from testbed.host.checks import Probe, eventually
 from testbed.host.processes import ManagedProcess, ProcessTable
+from testbed.host.progress import Progress
 from testbed.host.sandbox import require_inside
 from testbed.net.model import End, Lab, Radio
 from testbed.net.netlink import NetworkNamespace
-from testbed.routing.static import routes
-from testbed.run.checks import Probe, eventually
-from testbed.run.progress import Progress
+from testbed.net.routes import routes
 
 OPEN_FILES = 16384
 """Wanted limit of open files; Mininet's own figure. A lower hard limit is kept, it suffices for small labs."""

@@ -7,7 +7,7 @@ Three kinds of attachment join the nodes:
 * `Radio`: a mobile node's interface, whose point of attachment changes; it knows its address in each cell.
 
 Addresses are strings with prefix length (`"10.0.1.1/24"`), exactly as they will be configured. `validate` refuses a lab
-that could not work, naming what is wrong, where, and the remedy. The shortest paths are in `testbed.routing.static`.
+that could not work, naming what is wrong, where, and the remedy. The shortest paths are in `testbed.net.routes`.
 """
 
 from __future__ import annotations

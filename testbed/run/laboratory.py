@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from testbed.host.progress import Progress
 from testbed.net.mininet_net import World
 from testbed.net.model import Lab
 from testbed.routing.frr import FrrRouter, start_routers
 from testbed.run.options import Option, Value, Values
-from testbed.run.progress import Progress
 from testbed.run.recording import Recording, judge, merge, write_timeline
 from testbed.run.roles import Roles
-from testbed.run.steps import Steps
+from testbed.run.step_log import Steps
 
 REQUEST = "request.json"  # what the run was asked to do, in its folder: lab, values, external roles
 

@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from testbed.host.checks import eventually
 from testbed.host.processes import ManagedProcess
 from testbed.net.mininet_net import World
-from testbed.run.checks import eventually
 
 START_DEADLINE_S = 10.0  # for tcpdump to say that it listens
 TOOL_DEADLINE_S = 120.0  # for joining or judging a capture

@@ -20,15 +20,15 @@ from types import FrameType
 
 import pytest
 
+from testbed.host.checks import NotObserved
 from testbed.host.processes import ProcessError
+from testbed.host.progress import Progress
 from testbed.host.sandbox import SandboxError
 from testbed.host.sandbox_init import namespaces
 from testbed.net.mininet_net import World, WorldError
 from testbed.net.model import ModelError
 from testbed.net.netlink import run_in_network_namespace
 from testbed.routing.frr import FrrRouter, RoutingError, make_cold, start_routers
-from testbed.run.checks import NotObserved
-from testbed.run.progress import Progress
 from tests.testbed.handover_model import handover_model
 
 SIGNALLED = 7

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from testbed.host.checks import eventually
 from testbed.host.sandbox import PROJECT_ROOT, needs_user_namespace
-from testbed.run.checks import eventually
 from tests.labs.runs import AS_ROOT, AS_USER, Run, finish, run, start
 
 pytestmark = pytest.mark.timeout(240)

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
+from testbed.host.checks import eventually
 from testbed.host.sandbox import PROJECT_ROOT, inside, needs_user_namespace
 from testbed.host.sandbox_init import MARKER
-from testbed.run.checks import eventually
 from tests.labs.inner_lab import SIGNALLED
 
 KINDS = ("net", "mnt", "pid", "uts", "ipc", "user")

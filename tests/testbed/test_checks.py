@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from testbed.run.checks import NotObserved, eventually
-from testbed.run.progress import Progress
+from testbed.host.checks import NotObserved, eventually
+from testbed.host.progress import Progress
 
 
 def answers(*given: tuple[bool, str]) -> Iterator[tuple[bool, str]]:

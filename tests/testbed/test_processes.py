@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from testbed.host.checks import NotObserved, eventually
 from testbed.host.processes import ManagedProcess, ProcessDied, ProcessError, ProcessTable, describe_status
-from testbed.run.checks import NotObserved, eventually
 
 SLEEP = ("sleep", "60")
 

@@ -8,8 +8,8 @@ from ipaddress import ip_interface
 
 from testbed.net.mininet_net import World
 from testbed.net.model import Radio
-from testbed.routing.static import DEFAULT_DESTINATION, gateway
-from testbed.run.steps import Steps
+from testbed.net.routes import DEFAULT_DESTINATION, gateway
+from testbed.run.step_log import Steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testbed.net.model import End, Family, Lab, Link, ModelError, Node
-from testbed.routing.static import Route, gateway, routes
+from testbed.net.routes import Route, gateway, routes
 from tests.testbed.handover_model import handover_model
 
 

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from testbed.run.progress import Progress
+    from testbed.host.progress import Progress
 
 Probe = Callable[[], tuple[bool, str]]
 """Looks once: (is it so?, what was seen, in words). May raise to end the wait at once."""
