@@ -1,14 +1,19 @@
 """The interface between a protocol role and whatever runs it: a real network or a simulated one.
 
-A role is driven by four calls (``start``, ``receive``, ``handle``, ``expire``), each with the time, and answers with
-actions that the driver takes with ``take_actions`` after every call and carries out. It never waits, never reads a clock
-and never opens anything. The driver owes it one call of ``expire`` when ``next_deadline`` has come.
+A role is driven by six calls (``restore``, ``start``, ``receive``, ``received``, ``handle``, ``expire``), all but the first with
+the time, and answers with actions that the driver takes with ``take_actions`` after every call and carries out. It never
+waits, never reads a clock and never opens anything. The driver owes it one call of ``expire`` when ``next_deadline`` has
+come. What a driver must do for each action is written down once, in `agents.core.driver`.
+
+Ports have names. The empty one is the role's own, from which it sends unless it says another; the other well-known ones
+are in the role's description (`agents.core.protocol.Role`) and open before ``start``. A name that nobody described is an
+extra UDP port of any number, opened at its first use.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import field
 from typing import NamedTuple
 
@@ -18,7 +23,7 @@ from agents.core.timers import Alarms, TimerKey, Timers
 
 
 class Endpoint(NamedTuple):
-    """A UDP endpoint: the IP address in its canonical text form, and the port."""
+    """A UDP or TCP endpoint: the IP address in its canonical text form, and the port; port 0 for bare IP."""
 
     address: str
     port: int
@@ -32,21 +37,52 @@ class Endpoint(NamedTuple):
 
 @record
 class SendDatagram:
-    """Send ``data`` to ``destination`` from the role's own port, or from the extra port that ``channel`` (> 0) names.
+    """Send ``data`` to ``destination``, an address or a group, from the port of that name.
 
-    The driver opens a channel's port at its first use; what arrives there is handed to ``receive`` with that channel.
+    From a port of kind "ip", ``data`` is the payload of an IP packet of the port's protocol number, and the destination's
+    port is 0. ``dscp`` marks the packet (0 to 63); a multicast packet leaves by ``interface`` ("": as the routes say).
+    What arrives at the port is handed to ``receive`` with its name.
     """
 
     data: bytes
     destination: Endpoint
-    channel: int = 0
+    port: str = ""
+    dscp: int = 0
+    interface: str = ""
 
 
 @record
-class CloseChannel:
-    """Close the extra port ``channel``; later datagrams to it are lost."""
+class ClosePort:
+    """Close an extra port; later datagrams to it are lost."""
 
-    channel: int
+    port: str
+
+
+@record
+class Connect:
+    """Open the stream ``stream``, a name of the role's own, to ``destination``.
+
+    Answered by StreamOpened or, where nobody listens or answers, StreamClosed.
+    """
+
+    stream: Hashable
+    destination: Endpoint
+
+
+@record
+class SendStream:
+    """Send ``data`` on an open stream, in order. A stream that is not open (any more) takes nothing, which is counted."""
+
+    stream: Hashable
+    data: bytes
+
+
+@record
+class CloseStream:
+    """Close a stream: after what was sent has gone, or at once and with a reset (``abort``). No event follows."""
+
+    stream: Hashable
+    abort: bool = False
 
 
 @record
@@ -54,8 +90,10 @@ class JoinGroup:
     """Join ``group`` on ``interface`` with IGMP or MLD; answered by a GroupJoined event once the report is on the wire.
 
     ``source`` makes it source-specific. ``port``, the data's UDP port, is given by who receives the data here: from it
-    the driver learns where the data comes from, so that a RenewMembership loses none of it. Without ``expects_report``
-    the interface may have no address yet, and no report is waited for: a RenewMembership follows once there is one.
+    the driver learns where the data comes from, so that a RenewMembership loses none of it. With ``listen``, a port name
+    of the role's choice, the group's datagrams to that UDP port are handed to ``receive`` under this name, until the
+    group is left. Without ``expects_report`` the interface may have no address yet, and no report is waited for: a
+    RenewMembership follows once there is one.
     """
 
     group: str
@@ -63,6 +101,7 @@ class JoinGroup:
     source: str | None = None
     port: int | None = None
     expects_report: bool = True
+    listen: str = ""
 
 
 @record
@@ -100,11 +139,34 @@ class ConfigureAddress:
 
 
 @record
-class AskAuthorisation:
-    """Ask the operator's AAA whether the node ``mn_id`` may join the session; answered by an Authorised event."""
+class Commit:
+    """Put ``changes`` into the role's durable store, all or none: a value for each key, None to forget the key.
 
-    session_id: int
-    mn_id: bytes
+    Answered by a Committed event once they are on disk. What a peer is told must be committed before. Commits are carried
+    out in order; ``key`` names this one in the answer.
+    """
+
+    key: Hashable
+    changes: Mapping[str, bytes | None]
+
+
+@record
+class AskOperator:
+    """Ask the command that the operator has configured, with ``words`` as its arguments; answered by OperatorAnswered.
+
+    One that has not answered ``within`` seconds refuses. ``key`` names the question in the answer.
+    """
+
+    key: Hashable
+    words: tuple[str, ...]
+    within: float
+
+
+@record
+class DeliverData:
+    """Hand ``data`` to the application that this role works for."""
+
+    data: bytes
 
 
 @record
@@ -123,39 +185,45 @@ class Trace:
     details: Mapping[str, object] = field(default_factory=dict)
 
 
+@record
+class End:
+    """The role has done its work: carry out what was asked before, close everything, and end with ``status`` (0: well)."""
+
+    status: int = 0
+    reason: str = ""
+
+
 Action = (
-    SendDatagram | CloseChannel | JoinGroup | LeaveGroup | RenewMembership | ConfigureAddress | AskAuthorisation | Notify
-    | Trace
+    SendDatagram | ClosePort | Connect | SendStream | CloseStream | JoinGroup | LeaveGroup | RenewMembership
+    | ConfigureAddress | Commit | AskOperator | DeliverData | Notify | Trace | End
 )  # fmt: skip
 
 
 # --- what the driver tells a role -------------------------------------------------------------------------------------
 
 
-@record
-class LinkDetected:
-    """A link trigger: ``point_of_attachment`` (its identifier's bytes) is in reach of ``interface`` and will be next."""
+class Event:
+    """Something that happens to a role beside datagrams, streams and timers; a protocol may add its own."""
 
-    interface: str
-    point_of_attachment: bytes
+    __slots__ = ()
 
 
 @record
-class LinkDown:
+class LinkDown(Event):
     """``interface`` has lost its link."""
 
     interface: str
 
 
 @record
-class LinkUp:
+class LinkUp(Event):
     """``interface`` has a link (again)."""
 
     interface: str
 
 
 @record
-class AddressConfigured:
+class AddressConfigured(Event):
     """A ConfigureAddress was carried out."""
 
     interface: str
@@ -163,7 +231,7 @@ class AddressConfigured:
 
 
 @record
-class GroupJoined:
+class GroupJoined(Event):
     """A JoinGroup was carried out (``succeeded``) or could not be; ``reason`` says why not."""
 
     group: str
@@ -173,33 +241,52 @@ class GroupJoined:
 
 
 @record
-class Authorised:
-    """What the operator's AAA says of a node that wants to join; ``reason`` says why not."""
+class StreamOpened(Event):
+    """A stream is open: one that the role connected (``port`` is "" then), or one accepted at the listening ``port``.
 
-    session_id: int
-    mn_id: bytes
+    An accepted one is named by the driver.
+    """
+
+    stream: Hashable
+    peer: Endpoint
+    port: str = ""
+
+
+@record
+class StreamClosed(Event):
+    """A stream is no more, or could not be opened; nothing more comes of it and nothing can be sent.
+
+    ``reason``: "" if the peer has closed it in order, "refused", "unreachable", "timeout", "reset", or "overflow" where the
+    peer did not take what was sent and the driver's bound was reached.
+    """
+
+    stream: Hashable
+    reason: str = ""
+
+
+@record
+class Committed(Event):
+    """A Commit is on disk (``succeeded``), or could not be put there, and nothing of it was; ``reason`` says why not."""
+
+    key: Hashable
+    succeeded: bool
+    reason: str = ""
+
+
+@record
+class OperatorAnswered(Event):
+    """What the operator's command says to a question; ``reason`` says why not."""
+
+    key: Hashable
     granted: bool
     reason: str = ""
 
 
 @record
-class DataChannelReport:
-    """What a receiver of data has counted so far, for status reports: packets since it began, of ``group`` (None: any)."""
+class ApplicationData(Event):
+    """Data from the application that the role works for."""
 
-    packets_received: int
-    group: str | None = None
-
-
-@record
-class ApplicationLeave:
-    """The application wants to leave a session, with notice; None: all its sessions."""
-
-    session_id: int | None = None
-
-
-Event = (
-    LinkDetected | LinkDown | LinkUp | AddressConfigured | GroupJoined | Authorised | DataChannelReport | ApplicationLeave
-)  # fmt: skip
+    data: bytes
 
 
 class Agent(ABC):
@@ -218,13 +305,21 @@ class Agent(ABC):
         self.timers: Alarms = self._own_timers
         self._actions: list[Action] = []
 
+    def restore(self, entries: Mapping[str, bytes]) -> None:
+        """Take back what earlier runs have committed; called once, before ``start``, by a driver that has a store."""
+        self.counters.add("ignored.restored-entries", len(entries))
+
     @abstractmethod
     def start(self, now: float) -> None:
         """Begin: what the role does without being asked, such as joining its session."""
 
     @abstractmethod
-    def receive(self, data: bytes, source: Endpoint, now: float, channel: int = 0) -> None:
-        """Take one datagram. Whatever it holds, nothing is raised; what is wrong with it is counted."""
+    def receive(self, data: bytes, source: Endpoint, now: float, port: str = "") -> None:
+        """Take one datagram that came to ``port``. Whatever it holds, nothing is raised; what is wrong with it is counted."""
+
+    def received(self, stream: Hashable, data: bytes, now: float) -> None:
+        """Take the next bytes of an open stream, cut anywhere. A role without streams counts and ignores them."""
+        self.counters.add("ignored.stream-data")
 
     @abstractmethod
     def handle(self, event: Event, now: float) -> None:
@@ -236,7 +331,11 @@ class Agent(ABC):
 
     @abstractmethod
     def describe(self) -> Mapping[str, object]:
-        """The role's state as plain values, for people and for ``python -m agents ctl SOCKET state``."""
+        """The role's state as plain values, in brief: of what there may be many, only how many there are."""
+
+    def rows(self, of: str) -> Iterable[Mapping[str, object]]:
+        """What there may be many of, such as members, as plain values in a lasting order; KeyError for what there is not."""
+        raise KeyError(of)
 
     def next_deadline(self) -> float | None:
         """When ``expire`` wants to be called next, or None."""
@@ -274,3 +373,7 @@ class Agent(ABC):
         self.counters.add(f"dropped.{reason}")
         if self.keeps_history:
             self.trace("dropped", reason=reason, source=str(source), **details)
+
+    def ignore(self, event: Event) -> None:
+        """Count an event that does not concern the role."""
+        self.counters.add(f"ignored.{type(event).__name__}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Generic, TypeVar
 
+from agents.core.agent import Agent
 from agents.core.errors import IllegalTransitionError
 
 State = TypeVar("State", bound=Enum)
@@ -52,6 +53,35 @@ class TransitionTable(Generic[State, Input]):
             for on, following in row.items():
                 lines.append(f"    {_name(state)} --> {_name(following)}: {_text(on.value)}")
         return "\n".join(lines)
+
+
+class Machine(Generic[State, Input]):
+    """The state of one thing of a role, such as a session, changed by its table alone and traced each time."""
+
+    __slots__ = ("_owner", "_subject", "_table", "state")
+
+    def __init__(self, table: TransitionTable[State, Input], owner: Agent, **subject: object) -> None:
+        self._table = table
+        self._owner = owner
+        self._subject = subject
+        self.state: State = table.initial
+
+    def move(self, on: Input) -> State:
+        """Take the table's step for ``on``; raises IllegalTransitionError where there is none."""
+        before = self.state
+        self.state = self._table.next(before, on)
+        if self._owner.keeps_history:
+            self._owner.trace(
+                "state",
+                machine=self._table.name,
+                **{"from": str(before.value), "to": str(self.state.value), "on": str(on.value)},
+                **self._subject,
+            )
+        return self.state
+
+    def allows(self, on: Input) -> bool:
+        """Whether the table has a step for ``on`` now."""
+        return self._table.allows(self.state, on)
 
 
 _NOT_IN_A_NAME = re.compile(r"\W", re.ASCII)

@@ -11,12 +11,12 @@ which make the first three calls, and for the last ``python -m agents ctl NODE l
 
 from __future__ import annotations
 
-from agents.core.agent import ApplicationLeave
 from agents.mmcp.configuration import (
     LocalMobilityControllerConfiguration,
     MobileNodeConfiguration,
     SessionManagerConfiguration,
 )
+from agents.mmcp.events import ApplicationLeave
 from agents.mmcp.local_mobility_controller import LocalMobilityController
 from agents.mmcp.mobile_node import MobileNode
 from agents.mmcp.role import Role

@@ -13,13 +13,11 @@ from ipaddress import ip_address
 from agents.core.agent import (
     AddressConfigured,
     Agent,
-    ApplicationLeave,
     ConfigureAddress,
     Endpoint,
     Event,
     JoinGroup,
     LeaveGroup,
-    LinkDetected,
     LinkDown,
     LinkUp,
     RenewMembership,
@@ -32,6 +30,7 @@ from agents.mmcp.configuration import (
     check_points_of_attachment,
     identifier,
 )
+from agents.mmcp.events import ApplicationLeave, LinkDetected
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class BareNode(Agent):
         configuration = self._configuration
         self.act(JoinGroup(configuration.group, configuration.interface, configuration.source, configuration.port))
 
-    def receive(self, data: bytes, source: Endpoint, now: float, channel: int = 0) -> None:
+    def receive(self, data: bytes, source: Endpoint, now: float, port: str = "") -> None:
         """Nothing is expected; whatever comes is counted."""
         self.drop("unexpected-datagram", source)
 

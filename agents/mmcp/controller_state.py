@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from agents.core.agent import Endpoint
-from agents.core.machine import Label, TransitionTable
+from agents.core.machine import Label, Machine, TransitionTable
 from agents.mmcp.constants import Profile
 from agents.mmcp.messages import DataChannelStatus, MNIdentifier, MulticastAddress, Parameter
 from agents.mmcp.monitoring import Child, Children
-from agents.mmcp.role import Machine
 
 
 class SessionState(Label):
@@ -107,7 +106,7 @@ class Handover:
     point_of_attachment: bytes
     profile: Profile
     new_lmc: Endpoint
-    channel: int
+    port: str
     sends: int = 0
 
 

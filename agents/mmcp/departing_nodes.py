@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agents.core.agent import CloseChannel, Endpoint, Notify
+from agents.core.agent import ClosePort, Endpoint, Notify
+from agents.core.machine import Machine
 from agents.mmcp import constants as c
 from agents.mmcp.configuration import ControllerTable, LocalMobilityControllerConfiguration
 from agents.mmcp.constants import Profile
 from agents.mmcp.controller_state import HANDOVER_TABLE, Confirm, Handover, HandoverInput, SessionRecord
 from agents.mmcp.messages import Message, MNIdentifier, lmc_address
-from agents.mmcp.role import Machine, Role
+from agents.mmcp.role import Role
 
 
 class DepartingNodes:
@@ -29,8 +30,8 @@ class DepartingNodes:
         self._profile = Profile[configuration.profile]
         self._own = configuration.own.endpoint
         self._controllers = controllers
-        self._channels: dict[int, tuple[SessionRecord, bytes]] = {}
-        self._next_channel = 1
+        self._transfers: dict[str, tuple[SessionRecord, bytes]] = {}  # by the name of its port
+        self._transfer_number = 0
         # All sends of a HIR, and one more [M-23].
         self._confirm_memory = max(c.CONFIRM_MEMORY, (c.HANDOVER_INITIATION_SENDS + 1) * self._timers.hit_s)
 
@@ -72,7 +73,7 @@ class DepartingNodes:
         machine = Machine(HANDOVER_TABLE, self._role, session_id=record.session_id, mn_id=mn_id.hex())
         machine.move(HandoverInput.HIR)
         serving = self._controllers.serving(point)
-        full = len(self._channels) >= c.HANDOVERS_MAXIMUM
+        full = len(self._transfers) >= c.HANDOVERS_MAXIMUM
         if serving is None or full or record.group is None or serving.endpoint == self._own:
             # Unknown PoA: F=0. Same subnet: F=1 with this LMC's own address, and nothing else happens [7.5].
             same_subnet = serving is not None and serving.endpoint == self._own
@@ -82,10 +83,11 @@ class DepartingNodes:
             confirm = Confirm(point, same_subnet, self._own if same_subnet else None)
             self._confirm(record, confirm, source, message.profile)
             return
-        channel, self._next_channel = self._next_channel, self._next_channel + 1  # [M-16]
-        handover = Handover(machine, mn_id, source, point, message.profile, serving.endpoint, channel)
+        self._transfer_number += 1
+        port = f"transfer-{self._transfer_number}"  # [M-16]
+        handover = Handover(machine, mn_id, source, point, message.profile, serving.endpoint, port)
         record.handovers[mn_id] = handover
-        self._channels[channel] = (record, mn_id)
+        self._transfers[port] = (record, mn_id)
         machine.move(HandoverInput.HCT)
         self._transfer_context(record, handover, now)
 
@@ -98,7 +100,7 @@ class DepartingNodes:
             handover.new_lmc,
             (MNIdentifier(handover.mn_id), record.group),
             profile=self._profile,
-            channel=handover.channel,
+            port=handover.port,
         )
         self._role.timers.set(("ctt", record.session_id, handover.mn_id), now + self._timers.ctt_s)
 
@@ -113,12 +115,12 @@ class DepartingNodes:
         self._role.counters.add("exhausted.HCT")
         self._finish(record, handover, now, accepted=False)
 
-    def acknowledged(self, record: SessionRecord, message: Message, source: Endpoint, now: float, channel: int) -> None:
+    def acknowledged(self, record: SessionRecord, message: Message, source: Endpoint, now: float, port: str) -> None:
         """HTA: the handover that is meant is the one whose port it came to [M-16]."""
-        known = self._channels.get(channel)
+        known = self._transfers.get(port)
         handover = None if known is None or known[0] is not record else record.handovers.get(known[1])
         if handover is None or source != handover.new_lmc:
-            self._role.drop("unmatched-HTA", source, channel=channel)
+            self._role.drop("unmatched-HTA", source, port=port)
             return
         self._finish(record, handover, now, accepted=message.accepted)
 
@@ -143,8 +145,8 @@ class DepartingNodes:
         handover = record.handovers.pop(mn_id)
         handover.machine.move(on)
         self._role.timers.cancel(("ctt", record.session_id, mn_id))
-        del self._channels[handover.channel]
-        self._role.act(CloseChannel(handover.channel))
+        del self._transfers[handover.port]
+        self._role.act(ClosePort(handover.port))
 
     def forget_confirm(self, record: SessionRecord, mn_id: bytes) -> None:
         """The MN is here again, or the session ends: another HIR is a new one."""

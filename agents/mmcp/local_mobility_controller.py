@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agents.core.agent import ApplicationLeave, Endpoint, Event, GroupJoined, Notify
+from agents.core.agent import Endpoint, Event, GroupJoined, Notify
+from agents.core.machine import Machine
 from agents.core.timers import TimerKey
 from agents.mmcp import constants as c
 from agents.mmcp.configuration import ControllerTable, LocalMobilityControllerConfiguration, identifier
@@ -24,6 +25,7 @@ from agents.mmcp.controller_state import (
     SessionState,
 )
 from agents.mmcp.departing_nodes import DepartingNodes
+from agents.mmcp.events import ApplicationLeave
 from agents.mmcp.expected_nodes import ExpectedNodes
 from agents.mmcp.messages import (
     Message,
@@ -32,7 +34,7 @@ from agents.mmcp.messages import (
 )
 from agents.mmcp.monitoring import Children, Watch
 from agents.mmcp.reports import report_in
-from agents.mmcp.role import Machine, Role
+from agents.mmcp.role import Role
 from agents.mmcp.status_rounds import StatusRounds
 
 _ESTABLISHED = SessionState.ESTABLISHED  # looked up once, as the packets' names in `constants`
@@ -84,7 +86,7 @@ class LocalMobilityController(Role):
             record.said_leave_at = None
             self._announce(record, now)
 
-    def message_received(self, message: Message, source: Endpoint, now: float, channel: int) -> None:
+    def message_received(self, message: Message, source: Endpoint, now: float, port: str) -> None:
         """Take one message; an unknown session is dropped and counted, but for LJR, which is refused."""
         record = self._sessions.get(message.session_id)
         if record is None:
@@ -110,7 +112,7 @@ class LocalMobilityController(Role):
                 else:
                     self._expected.context_transferred(record, message, source, now)
             case c.HTA:
-                self._departing.acknowledged(record, message, source, now, channel)
+                self._departing.acknowledged(record, message, source, now, port)
             case c.ULC:
                 self.counters.add("confirmed.leave")
 

@@ -10,22 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agents.core.agent import (
-    AddressConfigured,
-    ApplicationLeave,
-    ConfigureAddress,
-    DataChannelReport,
-    Endpoint,
-    Event,
-    GroupJoined,
-    LinkDetected,
-    LinkDown,
-    LinkUp,
-)
+from agents.core.agent import AddressConfigured, ConfigureAddress, Endpoint, Event, GroupJoined, LinkDown, LinkUp
 from agents.core.timers import TimerKey
 from agents.mmcp import constants as c
 from agents.mmcp.attachment import Attachment
 from agents.mmcp.configuration import MobileNodeConfiguration
+from agents.mmcp.events import ApplicationLeave, DataChannelReport, LinkDetected
 from agents.mmcp.messages import Message
 from agents.mmcp.mobile_node_state import State
 from agents.mmcp.node_handover import MovingSession
@@ -61,7 +51,7 @@ class MobileNode(Role):
             if session.state is State.CLOSED:
                 session.join(now)
 
-    def message_received(self, message: Message, source: Endpoint, now: float, channel: int) -> None:
+    def message_received(self, message: Message, source: Endpoint, now: float, port: str) -> None:
         """Take one message; another session's is dropped and counted."""
         session = self._sessions.get(message.session_id)
         if session is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from agents.core.agent import Endpoint, GroupJoined, JoinGroup, LeaveGroup, Notify, RenewMembership
 from agents.core.checks import is_source_specific
+from agents.core.machine import Machine
 from agents.mmcp import constants as c
 from agents.mmcp.attachment import Attachment
 from agents.mmcp.configuration import MobileNodeConfiguration, WantedSession, identifier
@@ -21,7 +22,7 @@ from agents.mmcp.messages import (
     data_channel_status,
 )
 from agents.mmcp.mobile_node_state import MOBILE_NODE_TABLE, Input, State
-from agents.mmcp.role import Machine, Role
+from agents.mmcp.role import Role
 
 TIMERS = ("jwt", "hit", "srt", "promise", "linger", "group")
 

@@ -1,13 +1,11 @@
-"""What the three MMCP roles share: decoding with counts, sending, and the one function that changes a state."""
+"""What the three MMCP roles share: decoding with counts, and sending."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Generic
 
 from agents.core.agent import Agent, Endpoint, SendDatagram
 from agents.core.errors import DecodeError
-from agents.core.machine import Input, State, TransitionTable
 from agents.mmcp.constants import PacketType, Profile
 from agents.mmcp.messages import Message, Parameter, decode, encode_fields
 
@@ -23,7 +21,7 @@ class Role(Agent):
 
     RECEIVES: frozenset[PacketType] = frozenset()
 
-    def receive(self, data: bytes, source: Endpoint, now: float, channel: int = 0) -> None:
+    def receive(self, data: bytes, source: Endpoint, now: float, port: str = "") -> None:
         """Decode one datagram and hand it to ``message_received``."""
         try:
             message = decode(data)
@@ -34,12 +32,12 @@ class Role(Agent):
         counters, name = self.counters, _RECEIVED[packet]
         counters[name] = counters.get(name, 0) + 1
         if packet in self.RECEIVES:
-            self.message_received(message, source, now, channel)
+            self.message_received(message, source, now, port)
         else:
             self.drop("unexpected-type", source, packet=packet.name)
 
     @abstractmethod
-    def message_received(self, message: Message, source: Endpoint, now: float, channel: int) -> None:
+    def message_received(self, message: Message, source: Endpoint, now: float, port: str) -> None:
         """Take one valid message of a type in RECEIVES."""
 
     def send(
@@ -51,7 +49,7 @@ class Role(Agent):
         *,
         accepted: bool = False,
         profile: Profile = Profile.L16,
-        channel: int = 0,
+        port: str = "",
     ) -> None:
         """Queue one message. A reply is given the profile of its request [M-2]."""
         # What send_encoded and counters.add do, without the calls: every message of every node passes here.
@@ -60,7 +58,7 @@ class Role(Agent):
         if self.keeps_history:
             self.trace("sent", packet=packet.name, to=str(destination), f=int(accepted))
         data = encode_fields(packet, session_id, parameters, accepted, profile)
-        self._actions.append(SendDatagram(data, destination, channel))
+        self._actions.append(SendDatagram(data, destination, port))
 
     def send_encoded(
         self,
@@ -68,39 +66,10 @@ class Role(Agent):
         data: bytes,
         destination: Endpoint,
         accepted: bool,  # noqa: FBT001  as in Message
-        channel: int = 0,
+        port: str = "",
     ) -> None:
         """Queue one message that is already bytes: what is said to many is encoded once."""
         self.counters.add(_SENT[packet])
         if self.keeps_history:
             self.trace("sent", packet=packet.name, to=str(destination), f=int(accepted))
-        self._actions.append(SendDatagram(data, destination, channel))
-
-
-class Machine(Generic[State, Input]):
-    """The state of one thing (an MN's session, an LMC's handover), changed by its table alone and traced each time."""
-
-    __slots__ = ("_owner", "_subject", "_table", "state")
-
-    def __init__(self, table: TransitionTable[State, Input], owner: Agent, **subject: object) -> None:
-        self._table = table
-        self._owner = owner
-        self._subject = subject
-        self.state: State = table.initial
-
-    def move(self, on: Input) -> State:
-        """Take the table's step for ``on``; raises IllegalTransitionError where there is none."""
-        before = self.state
-        self.state = self._table.next(before, on)
-        if self._owner.keeps_history:
-            self._owner.trace(
-                "state",
-                machine=self._table.name,
-                **{"from": str(before.value), "to": str(self.state.value), "on": str(on.value)},
-                **self._subject,
-            )
-        return self.state
-
-    def allows(self, on: Input) -> bool:
-        """Whether the table has a step for ``on`` now."""
-        return self._table.allows(self.state, on)
+        self._actions.append(SendDatagram(data, destination, port))

@@ -10,8 +10,9 @@ Where the operator's AAA is asked the session stays SJR-RCVD until the last ques
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
-from agents.core.agent import ApplicationLeave, AskAuthorisation, Authorised, Endpoint, Event, Notify
+from agents.core.agent import AskOperator, Endpoint, Event, Notify, OperatorAnswered
 from agents.core.timers import TimerKey
 from agents.mmcp import constants as c
 from agents.mmcp.configuration import ControllerTable, ProvisionedController, SessionManagerConfiguration
@@ -21,6 +22,7 @@ from agents.mmcp.constants import (
     MEMBERS_MAXIMUM,
     Profile,
 )
+from agents.mmcp.events import ApplicationLeave
 from agents.mmcp.messages import (
     Message,
     encode,
@@ -54,7 +56,7 @@ class SessionManager(Role):
         for record in self._sessions.values():
             record.machine.move(SessionInput.CREATE)
 
-    def message_received(self, message: Message, source: Endpoint, now: float, channel: int) -> None:
+    def message_received(self, message: Message, source: Endpoint, now: float, port: str) -> None:
         """Take one message; an unknown session is dropped and counted."""
         record = self._sessions.get(message.session_id)
         if record is None or record.machine.state is SessionState.CLOSED:
@@ -75,7 +77,7 @@ class SessionManager(Role):
     def handle(self, event: Event, now: float) -> None:
         """The AAA has answered, or the application ends a session; the SM has no interest in links and groups."""
         match event:
-            case Authorised():
+            case OperatorAnswered():
                 self._authorised(event, now)
             case ApplicationLeave():
                 for record in self._sessions.values():
@@ -107,7 +109,9 @@ class SessionManager(Role):
                 self._look_at_controllers(record, now)
             case "authorisation":
                 self.counters.add("expired.authorisation")
-                self._authorised(Authorised(key[1], key[2], granted=False, reason="the AAA has not answered"), now)
+                self._authorised(
+                    OperatorAnswered((key[1], key[2]), granted=False, reason="the AAA has not answered"), now
+                )
 
     def describe(self) -> Mapping[str, object]:
         """Sessions with their members and LMCs."""
@@ -189,30 +193,27 @@ class SessionManager(Role):
             return
         session_id = record.provisioned.session_id
         self.timers.set(("authorisation", session_id, mn_id), now + AUTHORISATION_TIME)
-        self.act(AskAuthorisation(session_id, mn_id))
+        self.act(AskOperator((session_id, mn_id), (str(session_id), mn_id.hex()), AUTHORISATION_TIME))
 
-    def _authorised(self, event: Authorised, now: float) -> None:
+    def _authorised(self, event: OperatorAnswered, now: float) -> None:
         """Go on with the SJR or the report that waited; a late answer is counted."""
-        record = self._sessions.get(event.session_id)
-        waiting = None if record is None else record.waiting.pop(event.mn_id, None)
+        session_id, mn_id = cast("tuple[int, bytes]", event.key)
+        record = self._sessions.get(session_id)
+        waiting = None if record is None else record.waiting.pop(mn_id, None)
         if record is None or waiting is None:
             self.counters.add("late.authorisation")
             return
-        self.timers.cancel(("authorisation", event.session_id, event.mn_id))
+        self.timers.cancel(("authorisation", session_id, mn_id))
         self.counters.add("authorised.mn" if event.granted else "refused.not-authorised")
         if not event.granted:
-            self.act(
-                Notify(
-                    "mn-refused", {"session_id": event.session_id, "mn_id": event.mn_id.hex(), "reason": event.reason}
-                )
-            )
+            self.act(Notify("mn-refused", {"session_id": session_id, "mn_id": mn_id.hex(), "reason": event.reason}))
         if waiting.request is not None and waiting.source is not None:
             if event.granted:
-                self._admit_member(record, waiting.request, event.mn_id, waiting.source, now)
+                self._admit_member(record, waiting.request, mn_id, waiting.source, now)
             else:
                 self._session_join_confirm(record, waiting.request, waiting.source, accepted=False)
         elif event.granted and waiting.lmc in record.controllers:
-            self._remember_reported(record, event.mn_id, waiting.lmc, now)
+            self._remember_reported(record, mn_id, waiting.lmc, now)
 
     def _admit_member(
         self, record: SessionRecord, message: Message, mn_id: bytes, source: Endpoint, now: float

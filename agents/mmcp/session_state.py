@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agents.core.agent import Endpoint
-from agents.core.machine import Label, TransitionTable
+from agents.core.machine import Label, Machine, TransitionTable
 from agents.mmcp.configuration import Session, identifier
 from agents.mmcp.constants import Profile
 from agents.mmcp.messages import DataChannelStatus, Message
 from agents.mmcp.monitoring import Child, Children
-from agents.mmcp.role import Machine, Role
+from agents.mmcp.role import Role
 
 
 class SessionState(Label):

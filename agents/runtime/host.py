@@ -16,17 +16,14 @@ from agents.core.agent import (
     Action,
     AddressConfigured,
     Agent,
-    ApplicationLeave,
-    AskAuthorisation,
-    CloseChannel,
+    AskOperator,
+    ClosePort,
     ConfigureAddress,
-    DataChannelReport,
     Endpoint,
     Event,
     GroupJoined,
     JoinGroup,
     LeaveGroup,
-    LinkDetected,
     LinkDown,
     LinkUp,
     Notify,
@@ -34,12 +31,13 @@ from agents.core.agent import (
     SendDatagram,
     Trace,
 )
-from agents.runtime.authorisation import Authorisation
+from agents.mmcp.events import ApplicationLeave, DataChannelReport, LinkDetected
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.control import ControlError, ControlServer
 from agents.runtime.datagram import DatagramPort, PortError
 from agents.runtime.links import LinkError, Links
 from agents.runtime.membership import MembershipError, Memberships
+from agents.runtime.operator import Operator
 from agents.runtime.tracing import TraceFile
 
 Identifier = Callable[[str], bytes]
@@ -69,9 +67,9 @@ class AgentHost:
         self._port = port
         self._identifier = identifier
         self._watch_links = watch_links
-        self._ports: dict[int, DatagramPort] = {}
+        self._ports: dict[str, DatagramPort] = {}
         self._memberships = Memberships(agent.counters)
-        self._authorisation = Authorisation(runtime.authorise)
+        self._operator = Operator(runtime.authorise)
         self._links = Links(self._link_changed)
         self._trace = TraceFile(None if runtime.trace is None else Path(runtime.trace), runtime.node)
         agent.keeps_history = self._trace.is_kept
@@ -96,7 +94,7 @@ class AgentHost:
                 stack.push_async_callback(self._links.close)
                 await self._links.start()
             if self._port is not None:
-                self._open_port(0, self._address, self._port).enlarge_buffer()
+                self._open_port("", self._address, self._port).enlarge_buffer()
             if self._runtime.control is not None:
                 control = ControlServer(Path(self._runtime.control), self._command)
                 stack.push_async_callback(control.close)
@@ -121,9 +119,9 @@ class AgentHost:
         finally:
             self._settle()
 
-    def _received(self, channel: int, data: bytes, source: Endpoint) -> None:
+    def _received(self, port: str, data: bytes, source: Endpoint) -> None:
         """Take one datagram. Its answers leave at once; what can wait for the end of the wake-up does."""
-        self._agent.receive(data, source, monotonic(), channel)
+        self._agent.receive(data, source, monotonic(), port)
         self._carry_out()
 
     def _settle(self) -> None:
@@ -161,7 +159,7 @@ class AgentHost:
         for action in self._agent.take_actions():
             match action:
                 case SendDatagram():
-                    port = self._ports.get(action.channel) or self._port_of_channel(action.channel)
+                    port = self._ports.get(action.port) or self._extra_port(action.port)
                     if port is not None:
                         port.send(action.data, action.destination)
                 case Notify():
@@ -173,8 +171,8 @@ class AgentHost:
 
     def _carry_out_rare(self, action: Action) -> None:
         match action:
-            case CloseChannel():
-                port = self._ports.pop(action.channel, None)
+            case ClosePort():
+                port = self._ports.pop(action.port, None)
                 if port is not None:
                     port.close()
             case JoinGroup():
@@ -185,8 +183,8 @@ class AgentHost:
                 self._renew(action)
             case ConfigureAddress():
                 self._begin(self._configure_address(action))
-            case AskAuthorisation():
-                self._begin(self._ask_authorisation(action))
+            case AskOperator():
+                self._begin(self._ask_operator(action))
 
     def _tell_application(self, event: str, details: Mapping[str, object]) -> None:
         if self._agent.keeps_history:
@@ -194,18 +192,18 @@ class AgentHost:
         words = "".join([f" {key}={value}" for key, value in details.items()])
         self._notices.append(f"{event}{words}\n")
 
-    def _port_of_channel(self, channel: int) -> DatagramPort | None:
-        """A new port for ``channel``. Where there is none its datagrams are lost and counted, as on a full network."""
+    def _extra_port(self, name: str) -> DatagramPort | None:
+        """A new port of that name. Where there is none its datagrams are lost and counted, as on a full network."""
         try:
-            return self._open_port(channel, self._address, 0)
+            return self._open_port(name, self._address, 0)
         except PortError as error:
             self._agent.counters.add(f"unsent.PortError.{error.errno}")
             return None
 
-    def _open_port(self, channel: int, address: str, port: int) -> DatagramPort:
-        receiver = partial(self._received, channel)
+    def _open_port(self, name: str, address: str, port: int) -> DatagramPort:
+        receiver = partial(self._received, name)
         opened = DatagramPort(self._family, address, port, self._agent.counters, receiver, self._settle)
-        self._ports[channel] = opened
+        self._ports[name] = opened
         return opened
 
     def _close_ports(self) -> None:
@@ -265,12 +263,12 @@ class AgentHost:
             if self._last_address is not action or not self._links.is_up(action.interface):
                 return
 
-    async def _ask_authorisation(self, action: AskAuthorisation) -> None:
-        self._happened(await self._authorisation.ask(action))
+    async def _ask_operator(self, action: AskOperator) -> None:
+        self._happened(await self._operator.ask(action))
 
     def _counters(self) -> dict[str, int]:
         """The agent's counters, and what the kernel dropped before the agent saw it."""
-        port = self._ports.get(0)
+        port = self._ports.get("")
         dropped = 0 if port is None else port.dropped
         counted = dict(self._agent.counters.snapshot())
         return {**counted, "dropped.by-kernel": dropped} if dropped else counted

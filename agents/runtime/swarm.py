@@ -15,15 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from agents.core.agent import (
-    Action,
-    ApplicationLeave,
-    Endpoint,
-    GroupJoined,
-    JoinGroup,
-    Notify,
-    SendDatagram,
-)
+from agents.core.agent import Action, Endpoint, GroupJoined, JoinGroup, Notify, SendDatagram
 from agents.core.checks import check_address, check_port
 from agents.core.counters import Counters
 from agents.core.errors import ConfigurationError
@@ -31,6 +23,7 @@ from agents.core.timers import Timers as Deadlines
 from agents.mmcp import constants as c
 from agents.mmcp.configuration import MobileNodeConfiguration, NodeInterface, PointOfAttachment, WantedSession
 from agents.mmcp.constants import PacketType
+from agents.mmcp.events import ApplicationLeave
 from agents.mmcp.mobile_node import MobileNode
 from agents.mmcp.timing import Timers
 from agents.runtime.datagram import DatagramPort, family_of

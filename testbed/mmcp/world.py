@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass, field
 from functools import partial
 
-from agents.core.agent import ApplicationLeave, DataChannelReport, LinkDetected, LinkDown, LinkUp, Notify
+from agents.core.agent import LinkDown, LinkUp, Notify
 from agents.mmcp.configuration import (
     Controller,
     LocalMobilityControllerConfiguration,
@@ -23,6 +23,7 @@ from agents.mmcp.configuration import (
     WantedSession,
 )
 from agents.mmcp.constants import DEFAULT_PORT, PacketType
+from agents.mmcp.events import ApplicationLeave, DataChannelReport, LinkDetected
 from agents.mmcp.local_mobility_controller import LocalMobilityController
 from agents.mmcp.mobile_node import MobileNode
 from agents.mmcp.mobile_node_state import State

@@ -23,7 +23,7 @@ from agents.core.agent import (
     Action,
     AddressConfigured,
     Agent,
-    CloseChannel,
+    ClosePort,
     ConfigureAddress,
     Endpoint,
     Event,
@@ -107,7 +107,7 @@ class Network:
         self._actions: list[Action] = []  # of the role that has just been called
         self._ways: dict[type[Action], Callable[[Node, Any], None]] = {
             SendDatagram: self._send,
-            CloseChannel: self._close_channel,
+            ClosePort: self._close_port,
             JoinGroup: self._join_group,
             LeaveGroup: self._leave_group,
             RenewMembership: self._renew_membership,
@@ -139,7 +139,7 @@ class Network:
         node.agent = agent
         self._run(agent, node)
         node.groups.clear()
-        node.channels.clear()
+        node.numbers.clear()
         node.ports.clear()
         self.start(node)
 
@@ -275,8 +275,8 @@ class Network:
         if not node.is_reachable:
             self._rare_fates["no-link"] += 1
             return
-        faults, channel = self.faults, action.channel
-        source = Endpoint(node.endpoint.address, node.port(channel)) if channel else node.endpoint
+        faults, port = self.faults, action.port
+        source = Endpoint(node.endpoint.address, node.port(port)) if port else node.endpoint
         datagram = (action.destination, action.data, source)
         if faults.only_delay:
             delay = faults.delay_s + self._chance() * faults.jitter_s
@@ -308,19 +308,19 @@ class Network:
         if self._cuts and (sender.site, node.site) in self._cuts:
             self._rare_fates["partitioned"] += 1
             return
-        channel = 0
+        port = ""
         if destination != node.endpoint:
             if destination.port not in node.ports:
                 self._rare_fates["no-receiver"] += 1
                 return
-            channel = node.ports[destination.port]
+            port = node.ports[destination.port]
         self._delivered += 1
         now = self._agenda.now
         self._driven = node
         self._undigested += (_ENTRY.pack(now, node.index, 5, len(data)), data)
         if data[0] in self.watches:
             self.watches[data[0]](node)
-        node.agent.receive(data, source, now, channel)
+        node.agent.receive(data, source, now, port)
         actions = self._actions
         if len(actions) == 1:
             action = actions.pop()
@@ -328,8 +328,8 @@ class Network:
         elif actions:
             self._carry_out(node)
 
-    def _close_channel(self, node: Node, action: CloseChannel) -> None:
-        node.close_port(action.channel)
+    def _close_port(self, node: Node, action: ClosePort) -> None:
+        node.close_port(action.port)
 
     def _join_group(self, node: Node, action: JoinGroup) -> None:
         group = (action.group, action.interface, action.source)

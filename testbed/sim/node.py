@@ -18,7 +18,7 @@ class Node:
     """A role at its place. ``site`` is where it is for partitions; ``routable_as`` the one address that fits there."""
 
     __slots__ = (
-        "agent", "alarms", "channels", "endpoint", "groups", "index", "is_reachable", "link_is_up", "name", "next_port",
+        "agent", "alarms", "endpoint", "groups", "index", "is_reachable", "link_is_up", "name", "next_port", "numbers",
         "ports", "routable_as", "shown_at", "site",
     )  # fmt: skip
 
@@ -32,8 +32,8 @@ class Node:
         self.link_is_up = True
         self.is_reachable = True
         self.alarms: dict[TimerKey, float] = {}
-        self.channels: dict[int, int] = {}
-        self.ports: dict[int, int] = {}
+        self.numbers: dict[str, int] = {}  # of the extra ports, by name
+        self.ports: dict[int, str] = {}  # their names, by number
         self.next_port = 0
         self.groups: dict[Group, float] = {}
         self.shown_at = -1.0  # when a report of a membership last left it on a link where its address fits
@@ -47,20 +47,20 @@ class Node:
         if self.is_reachable:
             self.shown_at = now
 
-    def port(self, channel: int) -> int:
-        """The extra port of a channel, which is opened at its first use."""
-        port = self.channels.get(channel)
+    def port(self, name: str) -> int:
+        """The number of an extra port, which is opened at its first use."""
+        port = self.numbers.get(name)
         while port is None:
             candidate = FIRST_PORT + self.next_port
             self.next_port = (self.next_port + 1) % PORTS
             if candidate not in self.ports and candidate != self.endpoint.port:
-                self.channels[channel] = port = candidate
-                self.ports[port] = channel
+                self.numbers[name] = port = candidate
+                self.ports[port] = name
         return port
 
-    def close_port(self, channel: int) -> None:
-        """Close a channel's port; nothing happens where it never came to a send."""
-        port = self.channels.pop(channel, None)
+    def close_port(self, name: str) -> None:
+        """Close an extra port; nothing happens where it never came to a send."""
+        port = self.numbers.pop(name, None)
         if port is not None:
             del self.ports[port]
 

@@ -17,15 +17,14 @@ from agents.core.agent import (
     Action,
     AddressConfigured,
     Agent,
-    AskAuthorisation,
-    CloseChannel,
+    AskOperator,
+    ClosePort,
     ConfigureAddress,
     Endpoint,
     Event,
     GroupJoined,
     JoinGroup,
     LeaveGroup,
-    LinkDetected,
     LinkDown,
     LinkUp,
     Notify,
@@ -33,6 +32,7 @@ from agents.core.agent import (
     SendDatagram,
     Trace,
 )
+from agents.mmcp.events import LinkDetected
 from captures.mmcp import dissector as judge
 
 PORT = 24793
@@ -81,12 +81,12 @@ class Node:
     addresses: dict[str, str]  # by interface
     default: str = INTERFACE  # the interface of the default route
     links_down: set[str] = field(default_factory=set)
-    channels: dict[int, int] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
     joins_succeed: bool = True
     join_delay: float = JOIN_DELAY
     notices: list[Notify] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
-    questions: list[AskAuthorisation] = field(default_factory=list)
+    questions: list[AskOperator] = field(default_factory=list)
 
     @property
     def address(self) -> str:
@@ -130,9 +130,9 @@ class Network:
         """Hand an event to a role now."""
         self._drive(name, lambda agent: agent.handle(event, self.now))
 
-    def give(self, name: str, data: bytes, source: Endpoint, channel: int = 0) -> None:
+    def give(self, name: str, data: bytes, source: Endpoint, port: str = "") -> None:
         """Hand a datagram from anywhere to a role now."""
-        self._drive(name, lambda agent: agent.receive(data, source, self.now, channel))
+        self._drive(name, lambda agent: agent.receive(data, source, self.now, port))
 
     def run_for(self, seconds: float) -> None:
         """Let time pass: deliver what is on its way and fire timers, in order."""
@@ -221,8 +221,8 @@ class Network:
         match action:
             case SendDatagram():
                 self._send(name, node, action)
-            case CloseChannel():
-                del node.channels[action.channel]
+            case ClosePort():
+                del node.ports[action.port]
             case JoinGroup():
                 self.note(
                     f"{name} joins {action.group}"
@@ -241,7 +241,7 @@ class Network:
                 node.notices.append(action)
             case Trace():
                 node.traces.append(action)
-            case AskAuthorisation():
+            case AskOperator():
                 node.questions.append(action)
 
     def _configure(self, name: str, action: ConfigureAddress) -> None:
@@ -252,11 +252,11 @@ class Network:
 
     def _send(self, name: str, node: Node, action: SendDatagram) -> None:
         port = PORT
-        if action.channel:
-            if action.channel not in node.channels:
-                node.channels[action.channel] = self._next_port
+        if action.port:
+            if action.port not in node.ports:
+                node.ports[action.port] = self._next_port
                 self._next_port += 1
-            port = node.channels[action.channel]
+            port = node.ports[action.port]
         interface = node.interface_to(action.destination.address)
         source = Endpoint(node.addresses[interface], port)
         fields = judge.dissect(action.data)
@@ -282,6 +282,6 @@ class Network:
             ]:
                 if sent.destination.port == PORT:
                     self.give(name, sent.data, sent.source)
-                for channel, port in list(node.channels.items()):
-                    if port == sent.destination.port:
-                        self.give(name, sent.data, sent.source, channel)
+                for port, number in list(node.ports.items()):
+                    if number == sent.destination.port:
+                        self.give(name, sent.data, sent.source, port)

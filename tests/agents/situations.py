@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agents.core.agent import (
-    AddressConfigured,
-    ApplicationLeave,
-    Authorised,
-    DataChannelReport,
-    Event,
-    GroupJoined,
-    LinkDetected,
-    LinkDown,
-    LinkUp,
-)
+from agents.core.agent import AddressConfigured, Event, GroupJoined, LinkDown, LinkUp, OperatorAnswered
 from agents.mmcp.configuration import NodeInterface, Session
+from agents.mmcp.events import ApplicationLeave, DataChannelReport, LinkDetected
 from tests.agents.lab import (
     GROUP,
     LMC2,
@@ -71,8 +62,8 @@ EVENTS: dict[str, Event] = {
     "second link down": LinkDown(SECOND_INTERFACE),
     "second link up": LinkUp(SECOND_INTERFACE),
     "second address": AddressConfigured(SECOND_INTERFACE, "10.0.2.100/24"),
-    "granted": Authorised(SESSION, bytes.fromhex(MN_ID), granted=True),
-    "not granted": Authorised(SESSION, b"mn2", granted=False, reason="x"),
+    "granted": OperatorAnswered((SESSION, bytes.fromhex(MN_ID)), granted=True),
+    "not granted": OperatorAnswered((SESSION, b"mn2"), granted=False, reason="x"),
     "received": DataChannelReport(7),
     "leave": ApplicationLeave(),
 }

@@ -11,23 +11,24 @@ import pytest
 from click.testing import CliRunner
 
 from agents.__main__ import main
-from agents.core.agent import ApplicationLeave, AskAuthorisation, Authorised
+from agents.core.agent import AskOperator, OperatorAnswered
 from agents.core.errors import ConfigurationError
 from agents.mmcp import constants as c
 from agents.mmcp.configuration import Session
+from agents.mmcp.events import ApplicationLeave
 from agents.mmcp.timing import Timers
-from agents.runtime import authorisation
-from agents.runtime.authorisation import Authorisation
+from agents.runtime.operator import Operator
 from tests.agents.lab import GROUP, GROUP_PORT, LMC1, MN_ID, SESSION, STRANGER, count, lab, message, row, state
 from tests.agents.network import Network
 
 MN = bytes.fromhex(MN_ID)
 ASKING: dict[str, Any] = {"sessions": [Session(SESSION, GROUP, GROUP_PORT, ask_authorisation=True)]}
-GRANTED = Authorised(SESSION, MN, granted=True)
-REFUSED = Authorised(SESSION, MN, granted=False, reason="no contract")
+QUESTION = AskOperator((SESSION, MN), (str(SESSION), MN_ID), c.AUTHORISATION_TIME)  # M-30
+GRANTED = OperatorAnswered((SESSION, MN), granted=True)
+REFUSED = OperatorAnswered((SESSION, MN), granted=False, reason="no contract")
 
 
-def asked(network: Network) -> list[AskAuthorisation]:
+def asked(network: Network) -> list[AskOperator]:
     return network.nodes["sm"].questions
 
 
@@ -36,7 +37,7 @@ def asking(**changes: Any) -> Network:
     network = lab(sm=ASKING, **changes)
     network.start("mn")
     network.run_for(0.1)
-    assert asked(network) == [AskAuthorisation(SESSION, MN)]
+    assert asked(network) == [QUESTION]
     assert (state(network), state(network, "sm")) == ("SJR-SENT", "SJR-RCVD")
     return network
 
@@ -69,7 +70,7 @@ def test_silence_is_a_refusal_before_the_mn_gives_up_and_a_late_answer_nothing()
     assert network.notices("mn") == ["join-refused"]
     assert count(network, "sm", "expired.authorisation") == 1
     network.tell("sm", GRANTED)
-    network.tell("sm", Authorised(77, MN, granted=True))
+    network.tell("sm", OperatorAnswered((77, MN), granted=True))
     assert count(network, "sm", "late.authorisation") == 2
     assert row(network, "sm")["members"] == {}
 
@@ -88,20 +89,20 @@ def test_session_waits_for_all_it_has_asked_about() -> None:
     network.give("sm", message("SJR", ["mn_id", b"mn2".hex()]), STRANGER)
     network.tell("sm", GRANTED)
     assert state(network, "sm") == "SJR-RCVD"
-    network.tell("sm", Authorised(SESSION, b"mn2", granted=False))
+    network.tell("sm", OperatorAnswered((SESSION, b"mn2"), granted=False))
     assert state(network, "sm") == "ESTABLISHED"
 
 
 def test_mn_that_only_a_report_names_is_asked_about_too() -> None:  # M-26
     network = lab(sm=ASKING)
     network.give("sm", message("ASR", ["membership", 1], ["mn_id", MN_ID]), LMC1)
-    assert asked(network) == [AskAuthorisation(SESSION, MN)]
+    assert asked(network) == [QUESTION]
     assert state(network, "sm") == "ESTABLISHED"  # nobody waits for an SJC
     assert row(network, "sm")["members"] == {}
     network.tell("sm", GRANTED)
     assert row(network, "sm")["members"][MN_ID]["lmc"] == b"lmc1".hex()
     network.give("sm", message("ASR", ["membership", 1], ["mn_id", "77"]), LMC1)
-    network.tell("sm", Authorised(SESSION, b"\x77", granted=False))
+    network.tell("sm", OperatorAnswered((SESSION, b"\x77"), granted=False))
     assert list(row(network, "sm")["members"]) == [MN_ID]
 
 
@@ -119,17 +120,15 @@ def test_questions_are_bounded_and_end_with_the_session(monkeypatch: pytest.Monk
 
 # --- the command ------------------------------------------------------------------------------------------------------
 
-QUESTION = AskAuthorisation(7, b"mn1")
 
-
-def answer(*argv: str) -> Authorised:
-    return asyncio.run(Authorisation(argv).ask(QUESTION))
+def answer(*argv: str, within: float = 2.0) -> OperatorAnswered:
+    return asyncio.run(Operator(argv).ask(AskOperator("key", ("7", "6d6e31"), within)))
 
 
 def test_command_is_given_session_and_mn_and_its_exit_status_counts(tmp_path: Path) -> None:
     script = tmp_path / "aaa.py"
     script.write_text("import sys\nsys.exit(0 if sys.argv[1:] == ['7', '6d6e31'] else 1)\n")
-    assert answer(sys.executable, str(script)) == Authorised(7, b"mn1", granted=True)
+    assert answer(sys.executable, str(script)) == OperatorAnswered("key", granted=True)
     assert answer(sys.executable, str(script), "more").granted is False
 
 
@@ -144,15 +143,13 @@ def test_command_that_cannot_be_run_or_is_missing_refuses() -> None:
     assert "runtime.authorise" in answer().reason
 
 
-def test_command_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.runtime.authorisation.DEADLINE", 0.2)
-    said = answer(sys.executable, "-c", "import time; time.sleep(60)")
+def test_command_that_does_not_end_is_killed() -> None:
+    said = answer(sys.executable, "-c", "import time; time.sleep(60)", within=0.2)
     assert (said.granted, "has not ended within 0.2 s" in said.reason) == (False, True)
 
 
 def test_question_that_gets_no_turn_in_time_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.runtime.authorisation.DEADLINE", 0.2)
-    monkeypatch.setattr("agents.runtime.authorisation.CONCURRENT", 1)
+    monkeypatch.setattr("agents.runtime.operator.CONCURRENT", 1)
     started: list[str] = []
 
     async def run(argv: list[str]) -> tuple[int, bytes]:
@@ -160,19 +157,15 @@ def test_question_that_gets_no_turn_in_time_is_dropped(monkeypatch: pytest.Monke
         await asyncio.Event().wait()
         return 0, b""
 
-    async def scene() -> list[Authorised]:
-        asker = Authorisation(["aaa"])
-        questions = [AskAuthorisation(7, b"mn%d" % number) for number in range(3)]
+    async def scene() -> list[OperatorAnswered]:
+        asker = Operator(["aaa"])
+        questions = [AskOperator(number, ("7", f"mn{number}"), 0.2) for number in range(3)]
         return await asyncio.gather(*(asker.ask(question) for question in questions))
 
-    monkeypatch.setattr("agents.runtime.authorisation._run", run)
+    monkeypatch.setattr("agents.runtime.operator._run", run)
     answers = asyncio.run(scene())
     assert {answer.granted for answer in answers} == {False}
-    assert started == [b"mn0".hex()]  # for the others nobody waits any more
-
-
-def test_runtime_does_not_wait_longer_than_the_role() -> None:
-    assert authorisation.DEADLINE <= c.AUTHORISATION_TIME  # M-30
+    assert started == ["mn0"]  # for the others nobody waits any more
 
 
 def test_session_that_asks_needs_an_mn_that_waits_longer() -> None:

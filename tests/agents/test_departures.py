@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from agents.core.agent import ApplicationLeave
 from agents.mmcp import constants as c
 from agents.mmcp.configuration import Session
+from agents.mmcp.events import ApplicationLeave
 from tests.agents.lab import (
     GROUP,
     LMC1,

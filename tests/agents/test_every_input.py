@@ -59,7 +59,7 @@ def test_every_packet_from_every_peer(situation: str, role: str) -> None:
             for source in (SM, LMC1, LMC2, STRANGER):
                 network.give(role, message(label[:3], *params, f=f, profile=profile), source)
                 legal(network)
-                network.give(role, message(label[:3], *params, f=f, profile=profile), source, channel=1)
+                network.give(role, message(label[:3], *params, f=f, profile=profile), source, port="transfer-1")
                 legal(network)
             network.run_for(0.2)
 

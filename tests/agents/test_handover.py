@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agents.core.agent import ApplicationLeave
+from agents.mmcp.events import ApplicationLeave
 from tests.agents.lab import (
     GROUP,
     GROUP_PORT,
@@ -77,7 +77,7 @@ def test_old_lmc_forgets_the_mn_only_with_the_confirm() -> None:
     network.run_for(0.1)
     assert row(network, "lmc1")["members"] == {}
     assert row(network, "lmc1")["handovers"] == {}
-    assert network.nodes["lmc1"].channels == {}
+    assert network.nodes["lmc1"].ports == {}
     mark = network.mark()
     network.run_for(5)  # within hold: then an MN that has not moved comes back [M-28]
     assert not [line for line in network.lines(mark) if line.startswith("lmc1") and line.endswith("mn")]

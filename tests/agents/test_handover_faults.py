@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.core.agent import ApplicationLeave
+from agents.mmcp.events import ApplicationLeave
 from tests.agents.lab import (
     GROUP,
     MN_ID,
@@ -101,7 +101,7 @@ def test_hct_is_sent_three_times_and_then_refused() -> None:  # M-8
     assert round(hic.time - network.packets("HCT")[0].time, 6) == 0.75
     assert count(network, "lmc1", "exhausted.HCT") == 1
     assert list(row(network, "lmc1")["members"]) == [MN_ID]
-    assert network.nodes["lmc1"].channels == {}
+    assert network.nodes["lmc1"].ports == {}
     assert network.nodes["mn"].notices[-1].details["reason"] == "HIC with F = 0"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from agents.core.agent import ApplicationLeave, Endpoint
+from agents.core.agent import Endpoint
+from agents.mmcp.events import ApplicationLeave
 from tests.agents.lab import (
     GROUP,
     LMC1,
@@ -152,7 +153,7 @@ def test_mn_that_leaves_during_the_transfer_ends_it() -> None:
     assert row(network, "lmc1")["handovers"] == row(network, "lmc1")["members"] == {}
     assert network.packets("HIC") == []
     assert len(network.packets("HCT")) == 1
-    assert network.nodes["lmc1"].channels == {}
+    assert network.nodes["lmc1"].ports == {}
 
 
 def test_lmc_that_ends_stops_its_transfers_and_joins() -> None:
@@ -163,6 +164,6 @@ def test_lmc_that_ends_stops_its_transfers_and_joins() -> None:
     network.tell("lmc1", ApplicationLeave())
     network.tell("lmc2", ApplicationLeave())
     assert network.lines()[-1] == f"lmc2 leaves {GROUP}"
-    assert network.nodes["lmc1"].channels == {}
+    assert network.nodes["lmc1"].ports == {}
     network.run_for(1)
     assert network.nodes["lmc1"].agent.next_deadline() is None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.core.agent import ApplicationLeave, DataChannelReport, LinkUp
+from agents.core.agent import LinkUp
 from agents.mmcp.configuration import NodeInterface, Session, WantedSession
+from agents.mmcp.events import ApplicationLeave, DataChannelReport
 from tests.agents.lab import (
     GROUP,
     GROUP_PORT,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agents.core.agent import ApplicationLeave
 from agents.mmcp.configuration import NodeInterface, PointOfAttachment
+from agents.mmcp.events import ApplicationLeave
 from tests.agents.lab import LMC1, LMC2, MN_ID, POINTS, TIMERS, count, joined, ordered, row, state
 from tests.agents.network import INTERFACE, SECOND_INTERFACE, Network
 

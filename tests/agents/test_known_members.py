@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from agents.core.agent import ApplicationLeave, Endpoint
+from agents.core.agent import Endpoint
 from agents.core.checks import is_source_specific
+from agents.mmcp.events import ApplicationLeave
 from agents.mmcp.messages import DataChannelStatus
 from tests.agents.lab import GROUP, LMC1, MN_ID, TIMERS, joined, lab, message, row, state
 from tests.agents.network import PORT, Network

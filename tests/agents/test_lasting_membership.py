@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from agents.core.agent import ApplicationLeave
 from agents.mmcp.configuration import Session
+from agents.mmcp.events import ApplicationLeave
 from tests.agents.lab import (
     GROUP,
     LMC1,

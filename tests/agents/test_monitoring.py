@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agents.core.agent import Agent, ApplicationLeave
+from agents.core.agent import Agent
+from agents.mmcp.events import ApplicationLeave
 from tests.agents.lab import (
     LMC1,
     MN_ID,

@@ -58,14 +58,14 @@ def test_sjc_for_the_lmc_from_a_wrong_peer_is_dropped() -> None:
 
 def test_hta_from_a_wrong_peer_or_at_a_wrong_port_is_dropped() -> None:
     network = handing_over()
-    [channel] = network.nodes["lmc1"].channels
+    [port] = network.nodes["lmc1"].ports
     mark = network.mark()
-    wrong = [(STRANGER, channel), (Endpoint(LMC2.address, 9), channel), (LMC2, 0), (LMC2, channel + 1)]
+    wrong = [(STRANGER, port), (Endpoint(LMC2.address, 9), port), (LMC2, ""), (LMC2, f"{port}1")]
     for source, at in wrong:
-        network.give("lmc1", message("HTA", f=1), source, channel=at)
+        network.give("lmc1", message("HTA", f=1), source, port=at)
     assert network.lines(mark) == []
     assert count(network, "lmc1", "dropped.unmatched-HTA") == len(wrong)
-    network.give("lmc1", message("HTA", f=1), LMC2, channel=channel)
+    network.give("lmc1", message("HTA", f=1), LMC2, port=port)
     assert network.lines(mark) == ["lmc1 HIC+ mn"]
 
 

@@ -14,19 +14,17 @@ import pytest
 
 from agents.core.agent import (
     AddressConfigured,
-    ApplicationLeave,
     ConfigureAddress,
-    DataChannelReport,
     Endpoint,
     JoinGroup,
     LeaveGroup,
-    LinkDetected,
     LinkDown,
     LinkUp,
     RenewMembership,
 )
 from agents.core.counters import Counters
 from agents.mmcp.bare_node import BareNode, BareNodeConfiguration
+from agents.mmcp.events import ApplicationLeave, DataChannelReport, LinkDetected
 from agents.runtime.control import MAXIMUM_LINE, ControlError, ControlServer, request
 from agents.runtime.datagram import DATAGRAMS_PER_WAKE_UP, DatagramPort, PortError, family_of
 from agents.runtime.tracing import TraceFile

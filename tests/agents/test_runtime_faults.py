@@ -18,7 +18,7 @@ from agents.core.agent import (
     Action,
     AddressConfigured,
     Agent,
-    CloseChannel,
+    ClosePort,
     ConfigureAddress,
     Endpoint,
     Event,
@@ -51,7 +51,7 @@ class Asking(Agent):
         for action in self.asked:
             self.act(action)
 
-    def receive(self, data: bytes, source: Endpoint, now: float, channel: int = 0) -> None:
+    def receive(self, data: bytes, source: Endpoint, now: float, port: str = "") -> None:
         pass
 
     def handle(self, event: Event, now: float) -> None:
@@ -101,7 +101,7 @@ def test_a_channel_without_a_port_loses_its_datagram_and_nothing_else(
             raise PortError("127.0.0.1", 0, OSError(errno.EMFILE, "Too many open files"))
 
     monkeypatch.setattr(host_module, "DatagramPort", NoPort)
-    agent = Asking(SendDatagram(b"x", THERE, 7), CloseChannel(7), Notify("later"))
+    agent = Asking(SendDatagram(b"x", THERE, "extra"), ClosePort("extra"), Notify("later"))
     driven(agent, lambda: True)
     assert agent.counters == {"unsent.PortError.24": 1}
     assert capsys.readouterr().out == "later\n"

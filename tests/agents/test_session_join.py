@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from agents.core.agent import Action, ApplicationLeave, GroupJoined, Notify, SendDatagram, Trace
+from agents.core.agent import Action, GroupJoined, Notify, SendDatagram, Trace
 from agents.mmcp.configuration import Controller, NodeInterface, PointOfAttachment, Session, WantedSession
+from agents.mmcp.events import ApplicationLeave
 from agents.mmcp.timing import Timers
 from tests.agents.lab import (
     GROUP,

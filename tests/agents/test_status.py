@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agents.core.agent import DataChannelReport
+from agents.mmcp.events import DataChannelReport
 from tests.agents.lab import (
     LMC1,
     MN_ID,

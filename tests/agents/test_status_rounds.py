@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agents.core.agent import ApplicationLeave
 from agents.mmcp import constants as c
+from agents.mmcp.events import ApplicationLeave
 from tests.agents.lab import MN_ID, SM, STRANGER, TIMERS, joined, lab, message
 from tests.agents.network import Network, Sent
 

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from agents.core.errors import IllegalTransitionError
-from agents.core.machine import TransitionTable
+from agents.core.machine import Machine, TransitionTable
 from agents.mmcp import controller_state, mobile_node_state, session_state
-from agents.mmcp.role import Machine
 from agents.mmcp.timing import Timers
 from tests.agents.lab import (
     LMC1,
@@ -52,7 +51,12 @@ def test_every_step_of_every_table_is_taken_by_somebody() -> None:
             for source in (SM, LMC1, LMC2):
                 network = build()
                 for role in ("mn", "lmc1", "sm"):
-                    network.give(role, message(label[:3], *params, f=f), source, channel=label.startswith("HTA"))
+                    network.give(
+                        role,
+                        message(label[:3], *params, f=f),
+                        source,
+                        port="transfer-1" if label.startswith("HTA") else "",
+                    )
                 taken |= traced(network)
         for event in EVENTS.values():
             network = build()

@@ -112,14 +112,14 @@ REPEATS = 2_000
 
 
 def seconds(agent: Agent, rows: Sequence[Sequence[Step]]) -> float:
-    """The time of one operation. The channel of an HTA is that of the HCT just sent."""
+    """The time of one operation. The port of an HTA is that of the HCT just sent."""
     began = time.perf_counter()
-    channel = 0
+    port = ""
     for steps in rows:
         for data, source in steps:
-            agent.receive(data, source, 2.0, channel if data[0] == PacketType.HTA else 0)
+            agent.receive(data, source, 2.0, port if data[0] == PacketType.HTA else "")
             for action in agent.take_actions():
-                channel = getattr(action, "channel", 0) or channel
+                port = getattr(action, "port", "") or port
         agent.next_deadline()
     return (time.perf_counter() - began) / len(rows)
 

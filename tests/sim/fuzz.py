@@ -147,7 +147,7 @@ def fuzz(which: str, datagrams: int, seed: int = 1) -> Outcome:
             data = mutated(chance.choice(good), chance, good)
         else:
             data = chance.choice(good)
-        role.receive(data, chance.choice(sources), now, chance.randint(0, 3))
+        role.receive(data, chance.choice(sources), now, chance.choice(("", "transfer-1", "transfer-2", "transfer-3")))
         _look_at_answers(role, data, now, chance, outcome)
         if number % SAMPLE == 0:
             outcome.timers = max(outcome.timers, len(role.timers))

@@ -1,8 +1,7 @@
-"""The operator's AAA, asked through a command: whether a node may join a session.
+"""The operator's command, asked whatever a role cannot know, such as whether a node may join a session.
 
-The command is started once for each question with two more arguments, the session id in decimal and the MN ID in
-hexadecimal, without a shell. Exit status 0 grants; any other refuses, and what it wrote to stderr is the reason. One that
-takes too long is killed and refuses.
+The command is started once for each question with the question's words as further arguments, without a shell. Exit status
+0 grants; any other refuses, and what it wrote to stderr is the reason. One that takes too long is killed and refuses.
 """
 
 from __future__ import annotations
@@ -11,18 +10,14 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from agents.core.agent import AskAuthorisation, Authorised
-from agents.mmcp.constants import AUTHORISATION_TIME
+from agents.core.agent import AskOperator, OperatorAnswered
 
-DEADLINE = (
-    AUTHORISATION_TIME  # s; from the question on: the role does not wait for longer, so nobody needs a later answer
-)
 CONCURRENT = 16  # questions at once: each is a process
 REASON_MAXIMUM = 200  # characters
 
 
-class Authorisation:
-    """Asks the command ``argv``; None refuses everybody.
+class Operator:
+    """Asks the command ``argv``; None refuses everything.
 
     Questions that find no turn in time are refused like those that the command does not answer in time, so that no more
     wait than can come within one deadline.
@@ -32,19 +27,19 @@ class Authorisation:
         self._argv = argv
         self._turn = asyncio.Semaphore(CONCURRENT)
 
-    async def ask(self, question: AskAuthorisation) -> Authorised:
+    async def ask(self, question: AskOperator) -> OperatorAnswered:
         """The command's answer to one question."""
         if not self._argv:
             return _refused(question, "no command is configured as runtime.authorise")
         try:
-            async with asyncio.timeout(DEADLINE), self._turn:
-                status, said = await _run([*self._argv, str(question.session_id), question.mn_id.hex()])
+            async with asyncio.timeout(question.within), self._turn:
+                status, said = await _run([*self._argv, *question.words])
         except OSError as error:
             if isinstance(error, TimeoutError):
-                return _refused(question, f"{self._argv[0]} has not ended within {DEADLINE:g} s of the question")
+                return _refused(question, f"{self._argv[0]} has not ended within {question.within:g} s of the question")
             return _refused(question, f"{self._argv[0]} cannot be run: {error.strerror}")
         if status == 0:
-            return Authorised(question.session_id, question.mn_id, granted=True)
+            return OperatorAnswered(question.key, granted=True)
         reason = " ".join(said.decode(errors="replace").split())[:REASON_MAXIMUM]
         return _refused(question, reason or f"exit status {status}")
 
@@ -67,5 +62,5 @@ async def _run(argv: Sequence[str]) -> tuple[int | None, bytes]:
     return process.returncode, said
 
 
-def _refused(question: AskAuthorisation, reason: str) -> Authorised:
-    return Authorised(question.session_id, question.mn_id, granted=False, reason=reason)
+def _refused(question: AskOperator, reason: str) -> OperatorAnswered:
+    return OperatorAnswered(question.key, granted=False, reason=reason)

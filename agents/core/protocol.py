@@ -1,0 +1,93 @@
+"""The record that the room of a protocol hands to the house: what is in it, and how it is run from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agents.core.agent import Agent, Event
+from agents.core.decision import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port that a role has from its start on.
+
+    ``number``: of kind "udp" and "tcp" the port's, 0 for any; of kind "ip" the protocol's. A "tcp" port listens.
+    ``address``: "" for all of the IP version ``family`` (4 or 6).
+    """
+
+    name: str = ""
+    number: int = 0
+    kind: Literal["udp", "tcp", "ip"] = "udp"
+    address: str = ""
+    family: int = 4
+
+
+def _nothing(_configuration: Any) -> tuple[()]:
+    return ()
+
+
+def _never(_configuration: Any) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role by its word on the command line.
+
+    ``configuration`` is a dataclass whose ``check`` raises ConfigurationError; ``agent`` makes the role of one. Of a
+    configuration ``ports`` says what is open before the start, ``interfaces`` which interfaces must be there, as pairs of
+    the configuration's key and the interface; ``asks_operator`` whether the role will ask the operator's command.
+    """
+
+    name: str
+    summary: str
+    configuration: type[Any]
+    agent: Callable[[Any], Agent]
+    ports: Callable[[Any], Sequence[Port]] = _nothing
+    interfaces: Callable[[Any], Sequence[tuple[str, str]]] = _nothing
+    asks_operator: Callable[[Any], bool] = _never
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One value that a control command takes; ``kind`` is what its JSON value must be."""
+
+    name: str
+    help: str
+    kind: type[int | str] = str
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something that a person or program can ask of a running role through its control socket.
+
+    ``event`` makes of the fields' values (None for one that was left out) what the role is told; a role that does not
+    know the event ignores it. It may raise ValueError for a value that cannot be.
+    """
+
+    name: str
+    summary: str
+    event: Callable[[Mapping[str, Any]], Event]
+    fields: tuple[Field, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A protocol's room. ``decode`` and ``encode`` are between bytes and plain values: what JSON can say.
+
+    ``decode`` raises DecodeError, ``encode`` EncodeError. ``specification`` and ``implementation`` are the decisions.
+    """
+
+    name: str
+    title: str
+    roles: tuple[Role, ...]
+    decode: Callable[[bytes], Mapping[str, object]]
+    encode: Callable[[Mapping[str, object]], bytes]
+    commands: tuple[Command, ...] = ()
+    specification: tuple[Decision, ...] = ()
+    implementation: tuple[Decision, ...] = ()
+    load: Any = field(default=None)
