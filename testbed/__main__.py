@@ -27,7 +27,7 @@ from testbed.host.progress import Progress
 from testbed.host.sandbox import SandboxError, inside, run_inside
 from testbed.mmcp import simulate
 from testbed.net.impairment import ImpairmentError
-from testbed.net.mininet_net import WorldError
+from testbed.net.mininet_net import EmulationError
 from testbed.net.model import ModelError
 from testbed.net.netlink import NetlinkError
 from testbed.net.observation import ObservationError
@@ -70,7 +70,7 @@ CANNOT_RUN = (
     RoleError,
     RoutingError,
     SandboxError,
-    WorldError,
+    EmulationError,
     doctor.LackError,
 )
 

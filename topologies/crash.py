@@ -18,10 +18,10 @@ from typing import Any
 from testbed.mmcp import role_agreement
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.two_cells import controller_of, two_cells
-from testbed.mmcp.walking import Company, Walk, hand_over, nominal_spacing_ns, proactive_session
+from testbed.mmcp.walking import JoinedSession, Walk, hand_over, nominal_spacing_ns, proactive_session
 from testbed.net import impairment
 from testbed.net.model import Lab
-from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
 from testbed.run.options import Values, choice_option, duration_option, list_option, number_option
 from testbed.run.roles import await_answer
 
@@ -31,7 +31,7 @@ HELD_DEADLINE_S = 3.0  # HIR, HCT and LJR follow each other in some milliseconds
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class HandoverStep:
     """A step of a handover: at which of ``walking.MOMENTS`` the role is killed, and how the step is held open until then.
 
     ``lost``: the packet that would end the step, and who loses it: "old-lmc", "new-lmc" or "mn". ``states``: those of the
@@ -45,13 +45,17 @@ class Step:
 
 
 STEPS = {
-    "trigger": Step("before the trigger", "before the trigger"),
-    "hct": Step("in HCT-SENT, HCT not received", "after the trigger", ("HCT", "new-lmc"), ("HIR-SENT", "HCT-SENT")),
-    "hta": Step("in HCT-SENT, HTA not received", "after the trigger", ("HTA", "old-lmc"), ("HIR-SENT", "HCT-SENT")),
-    "hic": Step("after HTA, HIC not received", "after the trigger", ("HIC", "mn"), ("HIR-SENT", None)),
-    "link-down": Step("before the link goes", "before the link goes"),
-    "link-up": Step("after link up", "after link up"),
-    "ljc": Step("after LJR, LJC not received", "after link up", ("LJC", "mn"), ("LJR-SENT", None)),
+    "trigger": HandoverStep("before the trigger", "before the trigger"),
+    "hct": HandoverStep(
+        "in HCT-SENT, HCT not received", "after the trigger", ("HCT", "new-lmc"), ("HIR-SENT", "HCT-SENT")
+    ),
+    "hta": HandoverStep(
+        "in HCT-SENT, HTA not received", "after the trigger", ("HTA", "old-lmc"), ("HIR-SENT", "HCT-SENT")
+    ),
+    "hic": HandoverStep("after HTA, HIC not received", "after the trigger", ("HIC", "mn"), ("HIR-SENT", None)),
+    "link-down": HandoverStep("before the link goes", "before the link goes"),
+    "link-up": HandoverStep("after link up", "after link up"),
+    "ljc": HandoverStep("after LJR, LJC not received", "after link up", ("LJC", "mn"), ("LJR-SENT", None)),
 }
 
 OPTIONS = (
@@ -83,45 +87,45 @@ def build(values: Values) -> Lab:
     return two_cells("crash", 4 if values.word("family") == "4" else 6)
 
 
-def perform(stage: Stage) -> Measurements:
+def perform(lab: RunningLab) -> Measurements:
     """One handover for each victim and step, each followed by a look at what the roles know."""
     measurements = Measurements()
-    with proactive_session(stage, measurements, dict.fromkeys(LEFT_OUT, WHY)) as company:
-        for victim in stage.values.words("victims"):
-            for step in stage.values.words("steps"):
-                _crash(stage, company, victim, STEPS[step], measurements)
+    with proactive_session(lab, measurements, dict.fromkeys(LEFT_OUT, WHY)) as joined:
+        for victim in lab.values.words("victims"):
+            for step in lab.values.words("steps"):
+                _crash(lab, joined, victim, STEPS[step], measurements)
     return measurements
 
 
-def _crash(stage: Stage, company: Company, victim: str, step: Step, measurements: Measurements) -> None:
+def _crash(lab: RunningLab, joined: JoinedSession, victim: str, step: HandoverStep, measurements: Measurements) -> None:
     """One handover with a death in it; notes in words what became of it."""
-    walk, running = company.walk, company.running
+    walk, running = joined.walk, joined.running
     cells = {"old-lmc": walk.cell, "new-lmc": walk.next_cell}
     name = "sm" if victim == "sm" else controller_of(cells[victim])
     loser = None if step.lost is None else _node(walk, step.lost[1])
 
     def disturb(now: str) -> None:
         if step.lost is not None and now == "before the trigger":
-            impairment.lose_packets(stage.world, _node(walk, step.lost[1]), mmcp_session.MMCP_PORT, step.lost[0])
+            impairment.lose_packets(lab.network, _node(walk, step.lost[1]), mmcp_session.MMCP_PORT, step.lost[0])
         if now != step.moment:
             return
         if loser is not None:
-            _await_held(stage, loser, step)
-            seen = _states(company)
+            _await_held(lab, loser, step)
+            seen = _states(joined)
             if seen != step.states:
                 measurements.failures.append(f"{name} was killed in {seen}, which is not {step.words}: {step.states}")
-        stage.steps.add("crash", role=name)
-        stage.world.processes.kill(running[name].process)
+        lab.steps.add("crash", role=name)
+        lab.network.processes.kill(running[name].process)
         if victim == "sm":
-            running[name] = mmcp_session.start_session_manager(stage)
+            running[name] = mmcp_session.start_session_manager(lab)
         else:
-            running[name] = mmcp_session.start_controller(stage, cells[victim])
+            running[name] = mmcp_session.start_controller(lab, cells[victim])
         if loser is not None:
-            impairment.let_packets_pass(stage.world, loser)
+            impairment.let_packets_pass(lab.network, loser)
 
-    number, _, _ = hand_over(stage, company.node, "proactive", walk, cold=False, disturb=disturb)
-    await_answer(stage.world, running[name], ANSWER_DEADLINE_S)
-    took_s = role_agreement.await_agreement(stage, company, f"{name} killed {step.words}")
+    number, _, _ = hand_over(lab, joined.node, "proactive", walk, cold=False, disturb=disturb)
+    await_answer(lab.network, running[name], ANSWER_DEADLINE_S)
+    took_s = role_agreement.await_agreement(lab, joined, f"{name} killed {step.words}")
     measurements.notes.append(f"handover {number}: {name} killed {step.words}, all agree {took_s:.1f} s after it")
 
 
@@ -130,21 +134,21 @@ def _node(walk: Walk, place: str) -> str:
     return "mn" if place == "mn" else controller_of({"old-lmc": walk.cell, "new-lmc": walk.next_cell}[place])
 
 
-def _await_held(stage: Stage, loser: str, step: Step) -> None:
+def _await_held(lab: RunningLab, loser: str, step: HandoverStep) -> None:
     """Wait until the packet that ends the step has been lost: the handover has come to this step and not beyond."""
 
     def lost() -> tuple[bool, str]:
-        return impairment.packets_lost(stage.world, loser) > 0, "none has come"
+        return impairment.packets_lost(lab.network, loser) > 0, "none has come"
 
     assert step.lost is not None
-    stage.world.eventually(f"{loser} to lose {step.lost[0]}", lost, HELD_DEADLINE_S, quiet=True)
+    lab.network.eventually(f"{loser} to lose {step.lost[0]}", lost, HELD_DEADLINE_S, quiet=True)
 
 
-def _states(company: Company) -> tuple[str, str | None]:
+def _states(joined: JoinedSession) -> tuple[str, str | None]:
     """The state of the mobile node, and of the handover at the LMC that it is leaving."""
     session = str(mmcp_session.SESSION_ID)
-    node: Any = company.node.ask("state")["state"]
-    lmc: Any = company.running[controller_of(company.walk.cell)].ask("state")["state"]
+    node: Any = joined.node.ask("state")["state"]
+    lmc: Any = joined.running[controller_of(joined.walk.cell)].ask("state")["state"]
     handover = lmc["sessions"][session]["handovers"].get(mmcp_session.MN_ID.encode().hex())
     return node["sessions"][session]["state"], handover
 

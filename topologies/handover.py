@@ -33,7 +33,7 @@ from testbed.mmcp.walking import (
     stop_mobile_node,
 )
 from testbed.net.model import Lab
-from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
 from testbed.run.options import Values, choice_option, duration_option, file_option, list_option, number_option
 
 MODES = ("proactive", "reactive", "silent")
@@ -58,31 +58,31 @@ def build(values: Values) -> Lab:
     return two_cells("handover", 4 if values.word("family") == "4" else 6)
 
 
-def perform(stage: Stage) -> Measurements:
+def perform(lab: RunningLab) -> Measurements:
     """Start the roles, let the node walk in every mode, and measure."""
     measurements = Measurements()
-    spacing_ns = nominal_spacing_ns(stage.values)
-    mmcp_session.record_parameters(stage, spacing_ns)
-    infrastructure = mmcp_session.start_infrastructure(stage)
-    receiver = mmcp_session.start_receiver(stage)
+    spacing_ns = nominal_spacing_ns(lab.values)
+    mmcp_session.record_parameters(lab, spacing_ns)
+    infrastructure = mmcp_session.start_infrastructure(lab)
+    receiver = mmcp_session.start_receiver(lab)
     walk = Walk()
-    for mode in stage.values.words("modes"):
-        stage.steps.add("session_begin", mode=mode, mn="mn")
-        node = mmcp_session.start_mobile_node(stage, mode, walk.cell)
-        await_stream(stage, f"the stream at the mobile node ({mode})")
+    for mode in lab.values.words("modes"):
+        lab.steps.add("session_begin", mode=mode, mn="mn")
+        node = mmcp_session.start_mobile_node(lab, mode, walk.cell)
+        await_stream(lab, f"the stream at the mobile node ({mode})")
         if measurements.start_to_first_data_s is None:
-            measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
-        for _ in range(stage.values.number("repeat")):
-            number, begin_ns, end_ns = hand_over(stage, node, mode, walk)
+            measurements.start_to_first_data_s = round(time.monotonic() - lab.started, 3)
+        for _ in range(lab.values.number("repeat")):
+            number, begin_ns, end_ns = hand_over(lab, node, mode, walk)
             window = receiver_window(receiver, begin_ns, end_ns)
             measurements.windows[number] = window
             if "error" not in window:
                 gap_ms = window["longest_gap_ns"] / 1e6
-                stage.progress.note(f"  the receiver: {gap_ms:.1f} ms without a packet, {window['lost']} lost")
-        stop_mobile_node(stage, node, walk)
-        stage.steps.add("session_end", mode=mode, mn="mn")
+                lab.progress.note(f"  the receiver: {gap_ms:.1f} ms without a packet, {window['lost']} lost")
+        stop_mobile_node(lab, node, walk)
+        lab.steps.add("session_end", mode=mode, mn="mn")
     for role in (receiver, *infrastructure):
-        stage.roles.stop(role)
+        lab.roles.stop(role)
     return measurements
 
 

@@ -33,7 +33,7 @@ from testbed.mmcp.two_cells import CELLS, two_cells
 from testbed.mmcp.walking import await_stream, nominal_spacing_ns
 from testbed.net.model import Lab
 from testbed.net.observation import groups_joined, udp_counter
-from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
 from testbed.run.mobility import carry
 from testbed.run.options import Values, choice_option, duration_option, list_option, number_option
 from testbed.run.roles import RunningRole
@@ -69,39 +69,39 @@ def build(values: Values) -> Lab:
     return two_cells("join", 4 if values.word("family") == "4" else 6, controlled=CELLS[:1])
 
 
-def perform(stage: Stage) -> Measurements:
+def perform(lab: RunningLab) -> Measurements:
     """One join after the other."""
-    values = stage.values
+    values = lab.values
     provisioning = Provisioning(
         srt_s=values.seconds("srt"), jwt_s=values.seconds("jwt"), join_retries=JOIN_RETRIES,
         admitted=(MN_ID,), other_session=OTHER_SESSION,
     )  # fmt: skip
     mmcp_session.record_parameters(
-        stage,
+        lab,
         nominal_spacing_ns(values),
         expects=("join",),
         provisioning=provisioning,
         mn_ids={"mn": MN_ID, STRANGER_ID: STRANGER_ID},
     )
-    running = {role.name: role for role in mmcp_session.start_infrastructure(stage, provisioning)}
-    receiver = mmcp_session.start_receiver(stage)
-    joins = _Joins(stage, provisioning, running)
+    running = {role.name: role for role in mmcp_session.start_infrastructure(lab, provisioning)}
+    receiver = mmcp_session.start_receiver(lab)
+    joins = _Joins(lab, provisioning, running)
     for case in CASES:
         if case in values.words("cases"):
-            with stage.progress.step(f"join {case}"):
+            with lab.progress.step(f"join {case}"):
                 joins.make(case)
     for name in ("mcs", "lmc1", "sm"):
-        stage.roles.stop(running[name])
-    stage.roles.stop(receiver)
+        lab.roles.stop(running[name])
+    lab.roles.stop(receiver)
     return joins.measurements
 
 
 class _Joins:
     """The joins of one run: where the node is, and what the roles said of each."""
 
-    def __init__(self, stage: Stage, provisioning: Provisioning, running: dict[str, RunningRole]) -> None:
+    def __init__(self, lab: RunningLab, provisioning: Provisioning, running: dict[str, RunningRole]) -> None:
         self.measurements = Measurements()
-        self._stage, self._provisioning, self._running = stage, provisioning, running
+        self._lab, self._provisioning, self._running = lab, provisioning, running
         self._cell = CELLS[0]
 
     def make(self, case: str) -> None:
@@ -111,62 +111,62 @@ class _Joins:
                 self._provision_controller_anew()
             case "direct":
                 self._cell = CELLS[1]
-                carry(self._stage.world, self._stage.world.lab.radio("mn"), self._cell)
+                carry(self._lab.network, self._lab.model.radio("mn"), self._cell)
             case "unanswered":
-                self._stage.steps.add("silence_begin", role="sm", why="stopped")
-                self._stage.roles.stop(self._running["sm"])
+                self._lab.steps.add("silence_begin", role="sm", why="stopped")
+                self._lab.roles.stop(self._running["sm"])
             case _:
                 pass
         self._join(case)
 
     def _provision_controller_anew(self) -> None:
         """Start lmc1 again for another session; the SM does not hear of it before lmc1 has been silent for 4 SPT."""
-        stage = self._stage
-        stage.steps.add("silence_begin", role="lmc1", why="started again without the session")
-        stage.roles.stop(self._running["lmc1"])
-        answers = udp_counter(stage.world, "lmc1", "InDatagrams")
+        lab = self._lab
+        lab.steps.add("silence_begin", role="lmc1", why="started again without the session")
+        lab.roles.stop(self._running["lmc1"])
+        answers = udp_counter(lab.network, "lmc1", "InDatagrams")
         self._running["lmc1"] = mmcp_session.start_controller(
-            stage, CELLS[0], self._provisioning, session_id=OTHER_SESSION
+            lab, CELLS[0], self._provisioning, session_id=OTHER_SESSION
         )
-        stage.roles.await_ready(self._running["lmc1"])
-        staying.await_datagrams(stage, "lmc1", "InDatagrams", answers + 1)
+        lab.roles.await_ready(self._running["lmc1"])
+        staying.await_datagrams(lab, "lmc1", "InDatagrams", answers + 1)
 
     def _join(self, case: str) -> None:
-        stage, provisioning = self._stage, self._provisioning
+        lab, provisioning = self._lab, self._provisioning
         name, mn_id = (STRANGER_ID, STRANGER_ID) if case == "refused-by-sm" else ("mn", MN_ID)
-        before = udp_counter(stage.world, "mn", "OutDatagrams")
-        node = staying.begin_session(stage, self._cell, provisioning, expected=case, name=name, mn_id=mn_id)
-        told = staying.await_notice(stage, node, "(established|join-refused|join-failed)", ANSWERS[case])
+        before = udp_counter(lab.network, "mn", "OutDatagrams")
+        node = staying.begin_session(lab, self._cell, provisioning, expected=case, name=name, mn_id=mn_id)
+        told = staying.await_notice(lab, node, "(established|join-refused|join-failed)", ANSWERS[case])
         is_member = case in ADMITTED if told is None else told.startswith("established")
         if is_member:
-            await_stream(stage, f"the stream at the mobile node ({case})")
+            await_stream(lab, f"the stream at the mobile node ({case})")
             if self.measurements.start_to_first_data_s is None:
-                self.measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
+                self.measurements.start_to_first_data_s = round(time.monotonic() - lab.started, 3)
             # Its requests, SJR and perhaps LJR, and its first USR.
-            staying.await_datagrams(stage, "mn", "OutDatagrams", before + ANSWERS[case] + 1)
+            staying.await_datagrams(lab, "mn", "OutDatagrams", before + ANSWERS[case] + 1)
         else:
             # As long as another SJR could be due, and a while in which data would come if any did.
             resends_s = (2 + JOIN_RETRIES) * provisioning.jwt_s if case == "unanswered" else 0.0
-            staying.let_stream_go_on(stage, max(ABSENCE_S, resends_s))
+            staying.let_stream_go_on(lab, max(ABSENCE_S, resends_s))
         problems = self._wrong_tables(case, node, mn_id)
         if told is not None and not told.startswith(TOLD[case]):
             problems.append(f"the application was told {told}")
         self.measurements.cases.append({"case": case, "told": told, "problems": problems})
         if is_member:
-            staying.leave(stage, node, self._cell)
-        staying.end_session(stage, node, name)
+            staying.leave(lab, node, self._cell)
+        staying.end_session(lab, node, name)
 
     def _wrong_tables(self, case: str, node: RunningRole, mn_id: str) -> list[str]:
         """Where the node, its kernel, the LMC and the SM do not have the node in their tables as they should."""
-        stage, sm, lmc, identifier = self._stage, self._running["sm"], self._running["lmc1"], mn_id.encode().hex()
+        lab, sm, lmc, identifier = self._lab, self._running["sm"], self._running["lmc1"], mn_id.encode().hex()
         problems: list[str] = []
 
         def compare(what: str, found: object, wanted: object) -> None:
             if found != wanted:
                 problems.append(f"{what}: {found}, not {wanted}")
 
-        group = stage.world.lab.group
-        compare(f"the kernel is a member of {group}", group in groups_joined(stage.world, "mn"), case in ADMITTED)
+        group = lab.model.group
+        compare(f"the kernel is a member of {group}", group in groups_joined(lab.network, "mn"), case in ADMITTED)
         if node.is_ours:
             state = staying.table(node).get("state")
             compare("the node's state", state, "ESTABLISHED" if case in ADMITTED else "CLOSED")

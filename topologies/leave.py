@@ -36,7 +36,7 @@ from testbed.mmcp.two_cells import CELLS, controller_of, two_cells
 from testbed.mmcp.walking import await_stream, nominal_spacing_ns
 from testbed.net.model import Lab
 from testbed.net.observation import udp_counter
-from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
 from testbed.run.mobility import carry
 from testbed.run.options import Values, choice_option, duration_option, list_option, number_option
 from testbed.run.roles import RunningRole
@@ -61,75 +61,75 @@ def build(values: Values) -> Lab:
     return two_cells("leave", 4 if values.word("family") == "4" else 6)
 
 
-def perform(stage: Stage) -> Measurements:
+def perform(lab: RunningLab) -> Measurements:
     """One session after the other; the LMCs start after the first."""
-    values, chosen = stage.values, stage.values.words("cases")
+    values, chosen = lab.values, lab.values.words("cases")
     provisioning = Provisioning(srt_s=values.seconds("srt"))
-    mmcp_session.record_parameters(stage, nominal_spacing_ns(values), expects=("leave",), provisioning=provisioning)
-    with stage.progress.step("SM and the stream"):
-        sm, source = mmcp_session.start_core(stage, provisioning)
-        stage.roles.await_ready(source)
-    mmcp_session.await_streaming(stage)
-    receiver = mmcp_session.start_receiver(stage)
+    mmcp_session.record_parameters(lab, nominal_spacing_ns(values), expects=("leave",), provisioning=provisioning)
+    with lab.progress.step("SM and the stream"):
+        sm, source = mmcp_session.start_core(lab, provisioning)
+        lab.roles.await_ready(source)
+    mmcp_session.await_streaming(lab)
+    receiver = mmcp_session.start_receiver(lab)
     running = {"sm": sm}
-    leaves = _Leaves(stage, provisioning, running)
+    leaves = _Leaves(lab, provisioning, running)
     if "direct" in chosen:
         leaves.make("direct")
     lmcs = []
     if set(chosen) != {"direct"}:
         lmcs = [
-            mmcp_session.start_controller(stage, cell, provisioning, asr_on_leave=cell == CELL_OF["at-once"])
+            mmcp_session.start_controller(lab, cell, provisioning, asr_on_leave=cell == CELL_OF["at-once"])
             for cell in CELLS
         ]
-        stage.roles.await_ready(*lmcs)
-        mmcp_session.await_announced(stage, *lmcs)
+        lab.roles.await_ready(*lmcs)
+        mmcp_session.await_announced(lab, *lmcs)
         running |= {lmc.name: lmc for lmc in lmcs}
     for case in CASES[1:]:
         if case in chosen:
             leaves.make(case)
     for role in (source, *lmcs, sm, receiver):
-        stage.roles.stop(role)
+        lab.roles.stop(role)
     return leaves.measurements
 
 
 class _Leaves:
     """The sessions of one run: where the node is, and what the roles said of each leave."""
 
-    def __init__(self, stage: Stage, provisioning: Provisioning, running: Mapping[str, RunningRole]) -> None:
+    def __init__(self, lab: RunningLab, provisioning: Provisioning, running: Mapping[str, RunningRole]) -> None:
         self.measurements = Measurements()
-        self._stage, self._provisioning, self._running = stage, provisioning, running
+        self._lab, self._provisioning, self._running = lab, provisioning, running
         self._cell = CELLS[0]
 
     def make(self, case: str) -> None:
         """Let the node join, then leave as the case says, and wait until everybody knows."""
-        stage, cell = self._stage, CELL_OF[case]
+        lab, cell = self._lab, CELL_OF[case]
         if cell != self._cell:
-            carry(stage.world, stage.world.lab.radio("mn"), cell)
+            carry(lab.network, lab.model.radio("mn"), cell)
             self._cell = cell
         node = self._join(case)
         notice = case != "killed"
-        stage.steps.add("leave", mn="mn", notice=notice, asr_on_leave=case == "at-once")
+        lab.steps.add("leave", mn="mn", notice=notice, asr_on_leave=case == "at-once")
         left = time.monotonic()
         if notice:
             node.ask("leave")
         else:
-            stage.world.processes.kill(node.process)
+            lab.network.processes.kill(node.process)
         self.measurements.cases.append({"case": case, "problems": [], **self._await_knowledge(case, left)})
-        staying.await_no_member(stage, cell)
-        staying.let_stream_go_on(stage, AFTERWARDS_S)
-        staying.end_session(stage, node)
+        staying.await_no_member(lab, cell)
+        staying.let_stream_go_on(lab, AFTERWARDS_S)
+        staying.end_session(lab, node)
 
     def _join(self, case: str) -> RunningRole:
         """A member that receives the stream and has sent its first USR."""
-        stage = self._stage
-        before = udp_counter(stage.world, "mn", "OutDatagrams")
+        lab = self._lab
+        before = udp_counter(lab.network, "mn", "OutDatagrams")
         expected = "direct" if case == "direct" else "lmc"
-        node = staying.begin_session(stage, self._cell, self._provisioning, expected=expected)
-        await_stream(stage, f"the stream at the mobile node ({case})")
+        node = staying.begin_session(lab, self._cell, self._provisioning, expected=expected)
+        await_stream(lab, f"the stream at the mobile node ({case})")
         if self.measurements.start_to_first_data_s is None:
-            self.measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
+            self.measurements.start_to_first_data_s = round(time.monotonic() - lab.started, 3)
         requests = 1 if case == "direct" else 2
-        staying.await_datagrams(stage, "mn", "OutDatagrams", before + requests + 1)
+        staying.await_datagrams(lab, "mn", "OutDatagrams", before + requests + 1)
         return node
 
     def _await_knowledge(self, case: str, left: float) -> dict[str, float | None]:
@@ -169,14 +169,14 @@ class _Leaves:
     ) -> float | None:
         """Wait until a role's table says so; seconds since the leave, None of a stranger's role."""
         if not role.is_ours:
-            staying.let_stream_go_on(self._stage, max(0.0, deadline_s - SLACK_S) + self._provisioning.srt_s)
+            staying.let_stream_go_on(self._lab, max(0.0, deadline_s - SLACK_S) + self._provisioning.srt_s)
             return None
 
         def look() -> tuple[bool, str]:
             table = staying.table(role)
             return bool(table) and known(table), f"its table is {table}"
 
-        self._stage.world.eventually(awaited, look, deadline_s)
+        self._lab.network.eventually(awaited, look, deadline_s)
         return round(time.monotonic() - left, 3)
 
 

@@ -15,7 +15,7 @@ from testbed.mmcp.two_cells import CELLS, controller_of, two_cells
 from testbed.mmcp.walking import hand_over, nominal_spacing_ns, proactive_session
 from testbed.net.impairment import datagrams_lost, lose_datagrams
 from testbed.net.model import Lab
-from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
 from testbed.run.options import Values, choice_option, duration_option, number_option
 
 OPTIONS = (
@@ -46,21 +46,21 @@ def build(values: Values) -> Lab:
     return two_cells("lossy", 4 if values.word("family") == "4" else 6)
 
 
-def perform(stage: Stage) -> Measurements:
+def perform(lab: RunningLab) -> Measurements:
     """Join, then lose, and walk."""
     measurements = Measurements()
-    world = stage.world
-    with proactive_session(stage, measurements, dict.fromkeys(LEFT_OUT, WHY)) as company:
+    network = lab.network
+    with proactive_session(lab, measurements, dict.fromkeys(LEFT_OUT, WHY)) as joined:
         for name in ROLES:
-            lose_datagrams(world, name, mmcp_session.MMCP_PORT, stage.values.number("loss") / 100)
-        for _ in range(stage.values.number("repeat")):
-            hand_over(stage, company.node, "proactive", company.walk, cold=False)
+            lose_datagrams(network, name, mmcp_session.MMCP_PORT, lab.values.number("loss") / 100)
+        for _ in range(lab.values.number("repeat")):
+            hand_over(lab, joined.node, "proactive", joined.walk, cold=False)
             role_agreement.await_agreement(
-                stage, company, "after the handover", role_agreement.AGREEMENT_DEADLINE_WITH_LOSS_S
+                lab, joined, "after the handover", role_agreement.AGREEMENT_DEADLINE_WITH_LOSS_S
             )
-        lost = {name: datagrams_lost(world, name) for name in ROLES}
+        lost = {name: datagrams_lost(network, name) for name in ROLES}
     measurements.notes.append(f"MMCP datagrams lost: {', '.join(f'{name} {count}' for name, count in lost.items())}")
-    if stage.values.number("loss") and not sum(lost.values()):
+    if lab.values.number("loss") and not sum(lost.values()):
         measurements.failures.append("no datagram was lost: this run shows nothing")
     return measurements
 

@@ -16,7 +16,7 @@ from testbed.mmcp import handover_figures, role_agreement
 from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import hand_over, nominal_spacing_ns, proactive_session
 from testbed.net.model import Lab
-from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
 from testbed.run.options import Values, choice_option, duration_option, number_option
 
 # Before the trigger and, twice, after the move. With the other defaults a round takes 400 ms.
@@ -40,16 +40,16 @@ def build(values: Values) -> Lab:
     return two_cells("pingpong", 4 if values.word("family") == "4" else 6)
 
 
-def perform(stage: Stage) -> Measurements:
+def perform(lab: RunningLab) -> Measurements:
     """Start the roles, then go back and forth without a rest."""
     measurements = Measurements()
-    with proactive_session(stage, measurements) as company:
-        for _ in range(stage.values.number("repeat")):
-            hand_over(stage, company.node, "proactive", company.walk, cold=False, quiet_packets=QUIET_PACKETS)
-        took_s = role_agreement.await_agreement(stage, company, "after the last handover")
+    with proactive_session(lab, measurements) as joined:
+        for _ in range(lab.values.number("repeat")):
+            hand_over(lab, joined.node, "proactive", joined.walk, cold=False, quiet_packets=QUIET_PACKETS)
+        took_s = role_agreement.await_agreement(lab, joined, "after the last handover")
         measurements.notes.append(f"all agree {took_s:.1f} s after the last handover")
-        begins_ns = [begin_ns for _, begin_ns, _ in company.walk.done]
-        judge_rounds(begins_ns, planned_round_ms(stage.values), measurements)
+        begins_ns = [begin_ns for _, begin_ns, _ in joined.walk.done]
+        judge_rounds(begins_ns, planned_round_ms(lab.values), measurements)
     return measurements
 
 

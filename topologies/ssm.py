@@ -14,7 +14,7 @@ from testbed.mmcp import handover_figures
 from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import hand_over, nominal_spacing_ns, proactive_session
 from testbed.net.model import Lab
-from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
 from testbed.run.options import Values, choice_option, duration_option, number_option
 
 OPTIONS = (
@@ -34,12 +34,12 @@ def build(values: Values) -> Lab:
     return two_cells("ssm", 4 if values.word("family") == "4" else 6, source_specific=True)
 
 
-def perform(stage: Stage) -> Measurements:
+def perform(lab: RunningLab) -> Measurements:
     """Start the roles, then walk."""
     measurements = Measurements()
-    with proactive_session(stage, measurements) as company:
-        for _ in range(stage.values.number("repeat")):
-            hand_over(stage, company.node, "proactive", company.walk)
+    with proactive_session(lab, measurements) as joined:
+        for _ in range(lab.values.number("repeat")):
+            hand_over(lab, joined.node, "proactive", joined.walk)
     return measurements
 
 

@@ -38,7 +38,7 @@ from testbed.mmcp.walking import await_stream, nominal_spacing_ns, receiver_wind
 from testbed.net.impairment import lose_all_until_probed, lose_no_more, probers
 from testbed.net.model import Lab
 from testbed.net.observation import udp_counter
-from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
 from testbed.run.options import Values, choice_option, duration_option, number_option
 from testbed.run.roles import RunningRole
 
@@ -62,29 +62,27 @@ def build(values: Values) -> Lab:
     return two_cells("status", 4 if values.word("family") == "4" else 6, controlled=(CELL,))
 
 
-def perform(stage: Stage) -> Measurements:
+def perform(lab: RunningLab) -> Measurements:
     """Join, then let one after the other fall silent."""
-    provisioning = Provisioning(srt_s=stage.values.seconds("srt"), jwt_s=stage.values.seconds("srt"))
-    mmcp_session.record_parameters(
-        stage, nominal_spacing_ns(stage.values), expects=("status",), provisioning=provisioning
-    )
-    running = {role.name: role for role in mmcp_session.start_infrastructure(stage, provisioning)}
-    receiver = mmcp_session.start_receiver(stage)
-    before = udp_counter(stage.world, "mn", "OutDatagrams")
-    node = staying.begin_session(stage, CELL, provisioning, expected="lmc")
-    await_stream(stage, "the stream at the mobile node")
-    silences = _Silences(stage, provisioning, running, receiver, node)
-    silences.measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
-    with stage.progress.step(f"{REPORTS} status reports"):
-        staying.await_datagrams(stage, "mn", "OutDatagrams", before + 2 + REPORTS)  # SJR, LJR, USRs
+    provisioning = Provisioning(srt_s=lab.values.seconds("srt"), jwt_s=lab.values.seconds("srt"))
+    mmcp_session.record_parameters(lab, nominal_spacing_ns(lab.values), expects=("status",), provisioning=provisioning)
+    running = {role.name: role for role in mmcp_session.start_infrastructure(lab, provisioning)}
+    receiver = mmcp_session.start_receiver(lab)
+    before = udp_counter(lab.network, "mn", "OutDatagrams")
+    node = staying.begin_session(lab, CELL, provisioning, expected="lmc")
+    await_stream(lab, "the stream at the mobile node")
+    silences = _Silences(lab, provisioning, running, receiver, node)
+    silences.measurements.start_to_first_data_s = round(time.monotonic() - lab.started, 3)
+    with lab.progress.step(f"{REPORTS} status reports"):
+        staying.await_datagrams(lab, "mn", "OutDatagrams", before + 2 + REPORTS)  # SJR, LJR, USRs
     silences.lose_reports()
     silences.stop_node()
     silences.kill_controller()
     silences.kill_node()
-    staying.end_session(stage, node)
+    staying.end_session(lab, node)
     for name in ("mcs", "sm"):
-        stage.roles.stop(running[name])
-    stage.roles.stop(receiver)
+        lab.roles.stop(running[name])
+    lab.roles.stop(receiver)
     return silences.measurements
 
 
@@ -93,40 +91,40 @@ class _Silences:
 
     def __init__(
         self,
-        stage: Stage,
+        lab: RunningLab,
         provisioning: Provisioning,
         running: Mapping[str, RunningRole],
         receiver: RunningRole,
         node: RunningRole,
     ) -> None:
         self.measurements = Measurements()
-        self._stage, self._spt_s, self._srt_s = stage, provisioning.spt_s, provisioning.srt_s
+        self._lab, self._spt_s, self._srt_s = lab, provisioning.spt_s, provisioning.srt_s
         self._sm, self._lmc, self._receiver, self._node = running["sm"], running["lmc1"], receiver, node
 
     def lose_reports(self) -> None:
         """The node's reports are lost until it is probed."""
-        stage, world = self._stage, self._stage.world
-        lose_all_until_probed(world, "mn", MMCP_PORT)
-        stage.steps.add("silence_begin", role="mn", why="its reports lost", answers=True)
+        lab, network = self._lab, self._lab.network
+        lose_all_until_probed(network, "mn", MMCP_PORT)
+        lab.steps.add("silence_begin", role="mn", why="its reports lost", answers=True)
 
         def probed() -> tuple[bool, str]:
-            return probers(world, "mn") > 0, "no probe has come"
+            return probers(network, "mn") > 0, "no probe has come"
 
-        world.eventually("a probe at the mobile node", probed, self._spt_s + SLACK_S)
-        dropped = lose_no_more(world, "mn")
-        stage.steps.add("silence_end", role="mn")
+        network.eventually("a probe at the mobile node", probed, self._spt_s + SLACK_S)
+        dropped = lose_no_more(network, "mn")
+        lab.steps.add("silence_end", role="mn")
         problems = [] if dropped else ["nothing was lost: this part shows nothing"]
         if self._lmc.is_ours and MN_ID.encode().hex() not in staying.table(self._lmc).get("members", {}):
             problems.append("lmc1 has forgotten the node")
         self._note("answered", problems=problems, dropped=dropped)
         # Its next reports come on their old schedule.
-        staying.await_datagrams(stage, "mn", "OutDatagrams", udp_counter(world, "mn", "OutDatagrams") + 2)
+        staying.await_datagrams(lab, "mn", "OutDatagrams", udp_counter(network, "mn", "OutDatagrams") + 2)
 
     def stop_node(self) -> None:
         """The node's agent does nothing until lmc1 has given it up."""
-        stage = self._stage
-        stage.steps.add("silence_begin", role="mn", why="stopped")
-        stage.world.processes.pause(self._node.process)
+        lab = self._lab
+        lab.steps.add("silence_begin", role="mn", why="stopped")
+        lab.network.processes.pause(self._node.process)
         began = time.monotonic()
         given_up_s = self._await(self._lmc, "lmc1 to give the node up", self._without_node, began)
 
@@ -134,21 +132,21 @@ class _Silences:
             return bool(table["lmcs"][b"lmc1".hex()]["members"] == 0)
 
         self._await(self._sm, "the SM to know it", nobody, began)
-        staying.let_stream_go_on(stage, AFTERWARDS_S)
-        stage.steps.add("silence_end", role="mn")
+        staying.let_stream_go_on(lab, AFTERWARDS_S)
+        lab.steps.add("silence_end", role="mn")
         resumed = time.monotonic()
-        stage.world.processes.resume(self._node.process)
+        lab.network.processes.resume(self._node.process)
         back_s = self._await(self._lmc, "the node to be a member again", self._with_node, resumed)
         self._note("mn-silent", given_up_s=given_up_s, back_s=back_s)
         # Two reports later the next renewal is near: the node will be without a parent before the SM has given lmc1 up.
-        staying.await_datagrams(stage, "mn", "OutDatagrams", udp_counter(stage.world, "mn", "OutDatagrams") + 2)
+        staying.await_datagrams(lab, "mn", "OutDatagrams", udp_counter(lab.network, "mn", "OutDatagrams") + 2)
 
     def kill_controller(self) -> None:
         """lmc1 is gone; the node becomes the SM's."""
-        stage = self._stage
-        begin_ns = stage.steps.add("silence_begin", role="lmc1", why="killed")
+        lab = self._lab
+        begin_ns = lab.steps.add("silence_begin", role="lmc1", why="killed")
         began = time.monotonic()
-        stage.world.processes.kill(self._lmc.process)
+        lab.network.processes.kill(self._lmc.process)
 
         def without_controller(table: Any) -> bool:
             return not table["lmcs"]
@@ -166,14 +164,14 @@ class _Silences:
         if lost:
             problems.append(f"{lost} packets of the stream were lost")
         self._note("lmc-silent", problems=problems, given_up_s=given_up_s, back_s=back_s, lost=lost)
-        staying.await_datagrams(stage, "mn", "OutDatagrams", udp_counter(stage.world, "mn", "OutDatagrams") + 2)
+        staying.await_datagrams(lab, "mn", "OutDatagrams", udp_counter(lab.network, "mn", "OutDatagrams") + 2)
 
     def kill_node(self) -> None:
         """The node's agent is gone, and with it its membership of the group."""
-        stage = self._stage
-        stage.steps.add("silence_begin", role="mn", why="killed")
+        lab = self._lab
+        lab.steps.add("silence_begin", role="mn", why="killed")
         began = time.monotonic()
-        stage.world.processes.kill(self._node.process)
+        lab.network.processes.kill(self._node.process)
         self._note(
             "direct-silent", given_up_s=self._await(self._sm, "the SM to give the node up", self._without_node, began)
         )
@@ -188,14 +186,14 @@ class _Silences:
         """Wait until a role's table says so; seconds since it began, None of a stranger's, which is given its time."""
         deadline_s = (GIVEN_UP_SPT + 1) * self._spt_s
         if not role.is_ours:
-            staying.let_stream_go_on(self._stage, deadline_s)
+            staying.let_stream_go_on(self._lab, deadline_s)
             return None
 
         def look() -> tuple[bool, str]:
             table = staying.table(role)
             return bool(table) and known(table), f"its table is {table}"
 
-        self._stage.world.eventually(awaited, look, deadline_s + SLACK_S)
+        self._lab.network.eventually(awaited, look, deadline_s + SLACK_S)
         return round(time.monotonic() - began, 3)
 
     def _note(self, case: str, problems: list[str] | None = None, **measured: object) -> None:

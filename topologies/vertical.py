@@ -25,14 +25,14 @@ from testbed.mmcp import handover_figures
 from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import (
     QUIET_PACKETS,
-    Company,
+    JoinedSession,
     measured_handover,
     nominal_spacing_ns,
     pass_time,
     proactive_session,
 )
 from testbed.net.model import Lab
-from testbed.run.laboratory import Conclusion, Measurements, Stage, Topology
+from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
 from testbed.run.mobility import attach, detach
 from testbed.run.options import Values, choice_option, duration_option, number_option
 
@@ -53,27 +53,27 @@ def build(values: Values) -> Lab:
     return two_cells("vertical", 4 if values.word("family") == "4" else 6, two_radios=True)
 
 
-def perform(stage: Stage) -> Measurements:
+def perform(lab: RunningLab) -> Measurements:
     """Start the roles, then go from cell to cell, in both for a while."""
     measurements = Measurements()
-    with proactive_session(stage, measurements) as company:
-        for _ in range(stage.values.number("repeat")):
-            _hand_over(stage, company)
+    with proactive_session(lab, measurements) as joined:
+        for _ in range(lab.values.number("repeat")):
+            _hand_over(lab, joined)
     return measurements
 
 
-def _hand_over(stage: Stage, company: Company) -> None:
-    world, steps, values, walk = stage.world, stage.steps, stage.values, company.walk
-    radios = {cell: radio for radio in world.lab.radios_of("mn") for cell, _ in radio.addresses}
+def _hand_over(lab: RunningLab, joined: JoinedSession) -> None:
+    network, steps, values, walk = lab.network, lab.steps, lab.values, joined.walk
+    radios = {cell: radio for radio in network.model.radios_of("mn") for cell, _ in radio.addresses}
     origin, target = walk.cell, walk.next_cell
     overlap_s = values.seconds("overlap")
-    with measured_handover(stage, "proactive", walk, 0.0, overlap_s, cold=True, quiet_packets=QUIET_PACKETS) as number:
+    with measured_handover(lab, "proactive", walk, 0.0, overlap_s, cold=True, quiet_packets=QUIET_PACKETS) as number:
         steps.add("link_trigger", handover=number)
-        company.node.ask("link-detected", interface=radios[target].interface, point_of_attachment=target)
+        joined.node.ask("link-detected", interface=radios[target].interface, point_of_attachment=target)
         pass_time(values.seconds("lead"))
-        attach(world, radios[target], target, steps, handover=number)
+        attach(network, radios[target], target, steps, handover=number)
         pass_time(overlap_s)
-        detach(world, radios[origin], steps, handover=number)
+        detach(network, radios[origin], steps, handover=number)
 
 
 def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:

@@ -17,7 +17,7 @@ from rich.text import Text
 REFRESHES_PER_S = 8
 
 
-class Step:
+class ProgressStep:
     """One step in progress."""
 
     def __init__(self, what: str) -> None:
@@ -44,13 +44,13 @@ class Progress:
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
         self.console = console or Console(stderr=True, quiet=quiet)
-        self._steps: list[Step] = []
+        self._steps: list[ProgressStep] = []
         self._live: Live | None = None
 
     @contextmanager
-    def step(self, what: str) -> Iterator[Step]:
+    def step(self, what: str) -> Iterator[ProgressStep]:
         """Shows `what` while the body runs, then one line with its duration (and whether it failed)."""
-        step = Step(what)
+        step = ProgressStep(what)
         self._steps.append(step)
         if self.console.is_terminal and self._live is None:
             self._live = Live(
@@ -72,5 +72,5 @@ class Progress:
         """One plain line."""
         self.console.print(Text(line), soft_wrap=True)
 
-    def _innermost(self) -> Step | Text:
+    def _innermost(self) -> ProgressStep | Text:
         return self._steps[-1] if self._steps else Text("")

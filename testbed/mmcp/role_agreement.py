@@ -8,8 +8,8 @@ from typing import Any
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.handover_figures import differences
 from testbed.mmcp.two_cells import CELLS, controller_of
-from testbed.mmcp.walking import Company
-from testbed.run.laboratory import Conclusion, Stage
+from testbed.mmcp.walking import JoinedSession
+from testbed.run.laboratory import Conclusion, RunningLab
 from testbed.run.roles import RoleError
 
 STATUS_PROBE_S = 3 * mmcp_session.STATUS_REPORT_S  # SPT
@@ -18,18 +18,20 @@ AGREEMENT_DEADLINE_S = 5 * STATUS_PROBE_S
 AGREEMENT_DEADLINE_WITH_LOSS_S = 8 * STATUS_PROBE_S
 
 
-def await_agreement(stage: Stage, company: Company, when: str, deadline_s: float = AGREEMENT_DEADLINE_S) -> float:
+def await_agreement(
+    lab: RunningLab, joined: JoinedSession, when: str, deadline_s: float = AGREEMENT_DEADLINE_S
+) -> float:
     """Wait until the node, both LMCs and the SM say that it is where it walked to; returns the seconds that took."""
-    return stage.world.eventually(f"all roles to agree ({when})", lambda: _agreement(company), deadline_s)
+    return lab.network.eventually(f"all roles to agree ({when})", lambda: _agreement(joined), deadline_s)
 
 
-def _agreement(company: Company) -> tuple[bool, str]:
+def _agreement(joined: JoinedSession) -> tuple[bool, str]:
     """Whether the node, both LMCs and the SM say the same of where the node is."""
-    wanted = controller_of(company.walk.cell)
+    wanted = controller_of(joined.walk.cell)
     try:
-        node: Any = company.node.ask("state")["state"]
-        lmcs: Any = {name: company.running[name].ask("state")["state"] for name in map(controller_of, CELLS)}
-        sm: Any = company.running["sm"].ask("state")["state"]
+        node: Any = joined.node.ask("state")["state"]
+        lmcs: Any = {name: joined.running[name].ask("state")["state"] for name in map(controller_of, CELLS)}
+        sm: Any = joined.running["sm"].ask("state")["state"]
     except RoleError as error:
         return False, str(error)
     session = str(mmcp_session.SESSION_ID)

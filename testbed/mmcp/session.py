@@ -15,7 +15,7 @@ from testbed.net.model import Radio
 from testbed.net.observation import sent_packets, udp_counter
 from testbed.net.routes import gateway
 from testbed.routing.frr import PimTimers
-from testbed.run.laboratory import Stage
+from testbed.run.laboratory import RunningLab
 from testbed.run.roles import RunningRole
 
 SESSION_ID = 1
@@ -56,24 +56,24 @@ class Provisioning:
 USUAL = Provisioning()
 
 
-def _address(stage: Stage, node: str) -> str:
-    end = next(iter(stage.world.lab.ends_of(node)))
+def _address(lab: RunningLab, node: str) -> str:
+    end = next(iter(lab.model.ends_of(node)))
     return end.address.partition("/")[0]
 
 
-def _controllers(stage: Stage) -> list[dict[str, object]]:
+def _controllers(lab: RunningLab) -> list[dict[str, object]]:
     """The table that the SM and the LMCs share."""
     return [
-        {"name": name, "address": _address(stage, name), "points_of_attachment": [cell]}
-        for cell in controlled_cells(stage.world.lab)
+        {"name": name, "address": _address(lab, name), "points_of_attachment": [cell]}
+        for cell in controlled_cells(lab.model)
         for name in (controller_of(cell),)
     ]
 
 
-def _sessions(stage: Stage, provisioning: Provisioning) -> list[dict[str, object]]:
+def _sessions(lab: RunningLab, provisioning: Provisioning) -> list[dict[str, object]]:
     """The sessions that the SM serves."""
-    group, admitted = stage.world.lab.group, provisioning.admitted
-    own: dict[str, object] = {"session_id": SESSION_ID, "group": group, "port": PORT, **_source(stage)}
+    group, admitted = lab.model.group, provisioning.admitted
+    own: dict[str, object] = {"session_id": SESSION_ID, "group": group, "port": PORT, **_source(lab)}
     if admitted is not None:
         own["allowed_mn_ids"] = list(admitted)
     if provisioning.other_session is None:
@@ -81,48 +81,49 @@ def _sessions(stage: Stage, provisioning: Provisioning) -> list[dict[str, object
     return [own, {"session_id": provisioning.other_session, "group": str(ip_address(group) + 1), "port": PORT}]
 
 
-def _source(stage: Stage) -> dict[str, str]:
+def _source(lab: RunningLab) -> dict[str, str]:
     """The key ``source`` of a session, where its group is a source-specific one."""
-    source = stage.world.lab.source
+    source = lab.model.source
     return {} if source is None else {"source": source}
 
 
-def _points_of_attachment(stage: Stage, radio: Radio) -> list[dict[str, str]]:
-    lab = stage.world.lab
-    return [{"name": name, "address": address, "gateway": gateway(lab, name)} for name, address in radio.addresses]
+def _points_of_attachment(lab: RunningLab, radio: Radio) -> list[dict[str, str]]:
+    return [
+        {"name": name, "address": address, "gateway": gateway(lab.model, name)} for name, address in radio.addresses
+    ]
 
 
-def _interfaces(stage: Stage, cell: str) -> list[dict[str, object]]:
+def _interfaces(lab: RunningLab, cell: str) -> list[dict[str, object]]:
     """The mobile node's interfaces, of which one is attached to ``cell``; the first one for it is."""
-    radios = stage.world.lab.radios_of("mn")
+    radios = lab.model.radios_of("mn")
     at = next(radio for radio in radios if cell in dict(radio.addresses))
     return [
         {
             "name": radio.interface,
-            "points_of_attachment": _points_of_attachment(stage, radio),
+            "points_of_attachment": _points_of_attachment(lab, radio),
             **({"attached_to": cell} if radio is at else {}),
         }
         for radio in radios
     ]
 
 
-def start_session_manager(stage: Stage, provisioning: Provisioning = USUAL) -> RunningRole:
+def start_session_manager(lab: RunningLab, provisioning: Provisioning = USUAL) -> RunningRole:
     """The SM, first or again."""
-    return stage.roles.start(
+    return lab.roles.start(
         "sm",
         "sm",
         ("mmcp", "sm"),
         {
-            "address": _address(stage, "sm"),
-            "sessions": _sessions(stage, provisioning),
-            "controllers": _controllers(stage),
+            "address": _address(lab, "sm"),
+            "sessions": _sessions(lab, provisioning),
+            "controllers": _controllers(lab),
             "timers": provisioning.timers,
         },
     )
 
 
 def start_controller(
-    stage: Stage,
+    lab: RunningLab,
     cell: str,
     provisioning: Provisioning = USUAL,
     *,
@@ -131,122 +132,122 @@ def start_controller(
 ) -> RunningRole:
     """The LMC of a cell, first or again, for one session."""
     name = controller_of(cell)
-    return stage.roles.start(
+    return lab.roles.start(
         name,
         name,
         ("mmcp", "lmc"),
         {
             "name": name,
             "interface": f"{name}-{cell}",
-            "subnet": str(next(s.network for s in stage.world.lab.subnets() if s.point_of_attachment == cell)),
-            "session_manager": _address(stage, "sm"),
-            "controllers": _controllers(stage),
+            "subnet": str(next(s.network for s in lab.model.subnets() if s.point_of_attachment == cell)),
+            "session_manager": _address(lab, "sm"),
+            "controllers": _controllers(lab),
             "sessions": [session_id],
-            "sources": {} if stage.world.lab.source is None else {stage.world.lab.group: stage.world.lab.source},
+            "sources": {} if lab.model.source is None else {lab.model.group: lab.model.source},
             "asr_on_leave": asr_on_leave,
             "timers": provisioning.timers,
         },
     )
 
 
-def start_infrastructure(stage: Stage, provisioning: Provisioning = USUAL) -> tuple[RunningRole, ...]:
+def start_infrastructure(lab: RunningLab, provisioning: Provisioning = USUAL) -> tuple[RunningRole, ...]:
     """SM and the stream, then the LMCs (each announces itself to the SM); returns what runs, to be stopped in this order."""
-    with stage.progress.step("SM, LMCs and the stream"):
-        sm, source = start_core(stage, provisioning)
-        lmcs = [start_controller(stage, cell, provisioning) for cell in controlled_cells(stage.world.lab)]
-        stage.roles.await_ready(*lmcs, source)
-    await_announced(stage, *lmcs)
-    await_streaming(stage)
+    with lab.progress.step("SM, LMCs and the stream"):
+        sm, source = start_core(lab, provisioning)
+        lmcs = [start_controller(lab, cell, provisioning) for cell in controlled_cells(lab.model)]
+        lab.roles.await_ready(*lmcs, source)
+    await_announced(lab, *lmcs)
+    await_streaming(lab)
     return source, *lmcs, sm
 
 
-def start_core(stage: Stage, provisioning: Provisioning = USUAL) -> tuple[RunningRole, RunningRole]:
+def start_core(lab: RunningLab, provisioning: Provisioning = USUAL) -> tuple[RunningRole, RunningRole]:
     """The SM, ready, and the source, which may not be yet."""
-    sm = start_session_manager(stage, provisioning)
-    source = stage.roles.start("mcs", "mcs", ("media", "source"), _source_configuration(stage))
-    stage.roles.await_ready(sm)
+    sm = start_session_manager(lab, provisioning)
+    source = lab.roles.start("mcs", "mcs", ("media", "source"), _source_configuration(lab))
+    lab.roles.await_ready(sm)
     return sm, source
 
 
-def await_announced(stage: Stage, *lmcs: RunningRole) -> None:
+def await_announced(lab: RunningLab, *lmcs: RunningRole) -> None:
     """Wait until the SM has answered LMCs that have just been started for the first time."""
-    world = stage.world
+    network = lab.network
 
     def announced() -> tuple[bool, str]:
-        answered = [lmc.name for lmc in lmcs if udp_counter(world, lmc.node, "InDatagrams")]
+        answered = [lmc.name for lmc in lmcs if udp_counter(network, lmc.node, "InDatagrams")]
         return len(answered) == len(lmcs), f"answered so far: {', '.join(answered) or 'none'}"
 
     awaited = "both LMCs" if len(lmcs) == 2 else ", ".join(lmc.name for lmc in lmcs)
-    world.eventually(f"the SM to answer {awaited}", announced, JOINED_DEADLINE_S)
+    network.eventually(f"the SM to answer {awaited}", announced, JOINED_DEADLINE_S)
 
 
-def await_streaming(stage: Stage) -> None:
+def await_streaming(lab: RunningLab) -> None:
     """Wait until the source sends."""
 
     def streaming() -> tuple[bool, str]:
-        sent = sent_packets(stage.world, "mcs", "mcs-rr")
+        sent = sent_packets(lab.network, "mcs", "mcs-rr")
         return sent >= STREAMING_PACKETS, f"{sent} packets sent"
 
-    stage.world.eventually("the source to send", streaming, JOINED_DEADLINE_S)
+    lab.network.eventually("the source to send", streaming, JOINED_DEADLINE_S)
 
 
-def _source_configuration(stage: Stage) -> dict[str, object]:
-    values, media = stage.values, stage.values.file("media")
+def _source_configuration(lab: RunningLab) -> dict[str, object]:
+    values, media = lab.values, lab.values.file("media")
     shape = {"rate": values.number("rate"), "size": values.number("size")} if media is None else {"media": str(media)}
-    return {"group": stage.world.lab.group, "port": PORT, "interface": "mcs-rr", **shape}
+    return {"group": lab.model.group, "port": PORT, "interface": "mcs-rr", **shape}
 
 
-def start_receiver(stage: Stage) -> RunningRole:
+def start_receiver(lab: RunningLab) -> RunningRole:
     """The mobile node's receiver; with --media it keeps what it receives."""
-    media = None if stage.values.file("media") is None else str(stage.world.run_folder / "received.ts")
-    receiver = stage.roles.start(
+    media = None if lab.values.file("media") is None else str(lab.network.run_folder / "received.ts")
+    receiver = lab.roles.start(
         "receiver",
         "mn",
         ("media", "receiver"),
         {
-            "group": stage.world.lab.group,
+            "group": lab.model.group,
             "port": PORT,
             "media": media,
-            "report_to": str(stage.roles.control_path("mn")),
+            "report_to": str(lab.roles.control_path("mn")),
         },
     )
-    stage.roles.await_ready(receiver)
+    lab.roles.await_ready(receiver)
     return receiver
 
 
 def start_mobile_node(
-    stage: Stage, mode: str, cell: str, provisioning: Provisioning = USUAL, *, mn_id: str = MN_ID
+    lab: RunningLab, mode: str, cell: str, provisioning: Provisioning = USUAL, *, mn_id: str = MN_ID
 ) -> RunningRole:
     """The mobile node's agent in ``cell``: MMCP's for mode proactive, else one without MMCP (reactive or silent)."""
-    delay_s = stage.values.seconds("address-delay") if "address-delay" in stage.values else 0.0
+    delay_s = lab.values.seconds("address-delay") if "address-delay" in lab.values else 0.0
     delay: dict[str, object] = {"address_delay_s": delay_s}
     if mode == "proactive":
         own: dict[str, object] = {
             "mn_id": mn_id,
-            "session_manager": _address(stage, "sm"),
-            "sessions": [{"session_id": SESSION_ID, **_source(stage)}],
-            "interfaces": _interfaces(stage, cell),
+            "session_manager": _address(lab, "sm"),
+            "sessions": [{"session_id": SESSION_ID, **_source(lab)}],
+            "interfaces": _interfaces(lab, cell),
             "timers": provisioning.timers,
         }
-        node = stage.roles.start("mn", "mn", ("mmcp", "mn"), delay | own)
+        node = lab.roles.start("mn", "mn", ("mmcp", "mn"), delay | own)
     else:
-        radio = stage.world.lab.radio("mn")
+        radio = lab.model.radio("mn")
         own = {
             "interface": radio.interface,
-            "points_of_attachment": _points_of_attachment(stage, radio),
+            "points_of_attachment": _points_of_attachment(lab, radio),
             "attached_to": cell,
-            "group": stage.world.lab.group,
+            "group": lab.model.group,
             "port": PORT,
             "rejoin": mode == "reactive",
-            **_source(stage),
+            **_source(lab),
         }
-        node = stage.roles.start("mn", "mn", ("mmcp", "bare"), delay | own)
-    stage.roles.await_ready(node)
+        node = lab.roles.start("mn", "mn", ("mmcp", "bare"), delay | own)
+    lab.roles.await_ready(node)
     return node
 
 
 def record_parameters(
-    stage: Stage,
+    lab: RunningLab,
     spacing_ns: int,
     left_out: Mapping[str, str] | None = None,
     *,
@@ -259,16 +260,16 @@ def record_parameters(
     ``left_out``: rules not to ask, with the reason. ``expects``: what the lab is about. ``mn_ids``: the names under which
     the node's sessions appear in the steps, each with its MN ID; it has one of each unless given.
     """
-    lab = stage.world.lab
-    first, *others = radios = lab.radios_of("mn")
-    sm_end = next(iter(lab.ends_of("sm")))
-    stage.steps.add(
+    model = lab.model
+    first, *others = radios = model.radios_of("mn")
+    sm_end = next(iter(model.ends_of("sm")))
+    lab.steps.add(
         "parameters",
-        lab=lab.name,
-        family=lab.family,
+        lab=model.name,
+        family=model.family,
         expects=expects,
-        group=lab.group,
-        source=lab.source,
+        group=model.group,
+        source=model.source,
         port=PORT,
         session_id=SESSION_ID,
         mmcp_port=MMCP_PORT,
@@ -278,18 +279,18 @@ def record_parameters(
         spt_s=provisioning.spt_s,
         jwt_s=provisioning.jwt_s,
         join_retries=provisioning.join_retries,
-        last_member_query_s=PimTimers().last_member_query_s(lab.family),
-        mcs={"node": "mcs", "address": _address(stage, "mcs")},
-        sm={"node": "sm", "address": _address(stage, "sm"), "interface": f"sm:{sm_end.interface}"},
+        last_member_query_s=PimTimers().last_member_query_s(model.family),
+        mcs={"node": "mcs", "address": _address(lab, "mcs")},
+        sm={"node": "sm", "address": _address(lab, "sm"), "interface": f"sm:{sm_end.interface}"},
         lmcs=[
             {
                 "name": name,
                 "node": name,
-                "address": _address(stage, name),
+                "address": _address(lab, name),
                 "interface": f"{name}:{name}-{cell}",
                 "point_of_attachment": cell,
             }
-            for cell in controlled_cells(lab)
+            for cell in controlled_cells(model)
             for name in (controller_of(cell),)
         ],
         mns=[

@@ -9,14 +9,14 @@ from testbed.mmcp.session import MN_ID, SESSION_ID, Provisioning
 from testbed.mmcp.two_cells import router_of
 from testbed.net.observation import sent_packets, udp_counter
 from testbed.routing.frr import make_cold
-from testbed.run.laboratory import Stage
+from testbed.run.laboratory import RunningLab
 from testbed.run.roles import RoleError, RunningRole
 
 DEADLINE_S = 15.0
 
 
 def begin_session(
-    stage: Stage,
+    lab: RunningLab,
     cell: str,
     provisioning: Provisioning,
     *,
@@ -28,69 +28,69 @@ def begin_session(
 
     ``expected``: how its join is to end, for the judge. Nobody in the cell may be a member of the group any more.
     """
-    make_cold(stage.world, stage.routers, router_of(cell), stage.world.lab.group)
-    stage.steps.add("session_begin", mode="proactive", mn=name, expected=expected)
-    return mmcp_session.start_mobile_node(stage, "proactive", cell, provisioning, mn_id=mn_id)
+    make_cold(lab.network, lab.routers, router_of(cell), lab.model.group)
+    lab.steps.add("session_begin", mode="proactive", mn=name, expected=expected)
+    return mmcp_session.start_mobile_node(lab, "proactive", cell, provisioning, mn_id=mn_id)
 
 
-def end_session(stage: Stage, node: RunningRole, name: str = "mn") -> None:
+def end_session(lab: RunningLab, node: RunningRole, name: str = "mn") -> None:
     """Stop the node's agent, which is in no session any more; it may have been killed."""
     if node.process.running:
-        stage.roles.stop(node)
-    stage.steps.add("session_end", mode="proactive", mn=name)
+        lab.roles.stop(node)
+    lab.steps.add("session_end", mode="proactive", mn=name)
 
 
-def leave(stage: Stage, node: RunningRole, cell: str) -> float:
+def leave(lab: RunningLab, node: RunningRole, cell: str) -> float:
     """Let the node leave with notice, and wait until its router has seen it; returns the seconds that took."""
     if node.is_ours:
         node.ask("leave")
     else:
-        stage.roles.stop(node)
-    return await_no_member(stage, cell)
+        lab.roles.stop(node)
+    return await_no_member(lab, cell)
 
 
-def await_no_member(stage: Stage, cell: str) -> float:
+def await_no_member(lab: RunningLab, cell: str) -> float:
     """Wait until the router of a cell knows of no member of the group there; returns the seconds that took."""
-    router = stage.routers[router_of(cell)]
+    router = lab.routers[router_of(cell)]
 
     def gone() -> tuple[bool, str]:
-        members = router.group_state(stage.world.lab.group).members
+        members = router.group_state(lab.model.group).members
         return not members, f"members on {', '.join(members)}"
 
-    return stage.world.eventually(f"{router.node} to see the node leave", gone, DEADLINE_S)
+    return lab.network.eventually(f"{router.node} to see the node leave", gone, DEADLINE_S)
 
 
-def await_notice(stage: Stage, node: RunningRole, pattern: str, datagrams: int) -> str | None:
+def await_notice(lab: RunningLab, node: RunningRole, pattern: str, datagrams: int) -> str | None:
     """Wait until our agent tells its application ``pattern``, and return the line.
 
     What a stranger's tells is not known: then it is waited for so many datagrams at the node, and None returned.
     """
     if node.is_ours:
-        return stage.world.processes.wait_for_log(node.process, f"^{pattern}.*$", DEADLINE_S)[0]
-    before = udp_counter(stage.world, node.node, "InDatagrams")
-    await_datagrams(stage, node.node, "InDatagrams", before + datagrams)
+        return lab.network.processes.wait_for_log(node.process, f"^{pattern}.*$", DEADLINE_S)[0]
+    before = udp_counter(lab.network, node.node, "InDatagrams")
+    await_datagrams(lab, node.node, "InDatagrams", before + datagrams)
     return None
 
 
-def await_datagrams(stage: Stage, node: str, counter: str, count: int) -> None:
+def await_datagrams(lab: RunningLab, node: str, counter: str, count: int) -> None:
     """Wait until a UDP counter of a node's kernel has come to ``count``."""
 
     def reached() -> tuple[bool, str]:
-        seen = udp_counter(stage.world, node, counter)
+        seen = udp_counter(lab.network, node, counter)
         return seen >= count, f"{counter} {seen} of {count}"
 
-    stage.world.eventually(f"{node}: {counter} {count}", reached, DEADLINE_S, quiet=True)
+    lab.network.eventually(f"{node}: {counter} {count}", reached, DEADLINE_S, quiet=True)
 
 
-def let_stream_go_on(stage: Stage, seconds: float) -> None:
+def let_stream_go_on(lab: RunningLab, seconds: float) -> None:
     """Wait until the source has sent what it sends in so many seconds, in which something must not happen."""
-    goal = sent_packets(stage.world, "mcs", "mcs-rr") + round(seconds * stage.values.number("rate"))
+    goal = sent_packets(lab.network, "mcs", "mcs-rr") + round(seconds * lab.values.number("rate"))
 
     def sent() -> tuple[bool, str]:
-        seen = sent_packets(stage.world, "mcs", "mcs-rr")
+        seen = sent_packets(lab.network, "mcs", "mcs-rr")
         return seen >= goal, f"{seen} of {goal} packets sent"
 
-    stage.world.eventually(f"{seconds:g} s of stream at the source", sent, seconds + DEADLINE_S, quiet=True)
+    lab.network.eventually(f"{seconds:g} s of stream at the source", sent, seconds + DEADLINE_S, quiet=True)
 
 
 def table(role: RunningRole, session_id: int = SESSION_ID) -> Any:

@@ -1,4 +1,4 @@
-r"""The world of the two-cell labs: a source behind a rendezvous router, two cells with a router and an LMC each, one MN.
+r"""The network of the two-cell labs: a source behind a rendezvous router, two cells with a router and an LMC each, one MN.
 
 ::
 

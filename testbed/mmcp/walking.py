@@ -16,7 +16,7 @@ from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.two_cells import CELLS, controller_of, router_of
 from testbed.net.observation import groups_joined, udp_counter
 from testbed.routing.frr import make_cold
-from testbed.run.laboratory import Measurements, Stage
+from testbed.run.laboratory import Measurements, RunningLab
 from testbed.run.mobility import move
 from testbed.run.options import OptionError, Values
 from testbed.run.roles import RoleError, RunningRole
@@ -44,7 +44,7 @@ class Walk:
 
 
 @dataclass(slots=True)
-class Company:
+class JoinedSession:
     """Everybody in a session of which the mobile node is a member: the roles by name, its agent and its receiver."""
 
     walk: Walk
@@ -55,46 +55,46 @@ class Company:
 
 @contextmanager
 def proactive_session(
-    stage: Stage, measurements: Measurements, left_out: Mapping[str, str] | None = None
-) -> Iterator[Company]:
+    lab: RunningLab, measurements: Measurements, left_out: Mapping[str, str] | None = None
+) -> Iterator[JoinedSession]:
     """Start all roles and let the node join; at the end it leaves and all stop. ``left_out``: rules not to be judged.
 
     Each handover's window that ``Walk.done`` holds by then is measured by the receiver.
     """
     walk = Walk()
-    mmcp_session.record_parameters(stage, nominal_spacing_ns(stage.values), left_out)
-    running = {role.name: role for role in mmcp_session.start_infrastructure(stage)}
-    receiver = mmcp_session.start_receiver(stage)
-    stage.steps.add("session_begin", mode="proactive", mn="mn")
-    node = mmcp_session.start_mobile_node(stage, "proactive", walk.cell)
-    await_stream(stage, "the stream at the mobile node")
-    measurements.start_to_first_data_s = round(time.monotonic() - stage.started, 3)
-    yield Company(walk, running, receiver, node)
+    mmcp_session.record_parameters(lab, nominal_spacing_ns(lab.values), left_out)
+    running = {role.name: role for role in mmcp_session.start_infrastructure(lab)}
+    receiver = mmcp_session.start_receiver(lab)
+    lab.steps.add("session_begin", mode="proactive", mn="mn")
+    node = mmcp_session.start_mobile_node(lab, "proactive", walk.cell)
+    await_stream(lab, "the stream at the mobile node")
+    measurements.start_to_first_data_s = round(time.monotonic() - lab.started, 3)
+    yield JoinedSession(walk, running, receiver, node)
     for number, begin_ns, end_ns in walk.done:
         measurements.windows[number] = receiver_window(receiver, begin_ns, end_ns)
-    stop_mobile_node(stage, node, walk)
-    stage.steps.add("session_end", mode="proactive", mn="mn")
+    stop_mobile_node(lab, node, walk)
+    lab.steps.add("session_end", mode="proactive", mn="mn")
     for name in ("mcs", *map(controller_of, CELLS), "sm"):
-        stage.roles.stop(running[name])
-    stage.roles.stop(receiver)
+        lab.roles.stop(running[name])
+    lab.roles.stop(receiver)
 
 
-def stop_mobile_node(stage: Stage, node: RunningRole, walk: Walk) -> None:
+def stop_mobile_node(lab: RunningLab, node: RunningRole, walk: Walk) -> None:
     """The node leaves with notice where it can, then ends; its router forgets it."""
-    router = stage.routers[router_of(walk.cell)]
+    router = lab.routers[router_of(walk.cell)]
     if node.is_ours:
         node.ask("leave")
 
         def gone() -> tuple[bool, str]:
-            members = router.group_state(stage.world.lab.group).members
+            members = router.group_state(lab.model.group).members
             return not members, f"members on {', '.join(members)}"
 
-        stage.world.eventually(f"{router.node} to see the node leave", gone, LEFT_DEADLINE_S)
-    stage.roles.stop(node)
+        lab.network.eventually(f"{router.node} to see the node leave", gone, LEFT_DEADLINE_S)
+    lab.roles.stop(node)
 
 
 def hand_over(
-    stage: Stage,
+    lab: RunningLab,
     node: RunningRole,
     mode: str,
     walk: Walk,
@@ -109,39 +109,39 @@ def hand_over(
     else the handover begins at once, whatever is left there of an earlier one. ``quiet_packets`` are awaited before the
     trigger and, twice as many, after the move. ``disturb`` is called at each of MOMENTS.
     """
-    world, steps, values = stage.world, stage.steps, stage.values
+    network, steps, values = lab.network, lab.steps, lab.values
     at = disturb or _nothing
     gap_s, overlap_s = values.seconds("l2-gap"), values.seconds("overlap")
-    with measured_handover(stage, mode, walk, gap_s, overlap_s, cold=cold, quiet_packets=quiet_packets) as number:
+    with measured_handover(lab, mode, walk, gap_s, overlap_s, cold=cold, quiet_packets=quiet_packets) as number:
         at("before the trigger")
         triggered = time.monotonic()
         steps.add("link_trigger", handover=number)
-        node.ask("link-detected", interface=world.lab.radio("mn").interface, point_of_attachment=walk.next_cell)
+        node.ask("link-detected", interface=network.model.radio("mn").interface, point_of_attachment=walk.next_cell)
         disturbed = time.monotonic()
         at("after the trigger")
         triggered += time.monotonic() - disturbed  # the overlap is without what is done to the handover in it
         pass_time(overlap_s - (time.monotonic() - triggered))
         at("before the link goes")
-        move(world, world.lab.radio("mn"), walk.next_cell, gap_s, steps, handover=number)
+        move(network, network.model.radio("mn"), walk.next_cell, gap_s, steps, handover=number)
         at("after link up")
     return walk.done[-1]
 
 
 @contextmanager
 def measured_handover(
-    stage: Stage, mode: str, walk: Walk, gap_s: float, overlap_s: float, *, cold: bool, quiet_packets: int
+    lab: RunningLab, mode: str, walk: Walk, gap_s: float, overlap_s: float, *, cold: bool, quiet_packets: int
 ) -> Iterator[int]:
     """One handover from the moment its cell is cold to the moment the stream is undisturbed again; gives its number.
 
     What is done inside must take the node to the other cell; ``gap_s`` and ``overlap_s`` are what was planned for it.
     """
-    steps, values = stage.steps, stage.values
+    steps, values = lab.steps, lab.values
     origin, target = walk.cell, walk.next_cell
     walk.handovers += 1
     number = walk.handovers
-    with stage.progress.step(f"handover {number}, {mode}, {origin} to {target}"):
+    with lab.progress.step(f"handover {number}, {mode}, {origin} to {target}"):
         if cold:
-            _make_cold(stage, target)
+            _make_cold(lab, target)
         begin_ns = steps.add(
             "handover_begin",
             handover=number,
@@ -153,13 +153,13 @@ def measured_handover(
             overlap_ms=overlap_s * 1000,
             address_delay_ms=values.milliseconds("address-delay"),
         )
-        await_packets(stage, quiet_packets, "the stream before the handover", quiet=True)
+        await_packets(lab, quiet_packets, "the stream before the handover", quiet=True)
         yield number
         walk.cell = target
-        await_packets(stage, 1, "the stream after the move", quiet=True)
+        await_packets(lab, 1, "the stream after the move", quiet=True)
         # The address delay in packets: what the node does when it has its address belongs to the handover too.
         delay_packets = values.seconds("address-delay") / (nominal_spacing_ns(values) / 1e9)
-        await_packets(stage, int(delay_packets) + 2 * quiet_packets, "an undisturbed stream", quiet=True)
+        await_packets(lab, int(delay_packets) + 2 * quiet_packets, "an undisturbed stream", quiet=True)
         end_ns = steps.add("handover_end", handover=number)
     walk.done.append((number, begin_ns, end_ns))
 
@@ -174,35 +174,35 @@ def _nothing(_moment: str) -> None:
     """Leave the handover alone."""
 
 
-def _make_cold(stage: Stage, cell: str) -> None:
+def _make_cold(lab: RunningLab, cell: str) -> None:
     """Before a handover to a cell: nobody there is a member any more, and its router's daemon and kernel know nothing.
 
     An LMC that lingers from an earlier handover is waited for; what a node that just went away left is dropped.
     """
-    lmc, group = controller_of(cell), stage.world.lab.group
+    lmc, group = controller_of(cell), lab.model.group
 
     def left() -> tuple[bool, str]:
-        return group not in groups_joined(stage.world, lmc), f"{lmc} is still a member"
+        return group not in groups_joined(lab.network, lmc), f"{lmc} is still a member"
 
-    stage.world.eventually(f"{lmc} to leave {group}", left, LEFT_DEADLINE_S, quiet=True)
-    make_cold(stage.world, stage.routers, router_of(cell), group)
+    lab.network.eventually(f"{lmc} to leave {group}", left, LEFT_DEADLINE_S, quiet=True)
+    make_cold(lab.network, lab.routers, router_of(cell), group)
 
 
-def await_stream(stage: Stage, awaited: str) -> None:
+def await_stream(lab: RunningLab, awaited: str) -> None:
     """Wait, with a line of progress, until the stream is at the mobile node."""
-    await_packets(stage, QUIET_PACKETS, awaited, quiet=False)
+    await_packets(lab, QUIET_PACKETS, awaited, quiet=False)
 
 
-def await_packets(stage: Stage, count: int, awaited: str, *, quiet: bool) -> None:
+def await_packets(lab: RunningLab, count: int, awaited: str, *, quiet: bool) -> None:
     """Wait until so many more datagrams have been handed to a socket of the mobile node."""
-    world = stage.world
-    before = udp_counter(world, "mn", "InDatagrams")
+    network = lab.network
+    before = udp_counter(network, "mn", "InDatagrams")
 
     def arrived() -> tuple[bool, str]:
-        seen = udp_counter(world, "mn", "InDatagrams") - before
+        seen = udp_counter(network, "mn", "InDatagrams") - before
         return seen >= count, f"{seen} of {count} datagrams"
 
-    world.eventually(awaited, arrived, STREAM_DEADLINE_S, quiet=quiet)
+    network.eventually(awaited, arrived, STREAM_DEADLINE_S, quiet=quiet)
 
 
 def receiver_window(receiver: RunningRole, begin_ns: int, end_ns: int) -> Mapping[str, Any]:

@@ -1,1 +1,1 @@
-"""The world of a lab: its model as data, and nodes, links and addresses made from it."""
+"""The network of a lab: its model as data, and nodes, links and addresses made from it."""

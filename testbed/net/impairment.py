@@ -9,7 +9,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from testbed.net.mininet_net import World
+from testbed.net.mininet_net import EmulatedNetwork
 
 COMMAND_DEADLINE_S = 10.0
 _DENOMINATOR = 1000
@@ -22,24 +22,24 @@ class ImpairmentError(RuntimeError):
     """nftables refused; says on which node and what it said."""
 
 
-def lose_datagrams(world: World, node: str, port: int, share: float) -> None:
+def lose_datagrams(network: EmulatedNetwork, node: str, port: int, share: float) -> None:
     """Drop a random ``share`` (0 to 1) of the UDP datagrams that reach ``node`` and have ``port`` at either end."""
     dropped = f"numgen random mod {_DENOMINATOR} < {round(share * _DENOMINATOR)} counter drop"
-    _drop_on_input(world, node, "impairment", port, dropped)
+    _drop_on_input(network, node, "impairment", port, dropped)
 
 
-def datagrams_lost(world: World, node: str) -> int:
+def datagrams_lost(network: EmulatedNetwork, node: str) -> int:
     """How many datagrams ``lose_datagrams`` has dropped at ``node``."""
-    return _dropped(world, node, "impairment")
+    return _dropped(network, node, "impairment")
 
 
-def lose_all_until_probed(world: World, node: str, port: int) -> None:
+def lose_all_until_probed(network: EmulatedNetwork, node: str, port: int) -> None:
     """Drop every UDP datagram that ``node`` sends to ``port`` of somebody, until an MMCP probe has come from him.
 
     What is dropped is on no link, nor in any capture; the sender is told that it may not send.
     """
-    family = "ipv4_addr" if world.lab.family == 4 else "ipv6_addr"
-    ip = "ip" if world.lab.family == 4 else "ip6"
+    family = "ipv4_addr" if network.model.family == 4 else "ipv6_addr"
+    ip = "ip" if network.model.family == 4 else "ip6"
     rules = (
         f"table inet until-probed {{\n set probers {{ type {family}; flags dynamic; size 16; }}\n"
         " chain input {\n  type filter hook input priority 0;\n"
@@ -47,58 +47,58 @@ def lose_all_until_probed(world: World, node: str, port: int) -> None:
         " chain output {\n  type filter hook output priority 0;\n"
         f"  udp dport {port} {ip} daddr != @probers counter drop\n }}\n}}\n"
     )
-    _nft(world, node, "-f", "-", given=rules)
+    _nft(network, node, "-f", "-", given=rules)
 
 
-def probers(world: World, node: str) -> int:
+def probers(network: EmulatedNetwork, node: str) -> int:
     """How many have probed ``node`` since ``lose_all_until_probed``."""
-    listing = json.loads(_nft(world, node, "-j", "list", "set", "inet", "until-probed", "probers"))
+    listing = json.loads(_nft(network, node, "-j", "list", "set", "inet", "until-probed", "probers"))
     return sum(len(entry["set"].get("elem", [])) for entry in listing["nftables"] if "set" in entry)
 
 
-def lose_no_more(world: World, node: str) -> int:
+def lose_no_more(network: EmulatedNetwork, node: str) -> int:
     """End ``lose_all_until_probed``; returns how many datagrams it has dropped."""
-    dropped = _dropped(world, node, "until-probed")
-    _nft(world, node, "delete", "table", "inet", "until-probed")
+    dropped = _dropped(network, node, "until-probed")
+    _nft(network, node, "delete", "table", "inet", "until-probed")
     return dropped
 
 
-def lose_packets(world: World, node: str, port: int, packet: str) -> None:
+def lose_packets(network: EmulatedNetwork, node: str, port: int, packet: str) -> None:
     """Drop every MMCP datagram of one type (of MMCP_TYPES) that reaches ``node`` and has ``port`` at either end."""
     dropped = f"@th,{_PAST_UDP_HEADER},8 {MMCP_TYPES[packet]} counter drop"
-    _drop_on_input(world, node, "held", port, dropped)
+    _drop_on_input(network, node, "held", port, dropped)
 
 
-def packets_lost(world: World, node: str) -> int:
+def packets_lost(network: EmulatedNetwork, node: str) -> int:
     """How many datagrams ``lose_packets`` has dropped at ``node``."""
-    return _dropped(world, node, "held")
+    return _dropped(network, node, "held")
 
 
-def let_packets_pass(world: World, node: str) -> None:
+def let_packets_pass(network: EmulatedNetwork, node: str) -> None:
     """End ``lose_packets``."""
-    _nft(world, node, "delete", "table", "inet", "held")
+    _nft(network, node, "delete", "table", "inet", "held")
 
 
-def _drop_on_input(world: World, node: str, table: str, port: int, dropped: str) -> None:
+def _drop_on_input(network: EmulatedNetwork, node: str, table: str, port: int, dropped: str) -> None:
     """Make a table that does ``dropped`` with what reaches ``node`` and has ``port`` at either end, once for each datagram."""
     rules = (
         f"table inet {table} {{\n chain input {{\n  type filter hook input priority 0;\n"
         f"  udp dport {port} {dropped}\n  udp sport {port} udp dport != {port} {dropped}\n }}\n}}\n"
     )
-    _nft(world, node, "-f", "-", given=rules)
+    _nft(network, node, "-f", "-", given=rules)
 
 
-def _dropped(world: World, node: str, table: str) -> int:
-    listing = json.loads(_nft(world, node, "-j", "list", "table", "inet", table))
+def _dropped(network: EmulatedNetwork, node: str, table: str) -> int:
+    listing = json.loads(_nft(network, node, "-j", "list", "table", "inet", table))
     rules = [entry["rule"] for entry in listing["nftables"] if "rule" in entry]
     return sum(part["counter"]["packets"] for rule in rules for part in rule["expr"] if "counter" in part)
 
 
-def _nft(world: World, node: str, *arguments: str, given: str = "") -> str:
-    root: Path | None = world.routing_root
+def _nft(network: EmulatedNetwork, node: str, *arguments: str, given: str = "") -> str:
+    root: Path | None = network.routing_root
     if root is None:
         raise ImpairmentError("this sandbox has no routing root folder, where nft is")
-    process = world.popen(
+    process = network.popen(
         node,
         ["chroot", str(root), "nft", *arguments],
         stdin=subprocess.PIPE,

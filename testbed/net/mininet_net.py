@@ -3,7 +3,7 @@
 The only file that imports mininet. Mininet supplies the nodes and the way to start processes in them; links, addresses,
 routes and settings go through netlink and /proc, since Mininet's own way is a shell command without exit status.
 
-Four settings silently eat multicast. They are set on every interface and read back by `World.verify_multicast_settings`:
+Four settings silently eat multicast. They are set on every interface and read back by `EmulatedNetwork.verify_multicast_settings`:
 a bridge's multicast snooping (as the model says), netfilter on bridges (off), reverse path filtering (off; the strictest
 of `all` and the interface's own wins, so both count), and checksum offload of veths (off: a forwarded packet would
 otherwise carry a checksum nobody ever computed).
@@ -38,22 +38,22 @@ GROUPS_PER_SOCKET = "1024"
 BRIDGE_NETFILTER = tuple(f"net/bridge/bridge-nf-call-{table}" for table in ("iptables", "ip6tables", "arptables"))
 
 
-class WorldError(RuntimeError):
+class EmulationError(RuntimeError):
     """The lab cannot be built as its model says. Names node, interface and the value found."""
 
 
-class World:
+class EmulatedNetwork:
     """A lab brought to life; a context manager. Everything in it stops when the context ends.
 
     `processes` starts and watches processes, `namespace(node)` gives the node's links, `sandbox_namespace` the bridges
     and the bridges' side of every veth, `eventually` waits while watching the processes.
     """
 
-    def __init__(self, lab: Lab, run_folder: Path, progress: Progress | None = None) -> None:
+    def __init__(self, model: Lab, run_folder: Path, progress: Progress | None = None) -> None:
         """`run_folder` receives logs/. Raises ModelError for a lab that cannot work, SandboxError outside a sandbox."""
-        lab.validate()
+        model.validate()
         sandbox = require_inside()
-        self.lab, self.run_folder, self.progress = lab, run_folder, progress or Progress(quiet=True)
+        self.model, self.run_folder, self.progress = model, run_folder, progress or Progress(quiet=True)
         self.routing_root = sandbox.routing_root
         self._stack = ExitStack()
         self._nodes: dict[str, Any] = {}
@@ -65,7 +65,7 @@ class World:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.sandbox_namespace = stack.enter_context(NetworkNamespace())
-            with self.progress.step(f"nodes and links of {self.lab.name} (IPv{self.lab.family})"):
+            with self.progress.step(f"nodes and links of {self.model.name} (IPv{self.model.family})"):
                 self._start_nodes(stack)
                 self.processes = stack.enter_context(ProcessTable(self.run_folder / "logs", self.popen, self.progress))
                 for name, node in self._nodes.items():
@@ -83,17 +83,17 @@ class World:
 
     def pid(self, node: str) -> int:
         """A process living in the node's namespaces for as long as the node exists. Raises ModelError if unknown."""
-        self.lab.node(node)
+        self.model.node(node)
         return int(self._nodes[node].pid)
 
     def namespace(self, node: str) -> NetworkNamespace:
         """The node's network namespace. Raises ModelError if there is no such node."""
-        self.lab.node(node)
+        self.model.node(node)
         return self._namespaces[node]
 
     def popen(self, node: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
         """Starts argv in a node, with the options of `subprocess.Popen` (but no shell and no new session: mnexec makes one)."""
-        self.lab.node(node)
+        self.model.node(node)
         if options.pop("shell", False) or options.get("start_new_session"):
             raise ValueError("a process in a node is an argv list, and its session is made by mnexec")
         process: subprocess.Popen[bytes] = self._nodes[node].popen(list(argv), **options)
@@ -116,27 +116,27 @@ class World:
         wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         network = Mininet(build=False, controller=None)
-        for node in self.lab.nodes:
+        for node in self.model.nodes:
             self._nodes[node.name] = network.addHost(node.name, ip=None)
             stack.callback(_end_shell, self._nodes[node.name])
             namespace = NetworkNamespace(self.pid(node.name), node.name)
             self._namespaces[node.name] = stack.enter_context(namespace)
 
     def _build(self) -> None:
-        lab, sandbox = self.lab, self.sandbox_namespace
+        model, sandbox = self.model, self.sandbox_namespace
         sandbox.write_sysctls(
             {"net/ipv6/conf/all/disable_ipv6": "1", "net/ipv6/conf/default/disable_ipv6": "1"}
             if sandbox.read_sysctl("net/ipv6/conf/all/disable_ipv6") is not None
             else {}
         )
         sandbox.write_sysctls({name: "0" for name in BRIDGE_NETFILTER if sandbox.read_sysctl(name) is not None})
-        for node in lab.nodes:
+        for node in model.nodes:
             self._namespaces[node.name].write_sysctls(self._settings(node.name))
             self._namespaces[node.name].set_up("lo")
-        for cell in lab.points_of_attachment:
+        for cell in model.points_of_attachment:
             sandbox.create_bridge(cell.name, mcast_snooping=cell.mcast_snooping)
             sandbox.set_up(cell.name)
-        for link in lab.links:
+        for link in model.links:
             sandbox.create_veth(
                 link.first.interface,
                 self.pid(link.first.node),
@@ -146,11 +146,11 @@ class World:
             )
             self._configure(link.first)
             self._configure(link.second)
-        for attachment in lab.attachments:
+        for attachment in model.attachments:
             self._attach(attachment.end, attachment.bridge_port, attachment.point_of_attachment)
-        for radio in lab.radios:
+        for radio in model.radios:
             self._add_radio(radio)
-        for route in routes(lab):
+        for route in routes(model):
             self._namespaces[route.node].add_route(route.destination, route.via, route.interface)
 
     def _hardware_addresses(self) -> tuple[str, str]:
@@ -186,16 +186,16 @@ class World:
 
     def _settings(self, node: str) -> dict[str, str]:
         """Settings of a node, written before it has interfaces: they inherit `default`."""
-        router = self.lab.node(node).kind == "router"
+        router = self.model.node(node).kind == "router"
         settings = {f"net/ipv4/conf/{which}/rp_filter": "0" for which in ("all", "default", "lo")}
         settings |= {"net/ipv4/ip_forward": str(int(router)), "net/ipv4/igmp_max_memberships": GROUPS_PER_SOCKET}
         has_ipv6 = self._namespaces[node].read_sysctl("net/ipv6/conf/all/disable_ipv6") is not None
-        if self.lab.family == 6 and not has_ipv6:
-            raise WorldError("this kernel has no IPv6: choose family 4, or boot without ipv6.disable=1")
+        if self.model.family == 6 and not has_ipv6:
+            raise EmulationError("this kernel has no IPv6: choose family 4, or boot without ipv6.disable=1")
         if has_ipv6:
             for which in ("all", "default"):
                 conf = f"net/ipv6/conf/{which}"
-                settings[f"{conf}/disable_ipv6"] = str(int(self.lab.family == 4))
+                settings[f"{conf}/disable_ipv6"] = str(int(self.model.family == 4))
                 # Forwarding first: writing it resets accept_ra's meaning.
                 settings |= {
                     f"{conf}/forwarding": str(int(router)),
@@ -204,37 +204,39 @@ class World:
                     f"{conf}/dad_transmits": "0",
                 }
             settings["net/ipv6/conf/default/addr_gen_mode"] = "0"  # EUI-64: known from the hardware address, at once
-            if self.lab.family == 6:
+            if self.model.family == 6:
                 settings["net/ipv6/conf/lo/disable_ipv6"] = "0"
         return settings
 
     def verify_multicast_settings(self) -> None:
-        """Reads the four settings back. Raises WorldError naming node, interface and value; cheap enough to repeat."""
+        """Reads the four settings back. Raises EmulationError naming node, interface and value; cheap enough to repeat."""
         sandbox = self.sandbox_namespace
-        for cell in self.lab.points_of_attachment:
+        for cell in self.model.points_of_attachment:
             if (found := sandbox.mcast_snooping(cell.name)) != cell.mcast_snooping:
-                raise WorldError(
+                raise EmulationError(
                     f"bridge {cell.name}: multicast snooping is {'on' if found else 'off'}, "
                     f"the model says {'on' if cell.mcast_snooping else 'off'}"
                 )
         for name in BRIDGE_NETFILTER:
             if (value := sandbox.read_sysctl(name)) not in (None, "0"):
-                raise WorldError(f"bridges: {name} is {value}, must be 0, or firewall rules eat multicast")
+                raise EmulationError(f"bridges: {name} is {value}, must be 0, or firewall rules eat multicast")
         for node, namespace in self._namespaces.items():
             for interface in namespace.sysctl_interfaces(4):
                 if (value := namespace.read_sysctl(f"net/ipv4/conf/{interface}/rp_filter")) != "0":
-                    raise WorldError(f"node {node}, interface {interface}: rp_filter is {value}, must be 0")
+                    raise EmulationError(f"node {node}, interface {interface}: rp_filter is {value}, must be 0")
         for namespace, interface in self._veth_ends():
             on = [name for name, state in namespace.offloads(interface).items() if state]
             if on:
-                raise WorldError(
+                raise EmulationError(
                     f"node {namespace.name}, interface {interface}: {', '.join(on)} offload is on, must be off"
                 )
 
     def _veth_ends(self) -> list[tuple[NetworkNamespace, str]]:
-        lab = self.lab
-        ends = [(self._namespaces[node.name], end.interface) for node in lab.nodes for end in lab.ends_of(node.name)]
-        ports = [*(a.bridge_port for a in lab.attachments), *(r.bridge_port for r in lab.radios)]
+        model = self.model
+        ends = [
+            (self._namespaces[node.name], end.interface) for node in model.nodes for end in model.ends_of(node.name)
+        ]
+        ports = [*(a.bridge_port for a in model.attachments), *(r.bridge_port for r in model.radios)]
         return ends + [(self.sandbox_namespace, port) for port in ports]
 
 

@@ -6,18 +6,18 @@ import sys
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from testbed.net.mininet_net import World
+from testbed.net.mininet_net import EmulatedNetwork
 
 
 class ObservationError(RuntimeError):
     """Something that every kernel shows is not there; says what, and on which node."""
 
 
-def udp_counter(world: World, node: str, name: str) -> int:
+def udp_counter(network: EmulatedNetwork, node: str, name: str) -> int:
     """One of the kernel's UDP counters of a node, such as InDatagrams (datagrams handed to a socket)."""
 
     def read() -> int:
-        if world.lab.family == 6:
+        if network.model.family == 6:
             for line in Path("/proc/thread-self/net/snmp6").read_text().splitlines():
                 key, value = line.split()
                 if key == f"Udp6{name}":
@@ -28,10 +28,10 @@ def udp_counter(world: World, node: str, name: str) -> int:
             return int(values[header.index(name)])
         raise ObservationError(f"node {node}: this kernel has no UDP counter {name}")
 
-    return world.namespace(node).run(read)
+    return network.namespace(node).run(read)
 
 
-def sent_packets(world: World, node: str, interface: str) -> int:
+def sent_packets(network: EmulatedNetwork, node: str, interface: str) -> int:
     """Packets that an interface of a node has sent."""
 
     def read() -> int:
@@ -41,14 +41,14 @@ def sent_packets(world: World, node: str, interface: str) -> int:
                 return int(numbers.split()[9])
         raise ObservationError(f"node {node} has no interface {interface}")
 
-    return world.namespace(node).run(read)
+    return network.namespace(node).run(read)
 
 
-def groups_joined(world: World, node: str) -> frozenset[str]:
+def groups_joined(network: EmulatedNetwork, node: str) -> frozenset[str]:
     """The multicast groups that programs on a node are members of, on any interface, as text."""
 
     def read() -> frozenset[str]:
-        if world.lab.family == 6:
+        if network.model.family == 6:
             rows = Path("/proc/thread-self/net/igmp6").read_text().splitlines()
             return frozenset(str(IPv6Address(bytes.fromhex(row.split()[2]))) for row in rows)
         # An interface's row begins in the first column; its groups follow, in the byte order of the machine.
@@ -56,4 +56,4 @@ def groups_joined(world: World, node: str) -> frozenset[str]:
         words = (row.split()[0] for row in rows if row[:1].isspace())
         return frozenset(str(IPv4Address(int(word, 16).to_bytes(4, sys.byteorder))) for word in words)
 
-    return world.namespace(node).run(read)
+    return network.namespace(node).run(read)

@@ -19,7 +19,7 @@ from testbed.net.model import ALL_GROUPS, FRR_PIM, Lab
 
 if TYPE_CHECKING:
     from testbed.host.processes import ManagedProcess
-    from testbed.net.mininet_net import World
+    from testbed.net.mininet_net import EmulatedNetwork
 
 START_DEADLINE_S = 20.0
 """For daemons to open their vty sockets: 0.2 s on an idle machine, but four labs may start at once."""
@@ -128,16 +128,16 @@ def _pim(lab: Lab) -> str:
 
 
 class FrrRouter:
-    """FRR on one router of a world. `launch` all routers first, then `configure` each: they start side by side."""
+    """FRR on one router of a network. `launch` all routers first, then `configure` each: they start side by side."""
 
-    def __init__(self, world: World, node: str, timers: PimTimers | None = None) -> None:
-        if world.routing_root is None:
+    def __init__(self, network: EmulatedNetwork, node: str, timers: PimTimers | None = None) -> None:
+        if network.routing_root is None:
             raise RoutingError("this sandbox has no routing root folder: give run_inside a routing_root")
-        self.world, self.node, self.timers = world, node, timers or PimTimers()
-        self.root: Path = world.routing_root
-        self.pim_daemon = "pimd" if world.lab.family == 4 else "pim6d"
+        self.network, self.node, self.timers = network, node, timers or PimTimers()
+        self.root: Path = network.routing_root
+        self.pim_daemon = "pimd" if network.model.family == 4 else "pim6d"
         self.daemons = ("mgmtd", "zebra", self.pim_daemon)
-        self._ip = "ip" if world.lab.family == 4 else "ipv6"
+        self._ip = "ip" if network.model.family == 4 else "ipv6"
         self._processes: list[ManagedProcess] = []
 
     def launch(self) -> None:
@@ -152,7 +152,7 @@ class FrrRouter:
             )
             # In UTC, so that what they log can be put in order with everything else.
             name = f"{self.node}-{daemon}"
-            self._processes.append(self.world.processes.start(name, self.node, argv, environment={"TZ": "UTC"}))
+            self._processes.append(self.network.processes.start(name, self.node, argv, environment={"TZ": "UTC"}))
 
     def configure(self, deadline_s: float = START_DEADLINE_S) -> None:
         """Waits for the daemons to listen and hands them their configuration.
@@ -165,20 +165,20 @@ class FrrRouter:
             missing = [daemon for daemon, path in sockets.items() if not path.exists()]
             if not missing:
                 return True, "all are listening"
-            said = self.world.processes[f"{self.node}-{missing[0]}"].last_lines()
+            said = self.network.processes[f"{self.node}-{missing[0]}"].last_lines()
             return False, f"{', '.join(missing)} not listening; {missing[0]} said: {said or 'nothing'}"
 
-        self.world.eventually(f"FRR on {self.node} to listen", listening, deadline_s, quiet=True)
-        self._load("interfaces", render_interfaces(self.world.lab, self.node, self.timers))
+        self.network.eventually(f"FRR on {self.node} to listen", listening, deadline_s, quiet=True)
+        self._load("interfaces", render_interfaces(self.network.model, self.node, self.timers))
 
     def learn_rendezvous_point(self) -> None:
         """Configures the rendezvous point. Only once the adjacencies are seen, see the template."""
-        self._load("rendezvous-point", render_rendezvous_point(self.world.lab))
+        self._load("rendezvous-point", render_rendezvous_point(self.network.model))
 
     def rendezvous_point_interface(self) -> str | None:
         """The interface towards the rendezvous point, None while the daemon knows no way to it."""
         answer: dict[str, Any] = self.show(f"show {self._ip} pim rp-info")
-        for entry in answer.get(self.world.lab.rendezvous_point, []):
+        for entry in answer.get(self.network.model.rendezvous_point, []):
             interface = str(entry.get("outboundInterface", "Unknown"))
             return None if interface == "Unknown" else interface
         return None
@@ -198,7 +198,7 @@ class FrrRouter:
             return True, "accepted"
 
         # Every line may be given twice, so the whole file is simply given again.
-        self.world.eventually(f"FRR on {self.node} to accept {path}", loaded, COMMAND_DEADLINE_S, quiet=True)
+        self.network.eventually(f"FRR on {self.node} to accept {path}", loaded, COMMAND_DEADLINE_S, quiet=True)
 
     def start(self, deadline_s: float = START_DEADLINE_S) -> None:
         """`launch` and `configure` in one."""
@@ -232,7 +232,7 @@ class FrrRouter:
             line for line in finished.stdout.splitlines() if line.startswith("%") or " failed" in line.lower()
         ]
         if finished.returncode != 0 or complaints:
-            self.world.processes.check_alive()
+            self.network.processes.check_alive()
             said = "\n".join(complaints) or f"{finished.stdout}{finished.stderr}".strip()
             raise RoutingError(
                 f"{self.node}: vtysh {' '.join(arguments)} failed (status {finished.returncode}): {said}"
@@ -273,7 +273,7 @@ class FrrRouter:
 
     def group_state(self, group: str) -> GroupState:
         """What the daemon and the kernel know of a group."""
-        ip, membership = self._ip, "igmp" if self.world.lab.family == 4 else "mld"
+        ip, membership = self._ip, "igmp" if self.network.model.family == 4 else "mld"
         members, routes, upstream = self.show(
             f"show {ip} {membership} groups", f"show {ip} mroute", f"show {ip} pim upstream"
         )
@@ -296,7 +296,7 @@ class FrrRouter:
                 if _same(found, group)
                 for source, entry in sources.items()
             },
-            kernel=kernel_sources(self.world.pid(self.node), self.world.lab.family, group),
+            kernel=kernel_sources(self.network.pid(self.node), self.network.model.family, group),
         )
 
     def is_cold(self, group: str) -> bool:
@@ -342,7 +342,11 @@ def _cache_address(text: str) -> str:
 
 
 def make_cold(
-    world: World, routers: Mapping[str, FrrRouter], node: str, group: str, deadline_s: float = COLD_DEADLINE_S
+    network: EmulatedNetwork,
+    routers: Mapping[str, FrrRouter],
+    node: str,
+    group: str,
+    deadline_s: float = COLD_DEADLINE_S,
 ) -> None:
     """Makes a router forget the group and waits until neither it nor any router that feeds it has state for it.
 
@@ -354,7 +358,7 @@ def make_cold(
     """
     feeding = {
         (other.node, other.interface)
-        for subnet in world.lab.subnets()
+        for subnet in network.model.subnets()
         if any(end.node == node for end in subnet.ends)
         for other in subnet.ends
         if other.node != node and other.node in routers
@@ -371,30 +375,34 @@ def make_cold(
         return True, "cold"
 
     routers[node].forget(group)
-    world.eventually(f"{node} to know nothing of {group}", look, deadline_s, quiet=True)
+    network.eventually(f"{node} to know nothing of {group}", look, deadline_s, quiet=True)
 
 
-def start_routers(world: World, timers: PimTimers | None = None) -> dict[str, FrrRouter]:
+def start_routers(network: EmulatedNetwork, timers: PimTimers | None = None) -> dict[str, FrrRouter]:
     """Starts FRR on every router whose model says so, side by side, and waits until every adjacency is seen.
 
     Returns the routers by node name. Raises as `FrrRouter.configure` and `await_adjacency` do.
     """
-    routers = {node.name: FrrRouter(world, node.name, timers) for node in world.lab.nodes if FRR_PIM in node.daemons}
-    with world.progress.step(f"FRR on {', '.join(routers)}"):
+    routers = {
+        node.name: FrrRouter(network, node.name, timers) for node in network.model.nodes if FRR_PIM in node.daemons
+    }
+    with network.progress.step(f"FRR on {', '.join(routers)}"):
         for router in routers.values():
             router.launch()
         for router in routers.values():
             router.configure()
-    await_adjacency(world, tuple(routers.values()))
+    await_adjacency(network, tuple(routers.values()))
     for router in routers.values():
         router.learn_rendezvous_point()
-    await_rendezvous_point(world, tuple(routers.values()))
+    await_rendezvous_point(network, tuple(routers.values()))
     return routers
 
 
-def await_adjacency(world: World, routers: Sequence[FrrRouter], deadline_s: float = ADJACENCY_DEADLINE_S) -> None:
+def await_adjacency(
+    network: EmulatedNetwork, routers: Sequence[FrrRouter], deadline_s: float = ADJACENCY_DEADLINE_S
+) -> None:
     """Waits until every router sees all the PIM neighbours the model gives it. Raises NotObserved or ProcessDied."""
-    expected = {router.node: world.lab.pim_neighbours(router.node) for router in routers}
+    expected = {router.node: network.model.pim_neighbours(router.node) for router in routers}
 
     def all_adjacent() -> tuple[bool, str]:
         found = {router.node: sum(map(len, router.neighbours().values())) for router in routers}
@@ -403,11 +411,11 @@ def await_adjacency(world: World, routers: Sequence[FrrRouter], deadline_s: floa
         ]
         return not lacking, ", ".join(lacking) or "all"
 
-    world.eventually("PIM adjacency of all routers", all_adjacent, deadline_s)
+    network.eventually("PIM adjacency of all routers", all_adjacent, deadline_s)
 
 
 def await_rendezvous_point(
-    world: World, routers: Sequence[FrrRouter], deadline_s: float = ADJACENCY_DEADLINE_S
+    network: EmulatedNetwork, routers: Sequence[FrrRouter], deadline_s: float = ADJACENCY_DEADLINE_S
 ) -> None:
     """Waits until every router knows the way to the rendezvous point. Raises NotObserved or ProcessDied."""
 
@@ -415,4 +423,4 @@ def await_rendezvous_point(
         lacking = [router.node for router in routers if router.rendezvous_point_interface() is None]
         return not lacking, f"{', '.join(lacking) or 'no router'} without a way to it"
 
-    world.eventually(f"a way to the rendezvous point {world.lab.rendezvous_point}", all_know, deadline_s)
+    network.eventually(f"a way to the rendezvous point {network.model.rendezvous_point}", all_know, deadline_s)

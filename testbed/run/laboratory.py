@@ -13,28 +13,33 @@ from pathlib import Path
 from typing import Any
 
 from testbed.host.progress import Progress
-from testbed.net.mininet_net import World
+from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Lab
 from testbed.routing.frr import FrrRouter, start_routers
 from testbed.run.options import Option, Value, Values
 from testbed.run.recording import Recording, judge, merge, write_timeline
 from testbed.run.roles import Roles
-from testbed.run.step_log import Steps
+from testbed.run.step_log import StepLog
 
 REQUEST = "request.json"  # what the run was asked to do, in its folder: lab, values, external roles
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class RunningLab:
     """What a scenario has at hand. ``started``: time.monotonic() when the run began, seconds."""
 
-    world: World
+    network: EmulatedNetwork
     routers: Mapping[str, FrrRouter]
     roles: Roles
-    steps: Steps
+    steps: StepLog
     values: Values
     progress: Progress
     started: float
+
+    @property
+    def model(self) -> Lab:
+        """The lab as data."""
+        return self.network.model
 
 
 @dataclass(slots=True)
@@ -64,7 +69,7 @@ class Topology:
     summary: str
     options: tuple[Option, ...]
     build: Callable[[Values], Lab]
-    perform: Callable[[Stage], Measurements]
+    perform: Callable[[RunningLab], Measurements]
     conclude: Callable[[Values, Measurements, Mapping[str, Any]], Conclusion]
     example: str = "--family 6 --l2-gap 20ms"
 
@@ -110,24 +115,24 @@ def perform(
     """Run the lab inside a sandbox; returns the result without its verdict on time and place.
 
     Whatever happens, the captures made so far are joined, so that a failed run can be looked at. Raises what the parts
-    raise: ProcessDied, NotObserved, RoutingError, WorldError, RoleError, RecordingError.
+    raise: ProcessDied, NotObserved, RoutingError, EmulationError, RoleError, RecordingError.
     """
     started = time.monotonic()
-    lab = topology.build(values)
-    (run_folder / "model.json").write_text(lab.to_json(), encoding="utf-8")
+    model = topology.build(values)
+    (run_folder / "model.json").write_text(model.to_json(), encoding="utf-8")
     with ExitStack() as stack:
-        steps = Steps(run_folder)
+        steps = StepLog(run_folder)
         stack.callback(steps.close)
-        steps.add("model", model=json.loads(lab.to_json()))  # so that the capture alone tells who is who
-        world = stack.enter_context(World(lab, run_folder, progress))
-        recording = Recording(world)
+        steps.add("model", model=json.loads(model.to_json()))  # so that the capture alone tells who is who
+        network = stack.enter_context(EmulatedNetwork(model, run_folder, progress))
+        recording = Recording(network)
         try:
             recording.start()
-            routers = start_routers(world)
-            roles = Roles(world, external)
-            stage = Stage(world, routers, roles, steps, values, progress, started)
-            measurements = topology.perform(stage)
-            world.verify_multicast_settings()
+            routers = start_routers(network)
+            roles = Roles(network, external)
+            lab = RunningLab(network, routers, roles, steps, values, progress, started)
+            measurements = topology.perform(lab)
+            network.verify_multicast_settings()
             versions = routing_versions(routers)
             dropped = recording.stop()
         except BaseException:
@@ -143,8 +148,8 @@ def perform(
     failures = [*measurements.failures, *conclusion.failures]
     failures += [f"capture {interface}: {count} packets lost by the recorder" for interface, count in dropped.items()]
     return {
-        "lab": lab.name,
-        "family": lab.family,
+        "lab": model.name,
+        "family": model.family,
         "verdict": "fail" if failures or breaks_a_rule(verdict) else "pass",
         "failures": failures,
         "handovers": conclusion.handovers,

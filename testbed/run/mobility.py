@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
-from testbed.net.mininet_net import World
+from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Radio
 from testbed.net.routes import DEFAULT_DESTINATION, gateway
-from testbed.run.step_log import Steps
+from testbed.run.step_log import StepLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,29 +20,29 @@ class Move:
     link_up_ns: int
 
 
-def attach(world: World, radio: Radio, to: str, steps: Steps, **step_details: object) -> int:
+def attach(network: EmulatedNetwork, radio: Radio, to: str, steps: StepLog, **step_details: object) -> int:
     """Give a radio that has no link one in a cell; returns when (CLOCK_REALTIME ns)."""
-    bridges, port = world.sandbox_namespace, radio.bridge_port
+    bridges, port = network.sandbox_namespace, radio.bridge_port
     bridges.set_master(port, to)
     up = steps.add("link_up", interface=radio.interface, **step_details)
     bridges.set_up(port)
     return up
 
 
-def detach(world: World, radio: Radio, steps: Steps, **step_details: object) -> int:
+def detach(network: EmulatedNetwork, radio: Radio, steps: StepLog, **step_details: object) -> int:
     """Take a radio's link away; returns when (CLOCK_REALTIME ns)."""
     down = steps.add("link_down", interface=radio.interface, **step_details)
-    world.sandbox_namespace.set_up(radio.bridge_port, False)
+    network.sandbox_namespace.set_up(radio.bridge_port, False)
     return down
 
 
-def move(world: World, radio: Radio, to: str, gap_s: float, steps: Steps, **step_details: object) -> Move:
+def move(network: EmulatedNetwork, radio: Radio, to: str, gap_s: float, steps: StepLog, **step_details: object) -> Move:
     """Take the link away, put it into the other cell, and give it back when the gap is over.
 
     The carrier goes and comes at the bridge's side, which the node sees as a radio link lost and found. The gap runs
     from the moment the link is gone to the moment it is given back.
     """
-    bridges, port = world.sandbox_namespace, radio.bridge_port
+    bridges, port = network.sandbox_namespace, radio.bridge_port
     down = steps.add("link_down", **step_details)
     bridges.set_up(port, False)
     gone = time.monotonic()
@@ -55,14 +55,14 @@ def move(world: World, radio: Radio, to: str, gap_s: float, steps: Steps, **step
     return Move(down, up)
 
 
-def carry(world: World, radio: Radio, to: str) -> None:
+def carry(network: EmulatedNetwork, radio: Radio, to: str) -> None:
     """Take a node that is in no session to another cell: the link, address and default route that it has there."""
-    node, interface, lab = world.namespace(radio.node), radio.interface, world.lab
+    node, interface, model = network.namespace(radio.node), radio.interface, network.model
     node.set_up(interface, False)
-    world.sandbox_namespace.set_master(radio.bridge_port, to)
+    network.sandbox_namespace.set_master(radio.bridge_port, to)
     for address in node.addresses(interface):
         if not ip_interface(address).ip.is_link_local:
             node.remove_address(interface, address)
     node.set_up(interface)
     node.add_address(interface, radio.address_in(to))
-    node.add_route(DEFAULT_DESTINATION[lab.family], gateway(lab, to), interface)
+    node.add_route(DEFAULT_DESTINATION[model.family], gateway(model, to), interface)

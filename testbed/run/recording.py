@@ -1,4 +1,4 @@
-"""Recording of every link of a world: one tcpdump at one end of each, joined into one ``lab.pcapng`` afterwards.
+"""Recording of every link of a network: one tcpdump at one end of each, joined into one ``lab.pcapng`` afterwards.
 
 The joining and the judging are the captures package's, run as a program: what made the traffic does not judge it.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from testbed.host.checks import eventually
 from testbed.host.processes import ManagedProcess
-from testbed.net.mininet_net import World
+from testbed.net.mininet_net import EmulatedNetwork
 
 START_DEADLINE_S = 10.0  # for tcpdump to say that it listens
 TOOL_DEADLINE_S = 120.0  # for joining or judging a capture
@@ -33,30 +33,30 @@ class RecordingError(RuntimeError):
 
 
 class Recording:
-    """The captures of one world, running from ``start`` to ``stop``."""
+    """The captures of one network, running from ``start`` to ``stop``."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._folder = world.run_folder / "capture"
+    def __init__(self, network: EmulatedNetwork) -> None:
+        self._network = network
+        self._folder = network.run_folder / "capture"
         self._processes: list[ManagedProcess] = []
 
     def start(self) -> None:
         """Start to record every link and return when all recorders listen."""
         self._folder.mkdir()
-        with self._world.progress.step("recording of every link"):
-            for node, interface in self._world.lab.captured_ends():
+        with self._network.progress.step("recording of every link"):
+            for node, interface in self._network.model.captured_ends():
                 # The routing root's tcpdump, since a host's own may be confined, or refuse the one user there is.
                 # From in there the run's folder is seen through the root of the sandbox's first process.
                 file = f"/proc/1/root{self._folder.resolve()}/{node}:{interface}.pcap"
                 argv = [
-                    "chroot", str(self._world.routing_root), "tcpdump", "--interface", interface,
+                    "chroot", str(self._network.routing_root), "tcpdump", "--interface", interface,
                     "--snapshot-length", str(SNAPSHOT_BYTES), "--time-stamp-precision=nano", "--no-promiscuous-mode",
                     "-B", str(BUFFER_KIB), "-n", "-Z", "root", "-w", file,
                     "-U",  # packet by packet into the file: somebody may be following it
                 ]  # fmt: skip
-                self._processes.append(self._world.processes.start(f"tcpdump-{interface}", node, argv))
+                self._processes.append(self._network.processes.start(f"tcpdump-{interface}", node, argv))
             for process in self._processes:
-                self._world.processes.wait_for_log(process, r"listening on", START_DEADLINE_S)
+                self._network.processes.wait_for_log(process, r"listening on", START_DEADLINE_S)
 
     def stop(self) -> dict[str, int]:
         """Stop all recorders; returns packets dropped by the kernel, by interface, where there were any.
@@ -68,7 +68,7 @@ class Recording:
         eventually("the recorders to have written everything", self._written, WRITTEN_DEADLINE_S)
         dropped: dict[str, int] = {}
         for process in self._processes:
-            self._world.processes.stop(process)
+            self._network.processes.stop(process)
             said = process.log.read_text(errors="replace") if process.log else ""
             lost = sum(int(number) for number, _ in _DROPPED.findall(said))
             if lost:

@@ -17,7 +17,7 @@ from pathlib import Path
 import tomli_w
 
 from testbed.host.processes import ManagedProcess
-from testbed.net.mininet_net import World
+from testbed.net.mininet_net import EmulatedNetwork
 
 ANSWER_DEADLINE_S = 5.0
 READY_DEADLINE_S = 15.0
@@ -54,13 +54,13 @@ class RunningRole:
 
 
 class Roles:
-    """Starts the roles of one world. ``external``: role name -> argv of a command that plays it instead of ours."""
+    """Starts the roles of one network. ``external``: role name -> argv of a command that plays it instead of ours."""
 
-    def __init__(self, world: World, external: Mapping[str, Sequence[str]]) -> None:
-        self._world = world
+    def __init__(self, network: EmulatedNetwork, external: Mapping[str, Sequence[str]]) -> None:
+        self._network = network
         self._external = external
-        self._configurations = world.run_folder / "config"
-        self._traces = world.run_folder / "traces"
+        self._configurations = network.run_folder / "config"
+        self._traces = network.run_folder / "traces"
         self.counters: dict[str, dict[str, int]] = {}  # by role; of a role that ran several times the sums
         self._controls = Path("/run/roles")  # private to the sandbox
         for folder in (self._configurations, self._traces, self._controls):
@@ -84,14 +84,14 @@ class Roles:
             argv = [sys.executable, "-m", "agents", *command, "--config", str(path)]
         else:
             argv = [word.replace("{config}", str(path)) for word in external]
-        process = self._world.processes.start(name, node, argv)
+        process = self._network.processes.start(name, node, argv)
         return RunningRole(name, node, process, control, external is None)
 
     def await_ready(self, *roles: RunningRole) -> None:
         """Wait until each of ours says that it is ready; a stranger's is only seen to run."""
         for role in roles:
             if role.is_ours:
-                self._world.processes.wait_for_log(role.process, r"^ready$", READY_DEADLINE_S)
+                self._network.processes.wait_for_log(role.process, r"^ready$", READY_DEADLINE_S)
 
     def stop(self, role: RunningRole) -> None:
         """Stop one role; what ours has counted is kept in ``counters``."""
@@ -101,10 +101,10 @@ class Roles:
                 kept = self.counters.setdefault(role.name, {})
                 for name, value in counted.items():
                     kept[name] = kept.get(name, 0) + int(value)
-        self._world.processes.stop(role.process)
+        self._network.processes.stop(role.process)
 
 
-def await_answer(world: World, role: RunningRole, deadline_s: float) -> None:
+def await_answer(network: EmulatedNetwork, role: RunningRole, deadline_s: float) -> None:
     """Wait until a role of ours answers on its control socket: it may have been started again a moment ago."""
 
     def answers() -> tuple[bool, str]:
@@ -114,7 +114,7 @@ def await_answer(world: World, role: RunningRole, deadline_s: float) -> None:
             return False, str(error)
         return True, "it answers"
 
-    world.eventually(f"{role.name} to answer", answers, deadline_s, quiet=True)
+    network.eventually(f"{role.name} to answer", answers, deadline_s, quiet=True)
 
 
 def _without_none(configuration: Mapping[str, object]) -> dict[str, object]:

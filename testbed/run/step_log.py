@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 
-class Steps:
+class StepLog:
     """Appends ``{"t_ns": CLOCK_REALTIME ns, "step": name, …}`` lines."""
 
     def __init__(self, run_folder: Path) -> None:

@@ -25,7 +25,7 @@ from testbed.host.processes import ProcessError
 from testbed.host.progress import Progress
 from testbed.host.sandbox import SandboxError
 from testbed.host.sandbox_init import namespaces
-from testbed.net.mininet_net import World, WorldError
+from testbed.net.mininet_net import EmulatedNetwork, EmulationError
 from testbed.net.model import ModelError
 from testbed.net.netlink import run_in_network_namespace
 from testbed.routing.frr import FrrRouter, RoutingError, make_cold, start_routers
@@ -39,12 +39,12 @@ def interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def join(world: World, node: str, interface: str, group: str) -> socket.socket:
+def join(network: EmulatedNetwork, node: str, interface: str, group: str) -> socket.socket:
     """A socket in the node that is a member of the group on that interface; closing it leaves."""
 
     def opened() -> socket.socket:
         index = socket.if_nametoindex(interface)
-        if world.lab.family == 6:
+        if network.model.family == 6:
             member = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
             request = socket.inet_pton(socket.AF_INET6, group) + struct.pack("I", index)
             member.setsockopt(SOL_IPV6, IPV6_ADD_MEMBERSHIP, request)
@@ -54,59 +54,59 @@ def join(world: World, node: str, interface: str, group: str) -> socket.socket:
             member.setsockopt(SOL_IPV4, IP_ADD_MEMBERSHIP, request)
         return member
 
-    return run_in_network_namespace(world.pid(node), opened)
+    return run_in_network_namespace(network.pid(node), opened)
 
 
-def forget(world: World, routers: dict[str, FrrRouter]) -> None:
-    group = world.lab.group
+def forget(network: EmulatedNetwork, routers: dict[str, FrrRouter]) -> None:
+    group = network.model.group
     for _ in range(3):
-        member = join(world, "mn", "mn-radio", group)
+        member = join(network, "mn", "mn-radio", group)
 
         def known() -> tuple[bool, str]:
             state, above = routers["ar1"].group_state(group), routers["rr"].group_state(group)
             fed = any("rr-ar1" in interfaces for interfaces in above.forwarding.values())
             return bool(state.members and state.upstream and state.kernel and fed), f"ar1: {state}, rr: {above}"
 
-        world.eventually("ar1 to have joined", known, 10)
+        network.eventually("ar1 to have joined", known, 10)
         # The node vanishes without a word, as in a handover.
-        world.sandbox_namespace.set_up("air-mn-radio", False)
+        network.sandbox_namespace.set_up("air-mn-radio", False)
         member.close()
-        make_cold(world, routers, "ar1", group)
+        make_cold(network, routers, "ar1", group)
         assert routers["ar1"].is_cold(group)
         assert len(routers["ar1"].neighbours()) == 1
-        world.sandbox_namespace.set_up("air-mn-radio")
+        network.sandbox_namespace.set_up("air-mn-radio")
 
 
-def spoil(world: World) -> None:
+def spoil(network: EmulatedNetwork) -> None:
     """Undoes one setting after the other; each must be found, by name, and nothing else."""
-    ar1, bridges = world.namespace("ar1"), world.sandbox_namespace
-    world.verify_multicast_settings()
+    ar1, bridges = network.namespace("ar1"), network.sandbox_namespace
+    network.verify_multicast_settings()
     ar1.write_sysctls({"net/ipv4/conf/ar1-rr/rp_filter": "1"})
-    refused(world, "node ar1, interface ar1-rr: rp_filter is 1")
+    refused(network, "node ar1, interface ar1-rr: rp_filter is 1")
     ar1.write_sysctls({"net/ipv4/conf/ar1-rr/rp_filter": "0", "net/ipv4/conf/all/rp_filter": "2"})
-    refused(world, "node ar1, interface all: rp_filter is 2")
+    refused(network, "node ar1, interface all: rp_filter is 2")
     ar1.write_sysctls({"net/ipv4/conf/all/rp_filter": "0"})
     for namespace, node, interface in ((ar1, "ar1", "ar1-poa1"), (bridges, "sandbox", "air-mn-radio")):
         run_in_network_namespace(namespace.pid, lambda name=interface: set_offload(name, "tx", on=True))  # type: ignore[misc]
-        refused(world, f"node {node}, interface {interface}: tx-checksumming")
+        refused(network, f"node {node}, interface {interface}: tx-checksumming")
         namespace.disable_offloads(interface)
     if (name := "net/bridge/bridge-nf-call-iptables") and bridges.read_sysctl(name) is not None:
         bridges.write_sysctls({name: "1"})
-        refused(world, f"{name} is 1")
+        refused(network, f"{name} is 1")
         bridges.write_sysctls({name: "0"})
     subprocess.run(["ip", "link", "set", "poa2", "type", "bridge", "mcast_snooping", "1"], check=True)
-    refused(world, "bridge poa2: multicast snooping is on, the model says off")
+    refused(network, "bridge poa2: multicast snooping is on, the model says off")
     subprocess.run(["ip", "link", "set", "poa2", "type", "bridge", "mcast_snooping", "0"], check=True)
-    world.verify_multicast_settings()
+    network.verify_multicast_settings()
 
 
 def set_offload(interface: str, feature: str, *, on: bool) -> None:
     subprocess.run(["ethtool", "-K", interface, feature, "on" if on else "off"], check=True, stdout=subprocess.DEVNULL)
 
 
-def refused(world: World, words: str) -> None:
-    with pytest.raises(WorldError, match=re.escape(words)):
-        world.verify_multicast_settings()
+def refused(network: EmulatedNetwork, words: str) -> None:
+    with pytest.raises(EmulationError, match=re.escape(words)):
+        network.verify_multicast_settings()
 
 
 def main() -> int:
@@ -115,24 +115,24 @@ def main() -> int:
     signal.signal(signal.SIGHUP, interrupt)
     try:
         lab = handover_model(6 if family == 6 else 4)
-        with World(lab, run_folder, Progress()) as world:
-            routers = start_routers(world)
+        with EmulatedNetwork(lab, run_folder, Progress()) as network:
+            routers = start_routers(network)
             told = {
                 "namespaces": namespaces(),
                 "neighbours": {name: router.neighbours() for name, router in routers.items()},
-                "interfaces": sorted(world.sandbox_namespace.interfaces()),
+                "interfaces": sorted(network.sandbox_namespace.interfaces()),
             }
             print(json.dumps(told), flush=True)
             if action == "stay":
-                world.eventually("a signal", lambda: (False, "none"), 120)
+                network.eventually("a signal", lambda: (False, "none"), 120)
             elif action == "forget":
-                forget(world, routers)
+                forget(network, routers)
             elif action == "spoil":
-                spoil(world)
-            world.processes.check_alive()
+                spoil(network)
+            network.processes.check_alive()
     except KeyboardInterrupt:
         return SIGNALLED
-    except (ModelError, WorldError, SandboxError, ProcessError, RoutingError, NotObserved) as error:
+    except (ModelError, EmulationError, SandboxError, ProcessError, RoutingError, NotObserved) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
