@@ -20,12 +20,12 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
+from testbed import protocols
 from testbed.host import doctor
 from testbed.host.checks import NotObserved
 from testbed.host.processes import ProcessError
 from testbed.host.progress import Progress
 from testbed.host.sandbox import SandboxError, inside, run_inside
-from testbed.mmcp import simulate
 from testbed.net.impairment import ImpairmentError
 from testbed.net.mininet_net import EmulationError
 from testbed.net.model import ModelError
@@ -163,7 +163,26 @@ def list_labs(*, as_json: bool) -> None:
 
 
 main.add_command(doctor.command)
-main.add_command(simulate.command)
+
+
+class _Simulations(click.Group):
+    """One command for each world that a protocol's room has; a room is only imported when it is asked for."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return sorted(self._simulations())
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        return self._simulations().get(name)
+
+    @staticmethod
+    def _simulations() -> dict[str, click.Command]:
+        records = map(protocols.protocol, protocols.names())
+        return {each.name or "": each for record in records for each in record.simulations}
+
+
+@main.command(cls=_Simulations, context_settings={"help_option_names": ["-h", "--help"]})
+def sim() -> None:
+    """Run a protocol's roles on a network in virtual time: no privileges, thousands of nodes."""
 
 
 # --- outside the sandbox ----------------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ class Room:
 
     modules: names of modules or packages; a package stands for everything in it. `X.__init__` is only the package's own file.
     ours: what they may import of this project, in the same way.
+    strangers: what of that they may not import after all.
     libraries: what they may import from outside the standard library.
     forbidden: what they may not import of the standard library.
     computed: whether they may import a module whose name is only known at run time.
@@ -52,10 +53,13 @@ class Room:
 
     modules: tuple[str, ...]
     ours: tuple[str, ...]
+    strangers: tuple[str, ...] = ()
     libraries: frozenset[str] = frozenset()
     forbidden: frozenset[str] = frozenset()
     computed: bool = False
 
+
+ROOMS_OF_TESTBED = tuple(f"testbed.{name}" for name in PROTOCOLS)
 
 AGENT_LIBRARIES = frozenset({"click", "dacite", "pyroute2", "tomli_w"})
 TESTBED_LIBRARIES = frozenset({"click", "jinja2", "rich", "tomli_w"})
@@ -68,16 +72,33 @@ TABLE = (
     Room(("agents.runtime", "agents.media"), ours=("agents",), libraries=AGENT_LIBRARIES),
     Room(("agents.__main__",), ours=("agents",), libraries=AGENT_LIBRARIES, computed=True),
     Room(("agents.documentation",), ours=("agents",), computed=True),
-    Room(("testbed.net.mininet_net",), ours=("testbed",), libraries=TESTBED_LIBRARIES | {"mininet"}),
-    Room(("testbed.net.netlink",), ours=("testbed",), libraries=TESTBED_LIBRARIES | {"pyroute2"}),
-    Room(("testbed.sim",), ours=("testbed", "agents.core")),
+    Room(
+        ("testbed.net.mininet_net",),
+        ours=("testbed",),
+        strangers=ROOMS_OF_TESTBED,
+        libraries=TESTBED_LIBRARIES | {"mininet"},
+    ),
+    Room(
+        ("testbed.net.netlink",),
+        ours=("testbed",),
+        strangers=ROOMS_OF_TESTBED,
+        libraries=TESTBED_LIBRARIES | {"pyroute2"},
+    ),
+    Room(("testbed.sim",), ours=("testbed", "agents.core"), strangers=ROOMS_OF_TESTBED),
     *(
         Room((f"testbed.{name}",), ours=("testbed", "agents.core", f"agents.{name}"), libraries=TESTBED_LIBRARIES)
         for name in PROTOCOLS
     ),
-    # Labs are found by name: one module looks into the folder of topologies, and nothing else of the testbed knows any.
-    Room(("testbed.run.laboratory",), ours=("testbed", "topologies"), libraries=TESTBED_LIBRARIES, computed=True),
-    Room(("testbed",), ours=("testbed",), libraries=TESTBED_LIBRARIES),
+    # Labs and rooms are found by name: one module looks into each kind of folder, and nothing else of the testbed knows any.
+    Room(
+        ("testbed.run.laboratory",),
+        ours=("testbed", "topologies"),
+        strangers=ROOMS_OF_TESTBED,
+        libraries=TESTBED_LIBRARIES,
+        computed=True,
+    ),
+    Room(("testbed.protocols",), ours=("testbed",), computed=True),
+    Room(("testbed",), ours=("testbed",), strangers=ROOMS_OF_TESTBED, libraries=TESTBED_LIBRARIES),
     Room(("topologies",), ours=("testbed", "topologies")),
     Room(("captures.dissectors.__init__",), ours=("captures",), libraries=CAPTURES_LIBRARIES, computed=True),
     Room(("captures",), ours=("captures",), libraries=CAPTURES_LIBRARIES),
@@ -162,7 +183,9 @@ def violation(module: str, target: str) -> str | None:
     if target == NOT_KNOWN_BEFORE_RUN_TIME:
         allowed = room.computed
     elif top in PACKAGES:
-        allowed = any(belongs(target, name) for name in room.ours)
+        allowed = any(belongs(target, name) for name in room.ours) and not any(
+            belongs(target, name) for name in room.strangers
+        )
     elif top in sys.stdlib_module_names:
         allowed = top not in room.forbidden
     else:
@@ -209,6 +232,7 @@ def test_every_file_has_a_line_in_the_table() -> None:
         ("testbed.net.mininet_net", "from mininet.net import Mininet"),
         ("testbed.net.netlink", "from pyroute2.netlink.exceptions import NetlinkError"),
         ("testbed.ectp.world", "from agents.core import agent\nimport agents.ectp.messages"),
+        ("testbed.protocols", "importlib.import_module(f'testbed.{name}.protocol')"),
         ("testbed.run.laboratory", "import rich.table\nimportlib.import_module(f'topologies.{name}')"),
         ("testbed.routing.frr", "import jinja2\nfrom ..model import Node"),
         ("topologies.handover", "from testbed import model\nimport dataclasses"),
@@ -257,6 +281,8 @@ def test_what_the_table_allows(module: str, source: str) -> None:
         ("testbed.sim", "from agents.runtime import host", "agents.runtime.host"),
         ("testbed.sim", "import agents.media", "agents.media"),
         ("testbed.scenario", "import captures", "captures"),
+        ("testbed.scenario", "from testbed.mmcp import session", "testbed.mmcp.session"),
+        ("testbed.sim", "import testbed.ectp", "testbed.ectp"),
         ("testbed.scenario", "importlib.import_module(f'topologies.{name}')", "topologies"),
         ("testbed.scenario", "import scapy", "scapy"),
         ("topologies.handover", "from agents.mmcp import constants", "agents.mmcp.constants"),

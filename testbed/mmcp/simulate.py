@@ -215,11 +215,6 @@ def show(result: Mapping[str, Any]) -> None:
         click.echo(f"again with    {result['replay']}")
 
 
-@click.group("sim", context_settings={"help_option_names": ["-h", "--help"]})
-def command() -> None:
-    """Run the protocol's roles on a network in virtual time: no privileges, thousands of nodes."""
-
-
 def _handover(*, as_json: bool, **texts: str | None) -> NoReturn:
     given = {name.replace("_", "-"): text for name, text in texts.items()}
     try:
@@ -245,21 +240,19 @@ def _handover(*, as_json: bool, **texts: str | None) -> NoReturn:
     sys.exit(EXIT_BROKEN if result["verdict"] == "fail" else 0)
 
 
-command.add_command(
-    click.Command(
-        "handover",
-        callback=_handover,
-        params=[
-            *(
-                click.Option([f"--{each.name}"], help=each.help, metavar=each.metavar, show_default=each.default or "")
-                for each in OPTIONS
-            ),
-            click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON on standard output."),
-        ],
-        short_help="MMCP: mobile nodes walk from cell to cell",
-        help="MMCP: one session manager, an LMC for each cell, mobile nodes that walk from cell to cell.\n\n"
-        "Example: python -m testbed sim handover --mns 10000 --duration 60s --loss 5% --seed 7\n\n"
-        "Exit status: 0 every invariant held, 1 one is broken, 2 could not run.",
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
+HANDOVER = click.Command(
+    "handover",
+    callback=_handover,
+    params=[
+        *(
+            click.Option([f"--{each.name}"], help=each.help, metavar=each.metavar, show_default=each.default or "")
+            for each in OPTIONS
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON on standard output."),
+    ],
+    short_help="MMCP: mobile nodes walk from cell to cell",
+    help="MMCP: one session manager, an LMC for each cell, mobile nodes that walk from cell to cell.\n\n"
+    "Example: python -m testbed sim handover --mns 10000 --duration 60s --loss 5% --seed 7\n\n"
+    "Exit status: 0 every invariant held, 1 one is broken, 2 could not run.",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )

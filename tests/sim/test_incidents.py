@@ -7,13 +7,13 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from testbed.mmcp import simulate
+from testbed.__main__ import main
 
-FEW = ["handover", "--json", "--mns=20", "--cells=3", "--duration=30s"]
+FEW = ["sim", "handover", "--json", "--mns=20", "--cells=3", "--duration=30s"]
 
 
 def simulated(*words: str) -> dict[str, Any]:
-    result = CliRunner().invoke(simulate.command, [*FEW, *words], catch_exceptions=False)
+    result = CliRunner().invoke(main, [*FEW, *words], catch_exceptions=False)
     found: dict[str, Any] = json.loads(result.stdout)
     return found
 

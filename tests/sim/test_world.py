@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from agents.core.agent import Endpoint, LinkUp, Notify
 from agents.mmcp.node_session import NodeSession
+from testbed.__main__ import main
 from testbed.mmcp import invariants, simulate
 from testbed.mmcp.world import Mobile, PlanError, World
 from testbed.sim.network import PERFECT, Faults, RoleError
@@ -258,15 +259,15 @@ def test_a_role_that_raises_is_told_with_its_moment(monkeypatch: pytest.MonkeyPa
 
 # --- the command ------------------------------------------------------------------------------------------------------
 
-WORDS = ("handover", "--mns=50", "--duration=5s", "--moves=5%/s", "--loss=10%", "--seed=7")
+WORDS = ("sim", "handover", "--mns=50", "--duration=5s", "--moves=5%/s", "--loss=10%", "--seed=7")
 
 
 def test_the_command_prints_a_summary_and_the_same_hash_each_time() -> None:
-    result = CliRunner().invoke(simulate.command, WORDS)
+    result = CliRunner().invoke(main, WORDS)
     assert result.exit_code == 0, result.output
     for part in ("virtual time", "events", "handovers", "datagrams", "trace hash", "PASS"):
         assert part in result.output
-    rows = [json.loads(CliRunner().invoke(simulate.command, [*WORDS, "--json"]).output) for _ in range(2)]
+    rows = [json.loads(CliRunner().invoke(main, [*WORDS, "--json"]).output) for _ in range(2)]
     assert rows[0]["trace_hash"] == rows[1]["trace_hash"]
     assert f"trace hash    {rows[0]['trace_hash']}" in result.output
     assert {row["invariant"] for row in rows[0]["invariants"]} == set(invariants.INVARIANTS)
@@ -275,14 +276,14 @@ def test_the_command_prints_a_summary_and_the_same_hash_each_time() -> None:
 def test_a_broken_invariant_is_printed_with_the_way_to_see_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     perform = simulate.perform
     monkeypatch.setattr(simulate, "perform", partial(perform, meddle=forget))
-    result = CliRunner().invoke(simulate.command, WORDS)
+    result = CliRunner().invoke(main, WORDS)
     assert result.exit_code == 1
     assert "broken        known-by-parent" in result.output
     again = result.output[result.output.index("again with") :].split()
     assert again[2:7] == ["python", "-m", "testbed", "sim", "handover"]
     assert {"--mns=50", "--loss=10%", "--seed=7", "--cells=10", "--moves=5%/s"} <= set(again)
     given = {word[2:].split("=")[0]: word.split("=")[1] for word in again[7:]}
-    asked = {word[2:].split("=")[0]: word.split("=")[1] for word in WORDS[1:]}
+    asked = {word[2:].split("=")[0]: word.split("=")[1] for word in WORDS[2:]}
     assert simulate.plan(simulate.parse(given)) == simulate.plan(simulate.parse(asked))
 
 
@@ -307,7 +308,7 @@ def test_a_broken_invariant_is_printed_with_the_way_to_see_it_again(monkeypatch:
     ],
 )
 def test_what_it_does_not_take(words: list[str], said: str) -> None:
-    result = CliRunner().invoke(simulate.command, ["handover", *words])
+    result = CliRunner().invoke(main, ["sim", "handover", *words])
     assert result.exit_code == 2
     assert said in result.output
     assert result.output.count("\n") == 1

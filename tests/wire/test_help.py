@@ -18,7 +18,10 @@ PROGRAMS = {"agents": agents.__main__.main, "captures": captures.__main__.main, 
 def commands(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
     yield name, command
     if isinstance(command, click.Group):
-        for inner, found in sorted(command.commands.items()):
+        context = click.Context(command)
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            assert found is not None
             yield from commands(f"{name} {inner}", found)
 
 

@@ -1,0 +1,18 @@
+"""The record by which the room of a protocol, ``testbed/<name>/protocol.py``, tells the house what is in it: PROTOCOL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import click
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A protocol's room. ``simulations``: its worlds in virtual time, each a command of ``python -m testbed sim``.
+
+    What a protocol's labs share needs no entry here: a lab imports it from the room.
+    """
+
+    name: str
+    simulations: tuple[click.Command, ...] = ()
