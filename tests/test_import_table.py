@@ -59,6 +59,7 @@ class Room:
     computed: bool = False
 
 
+ROOMS_OF_AGENTS = tuple(f"agents.{name}" for name in PROTOCOLS)
 ROOMS_OF_TESTBED = tuple(f"testbed.{name}" for name in PROTOCOLS)
 
 AGENT_LIBRARIES = frozenset({"click", "dacite", "pyroute2", "tomli_w"})
@@ -72,6 +73,7 @@ TABLE = (
     Room(("agents.runtime", "agents.media"), ours=("agents",), libraries=AGENT_LIBRARIES),
     Room(("agents.__main__",), ours=("agents",), libraries=AGENT_LIBRARIES, computed=True),
     Room(("agents.documentation",), ours=("agents",), computed=True),
+    Room(("agents.protocols",), ours=("agents",), strangers=ROOMS_OF_AGENTS, computed=True),
     Room(
         ("testbed.net.mininet_net",),
         ours=("testbed",),

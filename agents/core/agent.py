@@ -6,7 +6,7 @@ waits, never reads a clock and never opens anything. The driver owes it one call
 come. What a driver must do for each action is written down once, in `agents.core.driver`.
 
 Ports have names. The empty one is the role's own, from which it sends unless it says another; the other well-known ones
-are in the role's description (`agents.core.protocol.Role`) and open before ``start``. A name that nobody described is an
+are in the role's description (`agents.core.room.Role`) and open before ``start``. A name that nobody described is an
 extra UDP port of any number, opened at its first use.
 """
 
