@@ -16,18 +16,12 @@ from typing import Any, Literal
 from scapy.fields import StrField
 from scapy.packet import Packet, bind_layers, split_layers
 
+from captures.wire import malformed
+
 Transport = Literal["udp", "tcp"]
 
 
-class MalformedMessageError(Exception):
-    """The octets are no message of the protocol; the text says what is wrong and at which octet.
-
-    `read` is what could be read all the same, named as `dissect` names it; empty if not even a header could.
-    """
-
-    def __init__(self, text: str, read: Mapping[str, Any] | None = None) -> None:
-        super().__init__(text)
-        self.read: dict[str, Any] = dict(read or {})
+MalformedMessageError = malformed.MalformedMessageError
 
 
 class JudgedLayer(Packet):

@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 from captures.wire.internet import printed
+from captures.wire.malformed import MalformedMessageError
 
 TYPES = {
     0: "hello", 1: "register", 2: "register-stop", 3: "join-prune", 4: "bootstrap", 5: "assert", 6: "graft", 7: "graft-ack",
@@ -18,10 +19,6 @@ REGISTER_SUMMED_OCTETS = 8  # a Register's checksum leaves the packet inside it 
 
 _OPTION_HOLDTIME, _OPTION_GENERATION, _OPTION_ADDRESSES = 1, 20, 24
 _FAMILY_OCTETS = {1: 4, 2: 16}
-
-
-class MalformedMessageError(Exception):
-    """The octets are no PIM message; the text says why."""
 
 
 def dissect(body: bytes) -> tuple[str, dict[str, Any]]:

@@ -32,6 +32,7 @@ from captures.gmp.dissector_options import (
     member_type_problem,
     word_problems,
 )
+from captures.wire.framing import Framing
 
 GMP_SM_PORT = 16513  # [D G-3]
 GMP_MM_PORT = 16514
@@ -50,7 +51,7 @@ MM_PACKETS = {1: "KAREQ", 2: "KARES", 3: "UIREQ", 4: "UIRES", 5: "LVREQ", 6: "TR
 MODES = {0b01: "open", 0b10: "closed"}
 """Mode of a session in MM messages [8.4, table 5]."""
 
-FRAMING = stream.Framing(length_at=0, length_octets=2, prefix_octets=2, smallest=0, largest=0xFFFF)
+FRAMING = Framing(length_at=0, length_octets=2, prefix_octets=2, smallest=0, largest=0xFFFF)
 """Over TCP the length of each message stands before it [D G-2]."""
 
 _SAREQ, _SCINF, _UIRES = 14, 6, 4

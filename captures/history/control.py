@@ -1,24 +1,19 @@
-"""Control protocols over UDP and TCP as events: one reader for each, on top of its dissector.
-
-A further protocol is one more `UdpProtocol` in `PROTOCOLS`: its name, its ports, and a function that reads a datagram's
-payload into a kind and fields.
-"""
+"""Control protocols over UDP and TCP as events: one reader for each, on top of its dissector."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from captures.dissectors import PROTOCOLS as DISSECTORS
 from captures.dissectors import Carrier, KnownProtocol
 from captures.dissectors.message_layer import MalformedMessageError
-from captures.history.events import Dissected, UdpProtocol
+from captures.history.events import Dissected, PortProtocol
 from captures.mmcp import dissector as mmcp
-from captures.wire.connections import TcpProtocol
 
 if TYPE_CHECKING:
-    from captures.dissectors.stream import Framing
+    from captures.wire.framing import Framing
 
 
 def read_mmcp(payload: bytes) -> Dissected:
@@ -57,9 +52,6 @@ def malformed(error: MalformedMessageError) -> Dissected:
     return "malformed", {"reason": str(error), **({"read": error.read} if error.read else {})}
 
 
-PROTOCOLS = (UdpProtocol("mmcp", frozenset({mmcp.MMCP_PORT}), read_mmcp),)
-
-
 def _plainly(protocol: KnownProtocol, carrier: Carrier) -> Callable[[bytes], Dissected]:
     """Reads a protocol of which nobody asks for more than what its dissector says."""
 
@@ -96,41 +88,24 @@ PORT_NAMES = tuple(_carried())
 """What a port can be given to."""
 
 
-def judged_protocols(ports: Mapping[str, int]) -> tuple[UdpProtocol, ...]:
-    """`PROTOCOLS` on the ports that were given by `PORT_NAMES`, instead of their own."""
-    return tuple(
-        protocol._replace(ports=frozenset({ports[protocol.name]})) if protocol.name in ports else protocol
-        for protocol in PROTOCOLS
-    )
+def every_protocol(ports: Mapping[str, int]) -> tuple[PortProtocol, ...]:
+    """Every protocol with a dissector and a port, its own or one that was given by `PORT_NAMES`, over UDP and over TCP.
 
-
-def every_protocol(ports: Mapping[str, int]) -> tuple[UdpProtocol, ...]:
-    """Those, and every other protocol over UDP with a dissector and a port, its own or one that was given.
-
-    Where two have one port, the one that it was given to has it. The fields of the others are `dissect`'s.
+    Where two have one port, the one that it was given to has it. Fields are those of `read_mmcp`, of the others `dissect`'s.
     """
-    readers = {protocol.name: protocol.read for protocol in PROTOCOLS}
     return tuple(
-        UdpProtocol(protocol.name, frozenset({port}), readers.get(protocol.name) or _plainly(protocol, carrier))
-        for protocol, carrier, port in _at_ports("udp", ports)
+        PortProtocol(
+            protocol.name,
+            port,
+            read_mmcp if protocol.name == "mmcp" else _plainly(protocol, carrier),
+            _framing(protocol) if carrier.transport == "tcp" else None,
+            name,
+        )
+        for name, (protocol, carriers) in sorted(_carried().items(), key=lambda item: item[0] in ports)
+        for carrier in carriers
+        if (port := ports.get(name, carrier.port)) is not None
     )
-
-
-def every_connection(ports: Mapping[str, int]) -> tuple[TcpProtocol, ...]:
-    """Every protocol over TCP, as `every_protocol`."""
-    return tuple(
-        TcpProtocol(protocol.name, port, _framing(protocol), _plainly(protocol, carrier))
-        for protocol, carrier, port in _at_ports("tcp", ports)
-    )
-
-
-def _at_ports(transport: str, ports: Mapping[str, int]) -> Iterator[tuple[KnownProtocol, Carrier, int]]:
-    for name, (protocol, carriers) in sorted(_carried().items(), key=lambda item: item[0] in ports):
-        for carrier in carriers:
-            port = ports.get(name, carrier.port)
-            if carrier.transport == transport and port is not None:
-                yield protocol, carrier, port
 
 
 EVERY_PROTOCOL = every_protocol({})
-EVERY_CONNECTION = every_connection({})
+"""Each on its own port."""

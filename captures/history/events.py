@@ -10,17 +10,19 @@ from __future__ import annotations
 import heapq
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from captures.dissectors import membership, pim
-from captures.files.capture import Frame, Step
+from captures.files.capture import LINKTYPE_ETHERNET, LINKTYPE_RAW, Frame, Step
+from captures.wire.connections import Connections, segment
+from captures.wire.framing import Framing
 from captures.wire.headers import (
-    LINKTYPE_ETHERNET,
     PROTOCOL_ICMP,
     PROTOCOL_ICMPV6,
     PROTOCOL_IGMP,
     PROTOCOL_PIM,
+    PROTOCOL_TCP,
     PROTOCOL_UDP,
     Packet,
     ip_packet,
@@ -28,6 +30,7 @@ from captures.wire.headers import (
     router_alert,
 )
 from captures.wire.internet import checksum_right, printed, pseudo_header
+from captures.wire.malformed import MalformedMessageError
 from captures.wire.rtp import Streams
 
 WINDOW_NS = 1_000_000_000
@@ -37,7 +40,6 @@ _PROGRESS_FRAMES = 10_000
 _INTERFACES_MAX = 65_536  # nor one whose every frame is of another VLAN
 _REASONS_MAX = 64  # a capture full of noise must not fill memory with its kinds
 _IPV4, _IPV6 = 0x0800, 0x86DD
-_LINKTYPE_IP = 101
 _RTCP = range(72, 77)  # what payload types look like in RTCP [RFC 5761 4]
 
 # What a lab does to a link or a membership: data missing around these steps was not lost by the network.
@@ -69,12 +71,18 @@ class Event(NamedTuple):
 Dissected = tuple[str, dict[str, Any]]
 
 
-class UdpProtocol(NamedTuple):
-    """A control protocol over UDP: its name, its ports, and what reads a datagram's payload into kind and fields."""
+class PortProtocol(NamedTuple):
+    """A control protocol at a port: `read` makes kind and fields of a message.
+
+    `framing` cuts what comes over TCP into messages; None over UDP, where a datagram is one. `port_name` is what the port is
+    given by: a lab's parameters move that of ``gmp.sm`` with ``gmp_sm_port``.
+    """
 
     name: str
-    ports: frozenset[int]
+    port: int
     read: Callable[[bytes], Dissected]
+    framing: Callable[[], Framing] | None
+    port_name: str
 
 
 # Ethernet without VLAN, IP without options, UDP, RTP: what most frames of a capture are. EtherType, the IP version's octet,
@@ -98,7 +106,7 @@ class History:
     def __init__(
         self,
         reader: Iterable[Frame | Step],
-        protocols: tuple[UdpProtocol, ...] = (),
+        protocols: Iterable[PortProtocol] = (),
         progress: Callable[[int], None] | None = None,
     ) -> None:
         self.reader = reader
@@ -108,32 +116,34 @@ class History:
         self.frames = self.steps = self.late = 0
         self.begin_ns = self.end_ns = 0
         self.began: dict[str, int] = {}
-        self._udp = {port: protocol for protocol in protocols for port in protocol.ports}
-        self._control_ports = frozenset(port.to_bytes(2, "big") for port in self._udp)
+        self._udp: dict[int, PortProtocol] = {}
+        self._tcp: dict[int, PortProtocol] = {}
+        self._connections = Connections()
+        self._control_ports: frozenset[bytes] = frozenset()
+        self._know(protocols)
 
     def __iter__(self) -> Iterator[Event]:
-        waiting: list[tuple[int, int, Event]] = []
-        released = newest = 0
+        waiting: list[tuple[int, int, int, Event]] = []
+        released = newest = order = 0
         for record in self.reader:
-            event = self.event(record)
-            if event is None:
-                continue
-            t_ns = event.t_ns
-            newest = max(newest, t_ns)
-            if t_ns < released:
-                self.late += 1
-                yield event
-                continue
-            heapq.heappush(waiting, (t_ns, event.number, event))
-            while waiting[0][0] < newest - WINDOW_NS or len(waiting) > _WINDOW_EVENTS:
-                released, _, first = heapq.heappop(waiting)
-                yield first
+            for event in self.events(record):
+                t_ns = event.t_ns
+                newest = max(newest, t_ns)
+                if t_ns < released:
+                    self.late += 1
+                    yield event
+                    continue
+                order += 1
+                heapq.heappush(waiting, (t_ns, event.number, order, event))
+                while waiting[0][0] < newest - WINDOW_NS or len(waiting) > _WINDOW_EVENTS:
+                    released, _, _, first = heapq.heappop(waiting)
+                    yield first
         while waiting:
-            yield heapq.heappop(waiting)[2]
+            yield heapq.heappop(waiting)[3]
 
-    def event(self, record: Frame | Step) -> Event | None:
-        """Take the next record; the event it is, None if it is none. For readers that put events in order themselves."""
-        return self._step(record) if isinstance(record, Step) else self._frame(record)
+    def events(self, record: Frame | Step) -> Sequence[Event]:
+        """Take the next record; the events it brings, of which TCP may bring several. For who orders them himself."""
+        return (self._step(record),) if isinstance(record, Step) else self._frame(record)
 
     def _step(self, step: Step) -> Event:
         self.steps += 1
@@ -147,18 +157,24 @@ class History:
 
     def _listen(self, parameters: Mapping[str, Any]) -> None:
         """Know the ports that a lab's parameters give its protocols, as in ``mmcp_port``."""
-        for protocol in set(self._udp.values()):
-            port = parameters.get(f"{protocol.name}_port")
+        moved = []
+        for protocol in dict.fromkeys((*self._udp.values(), *self._tcp.values())):
+            port = parameters.get(f"{protocol.port_name.replace('.', '_')}_port")
             if isinstance(port, int) and 0 < port < 65536:
-                self._udp[port] = protocol
-        self._control_ports = frozenset(port.to_bytes(2, "big") for port in self._udp)
+                moved.append(protocol._replace(port=port))
+        self._know(moved)
+
+    def _know(self, protocols: Iterable[PortProtocol]) -> None:
+        for protocol in protocols:
+            (self._udp if protocol.framing is None else self._tcp)[protocol.port] = protocol
+        self._control_ports = frozenset(port.to_bytes(2) for port in self._udp)
 
     def _seen(self, t_ns: int) -> None:
         if not self.begin_ns or t_ns < self.begin_ns:
             self.begin_ns = t_ns
         self.end_ns = max(self.end_ns, t_ns)
 
-    def _frame(self, frame: Frame) -> Event | None:
+    def _frame(self, frame: Frame) -> Sequence[Event]:
         number, t_ns, interface, link_type, data = frame
         self.frames += 1
         if self._progress is not None and not self.frames % _PROGRESS_FRAMES:
@@ -171,11 +187,11 @@ class History:
         elif t_ns < self.begin_ns:
             self.begin_ns = t_ns
         if link_type == LINKTYPE_ETHERNET and self._plain_rtp(number, t_ns, interface, data):
-            return None
+            return ()
         packet = ip_packet(link_type, data)
         if packet is None:
             self._pass_over(_why_no_packet(link_type, data))
-            return None
+            return ()
         return self._packet(frame, packet)
 
     def _plain_rtp(self, number: int, t_ns: int, interface: str, data: bytes) -> bool:
@@ -202,27 +218,29 @@ class History:
             reason = "frames of other kinds"
         self.passed_over[reason] += 1
 
-    def _packet(self, frame: Frame, packet: Packet) -> Event | None:
+    def _packet(self, frame: Frame, packet: Packet) -> Sequence[Event]:
         if packet.vlans:
             name = ".".join([frame.interface, *map(str, packet.vlans)])
             frame = frame._replace(interface=name)
             if name not in self.began and len(self.began) < _INTERFACES_MAX:
                 self.began[name] = frame.t_ns
+        protocol = packet.protocol
+        event: Event | None = None
         if packet.fragment:
             self._pass_over("later fragments of IP datagrams")
-        elif packet.protocol == PROTOCOL_UDP:
-            return self._datagram(frame, packet)
-        elif packet.protocol == PROTOCOL_IGMP:
-            return self._membership(frame, packet, "igmp", membership.igmp)
-        elif packet.protocol == PROTOCOL_ICMPV6:
-            return self._membership(frame, packet, "mld", membership.mld)
-        elif packet.protocol == PROTOCOL_PIM:
-            return self._pim(frame, packet)
-        elif packet.protocol == PROTOCOL_ICMP and (refused := self._unreachable(frame, packet)):
-            return refused
-        else:
-            self._pass_over(f"packets of IP protocol {packet.protocol}")
-        return None
+        elif protocol == PROTOCOL_UDP:
+            event = self._datagram(frame, packet)
+        elif protocol == PROTOCOL_TCP:
+            return self._segment(frame, packet)
+        elif protocol == PROTOCOL_IGMP:
+            event = self._membership(frame, packet, "igmp", membership.igmp)
+        elif protocol == PROTOCOL_ICMPV6:
+            event = self._membership(frame, packet, "mld", membership.mld)
+        elif protocol == PROTOCOL_PIM:
+            event = self._pim(frame, packet)
+        elif protocol != PROTOCOL_ICMP or (event := self._unreachable(frame, packet)) is None:
+            self._pass_over(f"packets of IP protocol {protocol}")
+        return () if event is None else (event,)
 
     def _event(self, frame: Frame, packet: Packet, protocol: str, kind: str, fields: dict[str, Any]) -> Event:
         fields["mac"] = packet.mac.hex()
@@ -257,6 +275,30 @@ class History:
         )
         return self._event(frame, packet, protocol.name, kind, fields)
 
+    def _segment(self, frame: Frame, packet: Packet) -> Sequence[Event]:
+        """The messages that a segment completes; the checksums of segments are not looked at."""
+        part = segment(packet, frame.data)
+        if part is None:
+            self._pass_over("TCP segments of which only the beginning is there")
+            return ()
+        protocol = self._tcp.get(part.port) or self._tcp.get(part.source_port)
+        if protocol is None or protocol.framing is None:
+            self._pass_over("TCP segments of other protocols")
+            return ()
+        found = []
+        fields: dict[str, Any]
+        for octets in self._connections.messages(frame.interface, packet, part, protocol.framing()):
+            if isinstance(octets, MalformedMessageError):
+                kind, fields = "malformed", {"reason": str(octets)}
+            else:
+                kind, fields = protocol.read(octets)
+                fields["octets"] = len(octets)
+            fields.update(ports=(part.source_port, part.port), alert=False)
+            found.append(self._event(frame, packet, protocol.name, kind, fields))
+        if not found:
+            self._pass_over("TCP segments that end no message")
+        return found
+
     def _maybe_rtp(self, frame: Frame, packet: Packet) -> None:
         data, begin = frame.data, packet.begin
         if packet.end < begin + 20 or data[begin + 8] >> 6 != 2 or data[begin + 9] & 127 in _RTCP:
@@ -287,7 +329,7 @@ class History:
         fields["checksum"] = checksum_right(body, pseudo, at=2) if len(body) >= 4 else None
         try:
             message = read(body)
-        except membership.MalformedMessageError as error:
+        except MalformedMessageError as error:
             return self._event(frame, packet, name, "malformed", {**fields, "reason": str(error)})
         if message is None:
             self._pass_over("IGMP messages of other types")
@@ -304,7 +346,7 @@ class History:
         data, begin = frame.data, packet.begin
         if data[begin : begin + 2] != (b"\x03\x03" if packet.protocol == PROTOCOL_ICMP else b"\x01\x04"):
             return None
-        quoted = ip_packet(_LINKTYPE_IP, data[begin + 8 : packet.end])
+        quoted = ip_packet(LINKTYPE_RAW, data[begin + 8 : packet.end])
         if quoted is None or quoted.protocol != PROTOCOL_UDP or quoted.fragment or quoted.end < quoted.begin + 8:
             return None
         inner = data[begin + 8 + quoted.begin :]
@@ -326,7 +368,7 @@ class History:
             return None
         try:
             kind, fields = pim.dissect(body)
-        except pim.MalformedMessageError as error:
+        except MalformedMessageError as error:
             kind, fields = "malformed", {"reason": str(error)}
         summed = body[: pim.REGISTER_SUMMED_OCTETS] if kind == "register" else body
         pseudo = b""

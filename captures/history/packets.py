@@ -9,7 +9,6 @@ from typing import Any
 from captures.files.capture import Frame, Step
 from captures.history.events import Event, History
 from captures.history.lines import WINDOW_NS, DataLine, FrameLine, Line, LinkLine, StepLine
-from captures.wire.connections import Connections
 from captures.wire.internet import printed
 from captures.wire.rtp import Streams
 
@@ -23,23 +22,18 @@ _LINK = "link_"  # what the names of steps begin with that change a link
 def capture_lines(
     records: Iterable[Frame | Step],
     history: History,
-    connections: Connections | None = None,
     reorder_ns: int = REORDER_NS,
 ) -> Iterator[FrameLine | DataLine | StepLine | LinkLine]:
     """Lines of a capture in order of time, while it is read; memory does not grow with its data packets.
 
-    `history` knows the protocols over UDP, and afterwards what was passed over; its streams are not kept. `connections` knows
-    those over TCP.
+    `history` knows the protocols, and afterwards what was passed over; its streams are not kept.
     """
     windows = history.streams = _DataWindows()
     tell = _Teller()
     waiting: list[tuple[int, int, int, FrameLine | DataLine | StepLine | LinkLine]] = []
     newest = swept = taken = 0
     for record in records:
-        events = connections.take(record) if connections is not None and isinstance(record, Frame) else None
-        if events is None:
-            single = history.event(record)
-            events = [] if single is None else [single]
+        events = history.events(record)
         newest = max(newest, record.t_ns)
         for event in events:
             taken += 1

@@ -16,12 +16,11 @@ from typing import Any, TextIO
 from captures.files.capture import CaptureError
 from captures.files.merge import CAPTURE_FOLDER, MERGED_FILE
 from captures.files.reading import CaptureReader
-from captures.history.control import every_connection, every_protocol
+from captures.history.control import every_protocol
 from captures.history.events import History
 from captures.history.lines import Line, as_dict, from_dict
 from captures.history.packets import capture_lines
 from captures.history.texts import log_lines, trace_lines
-from captures.wire.connections import Connections
 
 RUNS = Path(__file__).resolve().parents[1] / "runs"
 LATEST = "latest"
@@ -121,8 +120,7 @@ def history_of(run: Run, account: Account | None = None, progress: Progress | No
     account = account or Account()
     reader = CaptureReader(run.capture)
     history = History(reader, every_protocol(run.ports), progress)
-    connections = Connections(every_connection(run.ports))
-    sources: list[Iterator[Line]] = [iter(capture_lines(reader, history, connections))]
+    sources: list[Iterator[Line]] = [iter(capture_lines(reader, history))]
     if run.folder is not None:
         sources += [iter(trace_lines(run.folder, account.left_out)), iter(log_lines(run.folder, account.left_out))]
     for line in heapq.merge(*sources, key=lambda line: line.t_ns):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from captures.files.capture import Frame, Step
-from captures.history.control import every_connection, every_protocol
+from captures.history.control import every_protocol
 from captures.history.events import History
 from captures.history.packets import capture_lines
 from captures.history.participants import Cast, Column
@@ -15,7 +15,6 @@ from captures.ladder.builder import LadderBuilder
 from captures.ladder.rows import Row, Selection, StepRow, row_as_dict
 from captures.ladder.text import LadderText, Segment
 from captures.live.follow import POLL_S, Happened, LiveRun
-from captures.wire.connections import Connections
 
 _REORDER_NS = 200_000_000  # records come in order; a window of data is told of once it is over
 
@@ -41,12 +40,7 @@ class LiveLadder:
 
     def rows(self) -> Iterator[Row]:
         """The rows that are wanted, until the run ends."""
-        for line in capture_lines(
-            self._records(),
-            History([], every_protocol(self._ports)),
-            Connections(every_connection(self._ports)),
-            _REORDER_NS,
-        ):
+        for line in capture_lines(self._records(), History([], every_protocol(self._ports)), _REORDER_NS):
             yield from self._wanted(self._builder.take(line))
         yield from self._wanted(self._builder.finish())
 

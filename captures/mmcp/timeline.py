@@ -14,19 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from captures.dissectors.membership import MembershipMessage, membership_message
 from captures.files.capture import CaptureError, Frame, Step
 from captures.files.reading import CaptureReader
 from captures.mmcp.dissector import MalformedMessageError, dissect
 from captures.mmcp.parameters import UNKNOWN, Parameters
-from captures.wire.headers import (
-    PROTOCOL_UDP,
-    MembershipMessage,
-    Packet,
-    ip_packet,
-    known_link_type,
-    membership_message,
-    printed,
-)
+from captures.wire.headers import PROTOCOL_UDP, Packet, ip_packet, known_link_type
+from captures.wire.internet import printed
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from scapy.fields import BitField, ByteEnumField, IntField, ShortField
 from captures.dissectors import message_layer, stream, tlv
 from captures.dissectors.message_layer import JudgedLayer, bound, code_of, name_of, strict, whole_header_or
 from captures.msmp.dissector_tlvs import TABLE
+from captures.wire.framing import Framing
 
 MSMP_PORT = 24792
 VERSION = 1
@@ -31,7 +32,7 @@ PACKETS = {
 }  # fmt: skip
 """Type to name; those from 32 on pass between servers."""
 
-FRAMING = stream.Framing(length_at=0, length_octets=4, prefix_octets=4, smallest=0, largest=0xFFFF)
+FRAMING = Framing(length_at=0, length_octets=4, prefix_octets=4, smallest=0, largest=0xFFFF)
 """Between servers a length of 32 bits stands before each message, whose own Length has 16."""
 
 MalformedMessageError = message_layer.MalformedMessageError

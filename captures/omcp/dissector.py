@@ -20,6 +20,7 @@ from scapy.fields import BitField, ByteEnumField, ByteField, FlagsField, IntFiel
 from captures.dissectors import message_layer, stream, tlv
 from captures.dissectors.message_layer import JudgedLayer, bound, code_of, name_of, strict, whole_header_or
 from captures.omcp.dissector_tlvs import TABLE
+from captures.wire.framing import Framing
 
 OMCP_PORT = 24794  # [D O-2]
 VERSION = 1
@@ -33,9 +34,7 @@ PACKETS = {
 
 FLAGS = {0x01: "LEAVE", 0x02: "RELAY", 0x04: "ACCEPT", 0x08: "REJOIN"}
 
-FRAMING = stream.Framing(
-    length_at=4, length_octets=4, prefix_octets=0, smallest=HEADER_OCTETS, largest=MESSAGE_MAX_OCTETS
-)
+FRAMING = Framing(length_at=4, length_octets=4, prefix_octets=0, smallest=HEADER_OCTETS, largest=MESSAGE_MAX_OCTETS)
 """A message's own Length tells where the next one begins."""
 
 MalformedMessageError = message_layer.MalformedMessageError

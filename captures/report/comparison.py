@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from captures.files.capture import CaptureError
-from captures.history.control import EVERY_CONNECTION, EVERY_PROTOCOL
+from captures.history.control import EVERY_PROTOCOL
 from captures.history.lines import Line, StepLine
 from captures.history.participants import CONTROLLER
 from captures.history.run import Account, Progress, Run, history_of
@@ -229,7 +229,7 @@ def compare(a: Side, b: Side, protocols: Collection[str] | None = None) -> Compa
 
 
 def _protocols(a: Ladder, b: Ladder) -> set[str]:
-    of_roles = {known.name for known in EVERY_PROTOCOL} | {known.name for known in EVERY_CONNECTION}
+    of_roles = {known.name for known in EVERY_PROTOCOL}
     seen = {*a.protocols, *b.protocols}
     return of_roles if seen & of_roles or not seen else seen
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from captures.files.capture import CaptureError
 from captures.files.reading import CaptureReader
-from captures.history.control import judged_protocols
+from captures.history.control import every_protocol
 from captures.history.events import Event, History
 from captures.mmcp.rules.wire import mmcp_pack
 from captures.rules.judge import COULD_NOT_JUDGE, LAB, exit_code, judge
@@ -149,7 +149,7 @@ def verify(
     `progress` is called with the number of frames read now and then. Raises `CaptureError` if the capture holds nothing at all.
     """
     settings = settings or Settings()
-    history, scene = History(reader, judged_protocols(settings.ports), progress), Scene()
+    history, scene = History(reader, every_protocol(settings.ports), progress), Scene()
     scene.began = history.began
     packs = [pack for pack in _all_packs(settings) if not names or pack.name in names]
     running = {pack.name: [_Running(rule, scene) for rule in pack.rules] for pack in packs}

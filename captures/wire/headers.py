@@ -5,23 +5,10 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from captures.dissectors.membership import (
-    MODE_IS_EXCLUDE,
-    TO_EXCLUDE,
-    MalformedMessageError,
-    Query,
-    igmp,
-    mld,
-)
-from captures.wire.internet import printed
+from captures.files.capture import LINKTYPE_ETHERNET, LINKTYPE_LINUX_SLL, LINKTYPE_LINUX_SLL2, LINKTYPE_RAW
 
-__all__ = ["MembershipMessage", "Packet", "ip_packet", "known_link_type", "membership_message", "printed"]
-
-LINKTYPE_ETHERNET = 1
-_LINKTYPE_RAW = (12, 14, 101, 228, 229)
-LINKTYPE_LINUX_SLL = 113
-LINKTYPE_LINUX_SLL2 = 276
-_LINKTYPE_NULL = (0, 108)
+_LINKTYPES_RAW = (12, 14, LINKTYPE_RAW, 228, 229)
+_LINKTYPES_NULL = (0, 108)
 
 _ETHERTYPE_IPV4, _ETHERTYPE_IPV6 = 0x0800, 0x86DD
 _ETHERTYPES_VLAN = (0x8100, 0x88A8, 0x9100)
@@ -29,6 +16,7 @@ _VLANS_MAX = 4  # around one packet; nobody's network has more than two
 
 PROTOCOL_ICMP = 1
 PROTOCOL_IGMP = 2
+PROTOCOL_TCP = 6
 PROTOCOL_UDP = 17
 PROTOCOL_ICMPV6 = 58
 PROTOCOL_PIM = 103
@@ -58,22 +46,9 @@ class Packet(NamedTuple):
     vlans: tuple[int, ...]
 
 
-class MembershipMessage(NamedTuple):
-    """An IGMP or MLD message: `kind` is "query", "report" or "leave", the groups are printed addresses.
-
-    `sources`: for each of `joins` the sources it is joined from, empty for any source.
-    """
-
-    version: str
-    kind: str
-    joins: tuple[str, ...]
-    leaves: tuple[str, ...]
-    sources: tuple[tuple[str, ...], ...] = ()
-
-
 def known_link_type(link_type: int) -> bool:
     """Whether `ip_packet` can read frames of that LINKTYPE_."""
-    return link_type in (LINKTYPE_ETHERNET, LINKTYPE_LINUX_SLL, LINKTYPE_LINUX_SLL2, *_LINKTYPE_RAW, *_LINKTYPE_NULL)
+    return link_type in (LINKTYPE_ETHERNET, LINKTYPE_LINUX_SLL, LINKTYPE_LINUX_SLL2, *_LINKTYPES_RAW, *_LINKTYPES_NULL)
 
 
 def ip_packet(link_type: int, data: bytes) -> Packet | None:
@@ -100,8 +75,8 @@ def _ip_packet(link_type: int, data: bytes) -> Packet | None:
     elif link_type == LINKTYPE_LINUX_SLL2:
         mac, at = data[12:18], 20
         ethertype = data[0] << 8 | data[1]
-    elif link_type in _LINKTYPE_RAW or link_type in _LINKTYPE_NULL:
-        at = 4 if link_type in _LINKTYPE_NULL else 0
+    elif link_type in _LINKTYPES_RAW or link_type in _LINKTYPES_NULL:
+        at = 4 if link_type in _LINKTYPES_NULL else 0
         ethertype = {4: _ETHERTYPE_IPV4, 6: _ETHERTYPE_IPV6}.get(data[at] >> 4, 0)
     else:
         return None
@@ -170,27 +145,3 @@ def _has_option(options: bytes, wanted: int, *, padding: int, end: int | None, c
             return False
         offset += 1 if code == padding else max(options[offset + 1] + counted, 2)
     return False
-
-
-def membership_message(packet: Packet, data: bytes) -> MembershipMessage | None:
-    """Read an IGMP or MLD message; None for other protocols, other ICMPv6 and messages cut short."""
-    if packet.fragment or packet.protocol not in (PROTOCOL_IGMP, PROTOCOL_ICMPV6):
-        return None
-    body = data[packet.begin : packet.end]
-    name, read = ("IGMP", igmp) if packet.protocol == PROTOCOL_IGMP else ("MLD", mld)
-    try:
-        message = read(body) if body else None
-    except MalformedMessageError:
-        return None
-    if message is None:
-        return None
-    if isinstance(message, Query):
-        return MembershipMessage(name, "query", (), ())
-    joined = [record for record in message.records if record.joins()]
-    return MembershipMessage(
-        f"{name}v{message.version}",
-        "leave" if message.leave else "report",
-        joins=tuple(record.group for record in joined),
-        leaves=tuple(record.group for record in message.records if record.leaves()),
-        sources=tuple(() if record.kind in (MODE_IS_EXCLUDE, TO_EXCLUDE) else record.sources for record in joined),
-    )

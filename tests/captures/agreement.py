@@ -13,16 +13,15 @@ from scapy.packet import Raw
 
 from captures.dissectors import PROTOCOLS as KNOWN
 from captures.dissectors.message_layer import MalformedMessageError
-from captures.files.capture import Frame, Interface, PcapngWriter
+from captures.files.capture import LINKTYPE_ETHERNET, LINKTYPE_RAW, Frame, Interface, PcapngWriter
 from captures.files.reading import CaptureReader
-from captures.wire.headers import LINKTYPE_ETHERNET, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, ip_packet
+from captures.wire.headers import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, ip_packet
 from tests.captures import plugin_readings
 from tests.captures.plugin_readings import settled
 from tests.captures.tshark import Layer, layers
 from tests.captures.wrong_messages import length_before, with_checksum, with_length
 
 _TCP = 6
-_LINKTYPE_IP = 101
 _ERRORS = {PROTOCOL_ICMP: (3, 4, 5, 11, 12), PROTOCOL_ICMPV6: (1, 2, 3, 4)}
 """ICMP messages that quote a datagram behind their first 8 octets [RFC 792, RFC 4443 2.1]."""
 
@@ -155,7 +154,7 @@ def quotations(path: Path, protocol: Protocol) -> Iterator[tuple[int, bytes]]:
         if packet is None or packet.fragment or record.data[packet.begin] not in _ERRORS.get(packet.protocol, ()):
             continue
         quoted = record.data[packet.begin + 8 : packet.end]
-        inner = ip_packet(_LINKTYPE_IP, quoted)
+        inner = ip_packet(LINKTYPE_RAW, quoted)
         if inner is None or inner.fragment or inner.incomplete or inner.protocol != PROTOCOL_UDP:
             continue
         ports, message = quoted[inner.begin : inner.begin + 4], quoted[inner.begin + 8 : inner.end]

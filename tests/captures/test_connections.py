@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 
 from captures.files.capture import Frame
-from captures.history.control import EVERY_CONNECTION
-from captures.history.events import Event
+from captures.history.control import EVERY_PROTOCOL
+from captures.history.events import Event, History
 from captures.history.lines import FrameLine
 from captures.history.run import find_run, history_of
 from captures.ladder.builder import build
 from captures.ladder.rows import MessageRow
-from captures.wire.connections import Connections
 from tests.captures.scripted_lab import INTERFACES, MACS, T0, Sent, ethernet, good_lab, ip, udp
 
 OMCP_PORT = 24794
@@ -35,15 +34,14 @@ def segment(sequence: int, octets: bytes = b"", flags: int = ACK, *, port: int =
     return ethernet(MACS["mn"], ip("10.0.1.100", "10.0.20.2", 6, header + octets))
 
 
-def read(segments: list[bytes], connections: Connections | None = None) -> list[Event]:
+def read(segments: list[bytes]) -> list[Event]:
     """The events of frames 1, 2, … at one interface."""
-    connections = connections or Connections(EVERY_CONNECTION)
-    found = []
-    for number, data in enumerate(segments, 1):
-        events = connections.take(Frame(number, T0 + number, INTERFACES["mn"], 1, data))
-        assert events is not None
-        found += events
-    return found
+    return list(history_of_frames(segments))
+
+
+def history_of_frames(frames: list[bytes]) -> History:
+    found = [Frame(number, T0 + number, INTERFACES["mn"], 1, data) for number, data in enumerate(frames, 1)]
+    return History(found, EVERY_PROTOCOL)
 
 
 def sessions(events: list[Event]) -> list[str]:
@@ -99,15 +97,14 @@ def test_what_waits_for_a_segment_that_was_never_captured_is_bounded() -> None:
     assert "missing" in events[0].fields["reason"]
 
 
-def test_other_frames_are_left_to_others() -> None:
-    connections = Connections(EVERY_CONNECTION)
-    others = [
-        segment(1, leave(1), port=80),
-        ethernet(MACS["mn"], ip("10.0.1.100", "10.0.20.2", 17, udp(1, OMCP_PORT, leave(1)))),
-        ethernet(MACS["mn"], ip("10.0.1.100", "10.0.20.2", 6, b"\x9c\x40")),
-        b"",
-    ]
-    assert [connections.take(Frame(1, T0, "a:b", 1, data)) for data in others] == [None] * 4
+def test_other_segments_are_passed_over() -> None:
+    others = [segment(1, leave(1), port=80), ethernet(MACS["mn"], ip("10.0.1.100", "10.0.20.2", 6, b"\x9c\x40"))]
+    history = history_of_frames(others)
+    assert list(history) == []
+    assert history.passed_over == {
+        "TCP segments of other protocols": 1,
+        "TCP segments of which only the beginning is there": 1,
+    }
 
 
 def test_arbitrary_octets_raise_nothing() -> None:

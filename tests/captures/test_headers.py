@@ -23,7 +23,9 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import CookedLinux, CookedLinuxV2, Dot1Q, Ether, Loopback
 from scapy.packet import Packet
 
-from captures.wire.headers import ip_packet, membership_message, printed
+from captures.dissectors.membership import membership_message
+from captures.wire.headers import ip_packet
+from captures.wire.internet import printed
 
 UDP4 = IP(src="10.0.1.2", dst="239.1.1.1", ttl=7) / UDP(sport=1, dport=5004) / b"payload"
 UDP6 = IPv6(src="2001:db8::1", dst="ff1e::1:1", hlim=7) / UDP(sport=1, dport=5004) / b"payload"
