@@ -31,9 +31,10 @@ from testbed.net.mininet_net import EmulationError
 from testbed.net.model import ModelError
 from testbed.net.netlink import NetlinkError
 from testbed.net.observation import ObservationError
-from testbed.routing.frr import RoutingError
+from testbed.routing import families
+from testbed.routing.router import RoutingError
 from testbed.run import results
-from testbed.run.laboratory import REQUEST, Topology, parse_values, perform, read_request, topologies
+from testbed.run.laboratory import REQUEST, Topology, build_model, parse_values, perform, read_request, topologies
 from testbed.run.options import OptionError
 from testbed.run.recording import RecordingError, write_report
 from testbed.run.roles import RoleError
@@ -51,10 +52,7 @@ NEEDED = (
     "mnexec",
     "routing-root",
     "tcpdump",
-    "zebra",
-    "mgmtd",
 )
-NEEDED_BY_FAMILY = {"4": ("ipv4-multicast-routing", "pimd"), "6": ("ipv6", "ipv6-multicast-routing", "pim6d")}
 
 CANNOT_RUN = (
     ImpairmentError,
@@ -196,7 +194,8 @@ def _run(
         values = parse_values(topology, texts)
         external = _external_roles(lab_config)
         root = routing_root()
-        doctor.require(*NEEDED, *NEEDED_BY_FAMILY[values.word("family")])
+        model = build_model(topology, values)
+        doctor.require(*NEEDED, *(["ipv6"] if model.family == 6 else []), *families.programs(model))
         run_folder = results.make_run_folder(runs.resolve(), topology.name)
     except CANNOT_RUN as error:
         _fail(error)

@@ -143,11 +143,11 @@ def _graph(model: Mapping[str, Any], mobile: set[str]) -> _Graph:
 
 
 def _root(model: Mapping[str, Any], graph: _Graph) -> str | None:
-    """The router with the rendezvous point, else the first router; of a lab without routers its first node."""
-    wanted = model.get("rendezvous_point")
+    """The router that the routing's settings name, a rendezvous point; else the first; of a lab without any its first node."""
+    wanted = {value for settings in model.get("settings", {}).values() for value in settings.values()}
     ends = [end for link in model["links"] for end in (link["first"], link["second"])]
     ends += [attachment["end"] for attachment in model["attachments"]]
-    owner = next((str(e["node"]) for e in ends if str(e["address"]).partition("/")[0] == wanted), None)
+    owner = next((str(e["node"]) for e in ends if str(e["address"]).partition("/")[0] in wanted), None)
     return owner if owner in graph.routers else next(iter([*graph.routers, *graph.cells, *graph.hosts]), None)
 
 

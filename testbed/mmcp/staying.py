@@ -8,7 +8,7 @@ from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.session import MN_ID, SESSION_ID, Provisioning
 from testbed.mmcp.two_cells import router_of
 from testbed.net.observation import sent_packets, udp_counter
-from testbed.routing.frr import make_cold
+from testbed.routing.families import make_cold
 from testbed.run.laboratory import RunningLab
 from testbed.run.roles import RoleError, RunningRole
 

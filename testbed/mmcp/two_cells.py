@@ -13,7 +13,8 @@ r"""The network of the two-cell labs: a source behind a rendezvous router, two c
 
 from __future__ import annotations
 
-from testbed.net.model import FRR_PIM, Attachment, End, Family, Lab, Link, Node, PointOfAttachment, Radio
+from testbed.net.model import Attachment, End, Family, Lab, Link, Node, PointOfAttachment, Radio
+from testbed.routing.frr import FRR_PIM
 
 CELLS = ("poa1", "poa2")
 SOURCE_SPECIFIC_GROUPS = {4: "232.1.1.1", 6: "ff3e::8000:1"}
@@ -65,7 +66,7 @@ def two_cells(
             if two_radios
             else (Radio("mn", "mn-radio", (("poa1", at(1, 100)), ("poa2", at(2, 100))), initially="poa1"),)
         ),
-        rendezvous_point=at(10, 1).partition("/")[0],
+        settings={FRR_PIM: {"rendezvous_point": at(10, 1).partition("/")[0]}},
         group=(SOURCE_SPECIFIC_GROUPS if source_specific else GROUPS)[family],
         source=at(10, 2).partition("/")[0] if source_specific else None,
     )

@@ -15,7 +15,7 @@ from typing import Any
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.two_cells import CELLS, controller_of, router_of
 from testbed.net.observation import groups_joined, udp_counter
-from testbed.routing.frr import make_cold
+from testbed.routing.families import make_cold
 from testbed.run.laboratory import Measurements, RunningLab
 from testbed.run.mobility import move
 from testbed.run.options import OptionError, Values

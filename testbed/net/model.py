@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address, ip_interface, ip_network
 from itertools import combinations
 from typing import Literal
@@ -26,18 +26,11 @@ MODEL_SCHEMA = 1
 INTERFACE_NAME_MAX = 15
 """Bytes in an interface name: Linux IFNAMSIZ (16) less the terminating zero."""
 
-FRR_PIM = "frr-pim"
-"""Daemon name: FRR with pimd (IPv4) or pim6d (IPv6), by the family of the lab."""
-
-KNOWN_DAEMONS = frozenset({FRR_PIM})
-
 SOURCE_SPECIFIC_RANGES = {4: ip_network("232.0.0.0/8"), 6: ip_network("ff30::/12")}
-"""Groups without a rendezvous point (RFC 4607): a (*,G) join there does nothing in FRR. ff3x::/32 lies in ff30::/12."""
+"""Groups that are joined from their source only (RFC 4607): a (*,G) join there does nothing. ff3x::/32 lies in ff30::/12."""
 
 LINK_LOCAL_GROUPS = {4: (ip_network("224.0.0.0/24"),), 6: (ip_network("ff01::/16"), ip_network("ff02::/16"))}
 """Groups no router forwards."""
-
-ALL_GROUPS = {4: "224.0.0.0/4", 6: "ff00::/8"}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 
@@ -56,7 +49,7 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A host or router with a network namespace of its own. `daemons` (routers only) are names of `KNOWN_DAEMONS`."""
+    """A host or router with a network namespace of its own. `daemons` (routers only): names of `testbed.routing.families`."""
 
     name: str
     kind: Literal["host", "router"] = "host"
@@ -146,21 +139,23 @@ class Subnet:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """A whole lab. `rendezvous_point` is an address of a router (no prefix), `group` the multicast group of the stream.
+    """A whole lab. `group` is the multicast group it is about, empty for a lab without one.
 
-    `source` is the stream's address of origin where the group is a source-specific one, which is joined from it alone.
+    `source` is the address of origin of the group's stream where the group is a source-specific one, which is joined from it
+    alone. `settings` are what the routing daemons are told, by the name that nodes give their family; that family's
+    module in `testbed.routing` says which there are.
     """
 
     name: str
     family: Family
     nodes: tuple[Node, ...]
-    points_of_attachment: tuple[PointOfAttachment, ...]
-    links: tuple[Link, ...]
-    attachments: tuple[Attachment, ...]
-    radios: tuple[Radio, ...]
-    rendezvous_point: str
-    group: str
+    points_of_attachment: tuple[PointOfAttachment, ...] = ()
+    links: tuple[Link, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    radios: tuple[Radio, ...] = ()
+    group: str = ""
     source: str | None = None
+    settings: Mapping[str, Mapping[str, str | int]] = field(default_factory=dict)
 
     def node(self, name: str) -> Node:
         """The node of that name. Raises ModelError, listing the nodes there are."""
@@ -228,15 +223,6 @@ class Lab:
             )
         )
 
-    def pim_neighbours(self, router: str) -> int:
-        """How many PIM adjacencies this router must have once the lab is up (one per neighbour and shared subnet)."""
-        speakers = {node.name for node in self.nodes if node.daemons}
-        return sum(
-            sum(other.node in speakers and other.node != router for other in subnet.ends)
-            for subnet in self.subnets()
-            if any(end.node == router for end in subnet.ends)
-        )
-
     def captured_ends(self) -> tuple[tuple[str, str], ...]:
         """(node, interface) such that every link is captured exactly once.
 
@@ -279,10 +265,6 @@ def _check_names(lab: Lab) -> None:
         for daemon in node.daemons:
             if node.kind != "router":
                 raise ModelError(f"a host with daemon {daemon!r}", f"node {node.name}", "make it a router")
-            if daemon not in KNOWN_DAEMONS:
-                raise ModelError(
-                    f"unknown daemon {daemon!r}", f"node {node.name}", f"known: {', '.join(sorted(KNOWN_DAEMONS))}"
-                )
 
 
 def _all_ends(lab: Lab) -> Iterator[tuple[str, End]]:
@@ -388,12 +370,12 @@ def _check_addresses(lab: Lab) -> None:
 
 def _check_group(lab: Lab) -> None:
     where = f"lab {lab.name}"
+    if not lab.group:
+        return
     try:
-        group, point = ip_address(lab.group), ip_address(lab.rendezvous_point)
+        group = ip_address(lab.group)
     except ValueError as error:
-        raise ModelError(
-            f"group or rendezvous point: {error}", where, "write plain addresses, no prefix length"
-        ) from None
+        raise ModelError(f"group: {error}", where, "write a plain address, no prefix length") from None
     if group.version != lab.family or not group.is_multicast:
         raise ModelError(f"{group} is not an IPv{lab.family} multicast group", where, "use e.g. 239.1.1.1 or ff1e::1")
     addresses = {str(ip_interface(end.address).ip) for _, end in _all_ends(lab)}
@@ -409,16 +391,6 @@ def _check_group(lab: Lab) -> None:
         )
     if any(group in network for network in LINK_LOCAL_GROUPS[lab.family]):
         raise ModelError(f"{group} never leaves its link", where, "use a group with a wider scope")
-    speakers = {node.name for node in lab.routers() if node.daemons}
-    owners = [end.node for _, end in _all_ends(lab) if ip_interface(end.address).ip == point]
-    if not speakers:
-        return
-    if not owners or owners[0] not in speakers:
-        raise ModelError(
-            f"rendezvous point {point} is no address of a multicast router",
-            where,
-            f"use an address of {', '.join(sorted(speakers))}",
-        )
 
 
 def _check_reachable(lab: Lab) -> None:

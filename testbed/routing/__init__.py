@@ -1,1 +1,1 @@
-"""Routing: static unicast routes from the model, and one module per family of multicast routing daemon."""
+"""Multicast routers: one module for each family of routing daemons, all behind the interface of ``router``; see ``families``."""

@@ -6,29 +6,32 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_address
+from dataclasses import dataclass, fields
+from ipaddress import ip_interface
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from testbed.net.model import ALL_GROUPS, FRR_PIM, Lab
+from testbed.host.processes import ManagedProcess
+from testbed.net.mininet_net import EmulatedNetwork
+from testbed.net.model import Lab, ModelError
+from testbed.routing.group_state import GroupState, kernel_sources, same_address
+from testbed.routing.router import DaemonFamily, RoutingError
 
-if TYPE_CHECKING:
-    from testbed.host.processes import ManagedProcess
-    from testbed.net.mininet_net import EmulatedNetwork
+FRR_PIM = "frr-pim"
+"""The name of this family: FRR with pimd (IPv4) or pim6d (IPv6), by the IP version of the lab.
+
+Its settings in a model: ``rendezvous_point`` (an address of such a router, no prefix) and any field of PimTimers.
+"""
+
+ALL_GROUPS = {4: "224.0.0.0/4", 6: "ff00::/8"}
 
 START_DEADLINE_S = 20.0
 """For daemons to open their vty sockets: 0.2 s on an idle machine, but four labs may start at once."""
 
 ADJACENCY_DEADLINE_S = 20.0
 COMMAND_DEADLINE_S = 10.0
-COLD_DEADLINE_S = 15.0
-"""A prune takes 0.1 s; one that got lost is made up for by the join's time-out, `PimTimers.join_prune_s`."""
-
 DATASTORE_LOCKED = "locked by another session"
 """FRR's complaint while mgmtd, just started, is still busy with its own start-up: to be asked again."""
 
@@ -39,10 +42,6 @@ _TEMPLATES = Environment(  # noqa: S701  # no HTML: a daemon reads it
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-
-
-class RoutingError(RuntimeError):
-    """A routing daemon did not come up, or refused its configuration or a command. Quotes what it said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,32 +70,40 @@ class PimTimers:
         return 2 * interval_s if family == 4 else interval_s + response_s
 
 
-@dataclass(frozen=True, slots=True)
-class GroupState:
-    """What a router knows of a group; `*` stands for any source.
+def settings_of(model: Lab) -> tuple[str | None, PimTimers]:
+    """The rendezvous point and the timers that a model sets. Raises ModelError for a setting that there is not."""
+    settings = dict(model.settings.get(FRR_PIM, {}))
+    point = settings.pop("rendezvous_point", None)
+    known = [each.name for each in fields(PimTimers)]
+    for name, value in settings.items():
+        if name not in known or not isinstance(value, int):
+            remedy = f"give rendezvous_point or, as whole numbers, {', '.join(known)}"
+            raise ModelError(f"setting {name} = {value!r}", f"lab {model.name}, {FRR_PIM}", remedy)
+    return None if point is None else str(point), PimTimers(**{name: int(value) for name, value in settings.items()})
 
-    `members`: interfaces with IGMP or MLD members. `forwarding`: the daemon's multicast routes, source -> interfaces it
-    forwards to. `upstream`: PIM's join state, source -> state in FRR's letters. `kernel`: sources the kernel has a
-    resolved route for.
-    """
 
-    members: tuple[str, ...]
-    forwarding: dict[str, tuple[str, ...]]
-    upstream: dict[str, str]
-    kernel: tuple[str, ...]
+def check(model: Lab) -> None:
+    """Raises ModelError for settings that these routers cannot work with."""
+    point, _ = settings_of(model)
+    speakers = _speakers(model)
+    owners = {str(ip_interface(end.address).ip): node for node in speakers for end in model.ends_of(node)}
+    if point not in owners:
+        raise ModelError(
+            f"rendezvous point {point} is no address of a multicast router",
+            f"lab {model.name}, {FRR_PIM}",
+            f"use an address of {', '.join(speakers)}",
+        )
 
-    @property
-    def cold(self) -> bool:
-        """True if nothing is known: the router would have to learn of the group anew."""
-        return not (self.members or self.forwarding or self.upstream or self.kernel)
 
-    def __str__(self) -> str:
-        if self.cold:
-            return "nothing known"
-        parts = [f"members on {', '.join(self.members)}"] if self.members else []
-        parts += [f"({source}, G) to {', '.join(to) or 'nobody'}" for source, to in self.forwarding.items()]
-        parts += [f"upstream ({source}, G) {state}" for source, state in self.upstream.items()]
-        return "; ".join(parts + [f"kernel route from {source}" for source in self.kernel])
+def _speakers(model: Lab) -> list[str]:
+    return [node.name for node in model.nodes if FRR_PIM in node.daemons]
+
+
+def neighbours_expected(model: Lab, router: str) -> int:
+    """How many PIM adjacencies this router must have once the lab is up (one per neighbour and shared subnet)."""
+    others = set(_speakers(model)) - {router}
+    subnets = [subnet for subnet in model.subnets() if any(end.node == router for end in subnet.ends)]
+    return sum(end.node in others for subnet in subnets for end in subnet.ends)
 
 
 def render_interfaces(lab: Lab, router: str, timers: PimTimers) -> str:
@@ -119,7 +126,7 @@ def render_interfaces(lab: Lab, router: str, timers: PimTimers) -> str:
 def render_rendezvous_point(lab: Lab) -> str:
     """The vtysh commands that tell a router the rendezvous point."""
     return _TEMPLATES.get_template("frr-rendezvous-point.conf.j2").render(
-        pim=_pim(lab), rendezvous_point=lab.rendezvous_point, groups=ALL_GROUPS[lab.family]
+        pim=_pim(lab), rendezvous_point=settings_of(lab)[0], groups=ALL_GROUPS[lab.family]
     )
 
 
@@ -130,10 +137,11 @@ def _pim(lab: Lab) -> str:
 class FrrRouter:
     """FRR on one router of a network. `launch` all routers first, then `configure` each: they start side by side."""
 
-    def __init__(self, network: EmulatedNetwork, node: str, timers: PimTimers | None = None) -> None:
+    def __init__(self, network: EmulatedNetwork, node: str) -> None:
         if network.routing_root is None:
             raise RoutingError("this sandbox has no routing root folder: give run_inside a routing_root")
-        self.network, self.node, self.timers = network, node, timers or PimTimers()
+        self.network, self.node = network, node
+        self.rendezvous_point, self.timers = settings_of(network.model)
         self.root: Path = network.routing_root
         self.pim_daemon = "pimd" if network.model.family == 4 else "pim6d"
         self.daemons = ("mgmtd", "zebra", self.pim_daemon)
@@ -178,7 +186,7 @@ class FrrRouter:
     def rendezvous_point_interface(self) -> str | None:
         """The interface towards the rendezvous point, None while the daemon knows no way to it."""
         answer: dict[str, Any] = self.show(f"show {self._ip} pim rp-info")
-        for entry in answer.get(self.network.model.rendezvous_point, []):
+        for entry in answer.get(self.rendezvous_point or "", []):
             interface = str(entry.get("outboundInterface", "Unknown"))
             return None if interface == "Unknown" else interface
         return None
@@ -199,11 +207,6 @@ class FrrRouter:
 
         # Every line may be given twice, so the whole file is simply given again.
         self.network.eventually(f"FRR on {self.node} to accept {path}", loaded, COMMAND_DEADLINE_S, quiet=True)
-
-    def start(self, deadline_s: float = START_DEADLINE_S) -> None:
-        """`launch` and `configure` in one."""
-        self.launch()
-        self.configure(deadline_s)
 
     def _chroot(self, *argv: str) -> list[str]:
         chroot = shutil.which("chroot")
@@ -282,26 +285,22 @@ class FrrRouter:
                 name
                 for name, interface in members.items()
                 if isinstance(interface, dict)
-                and any(_same(entry["group"], group) for entry in interface.get("groups", []))
+                and any(same_address(entry["group"], group) for entry in interface.get("groups", []))
             ),
             forwarding={
                 source: tuple(sorted(entry.get("oil", {})))
                 for found, sources in routes.items()
-                if _same(found, group)
+                if same_address(found, group)
                 for source, entry in sources.items()
             },
             upstream={
                 source: str(entry["state"])
                 for found, sources in upstream.items()
-                if _same(found, group)
+                if same_address(found, group)
                 for source, entry in sources.items()
             },
             kernel=kernel_sources(self.network.pid(self.node), self.network.model.family, group),
         )
-
-    def is_cold(self, group: str) -> bool:
-        """True if this router knows nothing of the group. See `make_cold` for the routers that feed it."""
-        return self.group_state(group).cold
 
     def forget(self, group: str) -> None:
         """Drops all state and members of the group (FRR: of all groups) and prunes the router off the trees.
@@ -313,114 +312,40 @@ class FrrRouter:
         self.command(f"clear {self._ip} mroute")
 
 
-def _same(one: str, other: str) -> bool:
-    try:
-        return ip_address(one) == ip_address(other)
-    except ValueError:
-        return False
-
-
-def kernel_sources(pid: int, family: int, group: str) -> tuple[str, ...]:
-    """Sources of the group's resolved entries in the multicast forwarding cache of a process's network namespace.
-
-    Entries still waiting for a daemon's answer (input interface -1) are no knowledge and are left out.
-    """
-    found: list[str] = []
-    for line in Path(f"/proc/{pid}/net/{'ip' if family == 4 else 'ip6'}_mr_cache").read_text().splitlines()[1:]:
-        entry_group, source, interface = line.split()[:3]
-        if _same(_cache_address(entry_group), group) and int(interface) not in (-1, 0xFFFF):
-            address = ip_address(_cache_address(source))
-            found.append("*" if address.is_unspecified else str(address))
-    return tuple(found)
-
-
-def _cache_address(text: str) -> str:
-    """ip_mr_cache prints an IPv4 address as a number in the machine's byte order, an IPv6 address as usual."""
-    if ":" in text:
-        return text
-    return str(IPv4Address(int(text, 16).to_bytes(4, sys.byteorder)))
-
-
-def make_cold(
-    network: EmulatedNetwork,
-    routers: Mapping[str, FrrRouter],
-    node: str,
-    group: str,
-    deadline_s: float = COLD_DEADLINE_S,
-) -> None:
-    """Makes a router forget the group and waits until neither it nor any router that feeds it has state for it.
-
-    A router above that still forwards the group down would make the next join look faster than it is. Raises NotObserved
-    saying who still knows what.
-
-    A host that is still a member brings the state back with its next report, up to a query interval later: let members
-    leave first.
-    """
-    feeding = {
-        (other.node, other.interface)
-        for subnet in network.model.subnets()
-        if any(end.node == node for end in subnet.ends)
-        for other in subnet.ends
-        if other.node != node and other.node in routers
-    }
-
-    def look() -> tuple[bool, str]:
-        state = routers[node].group_state(group)
-        if not state.cold:
-            return False, f"{node}: {state}"
-        for feeder, interface in sorted(feeding):
-            above = routers[feeder].group_state(group)
-            if any(interface in to for to in above.forwarding.values()):
-                return False, f"{feeder}, which feeds {node}: {above}"
-        return True, "cold"
-
-    routers[node].forget(group)
-    network.eventually(f"{node} to know nothing of {group}", look, deadline_s, quiet=True)
-
-
-def start_routers(network: EmulatedNetwork, timers: PimTimers | None = None) -> dict[str, FrrRouter]:
+def start(network: EmulatedNetwork) -> dict[str, FrrRouter]:
     """Starts FRR on every router whose model says so, side by side, and waits until every adjacency is seen.
 
-    Returns the routers by node name. Raises as `FrrRouter.configure` and `await_adjacency` do.
+    Returns the routers by node name. Raises ProcessDied, NotObserved or RoutingError with what the daemons said.
     """
-    routers = {
-        node.name: FrrRouter(network, node.name, timers) for node in network.model.nodes if FRR_PIM in node.daemons
-    }
+    model = network.model
+    routers = {node: FrrRouter(network, node) for node in _speakers(model)}
     with network.progress.step(f"FRR on {', '.join(routers)}"):
         for router in routers.values():
             router.launch()
         for router in routers.values():
             router.configure()
-    await_adjacency(network, tuple(routers.values()))
+
+    def all_adjacent() -> tuple[bool, str]:
+        counts = {node: sum(map(len, router.neighbours().values())) for node, router in routers.items()}
+        expected = {node: neighbours_expected(model, node) for node in routers}
+        lacking = [f"{node} sees {counts[node]} of {count}" for node, count in expected.items() if counts[node] < count]
+        return not lacking, ", ".join(lacking) or "all"
+
+    network.eventually("PIM adjacency of all routers", all_adjacent, ADJACENCY_DEADLINE_S)
     for router in routers.values():
         router.learn_rendezvous_point()
-    await_rendezvous_point(network, tuple(routers.values()))
+
+    def all_know() -> tuple[bool, str]:
+        lacking = [node for node, router in routers.items() if router.rendezvous_point_interface() is None]
+        return not lacking, f"{', '.join(lacking) or 'no router'} without a way to it"
+
+    awaited = f"a way to the rendezvous point {settings_of(model)[0]}"
+    network.eventually(awaited, all_know, ADJACENCY_DEADLINE_S)
     return routers
 
 
-def await_adjacency(
-    network: EmulatedNetwork, routers: Sequence[FrrRouter], deadline_s: float = ADJACENCY_DEADLINE_S
-) -> None:
-    """Waits until every router sees all the PIM neighbours the model gives it. Raises NotObserved or ProcessDied."""
-    expected = {router.node: network.model.pim_neighbours(router.node) for router in routers}
-
-    def all_adjacent() -> tuple[bool, str]:
-        found = {router.node: sum(map(len, router.neighbours().values())) for router in routers}
-        lacking = [
-            f"{node} sees {found[node]} of {wanted}" for node, wanted in expected.items() if found[node] < wanted
-        ]
-        return not lacking, ", ".join(lacking) or "all"
-
-    network.eventually("PIM adjacency of all routers", all_adjacent, deadline_s)
+def _programs(model: Lab) -> tuple[str, ...]:
+    return "zebra", "mgmtd", "pimd" if model.family == 4 else "pim6d", f"ipv{model.family}-multicast-routing"
 
 
-def await_rendezvous_point(
-    network: EmulatedNetwork, routers: Sequence[FrrRouter], deadline_s: float = ADJACENCY_DEADLINE_S
-) -> None:
-    """Waits until every router knows the way to the rendezvous point. Raises NotObserved or ProcessDied."""
-
-    def all_know() -> tuple[bool, str]:
-        lacking = [router.node for router in routers if router.rendezvous_point_interface() is None]
-        return not lacking, f"{', '.join(lacking) or 'no router'} without a way to it"
-
-    network.eventually(f"a way to the rendezvous point {network.model.rendezvous_point}", all_know, deadline_s)
+FAMILY = DaemonFamily(FRR_PIM, check, start, _programs, packages=("frr",))

@@ -15,7 +15,8 @@ from typing import Any
 from testbed.host.progress import Progress
 from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Lab
-from testbed.routing.frr import FrrRouter, start_routers
+from testbed.routing import families
+from testbed.routing.router import Router
 from testbed.run.options import Option, Value, Values
 from testbed.run.recording import Recording, judge, merge, write_timeline
 from testbed.run.roles import Roles
@@ -29,7 +30,7 @@ class RunningLab:
     """What a scenario has at hand. ``started``: time.monotonic() when the run began, seconds."""
 
     network: EmulatedNetwork
-    routers: Mapping[str, FrrRouter]
+    routers: Mapping[str, Router]
     roles: Roles
     steps: StepLog
     values: Values
@@ -105,6 +106,14 @@ def parse_values(topology: Topology, texts: Mapping[str, str | None]) -> Values:
     return Values(values)
 
 
+def build_model(topology: Topology, values: Values) -> Lab:
+    """The lab's model, which can work; raises ModelError, or what the lab raises for values that do not go together."""
+    model = topology.build(values)
+    model.validate()
+    families.check(model)
+    return model
+
+
 def perform(
     topology: Topology,
     values: Values,
@@ -118,7 +127,7 @@ def perform(
     raise: ProcessDied, NotObserved, RoutingError, EmulationError, RoleError, RecordingError.
     """
     started = time.monotonic()
-    model = topology.build(values)
+    model = build_model(topology, values)
     (run_folder / "model.json").write_text(model.to_json(), encoding="utf-8")
     with ExitStack() as stack:
         steps = StepLog(run_folder)
@@ -128,12 +137,12 @@ def perform(
         recording = Recording(network)
         try:
             recording.start()
-            routers = start_routers(network)
+            routers = families.start_routers(network)
             roles = Roles(network, external)
             lab = RunningLab(network, routers, roles, steps, values, progress, started)
             measurements = topology.perform(lab)
             network.verify_multicast_settings()
-            versions = routing_versions(routers)
+            versions = families.versions(network)
             dropped = recording.stop()
         except BaseException:
             _salvage(recording, run_folder, progress)
@@ -182,16 +191,6 @@ def _salvage(recording: Recording, run_folder: Path, progress: Progress) -> None
         write_timeline(run_folder)
     except (RuntimeError, OSError) as error:
         progress.note(f"the captures could not be joined or their timeline written: {error}")
-
-
-def routing_versions(routers: Mapping[str, FrrRouter]) -> dict[str, str]:
-    """The routing daemons' versions, from the set-up's manifest."""
-    from testbed.setup import routing_versions as installed  # noqa: PLC0415
-
-    root = next((router.root for router in routers.values()), None)
-    if root is None:
-        return {}
-    return {name: version for name, version in installed(root).items() if name in ("frr", "smcroute")}
 
 
 def read_request(run_folder: Path) -> tuple[Topology, Values, dict[str, list[str]]]:

@@ -56,7 +56,7 @@ def models(draw: st.DrawFn) -> dict[str, Any]:
             }
             for node in mobile
         ],
-        "rendezvous_point": "10.0.0.1",
+        "settings": {"routing": {"rendezvous_point": "10.0.0.1"}},
     }
 
 

@@ -28,7 +28,10 @@ from testbed.host.sandbox_init import namespaces
 from testbed.net.mininet_net import EmulatedNetwork, EmulationError
 from testbed.net.model import ModelError
 from testbed.net.netlink import run_in_network_namespace
-from testbed.routing.frr import FrrRouter, RoutingError, make_cold, start_routers
+from testbed.routing import frr
+from testbed.routing.families import make_cold
+from testbed.routing.frr import FrrRouter
+from testbed.routing.router import RoutingError
 from tests.testbed.handover_model import handover_model
 
 SIGNALLED = 7
@@ -72,7 +75,7 @@ def forget(network: EmulatedNetwork, routers: dict[str, FrrRouter]) -> None:
         network.sandbox_namespace.set_up("air-mn-radio", False)
         member.close()
         make_cold(network, routers, "ar1", group)
-        assert routers["ar1"].is_cold(group)
+        assert routers["ar1"].group_state(group).cold
         assert len(routers["ar1"].neighbours()) == 1
         network.sandbox_namespace.set_up("air-mn-radio")
 
@@ -116,7 +119,7 @@ def main() -> int:
     try:
         lab = handover_model(6 if family == 6 else 4)
         with EmulatedNetwork(lab, run_folder, Progress()) as network:
-            routers = start_routers(network)
+            routers = frr.start(network)
             told = {
                 "namespaces": namespaces(),
                 "neighbours": {name: router.neighbours() for name, router in routers.items()},

@@ -1,6 +1,7 @@
 """The lab most tests build or look at: a source, a rendezvous router, two access routers with a cell each, a mobile node."""
 
-from testbed.net.model import FRR_PIM, Attachment, End, Family, Lab, Link, Node, PointOfAttachment, Radio
+from testbed.net.model import Attachment, End, Family, Lab, Link, Node, PointOfAttachment, Radio
+from testbed.routing.frr import FRR_PIM
 
 GROUP = {4: "239.1.1.1", 6: "ff1e::1"}
 
@@ -34,6 +35,6 @@ def handover_model(family: Family = 4) -> Lab:
         ),
         attachments=(*cell(1), *cell(2)),
         radios=(Radio("mn", "mn-radio", (("poa1", address(1, 100)), ("poa2", address(2, 100))), "poa1"),),
-        rendezvous_point=address(10, 1).split("/")[0],
+        settings={FRR_PIM: {"rendezvous_point": address(10, 1).split("/")[0]}},
         group=GROUP[family],
     )

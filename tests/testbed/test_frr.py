@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 
-from testbed.net.model import Family
-from testbed.routing import frr
-from testbed.routing.frr import GroupState, PimTimers, kernel_sources, render_interfaces, render_rendezvous_point
+from testbed.net.model import Family, Lab, ModelError, Node
+from testbed.routing import families, group_state
+from testbed.routing.frr import (
+    FRR_PIM,
+    PimTimers,
+    neighbours_expected,
+    render_interfaces,
+    render_rendezvous_point,
+    settings_of,
+)
+from testbed.routing.group_state import GroupState, kernel_sources
 from tests.testbed.handover_model import handover_model
 
 ACCESS_ROUTER_4 = """\
@@ -67,6 +76,43 @@ def test_rendezvous_point(family: Family, line: str) -> None:
     assert text.splitlines() == ["router pim" + ("" if family == 4 else "6"), line, "exit"]
 
 
+def test_neighbours_are_counted_for_each_subnet() -> None:
+    lab = handover_model()
+    assert {node.name: neighbours_expected(lab, node.name) for node in lab.routers()} == {"rr": 2, "ar1": 1, "ar2": 1}
+
+
+LAB = handover_model()
+POINT = {"rendezvous_point": "10.0.10.1"}
+
+
+def test_a_model_sets_timers_too() -> None:
+    lab = replace(LAB, settings={FRR_PIM: {**POINT, "hello_s": 7}})
+    families.check(lab)
+    assert settings_of(lab) == ("10.0.10.1", PimTimers(hello_s=7))
+
+
+@pytest.mark.parametrize(
+    ("lab", "words"),
+    [
+        (replace(LAB, settings={}), "rendezvous point None is no address of a multicast router"),
+        (replace(LAB, settings={FRR_PIM: {"rendezvous_point": "10.0.99.1"}}), "no address of a multicast router"),
+        (replace(LAB, settings={FRR_PIM: {"rendezvous_point": "10.0.10.2"}}), "no address of a multicast router"),
+        (replace(LAB, settings={FRR_PIM: {**POINT, "hallo_s": 1}}), "setting hallo_s = 1; give .* hello_s"),
+        (replace(LAB, settings={FRR_PIM: {**POINT, "hello_s": "1"}}), "setting hello_s = '1'"),
+        (replace(LAB, settings={"gated": {}, **LAB.settings}), "settings of 'gated'; no node names it"),
+        (replace(LAB, nodes=(*LAB.nodes[:5], Node("rr", "router", ("gated",)))), "node rr: unknown daemon 'gated'"),
+    ],
+)
+def test_what_routers_could_not_work_with_is_refused(lab: Lab, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        families.check(lab)
+
+
+def test_only_what_a_lab_uses_is_asked_of_the_machine() -> None:
+    assert families.programs(handover_model(6)) == ("zebra", "mgmtd", "pim6d", "ipv6-multicast-routing")
+    assert families.programs(replace(LAB, nodes=LAB.nodes[:5], settings={})) == ()
+
+
 def test_cold_means_nothing_known_by_anyone() -> None:
     assert GroupState((), {}, {}, ()).cold
     assert str(GroupState((), {}, {}, ())) == "nothing known"
@@ -114,5 +160,5 @@ def test_kernel_sources(
         def read_text(self) -> str:
             return cache
 
-    monkeypatch.setattr(frr, "Path", Cache)
+    monkeypatch.setattr(group_state, "Path", Cache)
     assert kernel_sources(77, family, group) == sources

@@ -67,7 +67,7 @@ def router_trees(draw: st.DrawFn) -> Lab:
         for index, (a, b) in enumerate(sorted(pairs))
     )
     nodes = tuple(Node(f"r{index}", "router") for index in range(count))
-    return Lab("net", 4, nodes, (), links, (), (), "10.1.0.1", "239.1.1.1")
+    return Lab("net", 4, nodes, links=links)
 
 
 @given(router_trees())

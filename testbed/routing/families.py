@@ -1,0 +1,87 @@
+"""The families of routing daemons there are, and what a lab asks of all its routers together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from testbed.net.mininet_net import EmulatedNetwork
+from testbed.net.model import Lab, ModelError
+from testbed.routing import frr
+from testbed.routing.router import DaemonFamily, Router
+from testbed.setup import routing_versions
+
+FAMILIES: dict[str, DaemonFamily] = {family.name: family for family in (frr.FAMILY,)}
+
+COLD_DEADLINE_S = 15.0
+"""A prune takes 0.1 s; one that got lost is made up for when the join it should have ended times out."""
+
+
+def families_of(model: Lab) -> tuple[DaemonFamily, ...]:
+    """The families that the model's nodes name. Raises ModelError for one that there is not."""
+    for node in model.nodes:
+        for daemon in node.daemons:
+            if daemon not in FAMILIES:
+                raise ModelError(f"unknown daemon {daemon!r}", f"node {node.name}", f"known: {', '.join(FAMILIES)}")
+    named = {daemon for node in model.nodes for daemon in node.daemons}
+    return tuple(family for name, family in FAMILIES.items() if name in named)
+
+
+def check(model: Lab) -> None:
+    """Raises ModelError for the first thing in the model that its routing daemons could not work with."""
+    families = families_of(model)
+    for name in model.settings:
+        if name not in {family.name for family in families}:
+            raise ModelError(f"settings of {name!r}", f"lab {model.name}", "no node names it as its daemon")
+    for family in families:
+        family.check(model)
+
+
+def programs(model: Lab) -> tuple[str, ...]:
+    """The doctor's checks that a lab with this model needs for its routers."""
+    return tuple(name for family in families_of(model) for name in family.programs(model))
+
+
+def start_routers(network: EmulatedNetwork) -> dict[str, Router]:
+    """Starts the daemons of every node and returns the routers by node when all have converged. Raises as `start` does."""
+    return {node: router for family in families_of(network.model) for node, router in family.start(network).items()}
+
+
+def versions(network: EmulatedNetwork) -> dict[str, str]:
+    """The versions of the routing daemons in use, by package."""
+    wanted = {package for family in families_of(network.model) for package in family.packages}
+    if network.routing_root is None or not wanted:
+        return {}
+    return {name: version for name, version in routing_versions(network.routing_root).items() if name in wanted}
+
+
+def make_cold(
+    network: EmulatedNetwork, routers: Mapping[str, Router], node: str, group: str, deadline_s: float = COLD_DEADLINE_S
+) -> None:
+    """Makes a router forget the group and waits until neither it nor any router that feeds it has state for it.
+
+    A router above that still forwards the group down would make the next join look faster than it is. Raises NotObserved
+    saying who still knows what.
+
+    A host that is still a member brings the state back with its next report, up to a query interval later: let members
+    leave first.
+    """
+    feeding = {
+        (other.node, other.interface)
+        for subnet in network.model.subnets()
+        if any(end.node == node for end in subnet.ends)
+        for other in subnet.ends
+        if other.node != node and other.node in routers
+    }
+
+    def look() -> tuple[bool, str]:
+        state = routers[node].group_state(group)
+        if not state.cold:
+            return False, f"{node}: {state}"
+        for feeder, interface in sorted(feeding):
+            above = routers[feeder].group_state(group)
+            if any(interface in to for to in above.forwarding.values()):
+                return False, f"{feeder}, which feeds {node}: {above}"
+        return True, "cold"
+
+    routers[node].forget(group)
+    network.eventually(f"{node} to know nothing of {group}", look, deadline_s, quiet=True)
