@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 
 from captures.history.events import Event
-from captures.rules.language import Checker, Key, Outcomes, Pattern, Scene
+from captures.rules.coverage import Coverage
+from captures.rules.findings import Outcomes
+from captures.rules.language import Checker, Key, Pattern
 
 NOBODY_THERE = "nobody was there to answer: the port was unreachable"
 _UNDECIDED_MAX = 1024
@@ -14,8 +17,8 @@ _UNDECIDED_MAX = 1024
 class Deadlines(Checker):
     """What checks with deadlines share: `expire` is called for each key whose deadline has passed, oldest first."""
 
-    def __init__(self, tell: Outcomes, scene: Scene, *patterns: Pattern | None) -> None:
-        super().__init__(tell, scene, [pattern for pattern in patterns if pattern is not None])
+    def __init__(self, tell: Outcomes, coverage: Coverage, patterns: Iterable[Pattern]) -> None:
+        super().__init__(tell, coverage, patterns)
         self._heap: list[tuple[int, int, Key]] = []
         self._count = 0
         self._undecided: list[tuple[Event, str, tuple[int, ...]]] = []
@@ -32,17 +35,16 @@ class Deadlines(Checker):
             self.expire(key, t_ns)
 
     def expire(self, key: Key, t_ns: int) -> None:
-        """A deadline has passed; `t_ns` is which of them."""
-        raise NotImplementedError
+        """A deadline has passed; `t_ns` is which of them. Not called where nothing has one."""
 
     def missing(self, event: Event, text: str, frames: tuple[int, ...]) -> None:
         """Something is missing in the direction back to `event`'s sender: failed, if that direction was ever heard.
 
         Not if nobody was there to send it: its port was unreachable, or a step says that it was made silent.
         """
-        if self.scene.refused(event.interface, event.protocol, event.destination):
+        if self.coverage.refused(event.interface, event.protocol, event.destination):
             self.tell.unseen(event.interface, NOBODY_THERE)
-        elif self.scene.silenced(event.destination, event.t_ns):
+        elif self.coverage.silenced(event.destination, event.t_ns):
             self.tell.unseen(event.interface, "a step says that who should have answered was made silent")
         elif len(self._undecided) < _UNDECIDED_MAX:
             self._undecided.append((event, text, frames))
@@ -53,7 +55,7 @@ class Deadlines(Checker):
         """The capture ended."""
         self.advance(end_ns)
         for event, text, frames in self._undecided:
-            if self.scene.heard(event.interface, event.protocol, event.destination, event.source):
+            if self.coverage.heard(event.interface, event.protocol, event.destination, event.source):
                 self.tell.failed(event.interface, text, frames)
             else:
                 self.tell.unseen(

@@ -1,26 +1,52 @@
-"""The operator `answered`: requests, answers, and what a sender may do without one (see `captures.rules.operators`)."""
+"""The operator `Answered`: requests, answers, and what a sender may do without one (see `captures.rules.operators`)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from captures.history.events import Event
+from captures.rules.bounded import Bounded
+from captures.rules.coverage import Coverage
 from captures.rules.deadlines import NOBODY_THERE, Deadlines
-from captures.rules.language import (
-    Bounded,
-    Check,
-    Key,
-    Outcomes,
-    Pattern,
-    Same,
-    Scene,
-    Seconds,
-    in_seconds,
-    key_of,
-    nanoseconds,
-)
+from captures.rules.findings import Outcomes
+from captures.rules.language import Checker, Key, Operator, Pattern, Same, Seconds, in_seconds, key_of, nanoseconds
 
 _REMEMBERED = 16  # requests of one sender that may be given up together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered(Operator):
+    """Each `request` is followed by an answer `by` within `within`.
+
+    ::
+
+        R---B                            R------within------|--B!       R---R---B
+
+        R------within------|---U         (U is `unless`: given up, as it may be, or R itself: asked again)
+        R------within------|------patience------|!
+        R---N!                           (N is `not_then`)
+        R---V                            (V is `void`: nobody is there to answer, unseen)
+
+    Asked again with the same key, it is one request with the last one's deadline. Unanswered, it has failed when
+    `patience` has passed since it was asked, unless until then it was asked again, or an event `unless` came that has
+    `unless_same` in common with the request: the sender did what the clause allows. (An event of the request's own kind
+    counts only after the deadline: before it may be the request, as another interface saw it.) A late answer has failed, and
+    so has a request after which an event `not_then` shows, by `unless_same`, that the sender goes on as if it was answered.
+    """
+
+    request: Pattern
+    by: Pattern
+    within: Seconds
+    same: Same
+    patience: Seconds = 0
+    unless: Pattern | None = None
+    unless_same: Same = ()
+    not_then: Pattern | None = None
+    void: Pattern | None = None
+
+    def __call__(self, tell: Outcomes, coverage: Coverage) -> Checker:
+        """Begin the check."""
+        return _Answered(tell, coverage, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,48 +60,9 @@ class _Request:
     overdue: bool = False
 
 
-def answered(
-    request: Pattern,
-    *,
-    by: Pattern,
-    within: Seconds,
-    same: Same,
-    patience: Seconds = 0,
-    unless: Pattern | None = None,
-    unless_same: Same = (),
-    not_then: Pattern | None = None,
-    void: Pattern | None = None,
-) -> Check:
-    """Each `request` is followed by an answer `by` within `within`.
-
-    Asked again with the same key, it is one request with the last one's deadline. Unanswered, it has failed when
-    `patience` has passed since it was asked, unless until then it was asked again, or an event `unless` came that has
-    `unless_same` in common with the request: the sender did what the clause allows. (An event of the request's own kind
-    counts only after the deadline: before it may be the request, as another interface saw it.) A late answer has failed, and
-    so has a request after which an event `not_then` shows, by `unless_same`, that the sender goes on as if it was answered.
-    """
-    terms = _Terms(request, by, within, same, patience, unless, unless_same, not_then, void)
-    return lambda tell, scene: _Answered(tell, scene, terms)
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """The arguments of `answered`."""
-
-    request: Pattern
-    by: Pattern
-    within: Seconds
-    same: Same
-    patience: Seconds
-    unless: Pattern | None
-    unless_same: Same
-    not_then: Pattern | None
-    void: Pattern | None
-
-
 class _Answered(Deadlines):
-    def __init__(self, tell: Outcomes, scene: Scene, terms: _Terms) -> None:
-        super().__init__(tell, scene, terms.request, terms.by, terms.unless, terms.not_then, terms.void)
+    def __init__(self, tell: Outcomes, coverage: Coverage, terms: Answered) -> None:
+        super().__init__(tell, coverage, terms.patterns())
         self._terms = terms
         self._waiting: Bounded[Key, _Request] = Bounded()
         self._given_up_by: Bounded[Key, set[Key]] = Bounded()

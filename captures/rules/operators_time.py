@@ -1,4 +1,4 @@
-"""Operators about order and pace: `never_before`, `in_order`, `at_most`, `periodic` (see `captures.rules.operators`)."""
+"""Operators about order and pace: `NeverBefore`, `InOrder`, `AtMost`, `Periodic` (see `captures.rules.operators`)."""
 
 from __future__ import annotations
 
@@ -7,20 +7,10 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from captures.history.events import Event
-from captures.rules.language import (
-    Bounded,
-    Check,
-    Checker,
-    Key,
-    Outcomes,
-    Pattern,
-    Same,
-    Scene,
-    Seconds,
-    in_seconds,
-    key_of,
-    nanoseconds,
-)
+from captures.rules.bounded import Bounded
+from captures.rules.coverage import Coverage
+from captures.rules.findings import Outcomes
+from captures.rules.language import Checker, Key, Operator, Pattern, Same, Seconds, in_seconds, key_of, nanoseconds
 
 _LEARN_FROM = 5
 _LEARN_AT_LEAST = 3
@@ -28,66 +18,60 @@ _BEAT_SLACK_NS, _BEAT_SHARE = 50_000_000, 0.01  # what a timer that is set anew 
 _BEATS_MAX = 4  # more than that in silence, and it is a new beginning
 
 
-def never_before(
-    event: Pattern,
-    first: Pattern,
-    *,
-    same: Same,
-    first_same: Same | None = None,
-    since: Pattern | None = None,
-    since_same: Same | None = None,
-    forget: Pattern | None = None,
-    grace: Seconds = 0,
-) -> Check:
+@dataclass(frozen=True, kw_only=True)
+class NeverBefore(Operator):
     """No `event` comes before `first`.
+
+    ::
+
+        F---E---E        E!---F---E                           (from the beginning)
+        S---F---E        S---E!            E---S---F---E      (S is `since`)
+        S---F---S---E    S---F---G---S---E!                   (S is `since`, G is `forget`)
 
     With `since`, that counts anew from each such event on; with `forget` too, only from the first `since` after the
     beginning or after a `forget`. Without `since` it counts from the beginning, and an event that comes when its interface
-    has been captured for less than `grace` is unseen.
+    has been captured for less than `grace` is unseen. `first_same` and `since_same` are `same` where they are not given.
     """
-    return lambda tell, scene: _NeverBefore(
-        tell, scene, event, first, same, first_same or same, since, since_same or same, forget, grace
-    )
+
+    event: Pattern
+    first: Pattern
+    same: Same
+    first_same: Same | None = None
+    since: Pattern | None = None
+    since_same: Same | None = None
+    forget: Pattern | None = None
+    grace: Seconds = 0
+
+    def __call__(self, tell: Outcomes, coverage: Coverage) -> Checker:
+        """Begin the check."""
+        return _NeverBefore(tell, coverage, self)
 
 
 class _NeverBefore(Checker):
-    def __init__(
-        self,
-        tell: Outcomes,
-        scene: Scene,
-        event: Pattern,
-        first: Pattern,
-        same: Same,
-        first_same: Same,
-        since: Pattern | None,
-        since_same: Same,
-        forget: Pattern | None,
-        grace: Seconds,
-    ) -> None:
-        super().__init__(tell, scene, [pattern for pattern in (event, first, since, forget) if pattern is not None])
-        self._event, self._first, self._since = event, first, since
-        self._same, self._first_same, self._since_same = same, first_same, since_same
-        self._forget, self._grace = forget, grace
+    def __init__(self, tell: Outcomes, coverage: Coverage, terms: NeverBefore) -> None:
+        super().__init__(tell, coverage, terms.patterns())
+        self._terms = terms
         self._allowed: Bounded[Key, tuple[bool, int]] = Bounded()
 
     def event(self, event: Event) -> None:
-        if self._event.matches(event):
+        terms = self._terms
+        if terms.event.matches(event):
             self._judge(event)
-        if self._forget is not None and self._forget.matches(event):
-            key = key_of(event, self._same)
+        if terms.forget is not None and terms.forget.matches(event):
+            key = key_of(event, terms.same)
             if key is not None:
                 self._allowed.pop(key)
-        if self._since is not None and self._since.matches(event):
-            key = key_of(event, self._since_same)
-            if key is not None and (self._forget is None or self._allowed.get(key) is None):
+        if terms.since is not None and terms.since.matches(event):
+            key = key_of(event, terms.since_same or terms.same)
+            if key is not None and (terms.forget is None or self._allowed.get(key) is None):
                 self._allowed.set(key, (False, event.number))
-        if self._first.matches(event):
-            key = key_of(event, self._first_same)
-            if key is not None and (self._since is None or self._allowed.get(key) is not None):
+        if terms.first.matches(event):
+            key = key_of(event, terms.first_same or terms.same)
+            if key is not None and (terms.since is None or self._allowed.get(key) is not None):
                 self._allowed.set(key, (True, event.number))
 
     def _judge(self, event: Event) -> None:
-        key = key_of(event, self._same)
+        key = key_of(event, self._terms.same)
         if key is None:
             return
         state = self._allowed.get(key)
@@ -98,11 +82,36 @@ class _NeverBefore(Checker):
                 self.tell.passed(event.interface, (number, event.number))
             else:
                 self.tell.failed(event.interface, f"{text} after frame {number}", (number, event.number))
-        elif self._since is None:
-            if self.scene.covered_ns(event) < nanoseconds(self._grace, event):
+        elif self._terms.since is None:
+            if self.coverage.covered_ns(event) < nanoseconds(self._terms.grace, event):
                 self.tell.unseen(event.interface, "the capture began too late to show what must have come first")
             else:
                 self.tell.failed(event.interface, text, (event.number,))
+
+
+@dataclass(frozen=True, kw_only=True)
+class InOrder(Operator):
+    """Events of the patterns come in the order given, none left out in between.
+
+    ::
+
+        A---B---C        A---B---B---C        A---C!        A---B---A---C!        A-----within-----|---C
+
+    The first pattern begins an exchange anew; what comes more than `within` after that belongs to none. An exchange that
+    ends early is no fault here: what must be answered is `Answered`'s.
+    """
+
+    order: tuple[Pattern, ...]
+    same: Same
+    within: Seconds
+
+    def patterns(self) -> tuple[Pattern, ...]:
+        """Those of the order."""
+        return self.order
+
+    def __call__(self, tell: Outcomes, coverage: Coverage) -> Checker:
+        """Begin the check."""
+        return _InOrder(tell, coverage, self)
 
 
 @dataclass(slots=True)
@@ -112,21 +121,10 @@ class _Chain:
     began_ns: int
 
 
-def in_order(*patterns: Pattern, same: Same, within: Seconds) -> Check:
-    """Events of the patterns come in the order given, none left out in between.
-
-    The first pattern begins an exchange anew; what comes more than `within` after that belongs to none. An exchange that
-    ends early is no fault here: what must be answered is `answered`'s.
-    """
-    return lambda tell, scene: _InOrder(tell, scene, patterns, same, within)
-
-
 class _InOrder(Checker):
-    def __init__(
-        self, tell: Outcomes, scene: Scene, patterns: tuple[Pattern, ...], same: Same, within: Seconds
-    ) -> None:
-        super().__init__(tell, scene, patterns)
-        self._same, self._within = same, within
+    def __init__(self, tell: Outcomes, coverage: Coverage, terms: InOrder) -> None:
+        super().__init__(tell, coverage, terms.patterns())
+        self._same, self._within = terms.same, terms.within
         self._chains: Bounded[Key, _Chain] = Bounded()
 
     def event(self, event: Event) -> None:
@@ -155,52 +153,52 @@ class _InOrder(Checker):
                 self._chains.pop(key)
 
 
-def at_most(
-    count: int,
-    pattern: Pattern,
-    *,
-    per: Seconds,
-    same: Same,
-    reset: Pattern | None = None,
-    reset_same: Same | None = None,
-) -> Check:
-    """In any stretch of `per` there are no more than `count` events of the pattern; `reset` begins counting anew."""
-    return lambda tell, scene: _AtMost(tell, scene, count, pattern, per, same, reset, reset_same or same)
+@dataclass(frozen=True, kw_only=True)
+class AtMost(Operator):
+    """In any stretch of `per` there are no more than `count` events of the pattern; `reset` begins counting anew.
+
+    ::
+
+        |--------per--------|
+        E    E    E!                   (count is 2)
+        E    E    R    E    E          (R is `reset`)
+    """
+
+    count: int
+    pattern: Pattern
+    per: Seconds
+    same: Same
+    reset: Pattern | None = None
+    reset_same: Same | None = None
+
+    def __call__(self, tell: Outcomes, coverage: Coverage) -> Checker:
+        """Begin the check."""
+        return _AtMost(tell, coverage, self)
 
 
 class _AtMost(Checker):
-    def __init__(
-        self,
-        tell: Outcomes,
-        scene: Scene,
-        count: int,
-        pattern: Pattern,
-        per: Seconds,
-        same: Same,
-        reset: Pattern | None,
-        reset_same: Same,
-    ) -> None:
-        super().__init__(tell, scene, [p for p in (pattern, reset) if p is not None])
-        self._count, self._pattern, self._per, self._same = count, pattern, per, same
-        self._reset, self._reset_same = reset, reset_same
+    def __init__(self, tell: Outcomes, coverage: Coverage, terms: AtMost) -> None:
+        super().__init__(tell, coverage, terms.patterns())
+        self._terms = terms
         self._times: Bounded[Key, deque[tuple[int, int]]] = Bounded()
 
     def event(self, event: Event) -> None:
-        if self._reset is not None and self._reset.matches(event):
-            key = key_of(event, self._reset_same)
+        terms = self._terms
+        if terms.reset is not None and terms.reset.matches(event):
+            key = key_of(event, terms.reset_same or terms.same)
             if key is not None:
                 self._times.pop(key)
-        if not self._pattern.matches(event):
+        if not terms.pattern.matches(event):
             return
-        key = key_of(event, self._same)
+        key = key_of(event, terms.same)
         if key is None:
             return
-        per = nanoseconds(self._per, event)
-        times = self._times.obtain(key, lambda: deque(maxlen=self._count + 1))
+        per = nanoseconds(terms.per, event)
+        times = self._times.obtain(key, lambda: deque(maxlen=terms.count + 1))
         while times and event.t_ns - times[0][0] > per:
             times.popleft()
         times.append((event.t_ns, event.number))
-        if len(times) > self._count:
+        if len(times) > terms.count:
             first = times[0]
             passed = in_seconds(event.t_ns - first[0])
             text = f"{event.kind} of {event.source} to {event.destination} {len(times)} times in {passed} (frame {event.number})"
@@ -209,30 +207,17 @@ class _AtMost(Checker):
             self.tell.passed(event.interface, [event.number])
 
 
-@dataclass(slots=True)
-class _Pace:
-    last: Event
-    may_be_early: int = 0
-    period_ns: int | None = None
-    intervals: list[tuple[int, Event, Event]] = field(default_factory=list)
-
-
-def periodic(
-    pattern: Pattern,
-    *,
-    period: Seconds | None,
-    same: Same,
-    tolerance: float = 0.1,
-    slack: float = 0.1,
-    burst: float = 0.0,
-    only_late: bool = False,
-    restart: Pattern | None = None,
-    restart_same: Same | None = None,
-    may_be_early: int = 1,
-    renewing: Pattern | None = None,
-    beat: Seconds = 0,
-) -> Check:
+@dataclass(frozen=True, kw_only=True)
+class Periodic(Operator):
     """Events of the pattern come once every `period`, give or take the share `tolerance` and `slack` seconds.
+
+    ::
+
+        |--period--|--period--|--period--|
+        E          E          E          E
+        E          E                     E!              (late)
+        E          E     E!                              (early, unless `only_late`)
+        E          E   R          E      E               (R is `restart`)
 
     `period` may be a function of the earlier of two events; None or 0 means that it is learned, as the median of the first
     five intervals of each key. Events within `burst` of each other are one. After a
@@ -243,49 +228,52 @@ def periodic(
     An interval in which a step says that the interface changed its link, or that the sender was made silent, is free. With
     `only_late` any may come early.
     """
-    return lambda tell, scene: _Periodic(
-        tell, scene, pattern, period, same, tolerance, slack, burst, restart, restart_same or same, may_be_early,
-        renewing, beat, only_late=only_late,
-    )  # fmt: skip
+
+    pattern: Pattern
+    period: Seconds | None
+    same: Same
+    tolerance: float = 0.1
+    slack: float = 0.1
+    burst: float = 0.0
+    only_late: bool = False
+    restart: Pattern | None = None
+    restart_same: Same | None = None
+    may_be_early: int = 1
+    renewing: Pattern | None = None
+    beat: Seconds = 0
+
+    def __call__(self, tell: Outcomes, coverage: Coverage) -> Checker:
+        """Begin the check."""
+        return _Periodic(tell, coverage, self)
+
+
+@dataclass(slots=True)
+class _Pace:
+    last: Event
+    may_be_early: int = 0
+    period_ns: int | None = None
+    intervals: list[tuple[int, Event, Event]] = field(default_factory=list)
 
 
 class _Periodic(Checker):
-    def __init__(
-        self,
-        tell: Outcomes,
-        scene: Scene,
-        pattern: Pattern,
-        period: Seconds | None,
-        same: Same,
-        tolerance: float,
-        slack: float,
-        burst: float,
-        restart: Pattern | None,
-        restart_same: Same,
-        may_be_early: int,
-        renewing: Pattern | None,
-        beat: Seconds,
-        *,
-        only_late: bool,
-    ) -> None:
-        super().__init__(tell, scene, [p for p in (pattern, restart) if p is not None])
-        self._pattern, self._period, self._same = pattern, period, same
-        self._tolerance, self._slack_ns, self._burst_ns = tolerance, round(slack * 1e9), round(burst * 1e9)
-        self._restart, self._restart_same = restart, restart_same
-        self._may_be_early = 0 if only_late else may_be_early
-        self._renewing, self._beat, self._only_late = renewing, beat, only_late
+    def __init__(self, tell: Outcomes, coverage: Coverage, terms: Periodic) -> None:
+        super().__init__(tell, coverage, [term for term in (terms.pattern, terms.restart) if term is not None])
+        self._terms = terms
+        self._slack_ns, self._burst_ns = round(terms.slack * 1e9), round(terms.burst * 1e9)
+        self._restart_same = terms.restart_same or terms.same
+        self._may_be_early = 0 if terms.only_late else terms.may_be_early
         self._paces: Bounded[Key, _Pace] = Bounded()
         self._restarts: Bounded[Key, int] = Bounded()
         self._beats: Bounded[tuple[Key, str], tuple[int, int]] = Bounded()
 
     def event(self, event: Event) -> None:
-        if self._restart is not None and self._restart.matches(event):
+        if self._terms.restart is not None and self._terms.restart.matches(event):
             other = key_of(event, self._restart_same)
             if other is not None and not self._renews(event, other):
                 self._restarts.set(other, event.t_ns)
-        if not self._pattern.matches(event):
+        if not self._terms.pattern.matches(event):
             return
-        key = key_of(event, self._same)
+        key = key_of(event, self._terms.same)
         if key is None:
             return
         pace = self._paces.get(key)
@@ -298,12 +286,12 @@ class _Periodic(Checker):
 
     def _renews(self, event: Event, other: Key) -> bool:
         """Whether it comes on the beat of those of its kind before it."""
-        if self._renewing is None or not self._renewing.matches(event):
+        if self._terms.renewing is None or not self._terms.renewing.matches(event):
             return False
         last_ns, gap = self._beats.get((other, event.kind)) or (0, 0)
         passed = event.t_ns - last_ns
         self._beats.set((other, event.kind), (event.t_ns, passed if last_ns else 0))
-        beat = nanoseconds(self._beat, event) or gap
+        beat = nanoseconds(self._terms.beat, event) or gap
         if not last_ns or not beat:
             return False
         beats = round(passed / beat)
@@ -312,15 +300,15 @@ class _Periodic(Checker):
 
     def _passed(self, pace: _Pace, before: Event, event: Event) -> None:
         """An interval that is no burst."""
-        changed = self.scene.link_changed(event.interface) >= before.t_ns
-        if changed or self.scene.silenced(event.source, before.t_ns):
+        changed = self.coverage.link_changed(event.interface) >= before.t_ns
+        if changed or self.coverage.silenced(event.source, before.t_ns):
             pace.may_be_early = self._may_be_early
             return
         since_ns = max(before.t_ns, self._restarted(event))
         restarted = since_ns > before.t_ns
         may_be_early = restarted or pace.may_be_early > 0
         pace.may_be_early = self._may_be_early if restarted else max(pace.may_be_early - 1, 0)
-        period = (0 if self._period is None else nanoseconds(self._period, before)) or pace.period_ns
+        period = (0 if self._terms.period is None else nanoseconds(self._terms.period, before)) or pace.period_ns
         if period:
             self._judge(period, event.t_ns - since_ns, before, event, may_be_early=may_be_early)
         elif not may_be_early:
@@ -330,7 +318,7 @@ class _Periodic(Checker):
 
     def _restarted(self, event: Event) -> int:
         """When the event's schedule was restarted last, -1 for never."""
-        if self._restart is None:
+        if self._terms.restart is None:
             return -1
         other = key_of(event, self._restart_same)
         return -1 if other is None else self._restarts.get(other) or -1
@@ -342,9 +330,9 @@ class _Periodic(Checker):
         pace.intervals.clear()
 
     def _judge(self, period: int, passed: int, before: Event, event: Event, *, may_be_early: bool = False) -> None:
-        give = round(period * self._tolerance) + self._slack_ns
+        give = round(period * self._terms.tolerance) + self._slack_ns
         late = passed > period + give
-        if late or (passed < period - give and not (may_be_early or self._only_late)):
+        if late or (passed < period - give and not (may_be_early or self._terms.only_late)):
             text = (
                 f"{event.kind} of {event.source} (frame {event.number}) came {in_seconds(passed)} after the one before or a restart,"
                 f" {'late' if late else 'early'} for a period of {in_seconds(period)}"

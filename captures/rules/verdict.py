@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from captures.files.capture import CaptureError
 from captures.mmcp.children import Family, find_families
@@ -19,11 +19,10 @@ from captures.mmcp.joins import OUTCOMES, Join, Session, observe_join
 from captures.mmcp.leaves import Leave, observe_leave
 from captures.mmcp.parameters import TOPICS
 from captures.mmcp.silences import Silence, find_silences
+from captures.rules.findings import Finding, Outcome
 
 if TYPE_CHECKING:
     from captures.mmcp.timeline import Message, Timeline
-
-Outcome = Literal["passed", "failed", "unseen"]
 
 _RECOVERY_NS = 500_000_000  # in which a role that speaks again answers what has gathered meanwhile
 
@@ -49,16 +48,6 @@ class Verdict:
             "message": self.message,
             "frames": list(self.frames),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A verdict before its rule has put its name to it."""
-
-    subject: str
-    verdict: Outcome
-    message: str
-    frames: tuple[int, ...] = ()
 
 
 class Case:

@@ -13,14 +13,15 @@ from captures.files.reading import CaptureReader
 from captures.history.control import every_protocol
 from captures.history.events import Event, History
 from captures.mmcp.rules.wire import mmcp_pack
+from captures.rules.coverage import Coverage
+from captures.rules.findings import Finding, Outcomes
 from captures.rules.judge import COULD_NOT_JUDGE, LAB, exit_code, judge
-from captures.rules.language import Checker, Outcomes, Rule, Scene
-from captures.rules.operators import Unseen
+from captures.rules.language import Checker, Rule, Unseen
 from captures.rules.packs.membership import igmp_pack, mld_pack
 from captures.rules.packs.pack import Pack, Settings
 from captures.rules.packs.pim import pim_pack
 from captures.rules.packs.rtp import rtp_pack
-from captures.rules.verdict import Finding, Verdict
+from captures.rules.verdict import Verdict
 from captures.wire.rtp import Stream
 
 PACKS = ("mmcp", "igmp", "mld", "pim", "rtp")
@@ -132,10 +133,11 @@ def verify_file(
 class _Running:
     """One rule at work."""
 
-    def __init__(self, rule: Rule, scene: Scene) -> None:
+    def __init__(self, rule: Rule, coverage: Coverage) -> None:
         self.rule = rule
         self.outcomes = Outcomes()
-        self.checker: Checker = rule.check(self.outcomes, scene)
+        assert rule.check is not None
+        self.checker: Checker = rule.check(self.outcomes, coverage)
 
 
 def verify(
@@ -149,11 +151,11 @@ def verify(
     `progress` is called with the number of frames read now and then. Raises `CaptureError` if the capture holds nothing at all.
     """
     settings = settings or Settings()
-    history, scene = History(reader, every_protocol(settings.ports), progress), Scene()
-    scene.began = history.began
+    history, coverage = History(reader, every_protocol(settings.ports), progress), Coverage()
+    coverage.began = history.began
     packs = [pack for pack in _all_packs(settings) if not names or pack.name in names]
-    running = {pack.name: [_Running(rule, scene) for rule in pack.rules] for pack in packs}
-    seen = _run([one for pack in running.values() for one in pack], history, scene, settings)
+    running = {pack.name: [_Running(rule, coverage) for rule in pack.rules] for pack in packs}
+    seen = _run([one for pack in running.values() for one in pack], history, coverage, settings)
     if not history.frames and not history.steps:
         broken = f" before it breaks off ({reader.truncated})" if reader.truncated else ""
         raise CaptureError(f"{reader.path} holds no packets{broken}")
@@ -199,7 +201,7 @@ def _all_packs(settings: Settings) -> list[Pack]:
 def _run(
     running: list[_Running],
     history: History,
-    scene: Scene,
+    coverage: Coverage,
     settings: Settings,
 ) -> set[str]:
     """Walk the capture; return which protocols occurred, and "parameters" if that step did."""
@@ -212,7 +214,7 @@ def _run(
             seen.add("parameters")
             settings.learn(event.fields)
         now_ns = max(now_ns, event.t_ns)
-        scene.note(event)
+        coverage.note(event)
         for checker in interested.all:
             checker.advance(now_ns)
         for checker in interested.of(event):

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from captures.history.events import Event
-from captures.rules.language import ANYWHERE, STATE_MAX, Bounded, Check, Outcomes, Pattern, Scene, key_of, on
-from captures.rules.operator_answered import answered
-from captures.rules.operators import Unseen, asked, exactly_once, holds, same_answer
-from captures.rules.operators_time import at_most, in_order, never_before, periodic
+from captures.rules.bounded import STATE_MAX, Bounded
+from captures.rules.coverage import Coverage
+from captures.rules.findings import Outcomes
+from captures.rules.language import ANYWHERE, Check, Pattern, Unseen, key_of, on
+from captures.rules.operator_answered import Answered
+from captures.rules.operators import Asked, ExactlyOnce, Holds, SameAnswer
+from captures.rules.operators_time import AtMost, InOrder, NeverBefore, Periodic
 
 SECOND = 1_000_000_000
 NOON_S = 100_000  # stories are told from here on: no time of a capture is below zero
@@ -30,32 +33,31 @@ def event(number: int, at_s: float, kind: str, **more: Any) -> Event:
 
 def told(check: Check, story: Story, *, end_s: float = 1000, began_s: float = -1000) -> tuple[int, int, int]:
     """How often the check passed, failed and could not tell."""
-    outcomes, scene = Outcomes(), Scene()
-    scene.began = dict.fromkeys(("eth0", "eth1"), round((NOON_S + began_s) * SECOND))
-    checker = check(outcomes, scene)
+    outcomes, coverage = Outcomes(), Coverage()
+    coverage.began = dict.fromkeys(("eth0", "eth1"), round((NOON_S + began_s) * SECOND))
+    checker = check(outcomes, coverage)
     for number, (at_s, kind, *more) in enumerate(story, 1):
         happened = event(number, at_s, kind, **dict(more[0] if more else {}))
-        scene.note(happened)
+        coverage.note(happened)
         checker.advance(happened.t_ns)
         if any(pattern.matches(happened) for pattern in checker.patterns):
             checker.event(happened)
     checker.finish(round((NOON_S + end_s) * SECOND))
-    tallies = outcomes._tallies.values()
-    return sum(t.passed for t in tallies), sum(t.failed for t in tallies), sum(t.unseen for t in tallies)
+    return outcomes.counts()
 
 
 PASSED, FAILED, UNSEEN, NOTHING = (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0)
 # The answerer was heard here at all, without which its silence says nothing.
 HEARD = (-1.0, "answer")
 
-ANSWERED = answered(ASK, by=ANSWER, within=1, same=("conversation",))
-PATIENT = answered(
-    ASK, by=ANSWER, within=1, same=("conversation",), patience=5, unless=GIVE_UP, unless_same=(ANYWHERE, "who")
+ANSWERED = Answered(request=ASK, by=ANSWER, within=1, same=("conversation",))
+PATIENT = Answered(
+    request=ASK, by=ANSWER, within=1, same=("conversation",), patience=5, unless=GIVE_UP, unless_same=(ANYWHERE, "who")
 )
-VOID = answered(ASK, by=ANSWER, within=1, same=("conversation",), void=on("p", "nobody"))
-ONE_VOID = exactly_once(ANSWER, per=ASK, within=1, same=("conversation",), void=on("p", "nobody"))
-GOES_ON = answered(
-    ASK,
+VOID = Answered(request=ASK, by=ANSWER, within=1, same=("conversation",), void=on("p", "nobody"))
+ONE_VOID = ExactlyOnce(answer=ANSWER, per=ASK, within=1, same=("conversation",), void=on("p", "nobody"))
+GOES_ON = Answered(
+    request=ASK,
     by=ANSWER,
     within=1,
     same=("conversation",),
@@ -103,8 +105,14 @@ def test_answered(check: Check, story: Story, expected: tuple[int, int, int]) ->
 
 
 def test_many_requests_given_up_one_after_the_other_are_all_known() -> None:
-    check = answered(
-        ASK, by=ANSWER, within=1, same=("conversation",), patience=3, unless=GIVE_UP, unless_same=(ANYWHERE, "who")
+    check = Answered(
+        request=ASK,
+        by=ANSWER,
+        within=1,
+        same=("conversation",),
+        patience=3,
+        unless=GIVE_UP,
+        unless_same=(ANYWHERE, "who"),
     )
     story: list[tuple[float, str, dict[str, Any]]] = []
     for number in range(40):
@@ -121,15 +129,15 @@ def test_many_requests_given_up_one_after_the_other_are_all_known() -> None:
 
 
 def test_a_request_that_another_interface_sees_too_does_not_excuse_itself() -> None:
-    check = answered(
-        ASK, by=ANSWER, within=1, same=("conversation",), patience=2, unless=ASK, unless_same=(ANYWHERE, "who")
+    check = Answered(
+        request=ASK, by=ANSWER, within=1, same=("conversation",), patience=2, unless=ASK, unless_same=(ANYWHERE, "who")
     )
     both: Story = [HEARD, (0, "ask", ME), (0.001, "ask", {**ME, "at": "eth1"}), (0.01, "answer", {"at": "eth1"})]
     assert told(check, both) == (1, 1, 0)
     assert told(check, [*both, (1.5, "ask", {**ME, "at": "eth1"})], end_s=2) == (2, 0, 1)
 
 
-ASKED = asked(ANSWER, by=ASK, within=2, same=("conversation",))
+ASKED = Asked(answer=ANSWER, by=ASK, within=2, same=("conversation",))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +170,7 @@ def test_asked(story: Story, expected: tuple[int, int, int], began_s: float) -> 
     ],
 )
 def test_exactly_once(story: Story, expected: tuple[int, int, int]) -> None:
-    assert told(exactly_once(ANSWER, per=ASK, within=1, same=("conversation",)), story) == expected
+    assert told(ExactlyOnce(answer=ANSWER, per=ASK, within=1, same=("conversation",)), story) == expected
 
 
 @pytest.mark.parametrize(
@@ -176,8 +184,8 @@ def test_exactly_once(story: Story, expected: tuple[int, int, int]) -> None:
     ],
 )  # fmt: skip
 def test_same_answer(story: Story, expected: tuple[int, int, int]) -> None:
-    check = same_answer(
-        ANSWER, to=ASK, same=("conversation",), request_same=("conversation", "who"), within=5,
+    check = SameAnswer(
+        answer=ANSWER, to=ASK, same=("conversation",), request_same=("conversation", "who"), within=5,
         content=lambda happened: happened.fields.get("says"),
     )  # fmt: skip
     assert told(check, story) == expected
@@ -193,7 +201,7 @@ def test_same_answer(story: Story, expected: tuple[int, int, int]) -> None:
     ],
 )
 def test_never_before(story: Story, expected: tuple[int, int, int], began_s: float) -> None:
-    assert told(never_before(OTHER, ASK, same=("source",), grace=5), story, began_s=began_s) == expected
+    assert told(NeverBefore(event=OTHER, first=ASK, same=("source",), grace=5), story, began_s=began_s) == expected
 
 
 @pytest.mark.parametrize(
@@ -207,7 +215,7 @@ def test_never_before(story: Story, expected: tuple[int, int, int], began_s: flo
     ],
 )
 def test_never_before_since(story: Story, expected: tuple[int, int, int]) -> None:
-    assert told(never_before(OTHER, ASK, same=("source",), since=GIVE_UP), story) == expected
+    assert told(NeverBefore(event=OTHER, first=ASK, same=("source",), since=GIVE_UP), story) == expected
 
 
 @pytest.mark.parametrize(
@@ -219,11 +227,11 @@ def test_never_before_since(story: Story, expected: tuple[int, int, int]) -> Non
     ],
 )
 def test_never_before_since_the_first(story: Story, expected: tuple[int, int, int]) -> None:
-    check = never_before(OTHER, ASK, same=("peers",), since=GIVE_UP, forget=ANSWER)
+    check = NeverBefore(event=OTHER, first=ASK, same=("peers",), since=GIVE_UP, forget=ANSWER)
     assert told(check, story) == expected
 
 
-ORDER = in_order(ASK, ANSWER, OTHER, same=("peers",), within=10)
+ORDER = InOrder(order=(ASK, ANSWER, OTHER), same=("peers",), within=10)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +262,7 @@ def test_in_order(story: Story, expected: tuple[int, int, int]) -> None:
     ],
 )
 def test_at_most(story: Story, expected: tuple[int, int, int]) -> None:
-    assert told(at_most(2, ASK, per=1, same=("peers",), reset=GIVE_UP), story) == expected
+    assert told(AtMost(count=2, pattern=ASK, per=1, same=("peers",), reset=GIVE_UP), story) == expected
 
 
 def every(*times: float) -> Story:
@@ -277,7 +285,7 @@ def every(*times: float) -> Story:
     ],
 )
 def test_periodic(story: Story, expected: tuple[int, int, int]) -> None:
-    check = periodic(ASK, period=1, same=("source",), tolerance=0.1, slack=0, burst=0.05, restart=GIVE_UP)
+    check = Periodic(pattern=ASK, period=1, same=("source",), tolerance=0.1, slack=0, burst=0.05, restart=GIVE_UP)
     assert told(check, story) == expected
 
 
@@ -291,18 +299,20 @@ def test_periodic(story: Story, expected: tuple[int, int, int]) -> None:
     ],
 )
 def test_periodic_learns_its_period(story: Story, expected: tuple[int, int, int]) -> None:
-    assert told(periodic(ASK, period=None, same=("source",)), story) == expected
+    assert told(Periodic(pattern=ASK, period=None, same=("source",)), story) == expected
 
 
 def test_periodic_with_a_period_that_the_event_tells_and_only_late() -> None:
-    check = periodic(ASK, period=lambda happened: float(happened.fields["every"]), same=("source",), only_late=True)
+    check = Periodic(
+        pattern=ASK, period=lambda happened: float(happened.fields["every"]), same=("source",), only_late=True
+    )
     story = [(0, "ask", {"every": 5}), (1, "ask", {"every": 1}), (2, "ask", {"every": 1}), (4, "ask", {"every": 1})]
     assert told(check, story) == (2, 1, 0)
 
 
 @pytest.mark.parametrize(("says", "expected"), [(None, PASSED), ("wrong", FAILED), (Unseen("nobody knows"), UNSEEN)])
 def test_holds(says: str | None, expected: tuple[int, int, int]) -> None:
-    assert told(holds(ASK, lambda _event: says), [(0, "ask"), (1, "other")]) == expected
+    assert told(Holds(ASK, lambda _event: says), [(0, "ask"), (1, "other")]) == expected
 
 
 def test_words_of_a_key() -> None:
@@ -325,14 +335,14 @@ def test_patterns_know_protocol_kind_and_more() -> None:
 
 
 def test_state_is_bounded_and_what_is_forgotten_counted() -> None:
-    outcomes, scene = Outcomes(), Scene()
-    scene.began = {"eth0": 0}
-    checker = ASKED(outcomes, scene)
+    outcomes, coverage = Outcomes(), Coverage()
+    coverage.began = {"eth0": 0}
+    checker = ASKED(outcomes, coverage)
     for number in range(STATE_MAX + 100):
         checker.event(event(number, 0, "ask", ports=(number, 2)))
     assert checker.evicted == 100
     last = event(9, 1, "answer", ports=(2, STATE_MAX + 99))
-    scene.note(last)
+    coverage.note(last)
     checker.event(last)
     assert [finding.verdict for finding in outcomes.findings()] == ["passed"]
 

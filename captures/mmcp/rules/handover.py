@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from captures.mmcp.handovers import Handover, accepted_confirm, handover_requests, is_predictive
 from captures.mmcp.rules.stream import report_of_lmc
-from captures.rules.verdict import Case, Finding, milliseconds, numbers, rule
+from captures.rules.findings import Finding
+from captures.rules.verdict import Case, milliseconds, numbers, rule
 
 if TYPE_CHECKING:
     from captures.mmcp.parameters import LocalMobilityController

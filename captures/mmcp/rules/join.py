@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from captures.mmcp.joins import Join, group_reports
-from captures.rules.verdict import Case, Finding, milliseconds, numbers, rule
+from captures.rules.findings import Finding
+from captures.rules.verdict import Case, milliseconds, numbers, rule
 
 _TOLERANCE_SHARE = 0.1  # of a waiting time, but at least:
 _TOLERANCE_MIN_NS = 200_000_000  # which a machine that is busy may be late by, however short JWT is

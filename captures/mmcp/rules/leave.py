@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from captures.mmcp.leaves import first_report_without
-from captures.rules.verdict import Case, Finding, milliseconds, numbers, rule
+from captures.rules.findings import Finding
+from captures.rules.verdict import Case, milliseconds, numbers, rule
 
 _SECOND = 1_000_000_000
 _ANSWER_NS = 500_000_000  # an answer, or what follows from a leave at once, comes this soon

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from captures.rules.verdict import Case, Finding, rule
+from captures.rules.findings import Finding
+from captures.rules.verdict import Case, rule
 
 _SHOWN = 20  # frame numbers of a rule that every message of a broken node would fail
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from captures.mmcp.joins import Session
-from captures.rules.verdict import Case, Finding, numbers, rule
+from captures.rules.findings import Finding
+from captures.rules.verdict import Case, numbers, rule
 
 if TYPE_CHECKING:
     from captures.mmcp.timeline import Message

@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from captures.mmcp.joins import Session, group_reports
-from captures.rules.verdict import Case, Finding, numbers, rule
+from captures.rules.findings import Finding
+from captures.rules.verdict import Case, numbers, rule
 
 if TYPE_CHECKING:
     from captures.mmcp.timeline import Message

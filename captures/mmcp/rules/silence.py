@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from captures.mmcp.children import PROBES
 from captures.mmcp.rules.children import spt_tolerance_ns
 from captures.mmcp.silences import first_report_without, reaction_to
-from captures.rules.verdict import Case, Finding, milliseconds, numbers, rule
+from captures.rules.findings import Finding
+from captures.rules.verdict import Case, milliseconds, numbers, rule
 
 if TYPE_CHECKING:
     from captures.mmcp.joins import Session

@@ -12,7 +12,8 @@ from captures.mmcp.handovers import (
     is_predictive,
     stream_numbers,
 )
-from captures.rules.verdict import Case, Finding, milliseconds, rule
+from captures.rules.findings import Finding
+from captures.rules.verdict import Case, milliseconds, rule
 
 
 @rule("stream-after-handover", "7.5", "handover")

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from captures.history.events import Event
-from captures.rules.language import SECOND, Bounded, Checker, Outcomes, Scene, on
+from captures.rules.bounded import Bounded
+from captures.rules.coverage import Coverage
+from captures.rules.findings import Outcomes
+from captures.rules.language import SECOND, Checker, on
 
 _REQUESTS = frozenset({"SJR", "LJR", "ULR", "HIR", "HCT"})
 _CONFIRMS = frozenset({"SJC", "LJC", "ULC", "HIC", "HTA"})
@@ -27,8 +30,8 @@ def _conversation(event: Event) -> tuple[Hashable, ...]:
 class Profiles(Checker):
     """A confirm that has parameters has the profile of the request before it [M-2]."""
 
-    def __init__(self, tell: Outcomes, scene: Scene) -> None:
-        super().__init__(tell, scene, [on("mmcp", *_REQUESTS, *_CONFIRMS)])
+    def __init__(self, tell: Outcomes, coverage: Coverage) -> None:
+        super().__init__(tell, coverage, [on("mmcp", *_REQUESTS, *_CONFIRMS)])
         self._asked: Bounded[Hashable, tuple[str, int]] = Bounded()
 
     def event(self, event: Event) -> None:
@@ -53,8 +56,8 @@ class Profiles(Checker):
 class Unchanging(Checker):
     """All messages of a session name one group and port, wherever they are seen [7.1, M-24]."""
 
-    def __init__(self, tell: Outcomes, scene: Scene) -> None:
-        super().__init__(tell, scene, [on("mmcp", "SJC", "HCT", where=lambda event: "multicast" in event.fields)])
+    def __init__(self, tell: Outcomes, coverage: Coverage) -> None:
+        super().__init__(tell, coverage, [on("mmcp", "SJC", "HCT", where=lambda event: "multicast" in event.fields)])
         self._named: Bounded[int, tuple[Any, int]] = Bounded()
 
     def event(self, event: Event) -> None:
@@ -93,8 +96,8 @@ class _Burst:
 class AggregateReports(Checker):
     """ASRs in a row are one report: each has the full count, and together they name so many MNs, each once [M-12]."""
 
-    def __init__(self, tell: Outcomes, scene: Scene) -> None:
-        super().__init__(tell, scene, [on("mmcp", "ASR")])
+    def __init__(self, tell: Outcomes, coverage: Coverage) -> None:
+        super().__init__(tell, coverage, [on("mmcp", "ASR")])
         self._bursts: Bounded[Hashable, _Burst] = Bounded()
 
     def event(self, event: Event) -> None:
@@ -139,8 +142,8 @@ class AggregateReports(Checker):
 class StatusCounts(Checker):
     """Data Channel Status of an MN: seconds in the session go with the clock, packets never back, modulo 2^32 [8.2.5, M-3]."""
 
-    def __init__(self, tell: Outcomes, scene: Scene) -> None:
-        super().__init__(tell, scene, [on("mmcp", "USR", "SJR", "ULR")])
+    def __init__(self, tell: Outcomes, coverage: Coverage) -> None:
+        super().__init__(tell, coverage, [on("mmcp", "USR", "SJR", "ULR")])
         self._last: Bounded[Hashable, tuple[int, int, int, int]] = Bounded()
         self._joined: Bounded[Hashable, int] = Bounded()
 
@@ -193,8 +196,8 @@ class Transfers(Checker):
     seconds, an acknowledgement counts for an HIR that comes again.
     """
 
-    def __init__(self, tell: Outcomes, scene: Scene, window: float) -> None:
-        super().__init__(tell, scene, [on("mmcp", "HIR", "HCT", "HTA", "HIC")])
+    def __init__(self, tell: Outcomes, coverage: Coverage, window: float) -> None:
+        super().__init__(tell, coverage, [on("mmcp", "HIR", "HCT", "HTA", "HIC")])
         self._window_ns = round(window * SECOND)
         self._handovers: Bounded[Hashable, _Handover] = Bounded()
         self._by_mn: Bounded[Hashable, _Handover] = Bounded()

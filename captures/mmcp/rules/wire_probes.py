@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from captures.history.events import Event
+from captures.rules.bounded import Bounded
+from captures.rules.coverage import Coverage
 from captures.rules.deadlines import NOBODY_THERE, Deadlines
-from captures.rules.language import Bounded, Checker, Key, Outcomes, Scene, Seconds, in_seconds, nanoseconds, on
+from captures.rules.findings import Outcomes
+from captures.rules.language import Checker, Key, Seconds, in_seconds, nanoseconds, on
 
 _JOINS = frozenset({"SJR", "LJR"})
 _REPORTS = frozenset({"USR", "ASR"})
@@ -24,8 +27,8 @@ class ProbesAnswered(Deadlines):
     is no join: one that joins was away, or has started again. Nor if a step says that it was stopped, or that a link changed.
     """
 
-    def __init__(self, tell: Outcomes, scene: Scene, within: Seconds) -> None:
-        super().__init__(tell, scene, on("mmcp", "unreachable", "USP", *_JOINS, *_REPORTS, "ULR", "HIR"))
+    def __init__(self, tell: Outcomes, coverage: Coverage, within: Seconds) -> None:
+        super().__init__(tell, coverage, [on("mmcp", "unreachable", "USP", *_JOINS, *_REPORTS, "ULR", "HIR")])
         self._within = within
         self._open: Bounded[Key, Event] = Bounded()
         self._unanswered: Bounded[Key, list[Event]] = Bounded()
@@ -56,7 +59,7 @@ class ProbesAnswered(Deadlines):
         """A probe was not answered; `event` is the first that was heard of the child afterwards."""
         if event.kind in _JOINS:
             self.tell.unseen(event.interface, "the child joined anew afterwards")
-        elif self.scene.link_changed() >= probe.t_ns or self.scene.silenced(event.source, probe.t_ns):
+        elif self.coverage.link_changed() >= probe.t_ns or self.coverage.silenced(event.source, probe.t_ns):
             self.tell.unseen(event.interface, "a step says why the child was silent")
         else:
             text = f"USP of {probe.source} to {probe.destination} (frame {probe.number}) was not answered at once,"
@@ -85,8 +88,8 @@ class ProbesAnswered(Deadlines):
 class ProbesAfterSilence(Checker):
     """A USP is sent only when its child has neither joined nor reported for `silence` seconds; 0: not known, nothing is judged."""
 
-    def __init__(self, tell: Outcomes, scene: Scene, silence: Seconds) -> None:
-        super().__init__(tell, scene, [on("mmcp", "USP", *_JOINS, *_REPORTS)])
+    def __init__(self, tell: Outcomes, coverage: Coverage, silence: Seconds) -> None:
+        super().__init__(tell, coverage, [on("mmcp", "USP", *_JOINS, *_REPORTS)])
         self._silence = silence
         self._heard: Bounded[Key, Event] = Bounded()
 
@@ -110,8 +113,8 @@ class ProbesAfterSilence(Checker):
 class ProbeCount(Deadlines):
     """No more than `most` USPs to a child that neither joins nor reports; on a switched link not everybody hears it do so."""
 
-    def __init__(self, tell: Outcomes, scene: Scene, most: int) -> None:
-        super().__init__(tell, scene, on("mmcp", "USP", *_JOINS, *_REPORTS))
+    def __init__(self, tell: Outcomes, coverage: Coverage, most: int) -> None:
+        super().__init__(tell, coverage, [on("mmcp", "USP", *_JOINS, *_REPORTS)])
         self._most = most
         self._sent: Bounded[Key, tuple[int, ...]] = Bounded()
 
@@ -128,6 +131,3 @@ class ProbeCount(Deadlines):
         else:
             text = f"USP of {event.source} to {event.destination} (frame {event.number}) is one more than {self._most} without a report"
             self.missing(event, text, sent)
-
-    def expire(self, key: Key, t_ns: int) -> None:
-        """Nothing here has a deadline."""

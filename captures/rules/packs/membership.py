@@ -30,8 +30,8 @@ from ipaddress import ip_address
 
 from captures.dissectors.membership import ALLOW, BLOCK, MODE_IS_INCLUDE, Query, Report
 from captures.history.events import Event
-from captures.rules.language import Rule, on
-from captures.rules.operators import Unseen, holds
+from captures.rules.language import Rule, Unseen, on
+from captures.rules.operators import Holds
 from captures.rules.packs.membership_hosts import Compatibility, QueriesAnswered, Repeated
 from captures.rules.packs.membership_queriers import LastMembers, Querier, QueryPace
 from captures.rules.packs.pack import Pack
@@ -134,63 +134,63 @@ def _pack(family: _Family) -> Pack:
     readable = on(name, "query", "report", "leave")
     queries, reports = on(name, "query"), on(name, "report", "leave")
     rules = [
-        Rule(f"{name}-well-formed", sections("4", "5"), "every message can be read", holds(anything, malformed_problem)),
-        Rule(f"{name}-checksum", sections("4.1.2", "5.1.2"), "every checksum is right", holds(anything, checksum_problem)),
-        Rule(f"{name}-hop-limit", sections("4", "5"), "TTL or hop limit is 1", holds(readable, _hop_limit)),
-        Rule(f"{name}-router-alert", sections("4", "5"), "the Router Alert option is there", holds(readable, _alert)),
+        Rule(f"{name}-well-formed", sections("4", "5"), "every message can be read", Holds(anything, malformed_problem)),
+        Rule(f"{name}-checksum", sections("4.1.2", "5.1.2"), "every checksum is right", Holds(anything, checksum_problem)),
+        Rule(f"{name}-hop-limit", sections("4", "5"), "TTL or hop limit is 1", Holds(readable, _hop_limit)),
+        Rule(f"{name}-router-alert", sections("4", "5"), "the Router Alert option is there", Holds(readable, _alert)),
         Rule(
             f"{name}-report-destination", sections("4.2.14", "5.2.14"),
             f"reports go to {family.reports_to}, older ones to the group, leaves to all routers",
-            holds(reports, partial(_report_destination, family)),
+            Holds(reports, partial(_report_destination, family)),
         ),
         Rule(
             f"{name}-query-destination", sections("4.1.12", "5.1.15"),
             f"general queries go to {family.all_hosts}, specific ones to the group",
-            holds(queries, partial(_query_destination, family)),
+            Holds(queries, partial(_query_destination, family)),
         ),
         Rule(
             f"{name}-query-fields", sections("4.1, 8.3", "5.1, 9.3"),
-            "general queries have no sources, and less time to respond than their interval", holds(queries, _query_fields),
+            "general queries have no sources, and less time to respond than their interval", Holds(queries, _query_fields),
         ),
         Rule(
             f"{name}-records", sections("4.2.12, 6", "5.2.12, 6"), "records have known types and groups that are reported",
-            holds(reports, partial(_records, family)),
+            Holds(reports, partial(_records, family)),
         ),
         Rule(
             f"{name}-query-answered", sections("5.2", "6.2"),
             "a member reports its groups within the maximum response time of a general query",
-            lambda tell, scene: QueriesAnswered(tell, scene, name, family.newest),
+            lambda tell, coverage: QueriesAnswered(tell, coverage, name, family.newest),
         ),
         Rule(
             f"{name}-report-repeated", sections("5.1, 8.1, 8.11", "6.1, 9.1, 9.11"),
             "a change is reported as often as the robustness variable says, within a second each",
-            lambda tell, scene: Repeated(tell, scene, name, family.newest),
+            lambda tell, coverage: Repeated(tell, coverage, name, family.newest),
         ),
         Rule(
             f"{name}-last-member-query", sections("6.4.2, 6.6.3.1", "7.4.2, 7.6.3.1"),
             "the querier asks for others when the last known member leaves, and not without end",
-            lambda tell, scene: LastMembers(tell, scene, name),
+            lambda tell, coverage: LastMembers(tell, coverage, name),
         ),
         Rule(
             f"{name}-querier", sections("6.6.2", "7.6.2"), "a router with a higher address is silent once it hears a querier",
-            lambda tell, scene: Querier(tell, scene, name),
+            lambda tell, coverage: Querier(tell, coverage, name),
         ),
         Rule(
             f"{name}-query-period", sections("8.2, 8.6, 8.7", "9.2, 9.6, 9.7"),
             "general queries come once in their interval, at the start once in a quarter of it",
-            lambda tell, scene: QueryPace(tell, scene, name),
+            lambda tell, coverage: QueryPace(tell, coverage, name),
         ),
         Rule(
             f"{name}-compatibility", sections("7.2.1", "8.2.1"), "hosts report in the version of an older querier",
-            lambda tell, scene: Compatibility(tell, scene, name, family.newest),
+            lambda tell, coverage: Compatibility(tell, coverage, name, family.newest),
         ),
     ]  # fmt: skip
     if family is _MLD:
         rules += [
-            Rule("mld-query-source", "RFC 3810 5.1.14", "queries come from link-local addresses", holds(queries, _query_source)),
+            Rule("mld-query-source", "RFC 3810 5.1.14", "queries come from link-local addresses", Holds(queries, _query_source)),
             Rule(
                 "mld-report-source", "RFC 3810 5.2.13", "reports come from link-local addresses, or from ::",
-                holds(reports, _report_source),
+                Holds(reports, _report_source),
             ),
         ]  # fmt: skip
     return Pack(name, tuple(rules))

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 from captures.dissectors.membership import STATE_CHANGES, Query, Report
 from captures.history.events import Event
-from captures.rules.language import SECOND, STATE_MAX, Bounded, Checker, Outcomes, Scene, on, who
+from captures.rules.bounded import STATE_MAX, Bounded
+from captures.rules.coverage import Coverage, who
+from captures.rules.findings import Outcomes
+from captures.rules.language import SECOND, Checker, on
 
 SLACK_NS = SECOND // 5  # timer ticks, and the way from host to capture
 SHARE = 0.1
@@ -21,7 +24,7 @@ _SUSPECTS_MAX = 16  # of each host
 class _Host:
     """A member as one interface knows it; `owed` are the groups it has to report, by `deadline`.
 
-    `asked` is the turn of the query, counted in the events of the check.
+    `Asked` is the turn of the query, counted in the events of the check.
     """
 
     groups: dict[str, int] = field(default_factory=dict)
@@ -45,8 +48,8 @@ class _Suspect:
 class _Hosts(Checker):
     """What checks of hosts share: a host that is gone owes nothing, nor does one that joins anew when it is back."""
 
-    def __init__(self, tell: Outcomes, scene: Scene, protocol: str) -> None:
-        super().__init__(tell, scene, [on(protocol, "query", "report", "leave")])
+    def __init__(self, tell: Outcomes, coverage: Coverage, protocol: str) -> None:
+        super().__init__(tell, coverage, [on(protocol, "query", "report", "leave")])
         self._heap: list[tuple[int, str, str]] = []
         self._suspects: Bounded[tuple[str, str], list[_Suspect]] = Bounded()
 
@@ -62,9 +65,9 @@ class _Hosts(Checker):
 
     def suspect(self, interface: str, node: str, suspect: _Suspect, since_ns: int | None = None) -> None:
         """Something of the host, due since a time, did not come by its deadline."""
-        heard = self.scene.last_heard(node, interface)
-        elsewhere = since_ns is not None and self.scene.link_changed(interface) >= since_ns
-        if elsewhere or self.scene.link_changed() >= heard - SECOND or self.scene.elsewhere(node, interface):
+        heard = self.coverage.last_heard(node, interface)
+        elsewhere = since_ns is not None and self.coverage.link_changed(interface) >= since_ns
+        if elsewhere or self.coverage.link_changed() >= heard - SECOND or self.coverage.elsewhere(node, interface):
             self.tell.unseen(interface, "the host left the link meanwhile")
             return
         suspects = self._suspects.obtain((interface, node), list)
@@ -85,7 +88,7 @@ class _Hosts(Checker):
         """The capture ended."""
         self.advance(end_ns)
         for (interface, node), suspects in zip(self._suspects.keys(), self._suspects.values(), strict=True):
-            heard = self.scene.last_heard(node, interface)
+            heard = self.coverage.last_heard(node, interface)
             for one in suspects:
                 if heard > one.deadline:
                     self.tell.failed(interface, one.text, one.frames)
@@ -96,8 +99,8 @@ class _Hosts(Checker):
 class QueriesAnswered(_Hosts):
     """Every host that has reported groups reports them again after a general query."""
 
-    def __init__(self, tell: Outcomes, scene: Scene, protocol: str, newest: int) -> None:
-        super().__init__(tell, scene, protocol)
+    def __init__(self, tell: Outcomes, coverage: Coverage, protocol: str, newest: int) -> None:
+        super().__init__(tell, coverage, protocol)
         self._newest = newest
         self._hosts: Bounded[tuple[str, str], _Host] = Bounded()
         self._turn = 0
@@ -121,13 +124,13 @@ class QueriesAnswered(_Hosts):
             return
         self._all_asked.set(event.interface, value=True)
         querier = who(event)
-        moved_ns = self.scene.link_changed(event.interface)
+        moved_ns = self.coverage.link_changed(event.interface)
         wait = round(query.max_response_s * SECOND * (1 + SHARE)) + SLACK_NS
         for key, host in zip(self._hosts.keys(), self._hosts.values(), strict=True):
             interface, node = key
             if interface != event.interface or node == querier or not host.groups or self._still_owes(interface, host):
                 continue
-            if self.scene.last_heard(node, interface) <= moved_ns:
+            if self.coverage.last_heard(node, interface) <= moved_ns:
                 continue  # it was heard on the link that the interface was on before
             host.owed, host.query, host.asked = set(host.groups), event.number, self._turn
             host.asked_ns, host.deadline = event.t_ns, event.t_ns + wait
@@ -187,8 +190,8 @@ class _Change:
 class Repeated(_Hosts):
     """A host reports each change as often as the robustness variable says."""
 
-    def __init__(self, tell: Outcomes, scene: Scene, protocol: str, newest: int) -> None:
-        super().__init__(tell, scene, protocol)
+    def __init__(self, tell: Outcomes, coverage: Coverage, protocol: str, newest: int) -> None:
+        super().__init__(tell, coverage, protocol)
         self._newest = newest
         self._robustness: Bounded[str, int] = Bounded()
         self._changes: Bounded[tuple[str, str], dict[str, _Change]] = Bounded()
@@ -218,7 +221,7 @@ class Repeated(_Hosts):
             if change is None and len(changes) >= GROUPS_MAX:
                 return
             # The first that is seen may be the last of several that came before the capture.
-            early = self.scene.covered_ns(event) < _UNSOLICITED_NS + SLACK_NS
+            early = self.coverage.covered_ns(event) < _UNSOLICITED_NS + SLACK_NS
             change = changes[group] = _Change(joins, wanted if early else 0, 0, [])
         change.count += 1
         change.frames = [*change.frames[-4:], event.number]
@@ -249,8 +252,8 @@ class Compatibility(Checker):
     The RFCs ask it for minutes, but how many depends on what the older query does not say.
     """
 
-    def __init__(self, tell: Outcomes, scene: Scene, protocol: str, newest: int) -> None:
-        super().__init__(tell, scene, [on(protocol, "query", "report")])
+    def __init__(self, tell: Outcomes, coverage: Coverage, protocol: str, newest: int) -> None:
+        super().__init__(tell, coverage, [on(protocol, "query", "report")])
         self._newest = newest
         self._older: Bounded[str, tuple[int, int, int]] = Bounded()
 

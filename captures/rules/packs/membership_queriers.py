@@ -8,7 +8,10 @@ from ipaddress import ip_address
 
 from captures.dissectors.membership import Query
 from captures.history.events import Event
-from captures.rules.language import SECOND, Bounded, Checker, Outcomes, Scene, in_seconds, on, who
+from captures.rules.bounded import Bounded
+from captures.rules.coverage import Coverage, who
+from captures.rules.findings import Outcomes
+from captures.rules.language import SECOND, Checker, in_seconds, on
 from captures.rules.packs.membership_hosts import GROUPS_MAX, ROBUSTNESS, SHARE, SLACK_NS
 
 _AGAIN_AT_ONCE_NS = SECOND // 10  # FRR asks anew with each setting that it is given
@@ -28,8 +31,8 @@ class _Asked:
 class LastMembers(Checker):
     """The querier answers the last known member's leave with a specific query, and does not repeat it without end."""
 
-    def __init__(self, tell: Outcomes, scene: Scene, protocol: str) -> None:
-        super().__init__(tell, scene, [on(protocol, "query", "report", "leave")])
+    def __init__(self, tell: Outcomes, coverage: Coverage, protocol: str) -> None:
+        super().__init__(tell, coverage, [on(protocol, "query", "report", "leave")])
         self._querier: Bounded[str, str] = Bounded()
         self._members: Bounded[tuple[str, str], set[str]] = Bounded()
         self._asked: Bounded[tuple[str, str], _Asked] = Bounded()
@@ -106,8 +109,8 @@ class LastMembers(Checker):
 class Querier(Checker):
     """Of the routers on a link only the one with the lowest address queries."""
 
-    def __init__(self, tell: Outcomes, scene: Scene, protocol: str) -> None:
-        super().__init__(tell, scene, [on(protocol, "query")])
+    def __init__(self, tell: Outcomes, coverage: Coverage, protocol: str) -> None:
+        super().__init__(tell, coverage, [on(protocol, "query")])
         self._heard: Bounded[str, dict[str, tuple[int, int, int]]] = Bounded()
 
     def event(self, event: Event) -> None:
@@ -120,7 +123,7 @@ class Querier(Checker):
         present_s = (query.robustness or ROBUSTNESS) * (query.interval_s or 125) + query.max_response_s / 2
         present_ns = round(present_s * SECOND) - SLACK_NS
         mine = ip_address(event.source).packed
-        moved_ns = self.scene.link_changed(event.interface)
+        moved_ns = self.coverage.link_changed(event.interface)
         for address, (t_ns, number, present) in queriers.items():
             if (
                 moved_ns < t_ns < event.t_ns - SECOND
@@ -147,8 +150,8 @@ class _Pace:
 class QueryPace(Checker):
     """General queries come once in the interval they name; the first few once in a quarter of it."""
 
-    def __init__(self, tell: Outcomes, scene: Scene, protocol: str) -> None:
-        super().__init__(tell, scene, [on(protocol, "query")])
+    def __init__(self, tell: Outcomes, coverage: Coverage, protocol: str) -> None:
+        super().__init__(tell, coverage, [on(protocol, "query")])
         self._paces: Bounded[tuple[str, str], _Pace] = Bounded()
         self._last_source: Bounded[str, str] = Bounded()
 
@@ -164,7 +167,7 @@ class QueryPace(Checker):
         if pace is not None and event.t_ns - pace.t_ns < _AGAIN_AT_ONCE_NS:
             pace.t_ns, pace.number, pace.interval_s = event.t_ns, event.number, query.interval_s
             return
-        moved = pace is not None and self.scene.link_changed(event.interface) >= pace.t_ns
+        moved = pace is not None and self.coverage.link_changed(event.interface) >= pace.t_ns
         if pace is None or other or moved or pace.interval_s != query.interval_s:
             self._paces.set(key, _Pace(event.t_ns, event.number, query.interval_s))
             return

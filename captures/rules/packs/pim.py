@@ -16,21 +16,12 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from captures.history.events import Event
-from captures.rules.language import (
-    SECOND,
-    Bounded,
-    Check,
-    Checker,
-    Key,
-    Outcomes,
-    Pattern,
-    Rule,
-    Scene,
-    in_seconds,
-    on,
-)
-from captures.rules.operators import Unseen, holds
-from captures.rules.operators_time import periodic
+from captures.rules.bounded import Bounded
+from captures.rules.coverage import Coverage
+from captures.rules.findings import Outcomes
+from captures.rules.language import SECOND, Check, Checker, Key, Pattern, Rule, Unseen, in_seconds, on
+from captures.rules.operators import Holds
+from captures.rules.operators_time import Periodic
 from captures.rules.packs.pack import Pack
 
 ALL_PIM_ROUTERS = ("224.0.0.13", "ff02::d")
@@ -63,14 +54,14 @@ def _source(event: Event) -> str | None:
 
 
 def checksum_problem(event: Event) -> str | None:
-    """As a function for `holds`."""
+    """As a function for `Holds`."""
     if event.fields["checksum"] is None:
         return Unseen("the checksum was left to the network card")
     return None if event.fields["checksum"] else "its checksum is wrong"
 
 
 def malformed_problem(event: Event) -> str | None:
-    """As a function for `holds`."""
+    """As a function for `Holds`."""
     return str(event.fields["reason"]) if event.kind == "malformed" else None
 
 
@@ -85,9 +76,9 @@ class _Known(Checker):
     """What a rule says about a neighbour holds only once its hello was seen; without one, what came before waits for it."""
 
     def __init__(
-        self, tell: Outcomes, scene: Scene, pattern: Pattern, whom: Callable[[Event], str | None], text: str
+        self, tell: Outcomes, coverage: Coverage, pattern: Pattern, whom: Callable[[Event], str | None], text: str
     ) -> None:
-        super().__init__(tell, scene, [on("pim", "hello"), pattern])
+        super().__init__(tell, coverage, [on("pim", "hello"), pattern])
         self._pattern, self._whom, self._text = pattern, whom, text
         self._neighbours: Bounded[Key, _Neighbour] = Bounded()
 
@@ -115,7 +106,7 @@ class _Known(Checker):
     def _settle(self, neighbour: _Neighbour, period_s: float) -> None:
         for event, whom in neighbour.waiting:
             # A hello less than a period before the capture began was not seen.
-            if self.scene.covered_ns(event) > period_s * SECOND:
+            if self.coverage.covered_ns(event) > period_s * SECOND:
                 text = f"{event.kind} of {event.source} (frame {event.number}): {self._text.format(whom)}"
                 self.tell.failed(event.interface, text, [event.number])
             else:
@@ -128,7 +119,7 @@ class _Known(Checker):
 
 
 def _known(pattern: Pattern, whom: Callable[[Event], str | None], text: str) -> Check:
-    return lambda tell, scene: _Known(tell, scene, pattern, whom, text)
+    return lambda tell, coverage: _Known(tell, coverage, pattern, whom, text)
 
 
 def _upstream(event: Event) -> str | None:
@@ -147,8 +138,8 @@ class _Refreshed:
 class _HelloHoldtime(Checker):
     """Holdtimes of hellos are 3.5 times the period in which they come; judged where three intervals alike were seen."""
 
-    def __init__(self, tell: Outcomes, scene: Scene) -> None:
-        super().__init__(tell, scene, [on("pim", "hello")])
+    def __init__(self, tell: Outcomes, coverage: Coverage) -> None:
+        super().__init__(tell, coverage, [on("pim", "hello")])
         self._refreshed: Bounded[Key, _Refreshed] = Bounded()
 
     def event(self, event: Event) -> None:
@@ -157,7 +148,7 @@ class _HelloHoldtime(Checker):
             return
         before = self._refreshed.get(key)
         if before is not None and before.holdtime == holdtime:
-            if self.scene.link_changed(event.interface) >= before.t_ns:
+            if self.coverage.link_changed(event.interface) >= before.t_ns:
                 before.t_ns = event.t_ns  # somewhere else meanwhile
                 return
             before.intervals.append(event.t_ns - before.t_ns)
@@ -185,8 +176,8 @@ class _HelloHoldtime(Checker):
 class _JoinsRefreshed(Checker):
     """A join is sent again once in its period until it is pruned."""
 
-    def __init__(self, tell: Outcomes, scene: Scene) -> None:
-        super().__init__(tell, scene, [on("pim", "join-prune")])
+    def __init__(self, tell: Outcomes, coverage: Coverage) -> None:
+        super().__init__(tell, coverage, [on("pim", "join-prune")])
         self._joined: Bounded[Key, _Refreshed] = Bounded()
 
     def event(self, event: Event) -> None:
@@ -222,20 +213,20 @@ def pim_pack() -> Pack:
     return Pack(
         "pim",
         rules=(
-            Rule("pim-well-formed", "RFC 7761 4.9", "every PIM packet can be read", holds(anything, malformed_problem)),
-            Rule("pim-checksum", "RFC 7761 4.9", "every checksum is right", holds(anything, checksum_problem)),
-            Rule("pim-hop-limit", "RFC 7761 4.3.1, 4.9", "TTL or hop limit is 1", holds(on_the_link, _link_local_hops)),
+            Rule("pim-well-formed", "RFC 7761 4.9", "every PIM packet can be read", Holds(anything, malformed_problem)),
+            Rule("pim-checksum", "RFC 7761 4.9", "every checksum is right", Holds(anything, checksum_problem)),
+            Rule("pim-hop-limit", "RFC 7761 4.3.1, 4.9", "TTL or hop limit is 1", Holds(on_the_link, _link_local_hops)),
             Rule(
                 "pim-destination",
                 "RFC 7761 4.9.2, 4.9.5",
                 "hellos, joins and asserts go to 224.0.0.13 or ff02::d",
-                holds(on("pim", "hello", "join-prune", "assert"), _destination),
+                Holds(on("pim", "hello", "join-prune", "assert"), _destination),
             ),
             Rule(
                 "pim-source",
                 "RFC 7761 4.3.1",
                 "over IPv6 hellos, joins and asserts come from link-local addresses",
-                holds(on("pim", "hello", "join-prune", "assert"), _source),
+                Holds(on("pim", "hello", "join-prune", "assert"), _source),
             ),
             Rule(
                 "pim-hello-first",
@@ -253,8 +244,8 @@ def pim_pack() -> Pack:
                 "pim-hello-period",
                 "RFC 7761 4.3.1, 4.11",
                 "hellos come once in a period, of which their holdtime is 3.5",
-                periodic(
-                    on("pim", "hello", where=lambda event: bool(_longest_period(event.fields["holdtime"]))),
+                Periodic(
+                    pattern=on("pim", "hello", where=lambda event: bool(_longest_period(event.fields["holdtime"]))),
                     period=lambda event: _longest_period(event.fields["holdtime"]),
                     same=("source",),
                     only_late=True,

@@ -7,7 +7,7 @@ somebody gives. So is jitter, of which no document says how much is too much.
 
 from __future__ import annotations
 
-from captures.rules.operators import Unseen
+from captures.rules.language import Unseen
 from captures.rules.packs.pack import Pack, Settings, StreamRule
 from captures.wire.rtp import Stream
 
