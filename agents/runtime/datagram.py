@@ -13,6 +13,7 @@ from ipaddress import ip_address
 
 from agents.core.agent import Endpoint
 from agents.core.counters import Counters
+from agents.runtime.detours import Detours
 
 MAXIMUM_DATAGRAM = 65535  # bytes
 # How many datagrams one wake-up takes before timers and other sockets have their turn.
@@ -20,7 +21,10 @@ DATAGRAMS_PER_WAKE_UP = 256
 
 # What the kernel keeps for a role that is busy: it takes some 2.3 KiB a datagram, so its own 208 KiB hold 90.
 RECEIVE_BUFFER = 4 * 1024 * 1024  # bytes
-_SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>, not in Python's socket module; so with the next
+# What may wait to leave, for all together; what finds it full takes a detour (agents.runtime.detours).
+SEND_BUFFER = 1024 * 1024  # bytes
+_SO_SNDBUFFORCE = 32  # <asm-generic/socket.h>, not in Python's socket module; so with the next
+_SO_RCVBUFFORCE = 33
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("=9I")
 _MEMINFO_DROPS = 8  # datagrams that found no room
@@ -81,21 +85,33 @@ class DatagramPort:
         except OSError as error:
             self._socket.close()
             raise PortError(address, port, error) from error
+        self._detours = Detours(self._socket, counters, self._heard_on_detour)
+        self._detoured = self._detours.open  # a look at a dictionary is all that a send costs while it is empty
         asyncio.get_running_loop().add_reader(self._socket, self._drain)
 
     def send(self, data: bytes, destination: Endpoint) -> None:
         """Send one datagram; what the kernel refuses (no route, link down, full queue) is counted as lost here."""
         try:
-            self._socket.sendto(data, destination)
+            if self._detoured and self._detours.leads_to(destination.address):
+                self._detours.send(data, destination)
+                return
+            try:
+                self._socket.sendto(data, destination)
+            except BlockingIOError:  # its buffer is full
+                self._detours.send(data, destination)
         except OSError as error:
             self._counters.add(f"unsent.{error.__class__.__name__}.{error.errno}")
 
-    def enlarge_buffer(self, size: int = RECEIVE_BUFFER) -> None:
-        """Let ``size`` bytes wait here; without CAP_NET_ADMIN no more than net.core.rmem_max allows."""
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
-        except OSError:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    def enlarge_buffers(self, receive: int = RECEIVE_BUFFER, send: int = SEND_BUFFER) -> None:
+        """Let so many bytes wait here; without CAP_NET_ADMIN no more than net.core.rmem_max and wmem_max allow."""
+        for forced, allowed, size in (
+            (_SO_RCVBUFFORCE, socket.SO_RCVBUF, receive),
+            (_SO_SNDBUFFORCE, socket.SO_SNDBUF, send),
+        ):
+            try:
+                self._socket.setsockopt(socket.SOL_SOCKET, forced, size)
+            except OSError:
+                self._socket.setsockopt(socket.SOL_SOCKET, allowed, size)
 
     @property
     def dropped(self) -> int:
@@ -108,6 +124,7 @@ class DatagramPort:
         """Close the socket; a receiver may do so, and is given nothing more."""
         self._is_open = False
         asyncio.get_running_loop().remove_reader(self._socket)
+        self._detours.close()
         self._socket.close()
 
     def _drain(self) -> None:
@@ -128,6 +145,11 @@ class DatagramPort:
                 if not self._is_open:
                     return
         finally:
+            self._drained()
+
+    def _heard_on_detour(self, data: bytes, source: tuple[str, int]) -> None:
+        if self._is_open:
+            self._receiver(data, Endpoint(source[0].partition("%")[0], source[1]))
             self._drained()
 
 

@@ -94,7 +94,7 @@ class AgentHost:
                 stack.push_async_callback(self._links.close)
                 await self._links.start()
             if self._port is not None:
-                self._open_port("", self._address, self._port).enlarge_buffer()
+                self._open_port("", self._address, self._port).enlarge_buffers()
             if self._runtime.control is not None:
                 control = ControlServer(Path(self._runtime.control), self._command)
                 stack.push_async_callback(control.close)

@@ -33,6 +33,9 @@ from tests.agents.lab import POINTS
 # --- UDP --------------------------------------------------------------------------------------------------------------
 
 
+THERE = Endpoint("127.0.0.1", 9)
+
+
 def ignore(_data: bytes, _source: Endpoint) -> None:
     pass
 
@@ -168,12 +171,12 @@ def test_icmp_error_about_an_earlier_datagram_is_counted_and_survived() -> None:
 def test_what_finds_no_room_is_counted_and_more_room_is_made() -> None:
     async def scene() -> tuple[int, int, int]:
         port = DatagramPort(4, "127.0.0.1", 0, Counters(), ignore)
-        port.enlarge_buffer(1)  # the kernel gives its least
+        port.enlarge_buffers(1)  # the kernel gives its least
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
             for _ in range(100):
                 peer.sendto(bytes(1400), port._socket.getsockname())
         dropped, small = port.dropped, port._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-        port.enlarge_buffer()
+        port.enlarge_buffers()
         large = port._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         port.close()
         return dropped, small, large
@@ -181,6 +184,79 @@ def test_what_finds_no_room_is_counted_and_more_room_is_made() -> None:
     dropped, small, large = asyncio.run(scene())
     assert 50 < dropped <= 100
     assert large > small
+
+
+@pytest.mark.parametrize("here", ["127.0.0.1", "::1", ""], ids=["ipv4", "ipv6", "any"])
+def test_a_detour_sends_from_the_port_and_hears_nothing(here: str) -> None:
+    family, there = (6, "::1") if here == "::1" else (4, "127.0.0.1")
+
+    async def scene() -> None:
+        counters, received = Counters(), asyncio.Queue[bytes]()
+        port = DatagramPort(family, here, 0, counters, lambda data, _: received.put_nowait(data))
+        number = port._socket.getsockname()[1]
+        with socket.socket(port._socket.family, socket.SOCK_DGRAM) as peer:
+            peer.bind((there, 0))
+            port._detours.send(b"by detour", Endpoint(there, peer.getsockname()[1]))
+            data, source = peer.recvfrom(100)
+            assert (data, source[:2]) == (b"by detour", (there, number))
+            assert port._detours.open == {}  # it has left, so nothing waits
+            with contextlib.closing(port._detours._make(there)):
+                peer.sendto(b"an answer", (there, number))
+                assert await asyncio.wait_for(received.get(), 5) == b"an answer"
+        with socket.socket(port._socket.family, socket.SOCK_DGRAM) as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="Address already in use"):
+                other.bind((there, number))
+        port.close()
+        assert counters == {}
+
+    asyncio.run(scene())
+
+
+def test_what_a_detour_hears_before_it_is_deaf_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> bytes:
+        received = asyncio.Queue[bytes]()
+        port = DatagramPort(4, "127.0.0.1", 0, Counters(), lambda data, _: received.put_nowait(data))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+
+            class Heard(socket.socket):
+                def connect(self, address: object) -> None:
+                    peer.sendto(b"just then", self.getsockname())
+                    super().connect(address)  # type: ignore[arg-type]  # typeshed's _Address is private
+
+            with monkeypatch.context() as patch:
+                patch.setattr(socket, "socket", Heard)
+                port._detours.send(b"x", THERE)
+            assert received.empty()  # not within the step that sends
+            try:
+                return await asyncio.wait_for(received.get(), 5)
+            finally:
+                port.close()
+
+    assert asyncio.run(scene()) == b"just then"
+
+
+def test_what_finds_the_port_full_takes_a_detour_and_too_many_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def sendto(self, *_: object) -> None:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    async def scene() -> Mapping[str, int]:
+        counters = Counters()
+        port = DatagramPort(4, "127.0.0.1", 0, counters, ignore)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer, monkeypatch.context() as patch:
+            peer.bind(("127.0.0.1", 0))
+            own = port._socket
+            patch.setattr(port, "_socket", Full())
+            port.send(b"first", Endpoint(*peer.getsockname()))
+            assert peer.recv(100) == b"first"
+            patch.setattr("agents.runtime.detours.DETOURS_MAXIMUM", 0)
+            port.send(b"second", Endpoint(*peer.getsockname()))
+            patch.setattr(port, "_socket", own)
+        port.close()
+        return counters
+
+    assert asyncio.run(scene()) == {"unsent.queues-full": 1}
 
 
 def test_family_of_an_address() -> None:

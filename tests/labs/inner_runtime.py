@@ -1,0 +1,149 @@
+"""Scenes of the agents' runtime with real links: `python -m tests.labs.inner_runtime SCENE FAMILY`, in a network namespace.
+
+A scene prints what it has measured as one JSON line, and ends with an assertion where that is not what must be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from agents.core.agent import Endpoint
+from agents.core.counters import Counters
+from agents.runtime.datagram import DatagramPort
+from testbed.net.netlink import run_in_network_namespace
+
+PORT = 24793
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Two ends of a link: ``here0`` in this namespace, ``there0`` in that of process ``pid``."""
+
+    family: int
+    pid: int
+
+    @property
+    def here(self) -> str:
+        return "10.9.0.1" if self.family == 4 else "fd09::1"
+
+    @property
+    def there(self) -> str:
+        return "10.9.0.2" if self.family == 4 else "fd09::2"
+
+    def absent(self, number: int) -> str:
+        """An address of the link that nobody has."""
+        return f"10.9.1.{number + 1}" if self.family == 4 else f"fd09::1:{number + 1:x}"
+
+    def do_there(self, *words: str) -> None:
+        run("nsenter", "--net", "--target", str(self.pid), *words)
+
+    def socket_there(self) -> socket.socket:
+        family = socket.AF_INET if self.family == 4 else socket.AF_INET6
+        opened = run_in_network_namespace(self.pid, lambda: socket.socket(family, socket.SOCK_DGRAM))
+        opened.bind((self.there, PORT))
+        opened.setblocking(False)
+        return opened
+
+
+def run(*words: str) -> None:
+    subprocess.run(words, check=True)
+
+
+@contextlib.contextmanager
+def link(family: int) -> Iterator[Link]:
+    """A link between this namespace and another one."""
+    with subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; exec sleep 600"], stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout is not None
+            other.stdout.readline()
+            made = Link(family, other.pid)
+            length = "16" if family == 4 else "64"
+            run("ip", "link", "set", "lo", "up")
+            run("ip", "link", "add", "here0", "type", "veth", "peer", "name", "there0", "netns", str(other.pid))
+            run("ip", "address", "add", f"{made.here}/{length}", "dev", "here0", *(["nodad"] if family == 6 else []))
+            run("ip", "link", "set", "here0", "up")
+            made.do_there(
+                "ip", "address", "add", f"{made.there}/{length}", "dev", "there0", *(["nodad"] if family == 6 else [])
+            )
+            made.do_there("ip", "link", "set", "there0", "up")
+            yield made
+        finally:
+            other.kill()
+
+
+# --- peers that are not there -----------------------------------------------------------------------------------------
+
+ABSENT = 80
+MEMBERS = 1000
+FLOOD = 4.0  # s: beyond the 3 s after which the kernel gives a neighbour up, so that they are sent to anew
+BURST = 0.025  # s
+
+
+async def one_unreachable_peer_starves_no_other(family: int) -> None:
+    """1,000 members at 80 absent addresses are sent to again and again; a healthy peer asks every 20 ms meanwhile."""
+    with link(family) as between:
+        counters = Counters()
+
+        def answer(data: bytes, source: Endpoint) -> None:
+            port.send(data, source)
+
+        port = DatagramPort(family, between.here, PORT, counters, answer)
+        port.enlarge_buffers(send=1)  # none at all, so that it fills at once, as a larger one does with more members
+        peer = between.socket_there()
+        loop = asyncio.get_running_loop()
+        flooded, waits, unanswered = 0, list[float](), 0
+
+        async def flood() -> None:
+            nonlocal flooded
+            end = loop.time() + FLOOD
+            while loop.time() < end:
+                for _ in range(MEMBERS // 10):
+                    port.send(bytes(40), Endpoint(between.absent(flooded % ABSENT), PORT + flooded % MEMBERS))
+                    flooded += 1
+                await asyncio.sleep(BURST)
+
+        flooding = asyncio.create_task(flood())
+        while not flooding.done():
+            asked = loop.time()
+            await loop.sock_sendto(peer, b"?", (between.here, PORT))
+            try:
+                async with asyncio.timeout(1):
+                    await loop.sock_recv(peer, 100)
+            except TimeoutError:
+                unanswered += 1
+            else:
+                waits.append(loop.time() - asked)
+            await asyncio.sleep(0.02)
+        await flooding
+        detours = len(port._detours.open)
+        port.close()
+        peer.close()
+        said = {
+            "flooded": flooded, "asked": len(waits) + unanswered, "unanswered": unanswered, "detours": detours,
+            "worst_ms": 1000 * max(waits, default=0), "median_ms": 1000 * statistics.median(waits or [0]),
+            "counters": counters.snapshot(),
+        }  # fmt: skip
+        print(json.dumps(said), flush=True)
+        assert unanswered == 0
+        assert len(waits) > 50
+        assert max(waits) < 0.5
+        assert set(counters) == {"unsent.queue-full"}
+        assert 0 < counters["unsent.queue-full"] < flooded
+        assert detours == ABSENT
+
+
+SCENES: dict[str, Callable[[int], Coroutine[Any, Any, None]]] = {
+    "unreachable": one_unreachable_peer_starves_no_other,
+}
+
+if __name__ == "__main__":
+    asyncio.run(SCENES[sys.argv[1]](int(sys.argv[2])))

@@ -1,0 +1,27 @@
+"""What the agents' runtime does when links, neighbours and interfaces fail it: scenes of inner_runtime.py, each in a namespace."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from testbed.host.sandbox import PROJECT_ROOT
+
+pytestmark = pytest.mark.timeout(120)
+
+FAMILIES = pytest.mark.parametrize("family", [4, 6], ids=["ipv4", "ipv6"])
+
+
+def played(scene: str, family: int) -> None:
+    """Let a scene happen; whatever it says is shown when it fails."""
+    alone = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), "--"]
+    inner = [sys.executable, "-m", "tests.labs.inner_runtime", scene, str(family)]
+    done = subprocess.run([*alone, *inner], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False, timeout=100)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@FAMILIES
+def test_one_unreachable_peer_starves_no_other(family: int) -> None:
+    played("unreachable", family)
