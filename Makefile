@@ -63,7 +63,7 @@ bench: setup-test
 	@exec tests/run.sh bench
 
 docs: setup
-	@exec $(PYTHON) -m agents document mmcp
+	@exec $(PYTHON) -m agents document
 
 # Needs uv, which nothing else here needs. No index is named in the lock files: whoever installs uses theirs.
 lock:

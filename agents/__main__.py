@@ -5,34 +5,47 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from agents.core.errors import ConfigurationError, EncodeError
+from agents.core.room import Load, Protocol, Role
+from agents.protocols import names, protocol
 
-CONFIGURATION = click.option(
-    "--config",
-    "path",
+CONFIGURATION = click.Option(
+    ["--config", "path"],
     required=True,
     type=click.Path(path_type=Path),
     help="The role's TOML file; times in it are seconds.",
 )
-EXIT_SOME_FAILED = 1  # of a swarm, some MNs could not join
+EXIT_SOME_FAILED = 1  # of a load, some agents could not join
 EXIT_NOT_RUN = 2  # could not start, with the reason on stderr
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Programs(click.Group):
+    """The commands below, and one for each protocol that has a room; a room is imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *names()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        return _program(protocol(cmd_name)) if found is None and cmd_name in names() else found
+
+
+@click.group(cls=_Programs, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Protocol roles as small agents.
 
     \b
-    python -m agents mmcp mn --config mn.toml
-    echo 0900000800000001 | python -m agents decode mmcp
-    python -m agents ctl mn counters
+    python -m agents PROTOCOL ROLE --config FILE
+    echo 0900000800000001 | python -m agents decode PROTOCOL
+    python -m agents ctl AGENT counters
     """
 
 
@@ -41,110 +54,59 @@ def _fail(error: Exception) -> None:
     sys.exit(EXIT_NOT_RUN)
 
 
-def _run_role(load_role: Callable[[], tuple[type[Any], type[Any]]], path: Path, *, watch_links: bool) -> None:
-    from agents.mmcp.configuration import identifier
+def _program(of: Protocol) -> click.Group:
+    """What a protocol's record has to be run."""
+    commands = [
+        click.Command(role.name, callback=partial(_run_role, of, role), params=[CONFIGURATION], help=role.summary)
+        for role in of.roles
+    ]
+    if of.load is not None:
+        options: list[click.Parameter] = [
+            CONFIGURATION,
+            click.Option(["--count"], type=int, help="How many, in place of the file's count."),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print the summary as one JSON object."),
+        ]
+        commands.append(
+            click.Command(of.load.name, callback=partial(_run_load, of.load), params=options, help=of.load.summary)
+        )
+    return click.Group(of.name, commands={each.name or "": each for each in commands}, help=of.title)
+
+
+def _run_role(of: Protocol, role: Role, path: Path) -> None:
     from agents.runtime.configuration import check_interface, load
-    from agents.runtime.datagram import allow_open_files, family_of
+    from agents.runtime.datagram import allow_open_files
     from agents.runtime.host import AgentHost
 
-    configuration_class, agent_class = load_role()
     try:
-        runtime, configuration = load(path, configuration_class)
-        if getattr(configuration, "asks_for_authorisation", False) and not runtime.authorise:
-            remedy = "give the command that asks the operator's AAA, as a list of words"
-            raise ConfigurationError(f"{path}: runtime.authorise", "missing, and a session asks", remedy)
-        if hasattr(configuration, "interface"):
-            check_interface(f"{path}: interface", configuration.interface)
+        runtime, configuration = load(path, role.configuration)
+        if role.asks_operator(configuration) and not runtime.authorise:
+            remedy = "give the command that asks the operator, as a list of words"
+            raise ConfigurationError(f"{path}: runtime.authorise", "missing, and this role asks", remedy)
+        interfaces = role.interfaces(configuration)
+        for key, interface in interfaces:
+            check_interface(f"{path}: {key}", interface)
         allow_open_files()
-        listen = configuration.listen
         host = AgentHost(
-            agent_class(configuration),
+            role.agent(configuration),
             runtime,
-            family=4 if listen is None else family_of(listen.address),
-            address="" if listen is None else listen.address,
-            port=None if listen is None else listen.port,
-            identifier=identifier,
-            watch_links=watch_links,
+            ports=role.ports(configuration),
+            commands=of.commands,
+            watch_links=bool(interfaces),
         )
         asyncio.run(host.run())
     except (ConfigurationError, OSError) as error:
         _fail(error)
 
 
-@main.group()
-def mmcp() -> None:
-    """Mobile Multicast Control Protocol (X.604.1)."""
-
-
-@mmcp.command()
-@CONFIGURATION
-def sm(path: Path) -> None:
-    """The session manager."""
-
-    def role() -> tuple[type[Any], type[Any]]:
-        from agents.mmcp.configuration import SessionManagerConfiguration
-        from agents.mmcp.session_manager import SessionManager
-
-        return SessionManagerConfiguration, SessionManager
-
-    _run_role(role, path, watch_links=False)
-
-
-@mmcp.command()
-@CONFIGURATION
-def lmc(path: Path) -> None:
-    """A local mobility controller."""
-
-    def role() -> tuple[type[Any], type[Any]]:
-        from agents.mmcp.configuration import LocalMobilityControllerConfiguration
-        from agents.mmcp.local_mobility_controller import LocalMobilityController
-
-        return LocalMobilityControllerConfiguration, LocalMobilityController
-
-    _run_role(role, path, watch_links=False)
-
-
-@mmcp.command()
-@CONFIGURATION
-def mn(path: Path) -> None:
-    """A mobile node."""
-
-    def role() -> tuple[type[Any], type[Any]]:
-        from agents.mmcp.configuration import MobileNodeConfiguration
-        from agents.mmcp.mobile_node import MobileNode
-
-        return MobileNodeConfiguration, MobileNode
-
-    _run_role(role, path, watch_links=True)
-
-
-@mmcp.command()
-@CONFIGURATION
-def bare(path: Path) -> None:
-    """A mobile node without MMCP: the comparison."""
-
-    def role() -> tuple[type[Any], type[Any]]:
-        from agents.mmcp.bare_node import BareNode, BareNodeConfiguration
-
-        return BareNodeConfiguration, BareNode
-
-    _run_role(role, path, watch_links=True)
-
-
-@mmcp.command()
-@CONFIGURATION
-@click.option("--count", type=int, help="How many MNs, in place of the file's count.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
-def swarm(path: Path, count: int | None, *, as_json: bool) -> None:
-    """Many mobile nodes in one process, for load."""
+def _run_load(of: Load, path: Path, count: int | None, *, as_json: bool) -> None:
     from agents.runtime.configuration import load
-    from agents.runtime.swarm import Swarm, SwarmConfiguration, to_stderr
+    from agents.runtime.load import Loading, to_stderr
 
     try:
-        _, configuration = load(path, SwarmConfiguration)
+        _, configuration = load(path, of.configuration)
         if count is not None:
             configuration = replace(configuration, count=count)
-        result = asyncio.run(Swarm(configuration, to_stderr).run())
+        result = asyncio.run(Loading(of, configuration, to_stderr).run())
     except (ConfigurationError, OSError) as error:
         _fail(error)
     else:
@@ -157,8 +119,7 @@ def media() -> None:
     """The data plane: an RTP source (the MCS) and a receiver (at the MN)."""
 
 
-@media.command()
-@CONFIGURATION
+@media.command(params=[CONFIGURATION])
 def source(path: Path) -> None:
     """Send RTP to a group: packets of our own, or an MPEG-TS file at its own rate."""
     from agents.media.source import Source, SourceConfiguration
@@ -172,8 +133,7 @@ def source(path: Path) -> None:
         _fail(error)
 
 
-@media.command()
-@CONFIGURATION
+@media.command(params=[CONFIGURATION])
 def receiver(path: Path) -> None:
     """Receive a group's RTP, measure it, and write its payload to a file if asked."""
     from agents.media.receiver import Receiver, ReceiverConfiguration
@@ -206,31 +166,30 @@ def describe(file: Path) -> None:
         click.echo(json.dumps(plain))
 
 
+def _record(_ctx: click.Context, _parameter: click.Parameter, name: str) -> Protocol:
+    return protocol(name)
+
+
+PROTOCOL = click.argument("of", metavar="PROTOCOL", type=click.Choice(names()), callback=_record)
+
+
 @main.command()
-@click.argument("protocol", type=click.Choice(["mmcp"]), expose_value=False)
-def decode() -> None:
+@PROTOCOL
+def decode(of: Protocol) -> None:
     """Read one message a line from stdin, in hex; print each as a JSON object, or as {"error": …}."""
-    from agents.mmcp.messages import decode as decode_message
-    from agents.mmcp.plain import to_plain
-
-    def convert(line: str) -> object:
-        return to_plain(decode_message(_octets(line)))
-
-    _convert_lines(convert)
+    _convert_lines(lambda line: of.decode(_octets(line)))
 
 
 @main.command()
-@click.argument("protocol", type=click.Choice(["mmcp"]), expose_value=False)
-def encode() -> None:
+@PROTOCOL
+def encode(of: Protocol) -> None:
     """Read one JSON object a line from stdin, as ``decode`` prints them; print each message in hex."""
-    from agents.mmcp.messages import encode as encode_message
-    from agents.mmcp.plain import from_plain
 
     def convert(line: str) -> object:
         plain = json.loads(line)
         if not isinstance(plain, dict):
             raise EncodeError("a message is a JSON object")
-        return encode_message(from_plain(plain)).hex()
+        return of.encode(plain).hex()
 
     _convert_lines(convert)
 
@@ -256,24 +215,25 @@ def _octets(line: str) -> bytes:
 
 
 @main.command()
-@click.argument("protocol", type=click.Choice(["mmcp"]))
-def document(protocol: str) -> None:
-    """Write the protocol's page, agents/PROTOCOL/*.md, from the source: decisions, state machines, calls."""
+@click.argument("which", metavar="[PROTOCOL]...", nargs=-1, type=click.Choice(names()))
+def document(which: tuple[str, ...]) -> None:
+    """Write a protocol's page, or all, from the source: agents/PROTOCOL/*.md, with roles, calls, machines, decisions."""
     from agents.documentation import page, page_path
 
-    path = page_path(protocol)
-    path.write_text(page(protocol), encoding="utf-8")
-    click.echo(path)
+    for of in map(protocol, which or names()):
+        path = page_path(of)
+        path.write_text(page(of), encoding="utf-8")
+        click.echo(path)
 
 
-@main.command()
+@main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("agent")
-@click.argument("command", type=click.Choice(["state", "counters", "leave"]))
-@click.option("--session", "session_id", type=int, help="With leave: only this session id; else all.")
-def ctl(agent: str, command: str, session_id: int | None) -> None:
+@click.argument("words", metavar="[COMMAND] [--FIELD VALUE]...", nargs=-1, type=click.UNPROCESSED)
+def ctl(agent: str, words: tuple[str, ...]) -> None:
     """Ask a running AGENT, by its name or by the path of its control socket; prints JSON.
 
-    A name is looked for among all agents on this machine, those in running labs too.
+    A name is looked for among all agents on this machine, those in running labs too. The agent itself says which commands
+    it takes: without one they are listed, and --help behind one says what it takes.
 
     \b
     Example: python -m agents ctl lmc1 counters
@@ -282,12 +242,49 @@ def ctl(agent: str, command: str, session_id: int | None) -> None:
     from agents.runtime.running import control_of
 
     try:
-        asked: dict[str, object] = {"command": command}
-        if session_id is not None:
-            asked["session_id"] = session_id
-        click.echo(json.dumps(request(control_of(agent), asked), indent=2))
+        path = control_of(agent)
+        said: Any = request(path, {"command": "help"})
     except ControlError as error:
         _fail(error)
+        return
+
+    def ask(command: str, **fields: object) -> None:
+        given = {name: value for name, value in fields.items() if value is not None}
+        try:
+            click.echo(json.dumps(request(path, {"command": command, **given}), indent=2))
+        except ControlError as error:
+            _fail(error)
+
+    commands = {each["name"]: _question(each, partial(ask, each["name"])) for each in said["commands"]}
+    group = click.Group(commands=commands, help=f"What {agent} takes.")
+    group.main(list(words) or ["--help"], prog_name=f"python -m agents ctl {agent}")
+
+
+def _question(said: Mapping[str, Any], ask: Callable[..., None]) -> click.Command:
+    """A command made of what a running agent says of it; an option may be cut short as far as it stays clear."""
+    kinds = {"int": int, "str": str}
+    options = [
+        click.Option(
+            [f"--{field['name'].replace('_', '-')}", field["name"]],
+            type=kinds[field["kind"]],
+            required=field["required"],
+            help=field["help"],
+        )
+        for field in said["fields"]
+    ]
+    whole = [field["name"].replace("_", "-") for field in said["fields"]]
+
+    def completed(name: str) -> str:
+        found = [each for each in whole if each.startswith(name)]
+        return found[0] if len(found) == 1 else name
+
+    return click.Command(
+        said["name"],
+        callback=ask,
+        params=list(options),
+        help=said["summary"],
+        context_settings={"token_normalize_func": completed},
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes a protocol's page (`agents/mmcp/MMCP.md`) from its source: decisions, state machines, the application's calls.
+"""Writes a protocol's page, ``agents/<name>/<NAME>.md``, from its record and source: roles, calls, machines, decisions.
 
 ``make docs`` writes the pages again, and a test fails where a committed page is not what the source says. Nothing on a
 page depends on line numbers: a mention of a decision is placed by file and function, class or constant.
@@ -20,6 +20,7 @@ from typing import Any
 
 from agents.core.decision import Decision
 from agents.core.machine import TransitionTable
+from agents.core.room import Command, Protocol
 
 PROJECT = Path(__file__).resolve().parents[1]
 ROOMS = ("agents", "captures", "tests")  # where decisions are named: who speaks, who judges, who proves
@@ -41,55 +42,82 @@ class Mention:
         return self.path.startswith("tests/")
 
 
-def page_path(protocol: str) -> Path:
-    """Where the page of ``protocol`` is."""
-    return PROJECT / "agents" / protocol / f"{protocol.upper()}.md"
+def page_path(of: Protocol) -> Path:
+    """Where the page of a protocol is: in its room."""
+    return Path(_package(of).__path__[0]).resolve() / f"{of.name.upper()}.md"
 
 
-def page(protocol: str) -> str:
-    """The page of ``protocol``, as Markdown."""
-    package = import_module(f"agents.{protocol}")
-    decisions = import_module(f"agents.{protocol}.decisions")
-    found = mentions([*decisions.SPECIFICATION, *decisions.IMPLEMENTATION])
-    here = page_path(protocol).parent.relative_to(PROJECT)
-    name = protocol.upper()
+def _package(of: Protocol) -> ModuleType:
+    return import_module(f"agents.{of.name}")
+
+
+def page(of: Protocol) -> str:
+    """The page of a protocol, as Markdown."""
+    package = _package(of)
+    found = mentions([*of.specification, *of.implementation], page_path(of).parents[2])
+    here = Path("agents", of.name)
+    name = of.name.upper()
     return "\n".join(
         [
-            f"# {name}: calls, state machines, decisions",
+            f"# {name}: roles, calls, state machines, decisions",
             "",
             "Made from the source by `make docs`; a change by hand is lost.",
             "",
-            "## What an application calls",
+            of.title,
             "",
+            "## Roles",
+            "",
+            *_table(
+                ("role", "what it is", "run with"),
+                (
+                    (f"`{role.name}`", role.summary, f"`python -m agents {of.name} {role.name} --config FILE`")
+                    for role in of.roles
+                ),
+            ),
+            "",
+            *_commands(of.commands),
             *_calls(package),
-            "",
-            "## State machines",
-            "",
-            "Each table is enforced: a step that is not in it raises, and every step leaves a line in the role's trace.",
-            "",
             *_machines(package),
-            "## Decisions",
-            "",
-            "Where the standard is silent or contradicts itself. Code that depends on a decision names it; here is where.",
-            "",
-            "### Of the protocol page this project is written from",
-            "",
-            *_decisions(decisions.SPECIFICATION, found, here),
-            "",
-            "### Of this implementation",
-            "",
-            *_decisions(decisions.IMPLEMENTATION, found, here),
-            "",
+            *_decisions("Decisions of the protocol page this project is written from", of.specification, found, here),
+            *_decisions("Decisions of this implementation", of.implementation, found, here),
         ]
     )
+
+
+# --- what can be asked of a running role ------------------------------------------------------------------------------
+
+
+def _commands(commands: Sequence[Command]) -> Iterator[str]:
+    if not commands:
+        return
+    yield from ("## What a running role is told", "", "With `python -m agents ctl AGENT COMMAND`:", "")
+    yield from _table(
+        ("command", "what it does", "fields"),
+        (
+            (
+                f"`{command.name}`",
+                command.summary,
+                "<br>".join(
+                    f"`--{field.name.replace('_', '-')}`{'' if field.required else ' (may be left out)'}: {field.help}"
+                    for field in command.fields
+                ),
+            )
+            for command in commands
+        ),
+    )
+    yield ""
 
 
 # --- calls and state machines -----------------------------------------------------------------------------------------
 
 
 def _calls(package: ModuleType) -> Iterator[str]:
-    """What the module of the calls says, then each call in the order of the source."""
-    functions = [value for name in package.__all__ if isinstance(value := getattr(package, name), FunctionType)]
+    """What the module of the calls says, then each call in the order of the source; nothing where there are none."""
+    names = getattr(package, "__all__", ())
+    functions = [value for name in names if isinstance(value := getattr(package, name), FunctionType)]
+    if not functions:
+        return
+    yield from ("## What an application calls", "")
     functions.sort(key=lambda function: (function.__module__, function.__code__.co_firstlineno))
     for module in dict.fromkeys(function.__module__ for function in functions):
         yield (inspect.getdoc(import_module(module)) or "").replace("``", "`")
@@ -103,6 +131,7 @@ def _calls(package: ModuleType) -> Iterator[str]:
             for function in functions
         ),
     )
+    yield ""
 
 
 def _summary(function: FunctionType) -> str:
@@ -121,7 +150,13 @@ def tables(package: ModuleType) -> list[TransitionTable[Any, Any]]:
 
 
 def _machines(package: ModuleType) -> Iterator[str]:
-    for table in tables(package):
+    found = tables(package)
+    if not found:
+        return
+    yield from ("## State machines", "")
+    yield "Each table is enforced: a step that is not in it raises, and every step leaves a line in the role's trace."
+    yield ""
+    for table in found:
         yield from (f"### {table.name}", "", "```mermaid", table.mermaid(), "```", "")
         yield from _table(
             ("state", "input", "next state"),
@@ -137,7 +172,12 @@ def _machines(package: ModuleType) -> Iterator[str]:
 # --- decisions --------------------------------------------------------------------------------------------------------
 
 
-def _decisions(decisions: Iterable[Decision], found: dict[str, list[Mention]], here: Path) -> Iterator[str]:
+def _decisions(title: str, decisions: Sequence[Decision], found: dict[str, list[Mention]], here: Path) -> Iterator[str]:
+    if not decisions:
+        return
+    yield from (f"## {title}", "")
+    yield "Where the standard is silent or contradicts itself. Code that depends on a decision names it; here is where."
+    yield ""
     yield from _table(
         ("id", "decision", "clause", "named in", "tests"),
         (
@@ -152,6 +192,7 @@ def _decisions(decisions: Iterable[Decision], found: dict[str, list[Mention]], h
             for decision in decisions
         ),
     )
+    yield ""
 
 
 def _places(places: Sequence[Mention], here: Path) -> str:
@@ -164,10 +205,12 @@ def _places(places: Sequence[Mention], here: Path) -> str:
 
 
 def mentions(decisions: Sequence[Decision], project: Path = PROJECT) -> dict[str, list[Mention]]:
-    """Where each decision is named, by id; ids of the same letter that no decision has are found too.
+    """Where in a folder of rooms each decision is named, by id; ids of the same letter that no decision has are found too.
 
     The module that states the decisions is left out: it names them all.
     """
+    if not decisions:
+        return {}
     letters = sorted({decision.id.partition("-")[0] for decision in decisions})
     pattern = re.compile(rf"(?<![\w-])({'|'.join(letters)})-(\d+)\b(?: to \1-(\d+)\b)?")
     found: dict[str, set[Mention]] = {decision.id: set() for decision in decisions}

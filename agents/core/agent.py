@@ -15,7 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from agents.core.counters import Counters
 from agents.core.record import record
@@ -298,6 +298,9 @@ class Agent(ABC):
 
     __slots__ = ("_actions", "_own_timers", "counters", "keeps_history", "timers")
 
+    LISTS: ClassVar[tuple[str, ...]] = ()
+    """What ``rows`` has."""
+
     def __init__(self) -> None:
         self.keeps_history = True
         self.counters = Counters()
@@ -334,7 +337,7 @@ class Agent(ABC):
         """The role's state as plain values, in brief: of what there may be many, only how many there are."""
 
     def rows(self, of: str) -> Iterable[Mapping[str, object]]:
-        """What there may be many of, such as members, as plain values in a lasting order; KeyError for what there is not."""
+        """One of LISTS, such as members, as plain values in a lasting order; KeyError for what there is not."""
         raise KeyError(of)
 
     def next_deadline(self) -> float | None:

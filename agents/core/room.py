@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from agents.core.agent import Agent, Event
+from agents.core.checks import check_address
 from agents.core.decision import Decision
+from agents.core.errors import ConfigurationError
+
+LOAD_MAXIMUM = 100_000  # agents
+LOAD_DURATION_MAXIMUM = 86_400.0  # s
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,56 @@ class Command:
     fields: tuple[Field, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadConfiguration:
+    """What a load is given whatever its protocol is; a protocol adds its own. Times are seconds.
+
+    ``count`` agents, ``joining`` of them at once; ``address`` is where they all send from ("": as the routes say). They go
+    on for ``duration_s`` once all have joined or failed, and then ``leave``.
+    """
+
+    count: int
+    address: str = ""
+    joining: int = 64
+    duration_s: float = 0.0
+    leave: bool = True
+
+    def check(self) -> None:
+        """Raise ConfigurationError for the first thing wrong."""
+        if self.address:
+            check_address("address", self.address)
+        if not 1 <= self.count <= LOAD_MAXIMUM:
+            raise ConfigurationError("count", str(self.count), f"give 1 to {LOAD_MAXIMUM}")
+        if not 1 <= self.joining <= LOAD_MAXIMUM:
+            raise ConfigurationError("joining", str(self.joining), f"give 1 to {LOAD_MAXIMUM}")
+        if not 0 <= self.duration_s <= LOAD_DURATION_MAXIMUM:
+            raise ConfigurationError("duration_s", str(self.duration_s), f"give 0 to {LOAD_DURATION_MAXIMUM:g} s")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Many agents of a role in one process, to load others; ``name`` is its word on the command line.
+
+    ``agent`` makes the one of a number from 1 on, of a configuration; ``family`` (4 or 6) is that of the peers. The time
+    from a datagram that ``is_request`` to the next that ``is_answer`` is a round trip. The notices ``joined`` and
+    ``failed`` settle an agent, ``leaving`` is what it is told at the end, and ``counted`` are counters that the summary
+    gives under names of its own. ``who`` names the agents to people.
+    """
+
+    name: str
+    summary: str
+    who: str
+    configuration: type[LoadConfiguration]
+    agent: Callable[[Any, int], Agent]
+    family: Callable[[Any], int]
+    is_request: Callable[[bytes], bool]
+    is_answer: Callable[[bytes], bool]
+    joined: frozenset[str]
+    failed: frozenset[str]
+    leaving: Event
+    counted: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Protocol:
     """A protocol's room. ``decode`` and ``encode`` are between bytes and plain values: what JSON can say.
@@ -90,4 +145,4 @@ class Protocol:
     commands: tuple[Command, ...] = ()
     specification: tuple[Decision, ...] = ()
     implementation: tuple[Decision, ...] = ()
-    load: Any = field(default=None)
+    load: Load | None = None

@@ -13,18 +13,19 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from agents.core.checks import check_address, check_port
 from agents.core.counters import Counters
+from agents.core.room import Field
 from agents.media import rtp
 from agents.media.arrivals import ArrivalLog, WindowError
 from agents.media.delivery import Delivery
-from agents.runtime.control import ControlError, ControlServer
+from agents.runtime.control import ControlError, ControlServer, Request, answering
 
 _SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>, not in Python's socket module
 _SO_RXQ_OVFL = 40
@@ -121,6 +122,7 @@ class Receiver:
         self._configuration = configuration
         self._control = None if control is None else ControlServer(Path(control), self._command)
         self._reception = Reception()
+        self._answer = answering(self._requests())
         self._socket = self._open()
         media = configuration.media
         self._media: BinaryIO | None = None if media is None else Path(media).open("wb")  # noqa: SIM115  closed by run
@@ -188,22 +190,31 @@ class Receiver:
         if self._media is not None:
             self._media.writelines(payloads)
 
+    def _requests(self) -> Iterator[Request]:
+        reception = self._reception
+        yield Request(
+            "state", "What has been received.", lambda _: {"state": {"role": "receiver", **reception.describe()}}
+        )
+        yield Request("counters", "What was counted.", lambda _: {"counters": dict(reception.counters.snapshot())})
+        yield Request(
+            "window",
+            "What arrived, and what was delivered, between two times.",
+            self._window,
+            (Field("begin_ns", "CLOCK_REALTIME, ns.", int), Field("end_ns", "CLOCK_REALTIME, ns.", int)),
+        )
+
+    def _window(self, values: Mapping[str, Any]) -> Mapping[str, object]:
+        begin_ns, end_ns = values["begin_ns"], values["end_ns"]
+        try:
+            arrived = self._reception.arrivals.window(begin_ns, end_ns).plain()
+            delivered = self._reception.delivery.log.window(begin_ns, end_ns).plain()
+        except WindowError as error:
+            raise ControlError(str(error)) from error
+        return {"window": {**arrived, "delivered": delivered}}
+
     async def _command(self, request: Mapping[str, object]) -> Mapping[str, object]:
         self._drain()  # what has arrived before the question belongs to the answer
-        match request:
-            case {"command": "state"}:
-                return {"state": {"role": "receiver", **self._reception.describe()}}
-            case {"command": "counters"}:
-                return {"counters": dict(self._reception.counters.snapshot())}
-            case {"command": "window", "begin_ns": int(begin_ns), "end_ns": int(end_ns)}:
-                reception = self._reception
-                try:
-                    arrived = reception.arrivals.window(begin_ns, end_ns).plain()
-                    delivered = reception.delivery.log.window(begin_ns, end_ns).plain()
-                except WindowError as error:
-                    raise ControlError(str(error)) from error
-                return {"window": {**arrived, "delivered": delivered}}
-        raise ControlError(f"unknown command, or a field is missing: {dict(request)!r}")
+        return await self._answer(request)
 
     async def _report_forever(self) -> None:
         """Tell the mobile node's agent what has been received, for its status reports. Its absence is counted."""

@@ -30,7 +30,7 @@ class RuntimeConfiguration:
     """The ``[runtime]`` table, the same for every role: what the agent's driver needs.
 
     ``node`` names the agent in traces; ``control`` is the path of its control socket, ``trace`` of its history.
-    ``authorise`` is the command that asks the operator's AAA, see `agents.runtime.authorisation`.
+    ``authorise`` is the operator's command, see `agents.runtime.operator`.
     """
 
     node: str = ""

@@ -1,8 +1,8 @@
 """The control socket of a running agent: a Unix stream socket, one JSON object per line each way.
 
-Every agent answers ``{"command": "state"}``, ``{"command": "counters"}``, ``{"command": "leave"}`` (of one session with ``"session_id": …``) and the link trigger
-``{"command": "link-detected", "interface": …, "point_of_attachment": …}``; the receiver of the data has more. An answer is
-``{"ok": true, …}`` or ``{"ok": false, "error": "…"}``. A stranger's agent that takes link triggers answers the same line.
+Every agent answers ``{"command": "help"}`` with the requests it takes, and ``{"command": "state"}`` and
+``{"command": "counters"}``; its protocol defines more. An answer is ``{"ok": true, …}`` or ``{"ok": false, "error": "…"}``.
+A stranger's agent that takes what a lab tells it, such as link triggers, answers the same lines.
 """
 
 from __future__ import annotations
@@ -11,10 +11,15 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-MAXIMUM_LINE = 65536  # bytes of one request or answer
+from agents.core.room import Field
+
+MAXIMUM_LINE = 65536  # bytes of one request
+MAXIMUM_ANSWER = 4 * 1024 * 1024  # bytes
 REQUEST_DEADLINE = 5.0  # s
 
 Handler = Callable[[Mapping[str, object]], Awaitable[Mapping[str, object]]]
@@ -22,6 +27,58 @@ Handler = Callable[[Mapping[str, object]], Awaitable[Mapping[str, object]]]
 
 class ControlError(Exception):
     """A request that an agent did not take, or an agent that is not there; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that a running program takes: ``answer`` makes of the fields' values (None: left out) its answer's fields.
+
+    It may raise ValueError or ControlError for a value that cannot be.
+    """
+
+    name: str
+    summary: str
+    answer: Callable[[Mapping[str, Any]], Mapping[str, object]]
+    fields: tuple[Field, ...] = ()
+
+    def plain(self) -> dict[str, object]:
+        """As ``help`` says it."""
+        fields = [
+            {"name": each.name, "help": each.help, "kind": each.kind.__name__, "required": each.required}
+            for each in self.fields
+        ]
+        return {"name": self.name, "summary": self.summary, "fields": fields}
+
+    def values(self, request: Mapping[str, object]) -> dict[str, Any]:
+        """The fields' values in ``request``; raises ControlError for one that is missing, unknown or of another kind."""
+        unknown = sorted(set(request) - {"command"} - {each.name for each in self.fields})
+        if unknown:
+            raise ControlError(f"{self.name}: unknown fields: {', '.join(unknown)}")
+        values = {each.name: request.get(each.name) for each in self.fields}
+        for each in self.fields:
+            value = values[each.name]
+            if value is None:
+                if each.required:
+                    raise ControlError(f"{self.name}: {each.name} is missing")
+            elif not isinstance(value, each.kind) or isinstance(value, bool):  # a bool is an int to Python alone
+                raise ControlError(f"{self.name}: {each.name}: {value!r} is no {each.kind.__name__}")
+        return values
+
+
+def answering(requests: Iterable[Request]) -> Handler:
+    """What a ControlServer does with its requests, given those that there are; ``help`` is one more."""
+    known = {request.name: request for request in requests}
+    said = {"commands": [request.plain() for request in known.values()]}
+    known["help"] = Request("help", "What can be asked.", lambda _: said)
+
+    async def answer(request: Mapping[str, object]) -> Mapping[str, object]:
+        name = request.get("command")
+        found = known.get(name) if isinstance(name, str) else None
+        if found is None:
+            raise ControlError(f"unknown command: {name!r}; known are {', '.join(known)}")
+        return found.answer(found.values(request))
+
+    return answer
 
 
 class ControlServer:
@@ -74,7 +131,7 @@ def request(path: Path, command: Mapping[str, object], deadline: float = REQUEST
             connection.connect(str(path))
             connection.sendall(json.dumps(command).encode() + b"\n")
             with connection.makefile("rb") as lines:
-                line = lines.readline(MAXIMUM_LINE)
+                line = lines.readline(MAXIMUM_ANSWER)
         except OSError as error:
             raise ControlError(f"{path}: no agent answers there: {error}") from error
     try:

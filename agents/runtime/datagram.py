@@ -154,7 +154,7 @@ class DatagramPort:
 
 
 def allow_open_files() -> None:
-    """Let this process open as many files as its hard limit allows: an LMC has a port for each outstanding HCT [M-16]."""
+    """Let this process open as many files as its hard limit allows: a role may need a port for each peer."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):  # a limit of the kernel's is lower: what was allowed stays so
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

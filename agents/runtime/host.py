@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -31,41 +32,42 @@ from agents.core.agent import (
     SendDatagram,
     Trace,
 )
-from agents.mmcp.events import ApplicationLeave, DataChannelReport, LinkDetected
+from agents.core.room import Command, Field, Port
 from agents.runtime.configuration import RuntimeConfiguration
-from agents.runtime.control import ControlError, ControlServer
-from agents.runtime.datagram import DatagramPort, PortError
+from agents.runtime.control import ControlError, ControlServer, Request, answering
+from agents.runtime.datagram import DatagramPort, PortError, family_of
 from agents.runtime.links import LinkError, Links
 from agents.runtime.membership import MembershipError, Memberships
 from agents.runtime.operator import Operator
 from agents.runtime.tracing import TraceFile
 
-Identifier = Callable[[str], bytes]
+ROWS = 100  # of a list in one answer, where no other number is asked for
+ROWS_MAXIMUM = 1000
 
 # How long an address is waited with that the kernel has refused; meanwhile the route or the link may come right.
 ADDRESS_RETRY = 1.0  # s
 
 
 class AgentHost:
-    """One agent on the real network. ``family`` is 4 or 6; ``address`` and ``port`` are the role's own UDP port."""
+    """One agent on the real network.
+
+    ``ports`` are open before it starts, ``commands`` are what its protocol adds to the control socket; with ``watch_links``
+    it is told of every link of this node.
+    """
 
     def __init__(
         self,
         agent: Agent,
         runtime: RuntimeConfiguration,
         *,
-        family: int,
-        address: str,
-        port: int | None,
-        identifier: Identifier,
-        watch_links: bool,
+        ports: Sequence[Port] = (),
+        commands: Sequence[Command] = (),
+        watch_links: bool = False,
     ) -> None:
         self._agent = agent
         self._runtime = runtime
-        self._family = family
-        self._address = address
-        self._port = port
-        self._identifier = identifier
+        self._described = ports
+        self._commands = commands
         self._watch_links = watch_links
         self._ports: dict[str, DatagramPort] = {}
         self._memberships = Memberships(agent.counters)
@@ -93,10 +95,10 @@ class AgentHost:
             if self._watch_links:
                 stack.push_async_callback(self._links.close)
                 await self._links.start()
-            if self._port is not None:
-                self._open_port("", self._address, self._port).enlarge_buffers()
+            for port in self._described:
+                self._open_port(port.name, port.family, port.address, port.number).enlarge_buffers()
             if self._runtime.control is not None:
-                control = ControlServer(Path(self._runtime.control), self._command)
+                control = ControlServer(Path(self._runtime.control), answering(self._requests()))
                 stack.push_async_callback(control.close)
                 await control.start()
             print("ready", flush=True)
@@ -159,7 +161,7 @@ class AgentHost:
         for action in self._agent.take_actions():
             match action:
                 case SendDatagram():
-                    port = self._ports.get(action.port) or self._extra_port(action.port)
+                    port = self._ports.get(action.port) or self._extra_port(action.port, action.destination)
                     if port is not None:
                         port.send(action.data, action.destination)
                 case Notify():
@@ -192,17 +194,19 @@ class AgentHost:
         words = "".join([f" {key}={value}" for key, value in details.items()])
         self._notices.append(f"{event}{words}\n")
 
-    def _extra_port(self, name: str) -> DatagramPort | None:
+    def _extra_port(self, name: str, destination: Endpoint) -> DatagramPort | None:
         """A new port of that name. Where there is none its datagrams are lost and counted, as on a full network."""
+        family = family_of(destination.address)
+        own = [port.address for port in self._described if port.name == "" and port.family == family]
         try:
-            return self._open_port(name, self._address, 0)
+            return self._open_port(name, family, own[0] if own else "", 0)
         except PortError as error:
             self._agent.counters.add(f"unsent.PortError.{error.errno}")
             return None
 
-    def _open_port(self, name: str, address: str, port: int) -> DatagramPort:
+    def _open_port(self, name: str, family: int, address: str, number: int) -> DatagramPort:
         receiver = partial(self._received, name)
-        opened = DatagramPort(self._family, address, port, self._agent.counters, receiver, self._settle)
+        opened = DatagramPort(family, address, number, self._agent.counters, receiver, self._settle)
         self._ports[name] = opened
         return opened
 
@@ -275,28 +279,32 @@ class AgentHost:
 
     # --- the control socket ---------------------------------------------------------------------------------------
 
-    async def _command(self, request: Mapping[str, object]) -> Mapping[str, object]:
-        match request:
-            case {"command": "state"}:
-                return {"state": self._agent.describe()}
-            case {"command": "counters"}:
-                return {"counters": self._counters()}
-            case {"command": "leave"}:
-                self._happened(ApplicationLeave(_session_id(request)))
-                return {}
-            case {"command": "link-detected", "interface": str(interface), "point_of_attachment": str(point)}:
-                self._happened(LinkDetected(interface, self._identifier(point)))
-                return {}
-            case {"command": "data-channel-status", "packets_received": int(packets)}:
-                group = request.get("group")  # a receiver that names none counts for every session
-                self._happened(DataChannelReport(packets, group if isinstance(group, str) else None))
-                return {}
-        raise ControlError(f"unknown command, or a field is missing: {dict(request)!r}")
+    def _requests(self) -> Iterator[Request]:
+        """What every role answers, and what its protocol adds."""
+        yield Request("state", "What the role is doing, in brief.", lambda _: {"state": self._agent.describe()})
+        yield Request("counters", "What was counted.", lambda _: {"counters": self._counters()})
+        yield Request(
+            "list",
+            "What there may be many of, by page.",
+            self._rows,
+            (
+                Field("of", f"What: {', '.join(self._agent.LISTS) or 'this role has none'}."),
+                Field("offset", "How many to pass over; else none.", int, required=False),
+                Field("most", f"How many at most, to {ROWS_MAXIMUM}; else {ROWS}.", int, required=False),
+            ),
+        )
+        for command in self._commands:
+            yield Request(command.name, command.summary, partial(self._tell, command), command.fields)
 
+    def _tell(self, command: Command, values: Mapping[str, Any]) -> Mapping[str, object]:
+        self._happened(command.event(values))
+        return {}
 
-def _session_id(request: Mapping[str, object]) -> int | None:
-    """Which session a request is about; None: all."""
-    session_id = request.get("session_id")
-    if session_id is None or (isinstance(session_id, int) and not isinstance(session_id, bool)):
-        return session_id
-    raise ControlError(f"session_id: {session_id!r} is no number")
+    def _rows(self, values: Mapping[str, Any]) -> Mapping[str, object]:
+        offset, most = values["offset"] or 0, ROWS if values["most"] is None else values["most"]
+        if offset < 0 or not 1 <= most <= ROWS_MAXIMUM:
+            raise ControlError(f"list: offset {offset}, most {most}; give 0 or more, and 1 to {ROWS_MAXIMUM}")
+        if values["of"] not in self._agent.LISTS:
+            raise ControlError(f"list: of {values['of']!r}; there are: {', '.join(self._agent.LISTS) or 'none'}")
+        found = list(islice(self._agent.rows(values["of"]), offset, offset + most + 1))
+        return {"rows": found[:most], "more": len(found) > most}

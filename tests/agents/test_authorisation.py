@@ -180,4 +180,4 @@ def test_sm_that_asks_needs_a_command(tmp_path: Path) -> None:
     )
     result = CliRunner().invoke(main, ["mmcp", "sm", "--config", str(file)], catch_exceptions=False)
     assert result.exit_code == 2
-    assert "runtime.authorise: missing, and a session asks; give the command" in result.stderr
+    assert "runtime.authorise: missing, and this role asks; give the command" in result.stderr

@@ -14,19 +14,21 @@ from agents.__main__ import main
 from agents.core.decision import Decision
 from agents.documentation import Mention, mentions, page, page_path, tables
 from agents.mmcp.decisions import IMPLEMENTATION, SPECIFICATION
+from agents.protocols import names, protocol
 
-PROTOCOLS = ("mmcp",)
+MMCP = protocol("mmcp")
 DECISIONS = [*SPECIFICATION, *IMPLEMENTATION]
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_committed_page_is_what_the_source_says(protocol: str) -> None:
-    assert page_path(protocol).read_text(encoding="utf-8") == page(protocol), "write it again with: make docs"
+@pytest.mark.parametrize("name", names())
+def test_committed_page_is_what_the_source_says(name: str) -> None:
+    of = protocol(name)
+    assert page_path(of).read_text(encoding="utf-8") == page(of), "write it again with: make docs"
 
 
 def test_command_writes_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(documentation, "page_path", lambda protocol: tmp_path / f"{protocol}.md")
-    monkeypatch.setattr(documentation, "page", lambda protocol: f"about {protocol}\n")
+    monkeypatch.setattr(documentation, "page_path", lambda of: tmp_path / f"{of.name}.md")
+    monkeypatch.setattr(documentation, "page", lambda of: f"about {of.name}\n")
     result = CliRunner().invoke(main, ["document", "mmcp"])
     assert (result.exit_code, result.stdout) == (0, f"{tmp_path}/mmcp.md\n")
     assert (tmp_path / "mmcp.md").read_text() == "about mmcp\n"
@@ -57,20 +59,20 @@ def test_every_decision_that_code_depends_on_has_a_test_that_names_it() -> None:
 def test_every_machine_is_on_the_page() -> None:
     names = [table.name for table in tables(import_module("agents.mmcp"))]
     assert names == ["MMCP LMC handover", "MMCP LMC session", "MMCP MN", "MMCP SM session"]
-    text = page("mmcp")
+    text = page(MMCP)
     assert re.findall(r"^### (MMCP .*)$", text, re.MULTILINE) == names
     assert text.count("```mermaid\n") == len(names)
 
 
 def test_links_of_the_page_lead_to_files() -> None:
-    path = page_path("mmcp")
+    path = page_path(MMCP)
     links = re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
     assert len(links) > len(DECISIONS)
     assert [link for link in links if not (path.parent / link).is_file()] == []
 
 
 def test_rows_of_the_page_have_as_many_cells_as_their_titles() -> None:
-    for table in re.findall(r"(?:^\|.*\n)+", page("mmcp"), re.MULTILINE):
+    for table in re.findall(r"(?:^\|.*\n)+", page(MMCP), re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1
 
 

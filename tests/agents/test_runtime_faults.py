@@ -68,15 +68,7 @@ def driven(agent: Agent, until: Callable[[], object], prepare: Callable[[AgentHo
     """Start the agent on a host of its own, and run until ``until`` is true."""
 
     async def scene() -> None:
-        host = AgentHost(
-            agent,
-            RuntimeConfiguration(),
-            family=4,
-            address="127.0.0.1",
-            port=None,
-            identifier=str.encode,
-            watch_links=False,
-        )
+        host = AgentHost(agent, RuntimeConfiguration())
         prepare(host)
         host._drive(agent.start)
         async with asyncio.timeout(5):
@@ -110,9 +102,7 @@ def test_a_channel_without_a_port_loses_its_datagram_and_nothing_else(
 def test_the_timer_is_armed_again_after_a_step_that_failed() -> None:
     async def scene() -> bool:
         agent = Asking()
-        host = AgentHost(
-            agent, RuntimeConfiguration(), family=4, address="", port=None, identifier=str.encode, watch_links=False
-        )
+        host = AgentHost(agent, RuntimeConfiguration())
 
         def fail(now: float) -> None:
             agent.timers.set(("later",), now + 3600)

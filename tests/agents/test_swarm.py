@@ -11,29 +11,32 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from agents.__main__ import main
 from agents.core.errors import ConfigurationError
+from agents.core.room import Port
 from agents.mmcp.configuration import (
     Controller,
     LocalMobilityControllerConfiguration,
     Session,
     SessionManagerConfiguration,
-    identifier,
 )
+from agents.mmcp.load import SWARM, SwarmConfiguration
 from agents.mmcp.local_mobility_controller import LocalMobilityController
 from agents.mmcp.session_manager import SessionManager
 from agents.mmcp.timing import Timers
-from agents.runtime import swarm
+from agents.runtime import load
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.host import AgentHost
-from agents.runtime.swarm import FILES_OF_THE_PROCESS, Swarm, SwarmConfiguration, percentiles, require_open_files
+from agents.runtime.load import FILES_OF_THE_PROCESS, Loading, LoadResult, percentiles, require_open_files
 
 HERE, SESSION = "127.0.0.1", 1
 TIMERS = Timers(srt_s=0.05)
+GIVEN = SwarmConfiguration(session_manager=HERE, session_id=SESSION, count=10, attached_to="poa1", address=HERE)
 
 
 def free_ports(count: int) -> list[int]:
@@ -64,24 +67,15 @@ class World:
         )
         self.ports = {self.sm: self.sm_port, self.lmc: lmc_port}
 
-    def swarm(self, count: int, **changes: object) -> Swarm:
-        given = SwarmConfiguration(HERE, SESSION, count, "poa1", self.sm_port, HERE, timers=TIMERS)
-        return Swarm(replace(given, **changes))  # type: ignore[arg-type]
+    def swarm(self, count: int, **changes: Any) -> Loading:
+        return Loading(SWARM, replace(GIVEN, count=count, session_manager_port=self.sm_port, timers=TIMERS, **changes))
 
     @contextlib.asynccontextmanager
     async def running(self, *, with_lmc: bool = True) -> AsyncIterator[None]:
         hosts = []
         async with asyncio.TaskGroup() as tasks:
             for agent in (self.sm, self.lmc)[: 1 + with_lmc]:
-                host = AgentHost(
-                    agent,
-                    RuntimeConfiguration(),
-                    family=4,
-                    address=HERE,
-                    port=self.ports[agent],
-                    identifier=identifier,
-                    watch_links=False,
-                )
+                host = AgentHost(agent, RuntimeConfiguration(), ports=[Port("", self.ports[agent], address=HERE)])
                 hosts.append(host)
                 tasks.create_task(host.run())
             await until(lambda: all(host._ports for host in hosts))
@@ -92,7 +86,7 @@ class World:
 
 
 def test_all_join_the_lmc_report_and_leave() -> None:
-    async def scene() -> swarm.SwarmResult:
+    async def scene() -> LoadResult:
         async with world.running():
             result = await world.swarm(40, joining=7, duration_s=0.2).run()
             await until(lambda: world.lmc.counters["received.ULR"] == 40)
@@ -102,9 +96,10 @@ def test_all_join_the_lmc_report_and_leave() -> None:
     result = asyncio.run(scene())
     assert (result.joined, result.failed, result.round_trips) == (40, 0, 80)
     assert result.round_trips_per_second == pytest.approx(80 / result.join_time_s)
-    assert result.reports_sent >= 40
-    assert result.reports_sent == result.counters["sent.USR"]
-    assert world.lmc.counters["received.USR"] == result.reports_sent
+    reports = result.counted["reports_sent"]
+    assert reports >= 40
+    assert result.plain()["reports_sent"] == reports == result.counters["sent.USR"]
+    assert world.lmc.counters["received.USR"] == reports
     assert result.counters["sent.SJR"] == 40
     assert result.counters["sent.LJR"] >= 40, "and renewals [M-25]"
     assert world.lmc.counters["dropped.unknown-mn"] == 0
@@ -114,7 +109,7 @@ def test_all_join_the_lmc_report_and_leave() -> None:
 
 
 def test_without_an_lmc_the_sm_is_the_parent_and_who_is_not_allowed_fails() -> None:
-    async def scene() -> swarm.SwarmResult:
+    async def scene() -> LoadResult:
         async with world.running(with_lmc=False):
             return await world.swarm(6, joining=6, leave=False).run()
 
@@ -127,11 +122,11 @@ def test_without_an_lmc_the_sm_is_the_parent_and_who_is_not_allowed_fails() -> N
 
 
 def test_where_nobody_answers_all_fail_after_jwt_and_progress_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scene() -> swarm.SwarmResult:
-        given = SwarmConfiguration(HERE, SESSION, 3, "poa1", port, HERE, timers=Timers(jwt_s=0.1))
-        return await Swarm(given, said.append).run()
+    async def scene() -> LoadResult:
+        given = replace(GIVEN, count=3, session_manager_port=port, timers=Timers(jwt_s=0.1))
+        return await Loading(SWARM, given, said.append).run()
 
-    monkeypatch.setattr(swarm, "PROGRESS_AFTER", 0.06)
+    monkeypatch.setattr(load, "PROGRESS_AFTER", 0.06)
     said: list[str] = []
     [port] = free_ports(1)
     result = asyncio.run(scene())
@@ -173,9 +168,8 @@ def test_more_files_than_allowed_are_refused_with_the_remedy(monkeypatch: pytest
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(changes: dict[str, object], key: str) -> None:
-    given = SwarmConfiguration(HERE, SESSION, 10, "poa1")
     with pytest.raises(ConfigurationError) as raised:
-        replace(given, **changes).check()  # type: ignore[arg-type]
+        replace(GIVEN, **changes).check()  # type: ignore[arg-type]
     assert raised.value.key == key
 
 
