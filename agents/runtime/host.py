@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -39,6 +38,7 @@ from agents.runtime.datagram import DatagramPort, PortError, family_of
 from agents.runtime.links import LinkError, Links
 from agents.runtime.membership import MembershipError, Memberships
 from agents.runtime.operator import Operator
+from agents.runtime.output import standard_output
 from agents.runtime.tracing import TraceFile
 
 ROWS = 100  # of a list in one answer, where no other number is asked for
@@ -73,7 +73,8 @@ class AgentHost:
         self._memberships = Memberships(agent.counters)
         self._operator = Operator(runtime.authorise)
         self._links = Links(self._link_changed)
-        self._trace = TraceFile(None if runtime.trace is None else Path(runtime.trace), runtime.node)
+        self._output = standard_output(agent.counters)
+        self._trace = TraceFile(None if runtime.trace is None else Path(runtime.trace), runtime.node, agent.counters)
         agent.keeps_history = self._trace.is_kept
         self._timer: asyncio.TimerHandle | None = None
         self._notices: list[str] = []
@@ -88,6 +89,7 @@ class AgentHost:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._finished.set)
         async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._output.close)
             stack.callback(self._trace.close)
             stack.callback(self._close_ports)
             stack.callback(self._memberships.close)
@@ -101,7 +103,7 @@ class AgentHost:
                 control = ControlServer(Path(self._runtime.control), answering(self._requests()))
                 stack.push_async_callback(control.close)
                 await control.start()
-            print("ready", flush=True)
+            self._output.write("ready\n")
             self._drive(self._agent.start)
             await self._finished.wait()
             for task in self._tasks:
@@ -129,8 +131,7 @@ class AgentHost:
     def _settle(self) -> None:
         """What is done once after a step, or after all datagrams of a wake-up: print notices, re-arm the timer."""
         if self._notices:
-            sys.stdout.write("".join(self._notices))
-            sys.stdout.flush()
+            self._output.write("".join(self._notices))
             self._notices.clear()
         deadline = self._agent.next_deadline()
         if self._timer is not None:
@@ -240,8 +241,11 @@ class AgentHost:
         try:
             self._memberships.renew(action.group, action.interface, action.source)
         except OSError as error:
-            print(f"cannot renew {action.group} on {action.interface}: {error}", file=sys.stderr, flush=True)
             self._agent.counters.add("failed.renew")
+            reason = error.strerror or str(error)
+            self._tell_application(
+                "renew-failed", {"group": action.group, "interface": action.interface, "reason": reason}
+            )
 
     async def _configure_address(self, action: ConfigureAddress) -> None:
         """Give the interface its address; what the kernel refuses is tried again.

@@ -365,7 +365,7 @@ def test_server_that_never_started_closes() -> None:
 def test_trace_is_appended_line_by_line(tmp_path: Path) -> None:
     file = tmp_path / "mn.jsonl"
     for event in ("one", "two"):
-        trace = TraceFile(file, "mn")
+        trace = TraceFile(file, "mn", Counters())
         trace.write(event, {"detail": "ü", "n": 1})
         assert file.read_text(encoding="utf-8").count("\n") == (1 if event == "one" else 2)  # at once, not at the end
         trace.close()
@@ -381,7 +381,7 @@ def test_trace_is_appended_line_by_line(tmp_path: Path) -> None:
 
 
 def test_trace_without_a_file_does_nothing() -> None:
-    trace = TraceFile(None, "mn")
+    trace = TraceFile(None, "mn", Counters())
     trace.write("one", {})
     trace.close()
 

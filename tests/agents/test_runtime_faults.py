@@ -78,6 +78,7 @@ def driven(agent: Agent, until: Callable[[], object], prepare: Callable[[AgentHo
         assert host._timer is not None
         host._stop_timer()
         host._close_ports()
+        host._output.close()
 
     asyncio.run(scene())
 
@@ -86,7 +87,7 @@ def driven(agent: Agent, until: Callable[[], object], prepare: Callable[[AgentHo
 
 
 def test_a_channel_without_a_port_loses_its_datagram_and_nothing_else(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     class NoPort(DatagramPort):
         def __init__(self, *_: object) -> None:
@@ -96,7 +97,7 @@ def test_a_channel_without_a_port_loses_its_datagram_and_nothing_else(
     agent = Asking(SendDatagram(b"x", THERE, "extra"), ClosePort("extra"), Notify("later"))
     driven(agent, lambda: True)
     assert agent.counters == {"unsent.PortError.24": 1}
-    assert capsys.readouterr().out == "later\n"
+    assert capfd.readouterr().out == "later\n"
 
 
 def test_the_timer_is_armed_again_after_a_step_that_failed() -> None:
@@ -112,6 +113,7 @@ def test_the_timer_is_armed_again_after_a_step_that_failed() -> None:
             host._drive(fail)
         is_armed = host._timer is not None
         host._stop_timer()
+        host._output.close()
         return is_armed
 
     assert asyncio.run(scene())
@@ -216,12 +218,12 @@ def asking_for_address(monkeypatch: pytest.MonkeyPatch, links: Any, until: Calla
 
 
 def test_address_that_is_refused_is_told_once_and_tried_again(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     agent = asking_for_address(monkeypatch, Refusing("no route", "no route"), lambda agent, _: agent.told)
     assert agent.told == [AddressConfigured("radio", "10.0.2.100/24")]
     assert agent.counters == {"failed.address": 2}
-    assert capsys.readouterr().out == "address-failed interface=radio reason=no route\n"
+    assert capfd.readouterr().out == "address-failed interface=radio reason=no route\n"
 
 
 def test_address_is_not_tried_again_once_its_link_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
