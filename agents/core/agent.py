@@ -310,7 +310,8 @@ class Agent(ABC):
 
     def restore(self, entries: Mapping[str, bytes]) -> None:
         """Take back what earlier runs have committed; called once, before ``start``, by a driver that has a store."""
-        self.counters.add("ignored.restored-entries", len(entries))
+        if entries:
+            self.counters.add("ignored.restored-entries", len(entries))
 
     @abstractmethod
     def start(self, now: float) -> None:
@@ -351,10 +352,15 @@ class Agent(ABC):
                 self.timer_expired(key, now)
 
     def drive_with(self, alarms: Alarms, actions: list[Action]) -> None:
-        """Use the driver's own timers and its own list of actions, before ``start``.
+        """Use the driver's own timers and its own list of actions.
 
         The driver calls ``timer_expired`` when a timer is due, instead of ``expire``, and finds the actions in its list.
+        What the role has done before goes with it.
         """
+        if self._own_timers is not None:
+            for key, deadline in self._own_timers.armed():
+                alarms.set(key, deadline)
+        actions += self._actions
         self.timers, self._own_timers, self._actions = alarms, None, actions
 
     def take_actions(self) -> list[Action]:

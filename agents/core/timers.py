@@ -69,6 +69,10 @@ class Timers(Generic[Key]):
         self._armed.clear()
         self._heap.clear()
 
+    def armed(self) -> Iterator[tuple[Key, float]]:
+        """Every armed timer and its deadline, in the order in which they were set first."""
+        return ((key, deadline) for deadline, _, key in self._armed.values())
+
     def next_deadline(self) -> float | None:
         """The earliest deadline, or None when no timer is armed."""
         return self._heap[0][0] if self._heap else None

@@ -47,7 +47,7 @@ class Verdict:
 
 def counters(world: World) -> Counts:
     """A copy of the counters of every node."""
-    return [node.agent.counters.snapshot() for node in world.nodes]
+    return [node.agent.counters.snapshot() for node in world.nodes.values()]
 
 
 def check(world: World, before: Counts | None = None) -> list[Verdict]:
@@ -56,8 +56,8 @@ def check(world: World, before: Counts | None = None) -> list[Verdict]:
     for node, _ in world.controllers:
         if node.groups:
             world.check_idle_group(node)
-    for breach in world.breaches:
-        found[breach.invariant].append(f"{breach.time:.6f} s, {breach.node}: {breach.seen}")
+    for name, seen in world.breaches.items():
+        found[name] += seen
     if before is not None:
         found["counters-grow"] += _shrunk(world, before)
     _membership(world, found)
@@ -87,7 +87,7 @@ def _shortened(lines: list[str]) -> list[str]:
 def _shrunk(world: World, before: Counts) -> list[str]:
     return [
         f"{node.name}: {name} went from {value} to {node.agent.counters[name]}"
-        for node, earlier in zip(world.nodes, before, strict=True)
+        for node, earlier in zip(world.nodes.values(), before, strict=True)
         for name, value in earlier.items()
         if node.agent.counters[name] < value
     ]

@@ -22,7 +22,8 @@ import click
 from testbed.mmcp import incidents, invariants
 from testbed.mmcp.world import Plan, PlanError, World
 from testbed.run.options import Option, OptionError, Value, Values, duration_option, number_option
-from testbed.sim.network import Faults, RoleError
+from testbed.sim.faults import Faults
+from testbed.sim.machine import RoleError
 
 EXIT_BROKEN, EXIT_COULD_NOT_RUN, EXIT_INTERRUPTED = 1, 2, 130
 TELL_AFTER_S = 2.0  # a run that takes longer says how far it is

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from agents.core.agent import LinkDown, LinkUp, Notify
+from agents.core.room import Port
 from agents.mmcp.configuration import (
     Controller,
     LocalMobilityControllerConfiguration,
@@ -29,12 +30,14 @@ from agents.mmcp.mobile_node import MobileNode
 from agents.mmcp.mobile_node_state import State
 from agents.mmcp.session_manager import SessionManager
 from agents.mmcp.timing import Timers
-from testbed.sim.network import PERFECT, Faults, Network
+from testbed.sim.faults import PERFECT, Faults
+from testbed.sim.network import Network
 from testbed.sim.node import Group, Node
 
 SESSION, GROUP, GROUP_PORT = 1, "239.1.1.1", 5004
 SM_ADDRESS, CORE = "172.16.0.2", "core"
 INTERFACE = "radio"
+PORTS = (Port(number=DEFAULT_PORT),)
 RETRIES = 10  # of SJR and LJR: a node on a lossy link is provisioned to insist
 REJOIN_S = 1.0  # after a failed join, until the application tries again
 SLACK_S = 0.1  # what a bound on a duration is allowed for datagrams under way
@@ -113,11 +116,11 @@ class World(Network):
         ]
         self._controller_of = {cell: index for index, cells in enumerate(serving) for cell in cells}
         self.session_manager = self._new_session_manager()
-        self.sm_node = self.add("sm", self.session_manager, SM_ADDRESS, DEFAULT_PORT, CORE)
+        self.sm_node = self.add("sm", self.session_manager, SM_ADDRESS, PORTS, CORE)
         self.controllers: list[tuple[Node, LocalMobilityController]] = []
         for index, row in enumerate(self._table):
             lmc, site = self._new_controller(index), self._cells[self._first_cells[index]]
-            self.controllers.append((self.add(row.name, lmc, row.address, DEFAULT_PORT, site), lmc))
+            self.controllers.append((self.add(row.name, lmc, row.address, PORTS, site), lmc))
         self.first_mobile = len(self.nodes)
         self.mobiles = [self._mobile(number) for number in range(plan.mns)]
         self._without_session: set[int] = set()  # LMCs that have left, by their numbers
@@ -160,7 +163,7 @@ class World(Network):
                 timers=plan.timers,
             )
         )
-        node = self.add(f"mn{number}", agent, self._address_at(home, number), DEFAULT_PORT, self._cells[home])
+        node = self.add(f"mn{number}", agent, self._address_at(home, number), PORTS, self._cells[home], INTERFACE)
         return Mobile(node, agent, cells, home)
 
     def _address_at(self, cell: int, number: int) -> str:

@@ -1,324 +1,276 @@
 """A network in virtual time that carries out every action of every role, and does to datagrams what networks do.
 
-Theory of operation. All that will happen stands in one agenda, ordered by time and then by the order in which it was put
-there, so that a run has one order only. The timers of the roles stand there too; one that was moved or cancelled is passed
-over when its time comes, so the agenda holds what is due and never the past. No step looks at all nodes. Randomness comes
-from one generator with the run's seed. Everything that happens goes into a BLAKE2b hash: two runs of one plan have the same
-hash, and a run that differs in a single bit or moment has another. Roles write no history here: the hash is of what they do.
-
 A run of many nodes is bound by memory more than by anything else: each event finds its node's objects cold. So what belongs
-to a node is few objects, and two steps that are taken for every datagram are written into one.
+to a node is few objects, two steps that are taken for every datagram are written into one, and what is the common case (one
+interface, the role's own UDP port, no member of the group) is asked first.
 """
 
 from __future__ import annotations
 
-import hashlib
-import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from struct import Struct
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from agents.core.agent import (
-    Action,
     AddressConfigured,
     Agent,
     ClosePort,
+    CloseStream,
     ConfigureAddress,
+    Connect,
+    End,
     Endpoint,
-    Event,
     GroupJoined,
     JoinGroup,
     LeaveGroup,
-    Notify,
     RenewMembership,
     SendDatagram,
+    SendStream,
 )
-from agents.core.timers import TimerKey
-from testbed.sim.agenda import Agenda
-from testbed.sim.node import Group, Node, NodeTimers
+from agents.core.room import Port
+from testbed.sim.faults import PERFECT, Faults
+from testbed.sim.groups import Member, Members
+from testbed.sim.machine import ENTRY, Machines
+from testbed.sim.node import Group, Interface, KnownPorts, Node
+from testbed.sim.streams import Streams
 
-JOIN_TIME_S = 0.010  # from a join to its report on the wire
 ADDRESS_TIME_S = 0.001  # from the request to configure an address until it is there
-BROKEN_MAXIMUM = 20  # how many breaches of invariants are told; the others are counted
-_ENTRY = Struct("!dIBI")
+
+Datagram = tuple[Endpoint, bytes, Endpoint]
+"""The destination, the data, the source."""
 
 
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """What happens to datagrams. Times are seconds, the others probabilities of each datagram.
+class Network(Machines):
+    """Nodes, what lies between them, and what became of what they have sent, in numbers."""
 
-    ``jitter_s`` is added to the delay in equal distribution. A datagram that is reordered is held back by
-    ``held_back_s``; of a duplicated one a second copy arrives, with its own jitter. ``only_delay`` follows from the others:
-    nothing else happens to a datagram.
-    """
-
-    delay_s: float = 0.005
-    jitter_s: float = 0.0
-    loss: float = 0.0
-    duplication: float = 0.0
-    reordering: float = 0.0
-    held_back_s: float = 0.05
-    only_delay: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "only_delay", not (self.loss or self.duplication or self.reordering))
-
-
-PERFECT = Faults()
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """An invariant that did not hold: its name, when (s), at which node, and what was seen."""
-
-    invariant: str
-    time: float
-    node: str
-    seen: str
-
-
-class RoleError(Exception):
-    """A role raised: a bug of the role. The exception that it raised is the cause."""
-
-
-class Network:
-    """Nodes, the time in seconds, what is to come, and what has happened in numbers."""
-
-    def __init__(self, seed: int, faults: Faults = PERFECT) -> None:
+    def __init__(self, seed: int, faults: Faults = PERFECT, begin: float = 0.0) -> None:
+        super().__init__(seed, begin)
         self.faults = faults
-        # A text is hashed by SHA-512, on every machine alike.
-        self._chance = random.Random(f"network {seed}").random
-        self.nodes: list[Node] = []
-        self.events = 0  # taken out of the agenda, less the timers that had been moved or cancelled
-        self._sent = self._delivered = 0  # datagrams
+        self._sent = self._delivered = 0  # datagrams; one to a group counts for each receiver
         self._rare_fates = dict.fromkeys(
             ("lost", "duplicated", "reordered", "partitioned", "no-link", "no-receiver"), 0
         )
-        self.breaches: list[Breach] = []
-        self.breach_count = 0
-        self._cuts: set[tuple[str, str]] = set()
+        self._cuts: dict[tuple[str, str], int] = {}
         # By a datagram's first octet: called before it is handed over.
         self.watches: dict[int, Callable[[Node], None]] = {}
         self._addresses: dict[str, Node] = {}
-        self._agenda = Agenda()
-        # Bound once: what stands in the agenda, and with every node, a hundred thousand times.
-        self._put, self._arrive_datagram, self._expire_timer = self._agenda.put, self._arrive, self._expire
-        self._actions: list[Action] = []  # of the role that has just been called
-        self._ways: dict[type[Action], Callable[[Node, Any], None]] = {
-            SendDatagram: self._send,
-            ClosePort: self._close_port,
-            JoinGroup: self._join_group,
-            LeaveGroup: self._leave_group,
-            RenewMembership: self._renew_membership,
-            ConfigureAddress: self._configure_address,
-            Notify: self._notify,
-        }
-        self._driven: Node | None = None
-        self._digest = hashlib.blake2b(digest_size=16)
-        self._undigested: list[bytes] = []
+        self._known_ports: dict[tuple[Port, ...], KnownPorts] = {}
+        self._members = Members()
+        self._streams = Streams(self, self._chance)
+        self._arrive_datagram = self._arrive  # bound once: it stands in the agenda a hundred thousand times
 
-    # --- building and running -------------------------------------------------------------------------------------
+    # --- building -------------------------------------------------------------------------------------
 
-    def add(self, name: str, agent: Agent, address: str, port: int, site: str) -> Node:
-        """Put a role at an address; it does nothing before ``start``."""
-        node = Node(len(self.nodes), name, agent, address, port, site)
+    def add(
+        self, name: str, agent: Agent, address: str, ports: Sequence[Port], site: str = "", interface: str = "lan"
+    ) -> Node:
+        """Put a role at an address ("address" or "address/prefix length"); it does nothing before ``start``."""
+        if name in self.nodes:
+            raise ValueError(f"there is a node {name} already")
+        known = self._known_ports.setdefault(tuple(ports), KnownPorts(ports))
+        first = Interface(interface, address, site)
+        node = self.nodes[name] = Node(len(self.nodes), name, agent, known, first, keeps=self.keeps_history)
+        self._addresses[first.address] = node
+        self._members.open_raw(node)
         self._run(agent, node)
-        self.nodes.append(node)
-        self._addresses[address] = node
         return node
 
-    def start(self, node: Node) -> None:
-        """Start a role now (again: for a role that has closed)."""
-        self._record(1, node, b"")
-        node.agent.start(self.now)
-        self._carry_out(node)
-
-    def replace(self, node: Node, agent: Agent) -> None:
-        """The node's program has died and begins again as ``agent``, which knows nothing; so does its kernel."""
-        node.agent = agent
-        self._run(agent, node)
-        node.groups.clear()
-        node.numbers.clear()
-        node.ports.clear()
-        self.start(node)
-
-    def tell(self, node: Node, event: Event) -> None:
-        """Hand an event to a role now."""
-        self._record(2, node, type(event).__name__.encode())
-        node.agent.handle(event, self._agenda.now)
-        if self._actions:
-            self._carry_out(node)
-
-    def later(self, delay_s: float, what: Callable[..., None], *arguments: Any) -> None:
-        """Call ``what`` when ``delay_s`` have passed."""
-        self._put(self._agenda.now + delay_s, self._call, what, arguments)
-
-    def run_until(self, end: float) -> None:
-        """Let everything happen up to and including the moment ``end``; RoleError when a role raises."""
-        agenda = self._agenda
-        try:
-            for portion in agenda.take_until(end):
-                for agenda.now, what, first, second in portion:
-                    what(first, second)
-                self.events += len(portion)
-                self._digest_what_happened()
-        except Exception as error:
-            driven = "no node" if self._driven is None else self._driven.name
-            raise RoleError(f"at {self.now:.6f} s, {driven}: {type(error).__name__}: {error}") from error
-        agenda.now = end
-
-    def run_for(self, seconds: float) -> None:
-        """Let time pass."""
-        self.run_until(self.now + seconds)
-
-    @property
-    def now(self) -> float:
-        """The time (s)."""
-        return self._agenda.now
+    def add_interface(
+        self, node: Node, name: str, address: str = "", site: str = "", *, link_is_up: bool = True
+    ) -> None:
+        """Give a node one more interface; without an address it has none yet."""
+        interface = node.interfaces[name] = Interface(name, address, site)
+        interface.link_is_up = link_is_up
+        if interface.address:
+            self._addresses[interface.address] = node
+        self._members.open_raw(node)
+        node.changed()
 
     @property
     def fates(self) -> dict[str, int]:
-        """What became of the datagrams, in numbers."""
+        """What became of the datagrams, and of the pieces of streams, in numbers."""
         return {"sent": self._sent, "delivered": self._delivered, **self._rare_fates}
-
-    @property
-    def trace_hash(self) -> str:
-        """The hash over everything that has happened so far, as hexadecimal digits."""
-        self._digest_what_happened()
-        return self._digest.hexdigest()
-
-    @property
-    def pending(self) -> int:
-        """How many things are to come: a measure of memory."""
-        return len(self._agenda)
 
     # --- faults ---------------------------------------------------------------------------------------------------
 
     def cut(self, one: str, other: str) -> None:
-        """Let no datagram pass between two sites from now on; what is under way is lost too."""
-        self._cuts |= {(one, other), (other, one)}
+        """Let nothing pass between two sites from now on; datagrams under way are lost too."""
+        for pair in ((one, other), (other, one)):
+            self._cuts[pair] = self._cuts.get(pair, 0) + 1
+
+    def mend(self, one: str, other: str) -> None:
+        """Undo one ``cut`` of two sites, if they are still cut."""
+        for pair in ((one, other), (other, one)):
+            if self._cuts.get(pair, 0) > 1:
+                self._cuts[pair] -= 1
+            else:
+                self._cuts.pop(pair, None)
 
     def heal(self) -> None:
         """Undo every ``cut``."""
         self._cuts.clear()
 
-    def lose_link(self, node: Node) -> None:
-        """The node's link goes: nothing leaves it and nothing reaches it."""
-        node.link_is_up = False
+    def lose_link(self, node: Node, interface: str = "") -> None:
+        """A link goes (of the default route's interface): nothing leaves by it and nothing reaches it."""
+        (node.interfaces[interface] if interface else node.default).link_is_up = False
         node.changed()
 
-    def regain_link(self, node: Node, site: str, routable_as: str) -> None:
-        """The node has a link at ``site``, where only the address ``routable_as`` fits."""
-        node.link_is_up, node.site, node.routable_as = True, site, routable_as
+    def regain_link(self, node: Node, site: str, routable_as: str | None = None, interface: str = "") -> None:
+        """An interface has a link at ``site``, where only the address ``routable_as`` fits (None: any)."""
+        found = node.interfaces[interface] if interface else node.default
+        found.link_is_up, found.site, found.routable_as = True, site, routable_as
         node.changed()
 
-    def break_invariant(self, invariant: str, node: Node, seen: str) -> None:
-        """Note that an invariant did not hold at this moment."""
-        self.breach_count += 1
-        if len(self.breaches) < BROKEN_MAXIMUM:
-            self.breaches.append(Breach(invariant, self.now, node.name, seen))
+    def kill(self, node: Node) -> None:
+        """The node's machine dies: from now on it is silent. What it had committed is on its disk."""
+        node.is_alive = False
+        node.life += 1
+        if node.disk is not None:
+            node.disk.lose_power(self._chance)
+        self._streams.lose(node)
+        self._close(node)
 
-    # --- what a world built on this network may look at -------------------------------------------------------------
+    def replace(self, node: Node, agent: Agent) -> None:
+        """The node's machine dies and begins again: ``agent`` knows what was committed, and nothing else."""
+        self.kill(node)
+        node.is_alive, node.ended = True, None
+        node.open_ports()
+        self._members.open_raw(node)
+        self._run(agent, node)
+        self.start(node)
 
-    def notified(self, node: Node, notice: Notify) -> None:
-        """Called when a role tells its application something."""
+    # --- what a world built on this network may look at, and answer -------------------------------------------------
 
     def left_group(self, node: Node, group: Group) -> None:
         """Called after a role has left a group."""
 
+    def ended(self, node: Node, action: End) -> None:
+        """Called after a role has ended."""
+
+    # --- what streams are made of -----------------------------------------------------------------------------------
+
+    def node_at(self, address: str) -> Node | None:
+        """The node that has an address, dead or alive."""
+        return self._addresses.get(address)
+
+    def passes(self, one: Node, address: str, other: Node, to: str) -> bool:
+        """Whether something passes between two nodes' addresses now."""
+        here, there = one.interface_at(address), other.interface_at(to)
+        if here is None or there is None or not here.is_reachable or not there.is_reachable:
+            return False
+        return (here.site, there.site) not in self._cuts
+
+    def count(self, fate: str) -> None:
+        """Count a fate that is not frequent."""
+        self._rare_fates[fate] = self._rare_fates.get(fate, 0) + 1
+
+    def hand_over_stream(self, node: Node, stream: Any, data: bytes) -> None:
+        """Give a role the next bytes of a stream."""
+        self._record(10, node, data)
+        node.agent.received(stream, data, self._agenda.now)
+        self._carry_out(node)
+
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _call(what: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        what(*arguments)
+    def _close(self, node: Node) -> None:
+        """Nothing of the role is left: no timer, group or port."""
+        node.alarms.clear()
+        for group in node.groups:
+            self._members.remove(node, group)
+        node.groups.clear()
+        node.numbers.clear()
+        node.ports.clear()
+        node.changed()
 
-    def _record(self, kind: int, node: Node, data: bytes) -> None:
-        self._driven = node
-        self._undigested += (_ENTRY.pack(self._agenda.now, node.index, kind, len(data)), data)
+    # --- datagrams --------------------------------------------------------------------------------------------------
 
-    def _digest_what_happened(self) -> None:
-        self._digest.update(b"".join(self._undigested))
-        self._undigested.clear()
-
-    def _run(self, agent: Agent, node: Node) -> None:
-        agent.keeps_history = False
-        node.alarms = timers = NodeTimers(node, self._put, self._expire_timer)
-        agent.drive_with(timers, self._actions)
-
-    def _carry_out(self, node: Node) -> None:
-        actions = self._actions.copy()
-        self._actions.clear()
-        for action in actions:
-            self._ways[type(action)](node, action)
-
-    def _expire(self, key: TimerKey, node: Node) -> None:
-        now, alarms = self._agenda.now, node.alarms
-        deadline = alarms.pop(key, None)
-        if deadline is None or deadline > now:  # it was cancelled, or moved: nothing happens
-            self.events -= 1
-            if deadline is not None:
-                alarms[key] = deadline
+    def send_datagram(self, node: Node, action: SendDatagram) -> None:
+        """Send it by the one interface to the one receiver, where that is all there is to it."""
+        destination = action.destination
+        if action.port or not node.is_plain or destination[0] in self._members:
+            self._send_otherwise(node, action)
             return
-        self._driven = node
-        self._undigested.append(_ENTRY.pack(now, node.index, 3, 0))
-        node.agent.timer_expired(key, now)
-        actions = self._actions
-        if len(actions) == 1:
-            action = actions.pop()
-            self._ways[type(action)](node, action)
-        elif actions:
-            self._carry_out(node)
-
-    def _send(self, node: Node, action: SendDatagram) -> None:
         self._sent += 1
         if not node.is_reachable:
             self._rare_fates["no-link"] += 1
             return
-        faults, port = self.faults, action.port
-        source = Endpoint(node.endpoint.address, node.port(port)) if port else node.endpoint
-        datagram = (action.destination, action.data, source)
+        faults = self.faults
+        datagram = (destination, action.data, node.endpoint)
         if faults.only_delay:
             delay = faults.delay_s + self._chance() * faults.jitter_s
             self._put(self._agenda.now + delay, self._arrive_datagram, datagram, node)
-        elif faults.loss and self._chance() < faults.loss:
-            self._rare_fates["lost"] += 1
-            self._record(4, node, action.data)
         else:
-            self._send_disturbed(node, datagram, faults)
+            self._dispatch(node, datagram, self._arrive_datagram, node)
 
-    def _send_disturbed(self, node: Node, datagram: tuple[Endpoint, bytes, Endpoint], faults: Faults) -> None:
-        chance, copies = self._chance, 1
+    def _send_otherwise(self, node: Node, action: SendDatagram) -> None:
+        """Send from any port by any interface, to each member of a group."""
+        destination = action.destination
+        interface = node.interfaces.get(action.interface) or node.interface_to(destination.address)
+        port = node.known.by_name.get(action.port)
+        protocol = port.number if port is not None and port.kind == "ip" else None
+        number = 0 if protocol is not None else node.port(action.port)
+        datagram = (destination, action.data, Endpoint(interface.address, number))
+        if destination.address in self._members:
+            members = self._members.receivers(destination, protocol, interface.address)
+            for member in members:
+                self._sent += 1
+                if self._leaves(interface):
+                    self._dispatch(node, datagram, self._arrive_at_member, (interface, member))
+            if members:
+                return
+        self._sent += 1
+        if self._leaves(interface):
+            if protocol is None:
+                self._dispatch(node, datagram, self._arrive_datagram, node)
+            else:
+                self._dispatch(node, datagram, self._arrive_raw, (node, protocol))
+
+    def _leaves(self, interface: Interface) -> bool:
+        if not interface.is_reachable:
+            self.count("no-link")
+        return interface.is_reachable
+
+    def _dispatch(self, node: Node, datagram: Datagram, arrive: Callable[[Any, Any], None], second: Any) -> None:
+        delays = self.delays(datagram)
+        if not delays:
+            self.count("lost")
+            self._record(4, node, datagram[1])
+        for delay in delays:
+            self._put(self._agenda.now + delay, arrive, datagram, second)
+
+    def delays(self, datagram: Datagram) -> Sequence[float]:
+        """After which times (s) copies of a datagram arrive, as the faults have it; none of one that is lost."""
+        faults, chance, copies = self.faults, self._chance, 1
+        if faults.loss and chance() < faults.loss:
+            return ()
         if faults.duplication and chance() < faults.duplication:
             self._rare_fates["duplicated"] += 1
             copies = 2
+        found = []
         for _ in range(copies):
             delay = faults.delay_s + chance() * faults.jitter_s
             if faults.reordering and chance() < faults.reordering:
                 self._rare_fates["reordered"] += 1
                 delay += faults.held_back_s
-            self._put(self._agenda.now + delay, self._arrive_datagram, datagram, node)
+            found.append(delay)
+        return found
 
-    def _arrive(self, datagram: tuple[Endpoint, bytes, Endpoint], sender: Node) -> None:
+    def _arrive(self, datagram: Datagram, sender: Node) -> None:
         destination, data, source = datagram
         node = self._addresses.get(destination[0])
-        if node is None or not node.is_reachable:
-            self._rare_fates["no-receiver"] += 1
-            return
-        if self._cuts and (sender.site, node.site) in self._cuts:
-            self._rare_fates["partitioned"] += 1
-            return
         port = ""
-        if destination != node.endpoint:
-            if destination.port not in node.ports:
+        if node is None or not node.is_reachable or destination != node.endpoint:
+            found = self._port_at(node, "udp", destination)
+            if found is None or node is None:
                 self._rare_fates["no-receiver"] += 1
                 return
-            port = node.ports[destination.port]
+            port = found
+        if self._cuts and not self._is_passed(sender, node, datagram):
+            return
         self._delivered += 1
         now = self._agenda.now
         self._driven = node
-        self._undigested += (_ENTRY.pack(now, node.index, 5, len(data)), data)
-        if data[0] in self.watches:
+        self._undigested += (ENTRY.pack(now, node.index, 5, len(data)), data)
+        if data and data[0] in self.watches:
             self.watches[data[0]](node)
         node.agent.receive(data, source, now, port)
         actions = self._actions
@@ -328,47 +280,138 @@ class Network:
         elif actions:
             self._carry_out(node)
 
-    def _close_port(self, node: Node, action: ClosePort) -> None:
+    @staticmethod
+    def _port_at(node: Node | None, kind: str, destination: Endpoint) -> str | None:
+        """The open port of a node that a datagram is for, or None."""
+        interface = None if node is None or node.ended is not None else node.interface_at(destination.address)
+        if node is None or interface is None or not interface.is_reachable:
+            return None
+        return node.port_name(kind, destination.port, destination.address)
+
+    def _is_passed(self, sender: Node, node: Node, datagram: Datagram) -> bool:
+        here, there = sender.interface_at(datagram[2].address), node.interface_at(datagram[0].address)
+        sites = ((here or sender.default).site, (there or node.default).site)
+        if sites in self._cuts:
+            self._rare_fates["partitioned"] += 1
+        return sites not in self._cuts
+
+    def _arrive_raw(self, datagram: Datagram, sent: tuple[Node, int]) -> None:
+        sender, protocol = sent
+        destination, data, source = datagram
+        node = self._addresses.get(destination.address)
+        port = self._port_at(node, "ip", Endpoint(destination.address, protocol))
+        if node is None or port is None:
+            self.count("no-receiver")
+        elif self._is_passed(sender, node, datagram):
+            self._hand_over(node, data, source, port)
+
+    def _arrive_at_member(self, datagram: Datagram, sent: tuple[Interface, Member]) -> None:
+        sender, member = sent
+        destination, data, source = datagram
+        if not member.takes(destination.address, sender.site):
+            self.count("no-receiver")
+        elif (sender.site, member.interface.site) in self._cuts:
+            self.count("partitioned")
+        else:
+            self._hand_over(member.node, data, source, member.port)
+
+    def _hand_over(self, node: Node, data: bytes, source: Endpoint, port: str) -> None:
+        self._delivered += 1
+        self._record(5, node, data)
+        if data and data[0] in self.watches:
+            self.watches[data[0]](node)
+        node.agent.receive(data, source, self._agenda.now, port)
+        self._carry_out(node)
+
+    def close_port(self, node: Node, action: ClosePort) -> None:
+        """Close it."""
         node.close_port(action.port)
 
-    def _join_group(self, node: Node, action: JoinGroup) -> None:
+    # --- streams ----------------------------------------------------------------------------------------------------
+
+    def connect(self, node: Node, action: Connect) -> None:
+        """Begin to connect."""
+        self._streams.connect(node, action)
+
+    def send_stream(self, node: Node, action: SendStream) -> None:
+        """Queue the data."""
+        self._streams.send(node, action)
+
+    def close_stream(self, node: Node, action: CloseStream) -> None:
+        """Close it."""
+        self._streams.close(node, action)
+
+    # --- groups and addresses ---------------------------------------------------------------------------------------
+
+    def join_group(self, node: Node, action: JoinGroup) -> None:
+        """Join, and say so when the report is on the wire."""
         group = (action.group, action.interface, action.source)
         if group in node.groups:
             self.break_invariant("one-effect", node, f"joined {action.group} a second time")
-        node.groups[group] = self.now
-        node.show_membership(self.now)
         self._record(6, node, action.group.encode())
-        self.later(JOIN_TIME_S, self._joined, node, action)
+        failure = "" if action.interface in node.interfaces else "no such interface"
+        if failure or not node.joins_succeed:
+            answer = GroupJoined(action.group, action.interface, succeeded=False, reason=failure)
+            self._answer(node.join_time_s, node, answer)
+            return
+        node.groups[group] = self.now
+        self._members.join(node, action)
+        self._show_membership(node, group)
+        self.later(node.join_time_s, self._joined, node, node.life, group)
 
-    def _joined(self, node: Node, action: JoinGroup) -> None:
-        if (action.group, action.interface, action.source) in node.groups:  # else it has left, or died, since
-            self.tell(node, GroupJoined(action.group, action.interface, succeeded=True))
+    def _joined(self, node: Node, life: int, group: Group) -> None:
+        if node.life == life and group in node.groups:  # else it has left, or died, since
+            self.tell(node, GroupJoined(group[0], group[1], succeeded=True))
 
-    def _leave_group(self, node: Node, action: LeaveGroup) -> None:
+    def leave_group(self, node: Node, action: LeaveGroup) -> None:
+        """Leave."""
         group = (action.group, action.interface, action.source)
         if node.groups.pop(group, None) is None:
             self.break_invariant("one-effect", node, f"left {action.group} without being in it")
+        self._members.remove(node, group)
         self._record(7, node, action.group.encode())
         self.left_group(node, group)
 
-    def _renew_membership(self, node: Node, action: RenewMembership) -> None:
-        if (action.group, action.interface, action.source) not in node.groups:
+    def renew_membership(self, node: Node, action: RenewMembership) -> None:
+        """Have it reported again."""
+        group = (action.group, action.interface, action.source)
+        if group not in node.groups:
             self.break_invariant("one-effect", node, f"renewed {action.group} without being in it")
-        node.show_membership(self.now)
+        self._show_membership(node, group)
         self._record(8, node, action.group.encode())
 
-    def _notify(self, node: Node, action: Notify) -> None:
-        self._record(9, node, f"{action.event} {action.details}".encode())
-        self.notified(node, action)
+    def _show_membership(self, node: Node, group: Group) -> None:
+        """A report of a membership leaves a node; a router heeds one only from an address of its link's subnet."""
+        if node.interfaces[group[1]].is_reachable:
+            node.shown_at = self.now
+            self._members.show(node, group)
 
-    def _configure_address(self, node: Node, action: ConfigureAddress) -> None:
-        self.later(ADDRESS_TIME_S, self._configured, node, action)
+    def configure_address(self, node: Node, action: ConfigureAddress) -> None:
+        """Give it to the interface, and the default route with it; ValueError where there is no such interface."""
+        if action.interface not in node.interfaces:
+            raise ValueError(f"{node.name} has no interface {action.interface}")
+        self.later(ADDRESS_TIME_S, self._configured, node, node.life, action)
 
-    def _configured(self, node: Node, action: ConfigureAddress) -> None:
-        if self._addresses.get(node.endpoint.address) is node:
-            del self._addresses[node.endpoint.address]
-        address = action.address.partition("/")[0]
-        node.endpoint = Endpoint(address, node.endpoint.port)
-        self._addresses[address] = node
+    def _configured(self, node: Node, life: int, action: ConfigureAddress) -> None:
+        if node.life != life:
+            return
+        interface = node.interfaces[action.interface]
+        if self._addresses.get(interface.address) is node:
+            del self._addresses[interface.address]
+        interface.configure(action.address)
+        node.default = interface
+        self._addresses[interface.address] = node
         node.changed()
         self.tell(node, AddressConfigured(action.interface, action.address))
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def end(self, node: Node, action: End) -> None:
+        """The role is gone: its streams close in order, its ports and groups at once."""
+        self._record(13, node, f"{action.status} {action.reason}".encode())
+        self._keep(node, action)
+        node.ended = action.status
+        node.life += 1
+        self._streams.close_all(node)
+        self._close(node)
+        self.ended(node, action)

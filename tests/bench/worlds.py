@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from testbed.mmcp import invariants
 from testbed.mmcp.simulate import without_collector
 from testbed.mmcp.world import Plan, World
-from testbed.sim.network import Faults
+from testbed.sim.faults import Faults
 
 MOVES_PER_MN_S = 0.1 / 60
 Result = TypeVar("Result")

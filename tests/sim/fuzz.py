@@ -110,7 +110,7 @@ def role_at_work(which: str) -> tuple[World, Role]:
     }
     role = roles[which]
     timers: RoleTimers[TimerKey] = RoleTimers()
-    for key, deadline in next(node for node in world.nodes if node.agent is role).alarms.items():
+    for key, deadline in next(node for node in world.nodes.values() if node.agent is role).alarms.items():
         timers.set(key, deadline)
     role.timers = role._own_timers = timers
     return world, role

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from testbed.mmcp import invariants
 from testbed.mmcp.world import Mobile, World
-from testbed.sim.network import PERFECT, Faults
+from testbed.sim.faults import PERFECT, Faults
 from tests.sim.worlds import broken, plan
 
 MNS = st.integers(0, 2)

@@ -17,7 +17,8 @@ from agents.mmcp.node_session import NodeSession
 from testbed.__main__ import main
 from testbed.mmcp import invariants, simulate
 from testbed.mmcp.world import Mobile, PlanError, World
-from testbed.sim.network import PERFECT, Faults, RoleError
+from testbed.sim.faults import PERFECT, Faults
+from testbed.sim.machine import RoleError
 from tests.sim.worlds import ROUGH, broken, judged, plan, ran
 
 PROJECT = Path(__file__).resolve().parents[2]

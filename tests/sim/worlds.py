@@ -7,7 +7,7 @@ from typing import Any
 from agents.mmcp.timing import Timers
 from testbed.mmcp.invariants import BROKEN, Counts, Verdict, check, counters
 from testbed.mmcp.world import Plan, World
-from testbed.sim.network import Faults
+from testbed.sim.faults import Faults
 
 TIMERS = Timers(jwt_s=0.5, join_retries=10, srt_s=1.0, hit_s=0.4, ctt_s=0.1, linger_s=0.5)
 ROUGH = Faults(delay_s=0.005, jitter_s=0.01, loss=0.1, duplication=0.05, reordering=0.05, held_back_s=0.05)
