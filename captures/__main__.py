@@ -18,8 +18,8 @@ from captures.commands.answering import (
     say_where_it_breaks_off,
 )
 from captures.commands.showing import COMMANDS, answer_truncated, port_option
-from captures.dissectors import PROTOCOLS
 from captures.files.capture import CaptureError
+from captures.protocols import names, protocol
 
 if TYPE_CHECKING:
     import io
@@ -237,9 +237,9 @@ def report_command(run: str, output: Path | None, *, open_it: bool) -> None:
 
 
 @main.command("dissect")
-@click.option("--protocol", type=click.Choice(list(PROTOCOLS)), required=True, help="Protocol of the messages.")
-@click.option("--module", help="Module that the messages belong to, where a protocol has several: SM or MM of gmp.")
-def dissect_command(protocol: str, module: str | None) -> None:
+@click.option("--protocol", "name", type=click.Choice(names()), required=True, help="Protocol of the messages.")
+@click.option("--module", help="Module that the messages belong to, where a protocol has several.")
+def dissect_command(name: str, module: str | None) -> None:
     """Read one hex message per line from stdin, print one JSON object per line.
 
     Of a malformed message "error" says what is wrong and at which octet, and "read" what could be read all the same.
@@ -249,13 +249,14 @@ def dissect_command(protocol: str, module: str | None) -> None:
     \b
     Example: echo 0900000800000001 | python -m captures dissect --protocol mmcp
     """
-    from captures.dissectors.message_layer import MalformedMessageError
+    from captures.wire.malformed import MalformedMessageError
 
-    modules = PROTOCOLS[protocol].modules
+    known = protocol(name)
+    modules = known.modules
     if module is not None and module not in modules:
-        known = f"one of {', '.join(modules)}" if modules else "none, and needs none"
-        raise click.BadParameter(f"{module!r}: {protocol} has {known}", param_hint="--module")
-    dissect = PROTOCOLS[protocol].reader(module)
+        has = f"one of {', '.join(modules)}" if modules else "none, and needs none"
+        raise click.BadParameter(f"{module!r}: {name} has {has}", param_hint="--module")
+    dissect = known.dissector(module)
     for line in sys.stdin.buffer:
         text = line.decode(errors="replace").strip()
         if not text:
@@ -268,7 +269,8 @@ def dissect_command(protocol: str, module: str | None) -> None:
             try:
                 answer = dissect(data)
             except MalformedMessageError as error:
-                answer = {"error": str(error), **({"read": error.read} if error.read else {})}
+                told = error.told()
+                answer = {"error": told.pop("reason"), **told}
         click.echo(json.dumps(answer))
         sys.stdout.flush()
 

@@ -102,7 +102,7 @@ TABLE = (
     Room(("testbed.protocols",), ours=("testbed",), computed=True),
     Room(("testbed",), ours=("testbed",), strangers=ROOMS_OF_TESTBED, libraries=TESTBED_LIBRARIES),
     Room(("topologies",), ours=("testbed", "topologies")),
-    Room(("captures.dissectors.__init__",), ours=("captures",), libraries=CAPTURES_LIBRARIES, computed=True),
+    Room(("captures.protocols",), ours=("captures",), libraries=CAPTURES_LIBRARIES, computed=True),
     Room(("captures",), ours=("captures",), libraries=CAPTURES_LIBRARIES),
 )
 

@@ -39,13 +39,13 @@ class Seconds(click.ParamType[int]):
 
 
 def _ports(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
-    from captures.history.control import PORT_NAMES
+    from captures.history.control import port_names
 
-    found = {}
+    known, found = port_names(), {}
     for value in values:
         name, _, number = value.lower().partition("=")
-        if name not in PORT_NAMES or not number.isdecimal() or not 0 < int(number) < 65536:
-            raise click.BadParameter(f"{value}: give {', '.join(PORT_NAMES)} and a port, as in mmcp=5000")
+        if name not in known or not number.isdecimal() or not 0 < int(number) < 65536:
+            raise click.BadParameter(f"{value}: give {', '.join(known)} and a port, as in mmcp=5000")
         found[name] = int(number)
     return found
 
@@ -219,10 +219,10 @@ def _names(written: str | None) -> frozenset[str] | None:
 
 
 def _check_protocols(wanted: frozenset[str] | None, seen: Sequence[str] = ()) -> None:
-    from captures.dissectors import PROTOCOLS
     from captures.ladder.words import known_protocols
+    from captures.protocols import names
 
-    known = known_protocols() | set(PROTOCOLS) | set(seen)
+    known = known_protocols() | set(names()) | set(seen)
     strangers = sorted((wanted or frozenset()) - known)
     if strangers:
         raise CaptureError(f"--protocol {','.join(strangers)}: not known; known are {', '.join(sorted(known))}")

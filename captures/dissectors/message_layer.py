@@ -16,12 +16,9 @@ from typing import Any, Literal
 from scapy.fields import StrField
 from scapy.packet import Packet, bind_layers, split_layers
 
-from captures.wire import malformed
+from captures.wire.malformed import MalformedMessageError
 
 Transport = Literal["udp", "tcp"]
-
-
-MalformedMessageError = malformed.MalformedMessageError
 
 
 class JudgedLayer(Packet):

@@ -56,7 +56,6 @@ _MANDATORY: dict[str, tuple[int, ...]] = {
 }
 _MANDATORY_WHEN_ACCEPTED: dict[str, tuple[int, ...]] = {"TC": (MEMBERSHIP,), "JC": (CONNECTION,)}
 
-MalformedMessageError = message_layer.MalformedMessageError
 problems = message_layer.problems
 
 

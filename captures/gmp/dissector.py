@@ -22,6 +22,7 @@ from scapy.packet import Packet
 from captures.dissectors import message_layer, stream, tlv
 from captures.dissectors.fields import AddressField, checksum_problem, with_checksum
 from captures.dissectors.message_layer import JudgedLayer, bound, code_of, name_of, strict, whole_header_or
+from captures.gmp.constants import FRAMING, GMP_MM_PORT, GMP_SM_PORT
 from captures.gmp.dissector_options import (
     MEMBER_TYPES,
     TABLE,
@@ -32,10 +33,7 @@ from captures.gmp.dissector_options import (
     member_type_problem,
     word_problems,
 )
-from captures.wire.framing import Framing
 
-GMP_SM_PORT = 16513  # [D G-3]
-GMP_MM_PORT = 16514
 VERSION = 1
 HEADER_OCTETS = 16  # [8.2, 8.4]
 
@@ -51,12 +49,8 @@ MM_PACKETS = {1: "KAREQ", 2: "KARES", 3: "UIREQ", 4: "UIRES", 5: "LVREQ", 6: "TR
 MODES = {0b01: "open", 0b10: "closed"}
 """Mode of a session in MM messages [8.4, table 5]."""
 
-FRAMING = Framing(length_at=0, length_octets=2, prefix_octets=2, smallest=0, largest=0xFFFF)
-"""Over TCP the length of each message stands before it [D G-2]."""
-
 _SAREQ, _SCINF, _UIRES = 14, 6, 4
 
-MalformedMessageError = message_layer.MalformedMessageError
 problems = message_layer.problems
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from captures.dissectors import membership, pim
 from captures.files.capture import LINKTYPE_ETHERNET, LINKTYPE_RAW, Frame, Step
 from captures.wire.connections import Connections, segment
-from captures.wire.framing import Framing
+from captures.wire.framing import Dissected, Framing
 from captures.wire.headers import (
     PROTOCOL_ICMP,
     PROTOCOL_ICMPV6,
@@ -68,9 +68,6 @@ class Event(NamedTuple):
     fields: Mapping[str, Any]
 
 
-Dissected = tuple[str, dict[str, Any]]
-
-
 class PortProtocol(NamedTuple):
     """A control protocol at a port: `read` makes kind and fields of a message.
 
@@ -81,7 +78,7 @@ class PortProtocol(NamedTuple):
     name: str
     port: int
     read: Callable[[bytes], Dissected]
-    framing: Callable[[], Framing] | None
+    framing: Framing | None
     port_name: str
 
 
@@ -287,7 +284,7 @@ class History:
             return ()
         found = []
         fields: dict[str, Any]
-        for octets in self._connections.messages(frame.interface, packet, part, protocol.framing()):
+        for octets in self._connections.messages(frame.interface, packet, part, protocol.framing):
             if isinstance(octets, MalformedMessageError):
                 kind, fields = "malformed", {"reason": str(octets)}
             else:

@@ -14,11 +14,11 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-from captures.dissectors import PROTOCOLS
 from captures.files.capture import CaptureError
 from captures.history.run import LATEST, RUNS
 from captures.live.follow import LiveRun, await_running
 from captures.live.pipe import PcapngPipe, pump
+from captures.protocols import names
 
 _START_S = 60.0  # from a lab's command to its run's folder, set-up of a machine under load included
 _END_S = 20.0  # for an interrupted lab to put its things away
@@ -74,7 +74,7 @@ def _plugin(tshark: str) -> list[str]:
         kind, _, folder = line.partition(":")
         if kind.endswith("Lua Plugins") and (Path(folder.strip()) / "lab_mmcp.lua").exists():
             return []
-    return [word for name in PROTOCOLS for word in ("-X", f"lua_script:{_PLUGIN / f'lab_{name}.lua'}")]
+    return [word for name in names() for word in ("-X", f"lua_script:{_PLUGIN / f'lab_{name}.lua'}")]
 
 
 class _Over(Exception):  # noqa: N818  # no error: the lab is over before its run began

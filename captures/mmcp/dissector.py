@@ -19,6 +19,7 @@ from scapy.packet import Packet
 
 from captures.dissectors import message_layer
 from captures.dissectors.message_layer import bound, code_of, name_of, strict, whole_header_or
+from captures.mmcp.constants import MMCP_PORT
 from captures.mmcp.dissector_parameters import (
     HEADER_OCTETS_OF,
     LAYERS,
@@ -35,7 +36,6 @@ from captures.mmcp.dissector_parameters import (
     size_problem,
 )
 
-MMCP_PORT = 24793  # [D M-1]
 HEADER_OCTETS = 8  # [8.1]
 
 PACKETS = {
@@ -56,9 +56,6 @@ _MANDATORY: dict[str, tuple[int, ...]] = {
     "HCT": (MN_IDENTIFIER, MULTICAST_ADDRESS),
 }
 _MANDATORY_WHEN_ACCEPTED: dict[str, tuple[int, ...]] = {"SJC": (MULTICAST_ADDRESS,), "HIC": (LMC_ADDRESS,)}  # [D M-4]
-
-
-MalformedMessageError = message_layer.MalformedMessageError
 
 
 class CutShort(message_layer.CutShort):

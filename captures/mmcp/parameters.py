@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from captures.files.capture import CaptureError, Step
+from captures.mmcp.constants import MMCP_PORT
 
-_MMCP_PORT = 24793  # of every role unless the lab says otherwise [D M-1]
 _LAST_MEMBER_QUERY_S = 2.0  # two queries, a second apart [RFC 3376 8.8, 8.9; RFC 3810 9.8, 9.9]
 _SPT_IN_SRT = 3  # SPT unless the lab says otherwise [7.4]
 
@@ -91,7 +91,7 @@ class Parameters:
                 group=_address(fields["group"]),
                 port=_number(fields, "port", 1, _PORT_MAX),
                 session_id=_number(fields, "session_id", 0, _SESSION_MAX),
-                mmcp_port=_number(fields, "mmcp_port", 1, _PORT_MAX) if "mmcp_port" in fields else _MMCP_PORT,
+                mmcp_port=_number(fields, "mmcp_port", 1, _PORT_MAX) if "mmcp_port" in fields else MMCP_PORT,
                 nominal_spacing_ns=_number(fields, "nominal_spacing_ns", 1, _SPACING_MAX_NS),
                 srt_s=_seconds(fields, "srt_s"),
                 session_manager=_address(fields["sm"]["address"]),
@@ -146,7 +146,7 @@ class Parameters:
         return next((mn for mn in self.mns if mn.name == name), None)
 
 
-UNKNOWN = Parameters("", "", 0, 0, _MMCP_PORT, 0, 0.0, "", (), (), expects=())
+UNKNOWN = Parameters("", "", 0, 0, MMCP_PORT, 0, 0.0, "", (), (), expects=())
 """Of a capture that nobody tells anything of."""
 
 

@@ -17,10 +17,11 @@ from typing import Any
 from captures.dissectors.membership import MembershipMessage, membership_message
 from captures.files.capture import CaptureError, Frame, Step
 from captures.files.reading import CaptureReader
-from captures.mmcp.dissector import MalformedMessageError, dissect
+from captures.mmcp.dissector import dissect
 from captures.mmcp.parameters import UNKNOWN, Parameters
 from captures.wire.headers import PROTOCOL_UDP, Packet, ip_packet, known_link_type
 from captures.wire.internet import printed
+from captures.wire.malformed import MalformedMessageError
 
 
 @dataclass(frozen=True, slots=True)

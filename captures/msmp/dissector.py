@@ -19,10 +19,9 @@ from scapy.fields import BitField, ByteEnumField, IntField, ShortField
 
 from captures.dissectors import message_layer, stream, tlv
 from captures.dissectors.message_layer import JudgedLayer, bound, code_of, name_of, strict, whole_header_or
+from captures.msmp.constants import FRAMING, MSMP_PORT
 from captures.msmp.dissector_tlvs import TABLE
-from captures.wire.framing import Framing
 
-MSMP_PORT = 24792
 VERSION = 1
 HEADER_OCTETS = 12
 
@@ -32,10 +31,6 @@ PACKETS = {
 }  # fmt: skip
 """Type to name; those from 32 on pass between servers."""
 
-FRAMING = Framing(length_at=0, length_octets=4, prefix_octets=4, smallest=0, largest=0xFFFF)
-"""Between servers a length of 32 bits stands before each message, whose own Length has 16."""
-
-MalformedMessageError = message_layer.MalformedMessageError
 problems = message_layer.problems
 
 

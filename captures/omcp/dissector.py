@@ -19,13 +19,10 @@ from scapy.fields import BitField, ByteEnumField, ByteField, FlagsField, IntFiel
 
 from captures.dissectors import message_layer, stream, tlv
 from captures.dissectors.message_layer import JudgedLayer, bound, code_of, name_of, strict, whole_header_or
+from captures.omcp.constants import FRAMING, HEADER_OCTETS, MESSAGE_MAX_OCTETS, OMCP_PORT
 from captures.omcp.dissector_tlvs import TABLE
-from captures.wire.framing import Framing
 
-OMCP_PORT = 24794  # [D O-2]
 VERSION = 1
-HEADER_OCTETS = 16
-MESSAGE_MAX_OCTETS = 64 * 1024
 
 PACKETS = {
     1: "Join Request", 2: "Join Confirm", 3: "Relay Request", 4: "Relay Confirm", 5: "Status Report", 6: "Status Confirm",
@@ -34,10 +31,6 @@ PACKETS = {
 
 FLAGS = {0x01: "LEAVE", 0x02: "RELAY", 0x04: "ACCEPT", 0x08: "REJOIN"}
 
-FRAMING = Framing(length_at=4, length_octets=4, prefix_octets=0, smallest=HEADER_OCTETS, largest=MESSAGE_MAX_OCTETS)
-"""A message's own Length tells where the next one begins."""
-
-MalformedMessageError = message_layer.MalformedMessageError
 problems = message_layer.problems
 
 

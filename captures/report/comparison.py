@@ -16,13 +16,13 @@ from statistics import median
 from typing import Any
 
 from captures.files.capture import CaptureError
-from captures.history.control import EVERY_PROTOCOL
 from captures.history.lines import Line, StepLine
 from captures.history.participants import CONTROLLER
 from captures.history.run import Account, Progress, Run, history_of
 from captures.ladder.builder import build
 from captures.ladder.rows import Ladder, MessageRow
 from captures.ladder.words import PERIODIC
+from captures.protocols import names
 from captures.rules.judge import Judgement, judge
 
 DELAYS = ("disruption_ms", "excess_ms", "hir_hic_ms", "first_packet_after_link_up_ms", "lost")
@@ -229,7 +229,7 @@ def compare(a: Side, b: Side, protocols: Collection[str] | None = None) -> Compa
 
 
 def _protocols(a: Ladder, b: Ladder) -> set[str]:
-    of_roles = {known.name for known in EVERY_PROTOCOL}
+    of_roles = set(names())
     seen = {*a.protocols, *b.protocols}
     return of_roles if seen & of_roles or not seen else seen
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from captures.wire.malformed import MalformedMessageError
 
 Read = TypeVar("Read")
+Dissected = tuple[str, dict[str, Any]]
+"""A message's kind in its protocol, and its fields."""
 
 
 @dataclass(frozen=True, slots=True)

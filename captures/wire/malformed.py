@@ -15,3 +15,7 @@ class MalformedMessageError(Exception):
     def __init__(self, text: str, read: Mapping[str, Any] | None = None) -> None:
         super().__init__(text)
         self.read: dict[str, Any] = dict(read or {})
+
+    def told(self) -> dict[str, Any]:
+        """What a malformed message is told by: ``reason``, and ``read`` if anything could be read."""
+        return {"reason": str(self), **({"read": self.read} if self.read else {})}

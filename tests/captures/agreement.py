@@ -11,11 +11,11 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from captures.dissectors import PROTOCOLS as KNOWN
-from captures.dissectors.message_layer import MalformedMessageError
 from captures.files.capture import LINKTYPE_ETHERNET, LINKTYPE_RAW, Frame, Interface, PcapngWriter
 from captures.files.reading import CaptureReader
+from captures.protocols import protocol
 from captures.wire.headers import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, ip_packet
+from captures.wire.malformed import MalformedMessageError
 from tests.captures import plugin_readings
 from tests.captures.plugin_readings import settled
 from tests.captures.tshark import Layer, layers
@@ -76,7 +76,7 @@ def _omcp_is_cut_out_whole(data: bytes) -> bool:
 
 
 def _reader(name: str, module: str | None = None) -> Callable[[bytes], dict[str, Any]]:
-    return KNOWN[name].reader(module)
+    return protocol(name).dissector(module)
 
 
 PROTOCOLS = {

@@ -14,11 +14,12 @@ from typing import Any
 from hypothesis import strategies as st
 from scapy.packet import Packet
 
-from captures.dissectors.message_layer import CutShort, MalformedMessageError
+from captures.dissectors.message_layer import CutShort
 from captures.ectp import dissector as ectp
 from captures.gmp import dissector as gmp
 from captures.msmp import dissector as msmp
 from captures.omcp import dissector as omcp
+from captures.wire.malformed import MalformedMessageError
 from tests.wire import ectp_messages, gmp_messages, msmp_messages, omcp_messages
 from tests.wire.vector_files import Plain
 

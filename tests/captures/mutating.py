@@ -10,7 +10,7 @@ from typing import Any
 from captures.dissectors.membership import STATE_CHANGES
 from captures.files.capture import Frame, Interface, PcapngWriter, Step
 from captures.files.reading import CaptureReader
-from captures.history.control import EVERY_PROTOCOL
+from captures.history.control import every_protocol
 from captures.history.events import Event, History
 from tests.captures.scripted_link import INTERFACE, T0, good_link
 
@@ -171,7 +171,9 @@ def real(path: Path) -> Capture:
     """A lab's capture; what is one packet on its way is told by its octets behind the link layer and the hop limit."""
     records = list(CaptureReader(path))
     frames = {record.number: record for record in records if isinstance(record, Frame)}
-    events = {event.number: event for event in History(CaptureReader(path), EVERY_PROTOCOL) if event.protocol != "step"}
+    events = {
+        event.number: event for event in History(CaptureReader(path), every_protocol({})) if event.protocol != "step"
+    }
     namer = _Namer()
     open_: dict[Hashable, list[Frame]] = {}
     groups: list[list[Frame]] = []

@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captures.__main__ import main
-from captures.dissectors import PROTOCOLS
-from captures.dissectors.message_layer import MalformedMessageError
-from captures.history.control import read_mmcp
 from captures.mmcp import dissector as mmcp
+from captures.protocols import protocol
+from captures.wire.malformed import MalformedMessageError
 from tests.captures.scripted_link import ScriptedLink, address, udp
 from tests.wire.vector_files import Plain
 
@@ -24,8 +23,8 @@ GOOD = mmcp.build(HIR)
 CUT = GOOD[:-1]
 
 
-def dissected(protocol: str, data: bytes) -> dict[str, Any]:
-    answer = CliRunner().invoke(main, ["dissect", "--protocol", protocol], input=data.hex().encode() + b"\n")
+def dissected(name: str, data: bytes) -> dict[str, Any]:
+    answer = CliRunner().invoke(main, ["dissect", "--protocol", name], input=data.hex().encode() + b"\n")
     found: dict[str, Any] = json.loads(answer.stdout)
     return found
 
@@ -36,26 +35,25 @@ def test_a_message_cut_in_its_last_parameter_keeps_the_others() -> None:
     read = answer["read"]
     assert (read["packet"], read["session_id"], read["params"][0]) == ("HIR", 7, ["mn_id", "6d6e31"])
     assert read["params"][1][0] == "raw"
-    kind, fields = read_mmcp(CUT)
+    kind, fields = protocol("mmcp").reader()(CUT)
     assert (kind, fields) == ("malformed", {"reason": answer["error"], "read": read})
 
 
 def test_octets_that_are_no_header_have_nothing_that_could_be_read() -> None:
     assert set(dissected("mmcp", GOOD[:5])) == {"error"}
-    assert set(read_mmcp(GOOD[:5])[1]) == {"reason"}
+    assert set(protocol("mmcp").reader()(GOOD[:5])[1]) == {"reason"}
 
 
 @pytest.mark.parametrize(
-    ("protocol", "octets", "expected"),
+    ("name", "octets", "expected"),
     [
         ("mmcp", bytes([99, 0, 0, 8, 0, 0, 0, 5]), {"packet": "type 99", "session_id": 5, "params": []}),
         ("msmp", bytes.fromhex("1001000d0007000800000009") + b"x", {"session_id": 7, "user_id": 8, "tlvs": []}),
         ("omcp", bytes.fromhex("10ff0000000000000000000000000005"), {"tlvs": []}),
     ],
 )
-def test_other_protocols_too(protocol: str, octets: bytes, expected: dict[str, Any]) -> None:
-    assert PROTOCOLS[protocol].name == protocol
-    answer = dissected(protocol, octets)
+def test_other_protocols_too(name: str, octets: bytes, expected: dict[str, Any]) -> None:
+    answer = dissected(name, octets)
     assert answer["error"]
     assert answer["read"].items() >= expected.items()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from captures.files.capture import Frame
-from captures.history.control import EVERY_PROTOCOL
+from captures.history.control import every_protocol
 from captures.history.events import Event, History
 from captures.history.lines import FrameLine
 from captures.history.run import find_run, history_of
@@ -41,7 +41,7 @@ def read(segments: list[bytes]) -> list[Event]:
 
 def history_of_frames(frames: list[bytes]) -> History:
     found = [Frame(number, T0 + number, INTERFACES["mn"], 1, data) for number, data in enumerate(frames, 1)]
-    return History(found, EVERY_PROTOCOL)
+    return History(found, every_protocol({}))
 
 
 def sessions(events: list[Event]) -> list[str]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scapy.config import conf
 from scapy.packet import Packet
 
-from captures.dissectors.message_layer import MalformedMessageError
+from captures.wire.malformed import MalformedMessageError
 from tests.captures.dissector_cases import CASES, Case
 from tests.wire.vector_files import mutated
 

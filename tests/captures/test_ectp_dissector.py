@@ -11,8 +11,9 @@ from scapy.layers.inet import IP, UDP
 from scapy.packet import Raw
 
 from captures.dissectors.message_layer import Undissected
-from captures.ectp.dissector import ECTP, CutShort, MalformedMessageError, bound_to_udp, build, dissect, problems
+from captures.ectp.dissector import ECTP, CutShort, bound_to_udp, build, dissect, problems
 from captures.ectp.dissector_elements import Address, Connection, Membership, QoS, Timestamp
+from captures.wire.malformed import MalformedMessageError
 from tests.wire.ectp_messages import acks, addresses, connections, memberships, repaired, targets, timestamps, vectors
 
 OF = {vector["name"]: bytes.fromhex(vector["hex"]) for vector in vectors()}

@@ -28,9 +28,10 @@ from scapy.packet import Packet
 from captures.dissectors import membership, pim
 from captures.files.capture import Interface, PcapngWriter
 from captures.files.reading import CaptureReader
-from captures.history.control import EVERY_PROTOCOL, read_mmcp
+from captures.history.control import every_protocol
 from captures.history.events import Event, History
 from captures.mmcp.dissector import build
+from captures.protocols import protocol
 from captures.wire.malformed import MalformedMessageError
 from tests.captures.scripted_link import (
     GROUPS,
@@ -62,7 +63,7 @@ def history(frames: Frames, **more: Any) -> History:
         writer.frame(T0 + round(at_s * 1e9), interfaces.index((name, link_type)), data)
     writer.flush()
     stream.seek(0)
-    return History(CaptureReader(stream), EVERY_PROTOCOL, **more)
+    return History(CaptureReader(stream), every_protocol({}), **more)
 
 
 def on_ethernet(*packets: bytes) -> Frames:
@@ -130,9 +131,9 @@ def test_fields_of_an_mmcp_event() -> None:
 
 
 def test_reading_the_same_message_twice_gives_fields_of_their_own() -> None:
-    _, first = read_mmcp(USP)
+    _, first = protocol("mmcp").reader()(USP)
     first["mac"] = "changed"
-    assert "mac" not in read_mmcp(USP)[1]
+    assert "mac" not in protocol("mmcp").reader()(USP)[1]
 
 
 def fragments(packet: bytes, at: int) -> tuple[bytes, bytes]:
@@ -272,12 +273,12 @@ def test_a_lab_tells_its_port(tmp_path: Path) -> None:
         writer.step({"t_ns": T0, "step": "parameters", "mmcp_port": 4711})
         writer.frame(T0 + 1, 0, ethernet("sm", udp("10.0.0.1", "10.0.0.2", 4711, 4711, USP)))
         writer.flush()
-    assert [event.kind for event in History(CaptureReader(path), EVERY_PROTOCOL)] == ["parameters", "USP"]
+    assert [event.kind for event in History(CaptureReader(path), every_protocol({}))] == ["parameters", "USP"]
 
 
 def test_interfaces_and_numbers_are_the_files(tmp_path: Path) -> None:
     path = good_link().write(tmp_path / "a.pcapng")
-    found = History(CaptureReader(path), EVERY_PROTOCOL)
+    found = History(CaptureReader(path), every_protocol({}))
     numbers = {event.number for event in found}
     tags = [frame.tag for frame in good_link().ordered()]
     assert numbers == {number for number, tag in enumerate(tags, 1) if not tag.startswith("data")}

@@ -14,7 +14,6 @@ from captures.gmp.dissector import (
     CutShort,
     GMPMMStream,
     GMPSMStream,
-    MalformedMessageError,
     bound_to_tcp,
     bound_to_udp,
     build,
@@ -23,6 +22,7 @@ from captures.gmp.dissector import (
     problems,
 )
 from captures.gmp.dissector_options import REJECT_REASONS
+from captures.wire.malformed import MalformedMessageError
 from tests.wire.gmp_messages import vectors
 from tests.wire.vector_files import right_checksum
 

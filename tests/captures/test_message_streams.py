@@ -16,12 +16,12 @@ from scapy.layers.inet import IP, TCP
 from scapy.packet import Packet, Raw
 from scapy.sessions import TCPSession
 
-from captures.dissectors.message_layer import MalformedMessageError
 from captures.dissectors.stream import Stream
 from captures.gmp import dissector as gmp
 from captures.msmp import dissector as msmp
 from captures.omcp import dissector as omcp
 from captures.wire.framing import Framing
+from captures.wire.malformed import MalformedMessageError
 from tests.wire import gmp_messages, msmp_messages, omcp_messages
 from tests.wire.vector_files import Plain
 

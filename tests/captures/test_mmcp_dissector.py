@@ -17,12 +17,12 @@ from captures.mmcp.dissector import (
     MMCP,
     PACKETS,
     CutShort,
-    MalformedMessageError,
     bound_to_udp,
     build,
     dissect,
     problems,
 )
+from captures.wire.malformed import MalformedMessageError
 
 VECTORS: list[dict[str, Any]] = tomllib.loads(
     (Path(__file__).parent.parent / "vectors" / "mmcp.toml").read_text(encoding="utf-8")

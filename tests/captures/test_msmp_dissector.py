@@ -11,7 +11,6 @@ from captures.dissectors.tlv import OtherTLV
 from captures.msmp.dissector import (
     MSMP,
     CutShort,
-    MalformedMessageError,
     MSMPStream,
     bound_to_tcp,
     bound_to_udp,
@@ -20,6 +19,7 @@ from captures.msmp.dissector import (
     dissect_stream,
     problems,
 )
+from captures.wire.malformed import MalformedMessageError
 from tests.wire.msmp_messages import vectors
 
 OF = {vector["name"]: bytes.fromhex(vector["hex"]) for vector in vectors()}

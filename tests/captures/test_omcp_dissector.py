@@ -13,7 +13,6 @@ from captures.dissectors.tlv import OtherTLV
 from captures.omcp.dissector import (
     OMCP,
     CutShort,
-    MalformedMessageError,
     OMCPStream,
     bound_to_tcp,
     build,
@@ -22,6 +21,7 @@ from captures.omcp.dissector import (
     problems,
 )
 from captures.omcp.dissector_tlvs import Member, Parent
+from captures.wire.malformed import MalformedMessageError
 from tests.wire.omcp_messages import node_ids, vectors
 
 OF = {vector["name"]: bytes.fromhex(vector["hex"]) for vector in vectors()}

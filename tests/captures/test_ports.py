@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from captures.__main__ import main
-from captures.history.control import PORT_NAMES, every_protocol
+from captures.history.control import every_protocol, port_names
 from captures.mmcp import dissector as mmcp
 from tests.captures.scripted_link import ScriptedLink, address, udp
 
@@ -57,7 +57,7 @@ def test_what_is_no_port_is_refused(elsewhere: Path, command: str, value: str) -
 
 
 def test_a_port_that_was_given_takes_the_place_of_the_protocols_own() -> None:
-    assert set(PORT_NAMES) == {"mmcp", "gmp.sm", "gmp.mm", "msmp", "omcp", "ectp"}
+    assert set(port_names()) == {"mmcp", "gmp.sm", "gmp.mm", "msmp", "omcp", "ectp"}
     given = {"mmcp": 24792, "gmp.mm": 6000, "ectp": 7000}
     datagrams = {known.port: known.name for known in every_protocol(given) if known.framing is None}
     assert datagrams == {16513: "gmp", 6000: "gmp", 24792: "mmcp", 7000: "ectp"}

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 import captures.history.run
 from captures.__main__ import main
 from captures.ladder.table import flat
+from captures.mmcp.handovers import find_handovers
 from captures.mmcp.timeline import read_timeline
 from captures.report.chapters import CHAPTERS_MAX, chapters_of
 from tests.captures.reported_run import Page, model_of, read_page, report_of, run_folder
@@ -272,7 +273,7 @@ def test_of_very_many_handovers_those_that_failed_are_drawn(tmp_path: Path) -> N
         lab.step(1000 * number + 900, "handover_end", handover=number)
     lab.data(0, 100, lambda _t: {"mn"})
     timeline = read_timeline(lab.write(tmp_path / "lab.pcapng"))
-    handovers = captures.mmcp.handovers.find_handovers(timeline)
+    handovers = find_handovers(timeline)
     failed = {"subject": handovers[150].name, "verdict": "failed"}
     chapters, left_out = chapters_of(timeline, handovers, [failed])
     assert (len(chapters), left_out) == (CHAPTERS_MAX, 201 - CHAPTERS_MAX)

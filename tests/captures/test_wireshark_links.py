@@ -12,7 +12,8 @@ import pytest
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.packet import Raw
 
-from captures.mmcp.dissector import MMCP_PORT, build
+from captures.mmcp.constants import MMCP_PORT
+from captures.mmcp.dissector import build
 from tests.captures.exchanges import Capture, Links, mac
 from tests.captures.tshark import PLUGIN, as_nobody_special, environment, scripts, tshark
 

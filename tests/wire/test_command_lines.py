@@ -67,7 +67,7 @@ def test_the_judge_prints_every_vector_of_the_other_protocols(options: list[str]
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--protocol", "nosuch"], "'mmcp', 'gmp', 'msmp', 'omcp', 'ectp'"),
+        (["--protocol", "nosuch"], "'ectp', 'gmp', 'mmcp', 'msmp', 'omcp'"),
         (["--protocol", "gmp", "--module", "XM"], "'XM': gmp has one of SM, MM"),
         (["--protocol", "ectp", "--module", "SM"], "'SM': ectp has none, and needs none"),
         ([], "--protocol"),

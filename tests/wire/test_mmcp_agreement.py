@@ -11,6 +11,7 @@ from agents.core.errors import DecodeError
 from agents.mmcp.messages import Message, decode, encode
 from agents.mmcp.plain import from_plain, to_plain
 from captures.mmcp import dissector as judge
+from captures.wire.malformed import MalformedMessageError
 from tests.wire.mmcp_messages import PACKETS, PROFILES, Plain, any_message, messages, vectors
 
 conf.debug_dissector = True  # scapy would swallow errors of the layers
@@ -39,7 +40,7 @@ def reads(data: bytes) -> Plain | None:
         ours = None
     try:
         theirs: Plain | None = judge.dissect(data)
-    except judge.MalformedMessageError:
+    except MalformedMessageError:
         theirs = None
     assert ours == theirs
     return ours

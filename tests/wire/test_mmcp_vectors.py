@@ -10,6 +10,7 @@ from agents.core.errors import DecodeError, EncodeError
 from agents.mmcp.messages import decode, encode
 from agents.mmcp.plain import from_plain, to_plain
 from captures.mmcp import dissector as judge
+from captures.wire.malformed import MalformedMessageError
 from tests.wire.mmcp_messages import PACKETS, PROFILES, fields_of, vectors
 
 VECTORS = vectors()
@@ -48,7 +49,7 @@ def test_malformed_message_is_refused_by_both(vector: dict[str, Any]) -> None:
         decode(data)
     assert refused.value.reason == vector.get("reason", refused.value.reason)
     assert str(refused.value) == f"{refused.value.reason}: {refused.value.detail}"
-    with pytest.raises(judge.MalformedMessageError):
+    with pytest.raises(MalformedMessageError):
         judge.dissect(data)
 
 
@@ -74,7 +75,7 @@ def test_identifier_beyond_its_bound_is_refused_by_both() -> None:
     octets = bytes.fromhex("0300010a00000001 01000102") + bytes(254)
     with pytest.raises(DecodeError, match="parameter-size: identifier of 254 bytes"):
         decode(octets)
-    with pytest.raises(judge.MalformedMessageError):
+    with pytest.raises(MalformedMessageError):
         judge.dissect(octets)
 
 

@@ -1,0 +1,3 @@
+"""Where MMCP's messages are found."""
+
+MMCP_PORT = 24793  # of every role unless a lab says otherwise [D M-1]

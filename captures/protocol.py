@@ -1,0 +1,100 @@
+"""What the judge knows of a protocol: one record, which the protocol's room hands over as `PROTOCOL` in its module `protocol`.
+
+A name, where its messages are found and what reads one are enough; whatever else a record leaves out is done for it in a
+general way. Records are read whenever a command starts: what is slow to import, such as scapy, is imported by the
+function that needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from captures.wire.framing import Dissected, Framing
+from captures.wire.malformed import MalformedMessageError
+
+if TYPE_CHECKING:
+    from captures.rules.packs.pack import Pack, Settings
+
+Transport = Literal["udp", "tcp", "ip"]
+
+_REMEMBERED = 1024  # messages that were read last: every link on its way shows the same one again
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """Where messages of a protocol are found.
+
+    port: by default; None where there is none, because it is announced beforehand. Of "ip" the protocol's number.
+    module: which kind of messages it is, where only the port tells; `Protocol.dissect` takes it as its second argument.
+    """
+
+    transport: Transport
+    port: int | None
+    module: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """Everything that the judge knows of one protocol.
+
+    name: in lower case, that of its room.
+    title: for people, its name in capitals by default.
+    carriers: every way its messages travel.
+    framing: how messages follow each other on a connection; needed for a carrier "tcp".
+    dissect: reads one message strictly into a dict with ``packet``, its kind, and what else it says; raises
+        `MalformedMessageError`. Of a protocol with `modules` its second argument is the module.
+    fields: of a message and what `dissect` says, what an event of it shall say instead; None for the same without ``packet``.
+    rules: the rules about it; None if there are none yet.
+    """
+
+    name: str
+    carriers: tuple[Carrier, ...]
+    dissect: Callable[..., dict[str, Any]]
+    title: str = ""
+    framing: Framing | None = None
+    fields: Callable[[bytes, dict[str, Any]], dict[str, Any]] | None = None
+    rules: Callable[[Settings], Pack] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a record that contradicts itself."""
+        if not self.title:
+            object.__setattr__(self, "title", self.name.upper())
+        if self.framing is None and any(carrier.transport == "tcp" for carrier in self.carriers):
+            raise ValueError(f"{self.name} is carried over TCP: say how its messages are framed there")
+
+    @property
+    def modules(self) -> list[str]:
+        """Its kinds of messages, where only the port tells them apart; the first is what `dissect` reads by default."""
+        return list(dict.fromkeys(carrier.module for carrier in self.carriers if carrier.module))
+
+    def port_name(self, carrier: Carrier) -> str:
+        """By what a carrier's port is named: the protocol, or one of its `modules` such as ``gmp.sm``."""
+        return self.name if carrier.module is None else f"{self.name}.{carrier.module.lower()}"
+
+    def dissector(self, module: str | None = None) -> Callable[[bytes], dict[str, Any]]:
+        """`dissect` for messages of one of its `modules`."""
+        return self.dissect if module is None else partial(self.dissect, module=module)
+
+    def reader(self, module: str | None = None) -> Callable[[bytes], Dissected]:
+        """What makes an event's kind and fields of a message; of what cannot be read ``malformed`` and what `told` gives."""
+        dissect, fields_of = self.dissector(module), self.fields
+
+        @lru_cache(_REMEMBERED)
+        def remembered(payload: bytes) -> Dissected:
+            try:
+                message = dissect(payload)
+            except MalformedMessageError as error:
+                return "malformed", error.told()
+            kind = str(message["packet"])
+            if fields_of is not None:
+                return kind, fields_of(payload, message)
+            return kind, {name: value for name, value in message.items() if name != "packet"}
+
+        def read(payload: bytes) -> Dissected:
+            kind, fields = remembered(payload)
+            return kind, dict(fields)
+
+        return read
