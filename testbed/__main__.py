@@ -93,7 +93,7 @@ class _LabCommands(click.Group):
         return _lab_command(known[name])
 
 
-def _lab_command(topology: Topology) -> click.Command:
+def _lab_command(topology: Topology[Any]) -> click.Command:
     parameters: list[click.Parameter] = [
         click.Option(
             [f"--{option.name}"],
@@ -187,7 +187,7 @@ def sim() -> None:
 
 
 def _run(
-    topology: Topology, texts: Mapping[str, str | None], lab_config: Path | None, runs: Path, *, as_json: bool
+    topology: Topology[Any], texts: Mapping[str, str | None], lab_config: Path | None, runs: Path, *, as_json: bool
 ) -> NoReturn:
     """Check what can be checked from outside, then run the lab in a sandbox and pass its exit status on."""
     try:
@@ -206,10 +206,12 @@ def _run(
     try:
         status = run_inside(argv, routing_root=root, keep_visible=[run_folder])
     except SandboxError as error:
-        results.write_result(run_folder, results.could_not_run(topology.name, str(error)))
+        results.write_result(run_folder, results.could_not_run(topology.name, str(error), topology.tables))
         _fail(error)
     if not (run_folder / results.RESULT).exists():
-        results.write_result(run_folder, results.could_not_run(topology.name, f"ended with status {status}"))
+        results.write_result(
+            run_folder, results.could_not_run(topology.name, f"ended with status {status}", topology.tables)
+        )
     sys.exit(status)
 
 
@@ -250,19 +252,20 @@ def inside_command(run_folder: Path) -> None:
     as_json = json.loads((run_folder / REQUEST).read_text(encoding="utf-8")).get("json", False)
     started = time.time()
     lab = run_folder.name
+    tables: tuple[results.Table, ...] = ()
     try:
         topology, values, external = read_request(run_folder)
-        lab = topology.name
+        lab, tables = topology.name, topology.tables
         result = perform(topology, values, external, run_folder, progress)
     except KeyboardInterrupt:
-        result = results.could_not_run(lab, "interrupted")
+        result = results.could_not_run(lab, "interrupted", tables)
         status = EXIT_INTERRUPTED
     except CANNOT_RUN as error:
-        result = results.could_not_run(lab, str(error))
+        result = results.could_not_run(lab, str(error), tables)
         status = EXIT_COULD_NOT_RUN
     except Exception as error:  # noqa: BLE001  a fault of ours: the run's folder keeps where it happened
         (run_folder / "fault.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        result = results.could_not_run(lab, f"a fault of the lab itself, see fault.txt: {error!r}")
+        result = results.could_not_run(lab, f"a fault of the lab itself, see fault.txt: {error!r}", tables)
         status = EXIT_COULD_NOT_RUN
     else:
         status = results.STATUS[result["verdict"]]

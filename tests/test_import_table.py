@@ -6,6 +6,7 @@ nobody has to remember the table: this reads every import statement, those insid
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -217,6 +218,14 @@ def test_the_tree_keeps_to_the_table() -> None:
 def test_every_file_has_a_line_in_the_table() -> None:
     strangers = [name for file in source_files() if violation(name := module_name(file, PROJECT), "sys")]
     assert strangers == []
+
+
+def test_no_general_file_of_the_testbed_names_a_protocol() -> None:
+    files = [file for file in (PROJECT / "testbed").rglob("*") if file.suffix in {".py", ".sh", ".j2", ".txt"}]
+    general = [file for file in files if file.relative_to(PROJECT).parts[1] not in PROTOCOLS]
+    assert len(general) > 20
+    name = re.compile(rf"(?<![a-z])({'|'.join(PROTOCOLS)})(?![a-z])", re.IGNORECASE)
+    assert [str(file.relative_to(PROJECT)) for file in general if name.search(file.read_text(encoding="utf-8"))] == []
 
 
 @pytest.mark.parametrize(

@@ -11,18 +11,19 @@ HCT-SENT of the old LMC are one step here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from testbed.mmcp import role_agreement
+from testbed.mmcp import packets, role_agreement
 from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.options import stream_options
+from testbed.mmcp.results import TABLES, SessionMeasurements
 from testbed.mmcp.two_cells import controller_of, two_cells
-from testbed.mmcp.walking import JoinedSession, Walk, hand_over, nominal_spacing_ns, proactive_session
+from testbed.mmcp.walking import JoinedSession, Walk, hand_over, proactive_session
 from testbed.net import impairment
 from testbed.net.model import Lab
-from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
-from testbed.run.options import Values, choice_option, duration_option, list_option, number_option
+from testbed.run.laboratory import RunningLab, Topology
+from testbed.run.options import Values, duration_option, family_option, list_option
 from testbed.run.roles import await_answer
 
 VICTIMS = ("old-lmc", "new-lmc", "sm")
@@ -40,26 +41,26 @@ class HandoverStep:
 
     words: str
     moment: str
-    lost: tuple[str, str] | None = None
+    lost: tuple[bytes, str] | None = None
     states: tuple[str, str | None] = ("", None)
 
 
 STEPS = {
     "trigger": HandoverStep("before the trigger", "before the trigger"),
     "hct": HandoverStep(
-        "in HCT-SENT, HCT not received", "after the trigger", ("HCT", "new-lmc"), ("HIR-SENT", "HCT-SENT")
+        "in HCT-SENT, HCT not received", "after the trigger", (packets.HCT, "new-lmc"), ("HIR-SENT", "HCT-SENT")
     ),
     "hta": HandoverStep(
-        "in HCT-SENT, HTA not received", "after the trigger", ("HTA", "old-lmc"), ("HIR-SENT", "HCT-SENT")
+        "in HCT-SENT, HTA not received", "after the trigger", (packets.HTA, "old-lmc"), ("HIR-SENT", "HCT-SENT")
     ),
-    "hic": HandoverStep("after HTA, HIC not received", "after the trigger", ("HIC", "mn"), ("HIR-SENT", None)),
+    "hic": HandoverStep("after HTA, HIC not received", "after the trigger", (packets.HIC, "mn"), ("HIR-SENT", None)),
     "link-down": HandoverStep("before the link goes", "before the link goes"),
     "link-up": HandoverStep("after link up", "after link up"),
-    "ljc": HandoverStep("after LJR, LJC not received", "after link up", ("LJC", "mn"), ("LJR-SENT", None)),
+    "ljc": HandoverStep("after LJR, LJC not received", "after link up", (packets.LJC, "mn"), ("LJR-SENT", None)),
 }
 
 OPTIONS = (
-    choice_option("family", "IP version", "4", ("4", "6")),
+    family_option(),
     list_option("victims", "Roles to kill, in this order", ",".join(VICTIMS), VICTIMS),
     list_option("steps", "When to kill each, in this order", ",".join(STEPS), tuple(STEPS)),
     duration_option("l2-gap", "Time without any link between the cells", "50ms", 0.0, 10.0),
@@ -67,8 +68,7 @@ OPTIONS = (
         "overlap", "Link trigger until link down, without the time that a step is held", "200ms", 0.0, 10.0
     ),
     duration_option("address-delay", "Link up until the new address is there", "100ms", 0.0, 10.0),
-    number_option("rate", "Stream", "500", 10, 5000, "packets/s"),
-    number_option("size", "RTP payload of each packet", "188", 8, 1400, "bytes"),
+    *stream_options("500"),
 )
 
 WHY = "a role is killed in this lab"
@@ -84,12 +84,12 @@ LEFT_OUT = (
 
 def build(values: Values) -> Lab:
     """The two-cell model."""
-    return two_cells("crash", 4 if values.word("family") == "4" else 6)
+    return two_cells("crash", values.family)
 
 
-def perform(lab: RunningLab) -> Measurements:
+def perform(lab: RunningLab) -> SessionMeasurements:
     """One handover for each victim and step, each followed by a look at what the roles know."""
-    measurements = Measurements()
+    measurements = SessionMeasurements()
     with proactive_session(lab, measurements, dict.fromkeys(LEFT_OUT, WHY)) as joined:
         for victim in lab.values.words("victims"):
             for step in lab.values.words("steps"):
@@ -97,7 +97,9 @@ def perform(lab: RunningLab) -> Measurements:
     return measurements
 
 
-def _crash(lab: RunningLab, joined: JoinedSession, victim: str, step: HandoverStep, measurements: Measurements) -> None:
+def _crash(
+    lab: RunningLab, joined: JoinedSession, victim: str, step: HandoverStep, measurements: SessionMeasurements
+) -> None:
     """One handover with a death in it; notes in words what became of it."""
     walk, running = joined.walk, joined.running
     cells = {"old-lmc": walk.cell, "new-lmc": walk.next_cell}
@@ -141,7 +143,7 @@ def _await_held(lab: RunningLab, loser: str, step: HandoverStep) -> None:
         return impairment.packets_lost(lab.network, loser) > 0, "none has come"
 
     assert step.lost is not None
-    lab.network.eventually(f"{loser} to lose {step.lost[0]}", lost, HELD_DEADLINE_S, quiet=True)
+    lab.network.eventually(f"{loser} to lose the packet that ends the step", lost, HELD_DEADLINE_S, quiet=True)
 
 
 def _states(joined: JoinedSession) -> tuple[str, str | None]:
@@ -153,20 +155,12 @@ def _states(joined: JoinedSession) -> tuple[str, str | None]:
     return node["sessions"][session]["state"], handover
 
 
-def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
-    """The stream must have resumed within SPT, in every handover."""
-    expected = len(values.words("victims")) * len(values.words("steps"))
-    spacing_ns = nominal_spacing_ns(values)
-    return role_agreement.conclude(
-        verdict["handovers"], measurements.windows, expected=expected, nominal_spacing_ns=spacing_ns
-    )
-
-
 TOPOLOGY = Topology(
     name="crash",
     summary="LMCs and the SM are killed at seven steps of a handover; the stream resumes, and all agree again",
     options=OPTIONS,
     build=build,
     perform=perform,
-    conclude=conclude,
+    conclude=role_agreement.conclude,
+    tables=TABLES,
 )

@@ -18,11 +18,10 @@ Each measured handover begins cold: the next cell's router has nothing of the gr
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from testbed.mmcp import handover_figures
 from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.results import TABLES, SessionMeasurements
 from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import (
     Walk,
@@ -33,13 +32,13 @@ from testbed.mmcp.walking import (
     stop_mobile_node,
 )
 from testbed.net.model import Lab
-from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
-from testbed.run.options import Values, choice_option, duration_option, file_option, list_option, number_option
+from testbed.run.laboratory import RunningLab, Topology
+from testbed.run.options import Values, duration_option, family_option, file_option, list_option, number_option
 
 MODES = ("proactive", "reactive", "silent")
 
 OPTIONS = (
-    choice_option("family", "IP version", "4", ("4", "6")),
+    family_option(),
     list_option("modes", "Ways to move, in this order", "proactive,reactive", MODES),
     number_option("repeat", "Handovers of each mode", "5", 1, 1000),
     duration_option("l2-gap", "Time without any link between the cells", "50ms", 0.0, 10.0),
@@ -55,12 +54,12 @@ OPTIONS = (
 def build(values: Values) -> Lab:
     """The model, IPv4 or IPv6. A media file that cannot be streamed is refused before anything is made."""
     nominal_spacing_ns(values)
-    return two_cells("handover", 4 if values.word("family") == "4" else 6)
+    return two_cells("handover", values.family)
 
 
-def perform(lab: RunningLab) -> Measurements:
+def perform(lab: RunningLab) -> SessionMeasurements:
     """Start the roles, let the node walk in every mode, and measure."""
-    measurements = Measurements()
+    measurements = SessionMeasurements()
     spacing_ns = nominal_spacing_ns(lab.values)
     mmcp_session.record_parameters(lab, spacing_ns)
     infrastructure = mmcp_session.start_infrastructure(lab)
@@ -86,22 +85,13 @@ def perform(lab: RunningLab) -> Measurements:
     return measurements
 
 
-def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
-    """Put the judge's and the receiver's figures side by side, and hold them to the bounds."""
-    return handover_figures.conclude(
-        verdict["handovers"],
-        measurements.windows,
-        expected=values.number("repeat") * len(values.words("modes")),
-        nominal_spacing_ns=nominal_spacing_ns(values),
-        bound_ms=values.milliseconds("max-excess"),
-    )
-
-
 TOPOLOGY = Topology(
     name="handover",
     summary="a mobile node walks between two cells and keeps receiving",
     options=OPTIONS,
     build=build,
     perform=perform,
-    conclude=conclude,
+    conclude=handover_figures.conclude,
+    tables=TABLES,
+    example="--family 6 --l2-gap 20ms",
 )

@@ -28,14 +28,16 @@ from typing import Any
 
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp import staying
+from testbed.mmcp.options import stream_options
+from testbed.mmcp.results import TABLES, Row, SessionMeasurements, conclude_cases
 from testbed.mmcp.session import MN_ID, Provisioning
 from testbed.mmcp.two_cells import CELLS, two_cells
 from testbed.mmcp.walking import await_stream, nominal_spacing_ns
 from testbed.net.model import Lab
 from testbed.net.observation import groups_joined, udp_counter
-from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
+from testbed.run.laboratory import Conclusion, RunningLab, Topology
 from testbed.run.mobility import carry
-from testbed.run.options import Values, choice_option, duration_option, list_option, number_option
+from testbed.run.options import Values, duration_option, family_option, list_option
 from testbed.run.roles import RunningRole
 
 CASES = ("lmc", "refused-by-sm", "refused-by-lmc", "direct", "unanswered")
@@ -55,21 +57,20 @@ JOIN_RETRIES = 1
 ABSENCE_S = 0.5  # of stream, in which nothing of it may reach a node that was refused
 
 OPTIONS = (
-    choice_option("family", "IP version", "4", ("4", "6")),
+    family_option(),
     list_option("cases", "Joins to make; their order is the lab's", ",".join(CASES), CASES),
     duration_option("srt", "SRT, the period of status reports", "500ms", 0.2, 60.0),
     duration_option("jwt", "JWT, the wait for SJC or LJC", "500ms", 0.1, 60.0),
-    number_option("rate", "Stream", "500", 10, 5000, "packets/s"),
-    number_option("size", "RTP payload of each packet", "188", 8, 1400, "bytes"),
+    *stream_options("500"),
 )
 
 
 def build(values: Values) -> Lab:
     """The two-cell model with one LMC."""
-    return two_cells("join", 4 if values.word("family") == "4" else 6, controlled=CELLS[:1])
+    return two_cells("join", values.family, controlled=CELLS[:1])
 
 
-def perform(lab: RunningLab) -> Measurements:
+def perform(lab: RunningLab) -> SessionMeasurements:
     """One join after the other."""
     values = lab.values
     provisioning = Provisioning(
@@ -100,7 +101,7 @@ class _Joins:
     """The joins of one run: where the node is, and what the roles said of each."""
 
     def __init__(self, lab: RunningLab, provisioning: Provisioning, running: dict[str, RunningRole]) -> None:
-        self.measurements = Measurements()
+        self.measurements = SessionMeasurements()
         self._lab, self._provisioning, self._running = lab, provisioning, running
         self._cell = CELLS[0]
 
@@ -180,23 +181,16 @@ class _Joins:
         return problems
 
 
-def conclude(_values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
+def conclude(_values: Values, measurements: SessionMeasurements, verdict: Mapping[str, Any]) -> Conclusion:
     """What the capture shows of each join, beside what the roles said of it."""
-    judged = verdict["joins"]
-    failures: list[str] = []
-    if len(judged) != len(measurements.cases):
-        failures.append(f"{len(measurements.cases)} joins were made, the capture shows {len(judged)}")
-    rows = []
-    for measured, join in zip(measurements.cases, judged, strict=False):
-        problems = list(measured["problems"])
-        if join["outcome"] != measured["case"]:
-            problems.append(f"the capture shows {join['outcome']}")
-        rows.append({**join, **measured, "seen": _in_words(measured, join), "problems": problems})
-        failures += [f"{measured['case']}: {problem}" for problem in problems]
-    return Conclusion([], failures, rows)
+    return conclude_cases(measurements, verdict["joins"], "joins", _problems, _in_words)
 
 
-def _in_words(measured: Mapping[str, Any], join: Mapping[str, Any]) -> str:
+def _problems(measured: Row, join: Row) -> list[str]:
+    return [] if join["outcome"] == measured["case"] else [f"the capture shows {join['outcome']}"]
+
+
+def _in_words(measured: Row, join: Row) -> str:
     told = "" if measured["told"] is None else f"; the application was told: {measured['told']}"
     match join["outcome"]:
         case "lmc" | "direct" if join["report_ms"] is not None and join["first_data_ms"] is not None:
@@ -220,5 +214,6 @@ TOPOLOGY = Topology(
     build=build,
     perform=perform,
     conclude=conclude,
+    tables=TABLES,
     example="--family 6 --srt 1s --cases lmc,refused-by-sm",
 )

@@ -31,14 +31,16 @@ from typing import Any
 
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp import staying
+from testbed.mmcp.options import stream_options
+from testbed.mmcp.results import TABLES, Row, SessionMeasurements, conclude_cases
 from testbed.mmcp.session import MN_ID, Provisioning
 from testbed.mmcp.two_cells import CELLS, controller_of, two_cells
 from testbed.mmcp.walking import await_stream, nominal_spacing_ns
 from testbed.net.model import Lab
 from testbed.net.observation import udp_counter
-from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
+from testbed.run.laboratory import Conclusion, RunningLab, Topology
 from testbed.run.mobility import carry
-from testbed.run.options import Values, choice_option, duration_option, list_option, number_option
+from testbed.run.options import Values, duration_option, family_option, list_option
 from testbed.run.roles import RunningRole
 
 CASES = ("direct", "lmc", "at-once", "killed")
@@ -48,20 +50,19 @@ AFTERWARDS_S = 0.5  # of stream, in which none of it may reach the link any more
 SLACK_S = 5.0  # for a machine that is busy; the judge is stricter
 
 OPTIONS = (
-    choice_option("family", "IP version", "4", ("4", "6")),
+    family_option(),
     list_option("cases", "Leaves to make; their order is the lab's", ",".join(CASES), CASES),
     duration_option("srt", "SRT, the period of status reports; SPT is three times as long", "500ms", 0.2, 60.0),
-    number_option("rate", "Stream", "500", 10, 5000, "packets/s"),
-    number_option("size", "RTP payload of each packet", "188", 8, 1400, "bytes"),
+    *stream_options("500"),
 )
 
 
 def build(values: Values) -> Lab:
     """The two-cell model."""
-    return two_cells("leave", 4 if values.word("family") == "4" else 6)
+    return two_cells("leave", values.family)
 
 
-def perform(lab: RunningLab) -> Measurements:
+def perform(lab: RunningLab) -> SessionMeasurements:
     """One session after the other; the LMCs start after the first."""
     values, chosen = lab.values, lab.values.words("cases")
     provisioning = Provisioning(srt_s=values.seconds("srt"))
@@ -96,7 +97,7 @@ class _Leaves:
     """The sessions of one run: where the node is, and what the roles said of each leave."""
 
     def __init__(self, lab: RunningLab, provisioning: Provisioning, running: Mapping[str, RunningRole]) -> None:
-        self.measurements = Measurements()
+        self.measurements = SessionMeasurements()
         self._lab, self._provisioning, self._running = lab, provisioning, running
         self._cell = CELLS[0]
 
@@ -184,26 +185,22 @@ def _without_member(table: Any) -> bool:
     return MN_ID.encode().hex() not in table["members"]
 
 
-def conclude(_values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
+def conclude(_values: Values, measurements: SessionMeasurements, verdict: Mapping[str, Any]) -> Conclusion:
     """What the capture shows of each leave, beside when the roles knew of it."""
-    judged = verdict["leaves"]
-    failures: list[str] = []
-    if len(judged) != len(measurements.cases):
-        failures.append(f"{len(measurements.cases)} leaves were made, the capture shows {len(judged)}")
-    rows = []
-    for measured, leave in zip(measurements.cases, judged, strict=False):
-        problems = list(measured["problems"])
-        parent = {"direct": "sm", "lmc": "lmc1"}.get(measured["case"], "lmc2")
-        if leave["parent"] != parent:
-            problems.append(f"the node was a member of {leave['parent']}, not of {parent}")
-        if leave["latency_ms"] is None:
-            problems.append("the capture does not show when the data stopped")
-        rows.append({**leave, **measured, "seen": _in_words(measured, leave), "problems": problems})
-        failures += [f"{measured['case']}: {problem}" for problem in problems]
-    return Conclusion([], failures, rows)
+    return conclude_cases(measurements, verdict["leaves"], "leaves", _problems, _in_words)
 
 
-def _in_words(measured: Mapping[str, Any], leave: Mapping[str, Any]) -> str:
+def _problems(measured: Row, leave: Row) -> list[str]:
+    parent = {"direct": "sm", "lmc": "lmc1"}.get(measured["case"], "lmc2")
+    found = []
+    if leave["parent"] != parent:
+        found.append(f"the node was a member of {leave['parent']}, not of {parent}")
+    if leave["latency_ms"] is None:
+        found.append("the capture does not show when the data stopped")
+    return found
+
+
+def _in_words(measured: Row, leave: Row) -> str:
     parts = []
     if leave["ulr_ulc_ms"] is not None:
         parts.append(f"ULC of {leave['parent']} {leave['ulr_ulc_ms']:.1f} ms after ULR")
@@ -223,5 +220,6 @@ TOPOLOGY = Topology(
     build=build,
     perform=perform,
     conclude=conclude,
+    tables=TABLES,
     example="--family 6 --srt 1s --cases lmc,killed",
 )

@@ -6,27 +6,23 @@ handover must be prepared or fall back, none may hang: all roles agree again wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from testbed.mmcp import role_agreement
 from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.options import stream_options, walk_options
+from testbed.mmcp.results import TABLES, SessionMeasurements
 from testbed.mmcp.two_cells import CELLS, controller_of, two_cells
-from testbed.mmcp.walking import hand_over, nominal_spacing_ns, proactive_session
+from testbed.mmcp.walking import hand_over, proactive_session
 from testbed.net.impairment import datagrams_lost, lose_datagrams
 from testbed.net.model import Lab
-from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
-from testbed.run.options import Values, choice_option, duration_option, number_option
+from testbed.run.laboratory import RunningLab, Topology
+from testbed.run.options import Values, family_option, number_option
 
 OPTIONS = (
-    choice_option("family", "IP version", "4", ("4", "6")),
+    family_option(),
     number_option("loss", "Share of the MMCP datagrams that each role loses", "20", 0, 90, "percent"),
     number_option("repeat", "Handovers", "10", 1, 1000),
-    duration_option("l2-gap", "Time without any link between the cells", "50ms", 0.0, 10.0),
-    duration_option("overlap", "Link trigger until link down", "1s", 0.0, 10.0),
-    duration_option("address-delay", "Link up until the new address is there", "20ms", 0.0, 10.0),
-    number_option("rate", "Stream", "500", 10, 5000, "packets/s"),
-    number_option("size", "RTP payload of each packet", "188", 8, 1400, "bytes"),
+    *walk_options(overlap="1s", address_delay="20ms"),
+    *stream_options("500"),
 )
 
 ROLES = ("sm", *map(controller_of, CELLS), "mn")
@@ -43,12 +39,12 @@ LEFT_OUT = (
 
 def build(values: Values) -> Lab:
     """The two-cell model."""
-    return two_cells("lossy", 4 if values.word("family") == "4" else 6)
+    return two_cells("lossy", values.family)
 
 
-def perform(lab: RunningLab) -> Measurements:
+def perform(lab: RunningLab) -> SessionMeasurements:
     """Join, then lose, and walk."""
-    measurements = Measurements()
+    measurements = SessionMeasurements()
     network = lab.network
     with proactive_session(lab, measurements, dict.fromkeys(LEFT_OUT, WHY)) as joined:
         for name in ROLES:
@@ -65,19 +61,12 @@ def perform(lab: RunningLab) -> Measurements:
     return measurements
 
 
-def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
-    """Every handover must have happened, and the stream must have come back within SPT."""
-    expected, spacing_ns = values.number("repeat"), nominal_spacing_ns(values)
-    return role_agreement.conclude(
-        verdict["handovers"], measurements.windows, expected=expected, nominal_spacing_ns=spacing_ns
-    )
-
-
 TOPOLOGY = Topology(
     name="lossy",
     summary="handovers while the control path loses a share of its datagrams",
     options=OPTIONS,
     build=build,
     perform=perform,
-    conclude=conclude,
+    conclude=role_agreement.conclude,
+    tables=TABLES,
 )

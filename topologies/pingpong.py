@@ -8,41 +8,39 @@ the handovers must follow each other as fast as was planned, or this lab does no
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 from testbed.mmcp import handover_figures, role_agreement
+from testbed.mmcp.options import max_excess_option, stream_options, walk_options
+from testbed.mmcp.results import TABLES, SessionMeasurements
 from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import hand_over, nominal_spacing_ns, proactive_session
 from testbed.net.model import Lab
-from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
-from testbed.run.options import Values, choice_option, duration_option, number_option
+from testbed.run.laboratory import RunningLab, Topology
+from testbed.run.options import Values, family_option, number_option
 
 # Before the trigger and, twice, after the move. With the other defaults a round takes 400 ms.
 QUIET_PACKETS = 60
 FASTER_AT_MOST, SLOWER_AT_MOST = 0.9, 1.25  # the median round against the planned one
 
 OPTIONS = (
-    choice_option("family", "IP version", "4", ("4", "6")),
+    family_option(),
     number_option("repeat", "Handovers", "10", 1, 1000),
-    duration_option("l2-gap", "Time without any link between the cells", "50ms", 0.0, 10.0),
-    duration_option("overlap", "Link trigger until link down", "150ms", 0.0, 10.0),
-    duration_option("address-delay", "Link up until the new address is there", "20ms", 0.0, 10.0),
-    number_option("rate", "Stream", "1000", 10, 5000, "packets/s"),
-    number_option("size", "RTP payload of each packet", "188", 8, 1400, "bytes"),
-    duration_option("max-excess", "Bound on a handover's disruption beyond the gap", "250ms", 0.001, 60.0),
+    *walk_options(overlap="150ms", address_delay="20ms"),
+    *stream_options("1000"),
+    max_excess_option(),
 )
 
 
 def build(values: Values) -> Lab:
     """The two-cell model."""
-    return two_cells("pingpong", 4 if values.word("family") == "4" else 6)
+    return two_cells("pingpong", values.family)
 
 
-def perform(lab: RunningLab) -> Measurements:
+def perform(lab: RunningLab) -> SessionMeasurements:
     """Start the roles, then go back and forth without a rest."""
-    measurements = Measurements()
+    measurements = SessionMeasurements()
     with proactive_session(lab, measurements) as joined:
         for _ in range(lab.values.number("repeat")):
             hand_over(lab, joined.node, "proactive", joined.walk, cold=False, quiet_packets=QUIET_PACKETS)
@@ -59,7 +57,7 @@ def planned_round_ms(values: Values) -> float:
     return quiet_ms + sum(values.milliseconds(name) for name in ("overlap", "l2-gap", "address-delay"))
 
 
-def judge_rounds(begins_ns: Sequence[int], planned_ms: float, measurements: Measurements) -> None:
+def judge_rounds(begins_ns: Sequence[int], planned_ms: float, measurements: SessionMeasurements) -> None:
     """Note how far apart the handovers began (CLOCK_REALTIME ns), and a failure if that was not as planned."""
     rounds_ms = [(after - before) / 1e6 for before, after in pairwise(begins_ns)]
     if not rounds_ms:
@@ -71,24 +69,12 @@ def judge_rounds(begins_ns: Sequence[int], planned_ms: float, measurements: Meas
         measurements.failures.append(f"handovers were {figures}: this run does not show what it should")
 
 
-def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
-    """Each handover must have been prepared, and both witnesses must agree on it."""
-    conclusion = handover_figures.conclude(
-        verdict["handovers"],
-        measurements.windows,
-        expected=values.number("repeat"),
-        nominal_spacing_ns=nominal_spacing_ns(values),
-        bound_ms=values.milliseconds("max-excess"),
-    )
-    handover_figures.require_prepared(conclusion)
-    return conclusion
-
-
 TOPOLOGY = Topology(
     name="pingpong",
     summary="a mobile node goes back and forth between two cells, 400 ms apart",
     options=OPTIONS,
     build=build,
     perform=perform,
-    conclude=conclude,
+    conclude=handover_figures.conclude_prepared,
+    tables=TABLES,
 )

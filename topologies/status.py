@@ -30,16 +30,18 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from testbed.mmcp import packets, staying
 from testbed.mmcp import session as mmcp_session
-from testbed.mmcp import staying
+from testbed.mmcp.options import stream_options
+from testbed.mmcp.results import CASES, TABLES, Row, SessionMeasurements, conclude_cases
 from testbed.mmcp.session import MMCP_PORT, MN_ID, Provisioning
 from testbed.mmcp.two_cells import CELLS, two_cells
 from testbed.mmcp.walking import await_stream, nominal_spacing_ns, receiver_window
-from testbed.net.impairment import lose_all_until_probed, lose_no_more, probers
+from testbed.net.impairment import heard, lose_all_until_heard, lose_no_more
 from testbed.net.model import Lab
 from testbed.net.observation import udp_counter
-from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
-from testbed.run.options import Values, choice_option, duration_option, number_option
+from testbed.run.laboratory import Conclusion, RunningLab, Topology
+from testbed.run.options import Values, duration_option, family_option
 from testbed.run.roles import RunningRole
 
 CELL = CELLS[0]
@@ -50,19 +52,18 @@ AFTERWARDS_S = 0.5  # of stream, in which no fourth probe may come
 SLACK_S = 5.0  # for a machine that is busy; the judge is stricter
 
 OPTIONS = (
-    choice_option("family", "IP version", "4", ("4", "6")),
+    family_option(),
     duration_option("srt", "SRT, the period of status reports; SPT is three times as long", "500ms", 0.2, 60.0),
-    number_option("rate", "Stream", "500", 10, 5000, "packets/s"),
-    number_option("size", "RTP payload of each packet", "188", 8, 1400, "bytes"),
+    *stream_options("500"),
 )
 
 
 def build(values: Values) -> Lab:
     """The two-cell model with one LMC."""
-    return two_cells("status", 4 if values.word("family") == "4" else 6, controlled=(CELL,))
+    return two_cells("status", values.family, controlled=(CELL,))
 
 
-def perform(lab: RunningLab) -> Measurements:
+def perform(lab: RunningLab) -> SessionMeasurements:
     """Join, then let one after the other fall silent."""
     provisioning = Provisioning(srt_s=lab.values.seconds("srt"), jwt_s=lab.values.seconds("srt"))
     mmcp_session.record_parameters(lab, nominal_spacing_ns(lab.values), expects=("status",), provisioning=provisioning)
@@ -97,18 +98,18 @@ class _Silences:
         receiver: RunningRole,
         node: RunningRole,
     ) -> None:
-        self.measurements = Measurements()
+        self.measurements = SessionMeasurements()
         self._lab, self._spt_s, self._srt_s = lab, provisioning.spt_s, provisioning.srt_s
         self._sm, self._lmc, self._receiver, self._node = running["sm"], running["lmc1"], receiver, node
 
     def lose_reports(self) -> None:
         """The node's reports are lost until it is probed."""
         lab, network = self._lab, self._lab.network
-        lose_all_until_probed(network, "mn", MMCP_PORT)
+        lose_all_until_heard(network, "mn", MMCP_PORT, packets.USP)
         lab.steps.add("silence_begin", role="mn", why="its reports lost", answers=True)
 
         def probed() -> tuple[bool, str]:
-            return probers(network, "mn") > 0, "no probe has come"
+            return heard(network, "mn") > 0, "no probe has come"
 
         network.eventually("a probe at the mobile node", probed, self._spt_s + SLACK_S)
         dropped = lose_no_more(network, "mn")
@@ -200,27 +201,24 @@ class _Silences:
         self.measurements.cases.append({"case": case, "problems": problems or [], **measured})
 
 
-def conclude(_values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
+def conclude(_values: Values, measurements: SessionMeasurements, verdict: Mapping[str, Any]) -> Conclusion:
     """What the capture shows of each silence, beside when the roles knew of it; before that, the reports on schedule."""
-    judged = verdict["silences"]
-    failures: list[str] = []
-    if len(judged) != len(measurements.cases):
-        failures.append(f"{len(measurements.cases)} silences were made, the capture shows {len(judged)}")
-    periods = [rule for rule in verdict["rules"]["all"] if rule["rule"] in ("usr-period", "asr-period")]
-    rows = [{"case": "periodic", "seen": "; ".join(rule["message"] for rule in periods), "problems": []}]
-    for measured, silence in zip(measurements.cases, judged, strict=False):
-        problems = list(measured["problems"])
-        if measured["case"] == "answered":
-            if silence["answered_ms"] is None or silence["failed"]:
-                problems.append("the capture shows no answer to the probe")
-        elif not silence["failed"] or len(silence["probes_s"]) != PROBES:
-            problems.append(f"the capture shows {len(silence['probes_s'])} probes and no end of it")
-        rows.append({**silence, **measured, "seen": _in_words(measured, silence), "problems": problems})
-        failures += [f"{measured['case']}: {problem}" for problem in problems]
-    return Conclusion([], failures, rows)
+    conclusion = conclude_cases(measurements, verdict["silences"], "silences", _problems, _in_words)
+    periods = [rule["message"] for rule in verdict["rules"]["all"] if rule["rule"] in ("usr-period", "asr-period")]
+    conclusion.rows[CASES.name].insert(0, {"case": "periodic", "seen": "; ".join(periods), "problems": []})
+    return conclusion
 
 
-def _in_words(measured: Mapping[str, Any], silence: Mapping[str, Any]) -> str:
+def _problems(measured: Row, silence: Row) -> list[str]:
+    if measured["case"] == "answered":
+        answered = silence["answered_ms"] is not None and not silence["failed"]
+        return [] if answered else ["the capture shows no answer to the probe"]
+    if silence["failed"] and len(silence["probes_s"]) == PROBES:
+        return []
+    return [f"the capture shows {len(silence['probes_s'])} probes and no end of it"]
+
+
+def _in_words(measured: Row, silence: Row) -> str:
     probes = ", ".join(f"{at:.2f}" for at in silence["probes_s"])
     parts = [f"{silence['parent']} probed it {probes} s after its last report"]
     if silence["answered_ms"] is not None and not silence["failed"]:
@@ -242,5 +240,6 @@ TOPOLOGY = Topology(
     build=build,
     perform=perform,
     conclude=conclude,
+    tables=TABLES,
     example="--family 6 --srt 1s",
 )

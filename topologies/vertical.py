@@ -22,40 +22,40 @@ from collections.abc import Mapping
 from typing import Any
 
 from testbed.mmcp import handover_figures
+from testbed.mmcp.options import stream_options
+from testbed.mmcp.results import HANDOVERS, TABLES, SessionMeasurements
 from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import (
     QUIET_PACKETS,
     JoinedSession,
     measured_handover,
-    nominal_spacing_ns,
     pass_time,
     proactive_session,
 )
 from testbed.net.model import Lab
-from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
+from testbed.run.laboratory import Conclusion, RunningLab, Topology
 from testbed.run.mobility import attach, detach
-from testbed.run.options import Values, choice_option, duration_option, number_option
+from testbed.run.options import Values, duration_option, family_option, number_option
 
 OPTIONS = (
-    choice_option("family", "IP version", "4", ("4", "6")),
+    family_option(),
     number_option("repeat", "Handovers", "4", 1, 1000),
     duration_option("lead", "Link trigger until the other radio has its link", "100ms", 0.0, 10.0),
     duration_option("overlap", "Time in which both radios have a link", "300ms", 0.05, 10.0),
     duration_option("address-delay", "Link up until the new address is there", "100ms", 0.0, 10.0),
-    number_option("rate", "Stream", "1000", 10, 5000, "packets/s"),
-    number_option("size", "RTP payload of each packet", "188", 8, 1400, "bytes"),
+    *stream_options("1000"),
     duration_option("max-excess", "Bound on the longest time without a packet", "50ms", 0.001, 60.0),
 )
 
 
 def build(values: Values) -> Lab:
     """The two-cell model with a radio for each cell."""
-    return two_cells("vertical", 4 if values.word("family") == "4" else 6, two_radios=True)
+    return two_cells("vertical", values.family, two_radios=True)
 
 
-def perform(lab: RunningLab) -> Measurements:
+def perform(lab: RunningLab) -> SessionMeasurements:
     """Start the roles, then go from cell to cell, in both for a while."""
-    measurements = Measurements()
+    measurements = SessionMeasurements()
     with proactive_session(lab, measurements) as joined:
         for _ in range(lab.values.number("repeat")):
             _hand_over(lab, joined)
@@ -76,32 +76,21 @@ def _hand_over(lab: RunningLab, joined: JoinedSession) -> None:
         detach(network, radios[origin], steps, handover=number)
 
 
-def conclude(values: Values, measurements: Measurements, verdict: Mapping[str, Any]) -> Conclusion:
+def conclude(values: Values, measurements: SessionMeasurements, verdict: Mapping[str, Any]) -> Conclusion:
     """Nothing lost on the wire, and each packet handed on once, in order."""
-    conclusion = handover_figures.conclude(
-        verdict["handovers"],
-        measurements.windows,
-        expected=values.number("repeat"),
-        nominal_spacing_ns=nominal_spacing_ns(values),
-        bound_ms=values.milliseconds("max-excess"),
-        # What the wire brings before the node is a member there, its kernel rightly drops: only the wire has seen it.
-        compared=("lost",),
-    )
-    for row in conclusion.handovers:
-        window = row["receiver"]
-        delivered = window.get("delivered", {})
-        found = [] if row["outcome"] == "predictive" else [f"it was not prepared: {row['outcome']}"]
+    # What the wire brings before the node is a member there, its kernel rightly drops: only the wire has seen it.
+    conclusion = handover_figures.conclude(values, measurements, verdict, prepared=True, compared=("lost",))
+    for row in conclusion.rows[HANDOVERS.name]:
+        delivered = row["receiver"].get("delivered", {})
         if row["lost"] != 0:
-            found.append(f"{row['lost']} packets were lost")
+            row["problems"].append(f"{row['lost']} packets were lost")
         if not row["duplicates"]:
-            found.append("no packet came twice: the node was never a member on both radios")
-        found += [
+            row["problems"].append("no packet came twice: the node was never a member on both radios")
+        row["problems"] += [
             f"{delivered.get(what)} {what} among what was handed to the application, must be 0"
             for what in ("lost", "duplicates", "reordered")
             if delivered.get(what) != 0
         ]
-        row["problems"] += found
-        conclusion.failures.extend(f"handover {row['handover']}: {problem}" for problem in found)
     return conclusion
 
 
@@ -112,4 +101,5 @@ TOPOLOGY = Topology(
     build=build,
     perform=perform,
     conclude=conclude,
+    tables=TABLES,
 )

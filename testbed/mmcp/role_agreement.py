@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.handover_figures import differences
+from testbed.mmcp.results import Row, SessionMeasurements, conclude_handovers
 from testbed.mmcp.two_cells import CELLS, controller_of
-from testbed.mmcp.walking import JoinedSession
+from testbed.mmcp.walking import JoinedSession, nominal_spacing_ns
 from testbed.run.laboratory import Conclusion, RunningLab
+from testbed.run.options import Values
 from testbed.run.roles import RoleError
 
 STATUS_PROBE_S = 3 * mmcp_session.STATUS_REPORT_S  # SPT
@@ -43,28 +45,15 @@ def _agreement(joined: JoinedSession) -> tuple[bool, str]:
     return mn["state"] == "ESTABLISHED" and having == [wanted] and known == wanted.encode().hex(), seen
 
 
-def conclude(
-    judged: Sequence[Mapping[str, Any]],
-    windows: Mapping[int, Mapping[str, Any]],
-    *,
-    expected: int,
-    nominal_spacing_ns: int,
-) -> Conclusion:
-    """The stream must have come back within SPT in each of ``expected`` handovers, however they went.
+def conclude(values: Values, measurements: SessionMeasurements, verdict: Mapping[str, Any]) -> Conclusion:
+    """The stream must have come back within SPT in each handover, however it went, and both witnesses must say the same."""
+    spacing_ns = nominal_spacing_ns(values)
 
-    Both witnesses, the capture and the receiver, must say the same of it.
-    """
-    failures: list[str] = []
-    rows: list[dict[str, Any]] = []
-    if len(judged) != expected:
-        failures.append(f"{expected} handovers were made, the capture shows {len(judged)}")
-    for row in judged:
-        problems: list[str] = []
-        if row["disruption_ms"] is None or row["disruption_ms"] > STATUS_PROBE_S * 1000:
-            problems.append(f"the stream was away for {row['disruption_ms']} ms, more than SPT ({STATUS_PROBE_S:g} s)")
-        window = windows.get(row["handover"], {"error": "not measured"})
-        if row["disruption_ms"] is not None:
-            problems += differences(row, window, nominal_spacing_ns)
-        rows.append({**row, "receiver": window, "problems": problems})
-        failures += [f"handover {row['handover']}: {problem}" for problem in problems]
-    return Conclusion(rows, failures)
+    def problems(judged: Row, window: Row) -> list[str]:
+        away_ms = judged["disruption_ms"]
+        found = [] if away_ms is None else differences(judged, window, spacing_ns)
+        if away_ms is None or away_ms > STATUS_PROBE_S * 1000:
+            found.append(f"the stream was away for {away_ms} ms, more than SPT ({STATUS_PROBE_S:g} s)")
+        return found
+
+    return conclude_handovers(measurements, verdict["handovers"], problems)

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.results import SessionMeasurements
 from testbed.mmcp.two_cells import CELLS, controller_of, router_of
 from testbed.net.observation import groups_joined, udp_counter
 from testbed.routing.families import make_cold
-from testbed.run.laboratory import Measurements, RunningLab
+from testbed.run.laboratory import RunningLab
 from testbed.run.mobility import move
 from testbed.run.options import OptionError, Values
 from testbed.run.roles import RoleError, RunningRole
@@ -55,7 +56,7 @@ class JoinedSession:
 
 @contextmanager
 def proactive_session(
-    lab: RunningLab, measurements: Measurements, left_out: Mapping[str, str] | None = None
+    lab: RunningLab, measurements: SessionMeasurements, left_out: Mapping[str, str] | None = None
 ) -> Iterator[JoinedSession]:
     """Start all roles and let the node join; at the end it leaves and all stop. ``left_out``: rules not to be judged.
 

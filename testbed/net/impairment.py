@@ -13,9 +13,7 @@ from testbed.net.mininet_net import EmulatedNetwork
 
 COMMAND_DEADLINE_S = 10.0
 _DENOMINATOR = 1000
-_USP = 9  # MMCP's packet type of a probe, the first octet of its datagram [6.4]
 _PAST_UDP_HEADER = 64  # bits
-MMCP_TYPES = {"LJC": 4, "HCT": 11, "HTA": 12, "HIC": 13}  # MMCP's packet types that a lab may want lost [8.1]
 
 
 class ImpairmentError(RuntimeError):
@@ -33,40 +31,39 @@ def datagrams_lost(network: EmulatedNetwork, node: str) -> int:
     return _dropped(network, node, "impairment")
 
 
-def lose_all_until_probed(network: EmulatedNetwork, node: str, port: int) -> None:
-    """Drop every UDP datagram that ``node`` sends to ``port`` of somebody, until an MMCP probe has come from him.
+def lose_all_until_heard(network: EmulatedNetwork, node: str, port: int, begins: bytes) -> None:
+    """Drop every UDP datagram that ``node`` sends to ``port`` of somebody, until one has come from him that begins so.
 
     What is dropped is on no link, nor in any capture; the sender is told that it may not send.
     """
     family = "ipv4_addr" if network.model.family == 4 else "ipv6_addr"
     ip = "ip" if network.model.family == 4 else "ip6"
     rules = (
-        f"table inet until-probed {{\n set probers {{ type {family}; flags dynamic; size 16; }}\n"
+        f"table inet until-heard {{\n set heard {{ type {family}; flags dynamic; size 16; }}\n"
         " chain input {\n  type filter hook input priority 0;\n"
-        f"  udp sport {port} @th,{_PAST_UDP_HEADER},8 {_USP} add @probers {{ {ip} saddr }}\n }}\n"
+        f"  udp sport {port} {_beginning(begins)} add @heard {{ {ip} saddr }}\n }}\n"
         " chain output {\n  type filter hook output priority 0;\n"
-        f"  udp dport {port} {ip} daddr != @probers counter drop\n }}\n}}\n"
+        f"  udp dport {port} {ip} daddr != @heard counter drop\n }}\n}}\n"
     )
     _nft(network, node, "-f", "-", given=rules)
 
 
-def probers(network: EmulatedNetwork, node: str) -> int:
-    """How many have probed ``node`` since ``lose_all_until_probed``."""
-    listing = json.loads(_nft(network, node, "-j", "list", "set", "inet", "until-probed", "probers"))
+def heard(network: EmulatedNetwork, node: str) -> int:
+    """From how many ``node`` has heard what was waited for since ``lose_all_until_heard``."""
+    listing = json.loads(_nft(network, node, "-j", "list", "set", "inet", "until-heard", "heard"))
     return sum(len(entry["set"].get("elem", [])) for entry in listing["nftables"] if "set" in entry)
 
 
 def lose_no_more(network: EmulatedNetwork, node: str) -> int:
-    """End ``lose_all_until_probed``; returns how many datagrams it has dropped."""
-    dropped = _dropped(network, node, "until-probed")
-    _nft(network, node, "delete", "table", "inet", "until-probed")
+    """End ``lose_all_until_heard``; returns how many datagrams it has dropped."""
+    dropped = _dropped(network, node, "until-heard")
+    _nft(network, node, "delete", "table", "inet", "until-heard")
     return dropped
 
 
-def lose_packets(network: EmulatedNetwork, node: str, port: int, packet: str) -> None:
-    """Drop every MMCP datagram of one type (of MMCP_TYPES) that reaches ``node`` and has ``port`` at either end."""
-    dropped = f"@th,{_PAST_UDP_HEADER},8 {MMCP_TYPES[packet]} counter drop"
-    _drop_on_input(network, node, "held", port, dropped)
+def lose_packets(network: EmulatedNetwork, node: str, port: int, begins: bytes) -> None:
+    """Drop every UDP datagram that reaches ``node``, has ``port`` at either end and begins with these octets."""
+    _drop_on_input(network, node, "held", port, f"{_beginning(begins)} counter drop")
 
 
 def packets_lost(network: EmulatedNetwork, node: str) -> int:
@@ -77,6 +74,11 @@ def packets_lost(network: EmulatedNetwork, node: str) -> int:
 def let_packets_pass(network: EmulatedNetwork, node: str) -> None:
     """End ``lose_packets``."""
     _nft(network, node, "delete", "table", "inet", "held")
+
+
+def _beginning(octets: bytes) -> str:
+    """How nftables says that a UDP datagram's payload begins with some octets."""
+    return f"@th,{_PAST_UDP_HEADER},{8 * len(octets)} 0x{octets.hex()}"
 
 
 def _drop_on_input(network: EmulatedNetwork, node: str, table: str, port: int, dropped: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from testbed.host.progress import Progress
 from testbed.net.mininet_net import EmulatedNetwork
@@ -19,6 +19,7 @@ from testbed.routing import families
 from testbed.routing.router import Router
 from testbed.run.options import Option, Value, Values
 from testbed.run.recording import Recording, judge, merge, write_timeline
+from testbed.run.results import Table, filled
 from testbed.run.roles import Roles
 from testbed.run.step_log import StepLog
 
@@ -45,49 +46,49 @@ class RunningLab:
 
 @dataclass(slots=True)
 class Measurements:
-    """What the scenario and the roles themselves measured; the judge does not see it.
+    """What the scenario and the roles themselves measured; the judge does not see it. A room may add to it.
 
-    ``windows``: by handover number, what the receiver counted in the handover's window, or why it could not. ``cases``: what
-    the roles said in each case of a lab that is no walk. ``failures``: what the scenario itself saw go wrong.
+    ``failures``: what the scenario itself saw go wrong.
     """
 
     start_to_first_data_s: float | None = None
-    windows: dict[int, Mapping[str, Any]] = field(default_factory=dict)
-    cases: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Topology:
-    """One lab: its options, its model and its scenario.
+@dataclass(slots=True)
+class Conclusion:
+    """The scenario's own part of the result: plain rows by the name of their table, and each bound that was not kept.
 
-    ``conclude(values, measurements, verdict)`` gives the result's own part: rows for people and what failed. ``example``:
-    options as a person may write them.
+    A row has at least what the table's first column shows, and ``problems``, in words: each is a failure too. ``verdict``
+    may say more of a row without problems than "pass".
+    """
+
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+
+Measured = TypeVar("Measured", bound=Measurements)
+
+
+@dataclass(frozen=True, slots=True)
+class Topology(Generic[Measured]):
+    """One lab: its options, its model, its scenario and the tables that it fills.
+
+    ``conclude(values, measurements, verdict)`` gives the result's own part. ``example``: options as a person may write them.
     """
 
     name: str
     summary: str
     options: tuple[Option, ...]
     build: Callable[[Values], Lab]
-    perform: Callable[[RunningLab], Measurements]
-    conclude: Callable[[Values, Measurements, Mapping[str, Any]], Conclusion]
-    example: str = "--family 6 --l2-gap 20ms"
+    perform: Callable[[RunningLab], Measured]
+    conclude: Callable[[Values, Measured, Mapping[str, Any]], Conclusion]
+    tables: tuple[Table, ...] = ()
+    example: str = "--family 6"
 
 
-@dataclass(frozen=True, slots=True)
-class Conclusion:
-    """The scenario's own part of the result: one plain row per handover or case, and each bound that was not kept.
-
-    A case's row has at least ``case``, ``seen`` (what happened, in words) and ``problems``.
-    """
-
-    handovers: list[dict[str, Any]]
-    failures: list[str]
-    cases: list[dict[str, Any]] = field(default_factory=list)
-
-
-def topologies() -> dict[str, Topology]:
+def topologies() -> dict[str, Topology[Any]]:
     """Every lab there is, by name: the modules of the package ``topologies``, each with a TOPOLOGY."""
     package = importlib.import_module("topologies")
     found = [
@@ -96,7 +97,7 @@ def topologies() -> dict[str, Topology]:
     return {topology.name: topology for topology in sorted(found, key=lambda each: each.name)}
 
 
-def parse_values(topology: Topology, texts: Mapping[str, str | None]) -> Values:
+def parse_values(topology: Topology[Any], texts: Mapping[str, str | None]) -> Values:
     """The lab's values from what a person wrote, defaults for the rest; raises OptionError."""
     values: dict[str, Value] = {}
     for option in topology.options:
@@ -106,7 +107,7 @@ def parse_values(topology: Topology, texts: Mapping[str, str | None]) -> Values:
     return Values(values)
 
 
-def build_model(topology: Topology, values: Values) -> Lab:
+def build_model(topology: Topology[Any], values: Values) -> Lab:
     """The lab's model, which can work; raises ModelError, or what the lab raises for values that do not go together."""
     model = topology.build(values)
     model.validate()
@@ -115,7 +116,7 @@ def build_model(topology: Topology, values: Values) -> Lab:
 
 
 def perform(
-    topology: Topology,
+    topology: Topology[Any],
     values: Values,
     external: Mapping[str, Sequence[str]],
     run_folder: Path,
@@ -154,15 +155,16 @@ def perform(
     with progress.step("writing the timeline"):
         write_timeline(run_folder)
     conclusion = topology.conclude(values, measurements, verdict)
+    tables = filled(topology.tables, conclusion.rows)
     failures = [*measurements.failures, *conclusion.failures]
+    failures += [failure for table in topology.tables for failure in table.failures(tables[table.name])]
     failures += [f"capture {interface}: {count} packets lost by the recorder" for interface, count in dropped.items()]
     return {
         "lab": model.name,
         "family": model.family,
         "verdict": "fail" if failures or breaks_a_rule(verdict) else "pass",
         "failures": failures,
-        "handovers": conclusion.handovers,
-        "cases": conclusion.cases,
+        **tables,
         "rules": verdict["rules"],
         "packs": verdict["packs"],
         "warnings": [*verdict.get("warnings", []), *measurements.notes],
@@ -193,7 +195,7 @@ def _salvage(recording: Recording, run_folder: Path, progress: Progress) -> None
         progress.note(f"the captures could not be joined or their timeline written: {error}")
 
 
-def read_request(run_folder: Path) -> tuple[Topology, Values, dict[str, list[str]]]:
+def read_request(run_folder: Path) -> tuple[Topology[Any], Values, dict[str, list[str]]]:
     """What the run was asked to do, from its folder."""
     request = json.loads((run_folder / REQUEST).read_text(encoding="utf-8"))
     topology = topologies()[request["lab"]]

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from testbed.net.model import Family
+
 _DURATION = re.compile(r"(-?\d+(?:\.\d+)?)(us|ms|s|min)")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 
@@ -55,6 +57,11 @@ class Values:
         if value is not None and not isinstance(value, Path):
             raise TypeError(f"option {name} is no file")
         return value
+
+    @property
+    def family(self) -> Family:
+        """The IP version, of ``family_option``."""
+        return 4 if self.word("family") == "4" else 6
 
     def _of(self, name: str, kind: type[_Kind]) -> _Kind:
         value = self._values[name]
@@ -127,6 +134,11 @@ def choice_option(name: str, help_text: str, default: str, choices: tuple[str, .
         return text
 
     return Option(name, help_text, default, parse, "|".join(choices))
+
+
+def family_option() -> Option:
+    """The IP version of a lab."""
+    return choice_option("family", "IP version", "4", ("4", "6"))
 
 
 def list_option(name: str, help_text: str, default: str, choices: tuple[str, ...]) -> Option:

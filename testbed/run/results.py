@@ -1,14 +1,13 @@
 """Where a run's files go, what its ``result.json`` says, and how a person is told.
 
 ``result.json`` (schema 1): lab, family, verdict ("pass", "fail" or "could-not-run"), error (of a run that could not
-run), failures (bounds and agreements not kept), handovers (one object each: handover, mode, outcome, mn, from, to,
-l2_gap_ms, overlap_ms, address_delay_ms, disruption_ms, excess_ms, packets, lost, duplicates, hir_hic_ms,
-first_packet_after_link_up_ms, receiver (its own window), problems), cases (of a lab that is no walk, one object each: case,
-seen, problems, and the judge's figures), rules {checked, passed, unseen, failed: [{pack,
-rule, clause, subject, verdict, message, frames}], all} (the lab's own, whose pack is "lab"), packs (what each pack of rules
-for a protocol says that the capture shows, by the pack's name: {passed, failed, unseen, verdicts}, of which the first three
-are counts and the last is a list of objects like those of rules; they are shown and do not fail the run), warnings,
-pcap, started (ISO 8601, UTC), duration_s, start_to_first_data_s,
+run), failures (bounds and agreements not kept), tables (what the lab's tables are called and what is in their columns:
+[{name, note, columns: [{title, key, unit}]}]), under each table's name its rows (one object each, with verdict, "fail" or
+"pass" and perhaps words after it, problems, and whatever else the lab knows; the module of the table says what), rules
+{checked, passed, unseen, failed: [{pack, rule, clause, subject, verdict, message, frames}], all} (the lab's own,
+whose pack is "lab"), packs (what each pack of rules for a protocol says that the capture shows, by the pack's name: {passed,
+failed, unseen, verdicts}, of which the first three are counts and the last is a list of objects like those of rules; they
+are shown and do not fail the run), warnings, pcap, started (ISO 8601, UTC), duration_s, start_to_first_data_s,
 counters (by role: what it sent, received, dropped and why, resent, refused), versions, parameters. Times in ms unless the
 name says otherwise; null where there is nothing to measure.
 """
@@ -18,12 +17,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as PrintedTable
 
 RESULT_SCHEMA = 1
 RESULT = "result.json"
@@ -33,6 +33,50 @@ STATUS = {"pass": 0, "fail": 1, "could-not-run": 2}
 
 class ResultError(RuntimeError):
     """A folder or file of results cannot be made; says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What a table shows of its rows: the value that has this ``key``. ``unit``: such as "ms"; empty for words and counts."""
+
+    title: str
+    key: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that a lab fills. The first column says which row it is; a column for the verdict comes by itself.
+
+    ``name``: what its rows are, in the plural, and where ``result.json`` has them. ``row``: the word before the first
+    column's value in what is said of a row. ``note``: a line above it for people, such as its units.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    row: str = ""
+    note: str = ""
+
+    def failures(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The rows' ``problems``, each with the row it belongs to."""
+        key = self.columns[0].key
+        return [f"{self.row} {row[key]}: {problem}".lstrip() for row in rows for problem in row["problems"]]
+
+
+def filled(tables: Sequence[Table], rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """The part of a result that its tables are: what they are, and the rows of each. Raises KeyError for an unknown table."""
+    if unknown := sorted(set(rows) - {table.name for table in tables}):
+        raise KeyError(f"rows of {', '.join(unknown)}, which is no table of the lab's")
+    return {
+        "tables": [asdict(table) for table in tables],
+        **{
+            table.name: [
+                {**row, "verdict": "fail" if row["problems"] else row.get("verdict", "pass")}
+                for row in rows.get(table.name, ())
+            ]
+            for table in tables
+        },
+    }
 
 
 def make_run_folder(runs: Path, lab: str) -> Path:
@@ -66,25 +110,11 @@ def write_result(run_folder: Path, result: Mapping[str, Any]) -> None:
     temporary.replace(run_folder / RESULT)
 
 
-# Short headers, so that the table fits 80 columns; its title gives the units.
-_COLUMNS = (
-    ("mode", "mode"),
-    ("gap", "l2_gap_ms"),
-    ("disruption", "disruption_ms"),
-    ("excess", "excess_ms"),
-    ("lost", "lost"),
-    ("dup", "duplicates"),
-    ("HIR-HIC", "hir_hic_ms"),
-    ("arrival", "first_packet_after_link_up_ms"),
-)
-
-
 def show(result: Mapping[str, Any], run_folder: Path, console: Console) -> None:
-    """Print the table of handovers, what failed, and where the files are."""
-    if result["handovers"] or not result["cases"]:
-        _show_handovers(result["handovers"], console)
-    if result["cases"]:
-        _show_cases(result["cases"], console)
+    """Print the tables that have rows, what failed, and where the files are."""
+    for table in result["tables"]:
+        if result[table["name"]]:
+            _show_table(table, result[table["name"]], console)
     rules, packs = result["rules"], result["packs"]
     broken = [verdict for pack in packs.values() for verdict in pack["verdicts"] if verdict["verdict"] == "failed"]
     for failed in [*rules["failed"], *broken]:
@@ -101,7 +131,7 @@ def show(result: Mapping[str, Any], run_folder: Path, console: Console) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     unseen = f", {len(rules['unseen'])} saw nothing to judge" if rules.get("unseen") else ""
     console.print(
-        f"{result['verdict'].upper()}  {_counted(result)}, "
+        f"{result['verdict'].upper()}  {_counted(result)}"
         f"{rules['passed']} of {rules['checked']} rules passed{unseen}, {result['duration_s']:.1f} s\n"
         f"{_told_by_packs(packs)}"
         f"capture  {run_folder / result['pcap']}",
@@ -123,64 +153,46 @@ def _told_by_packs(packs: Mapping[str, Mapping[str, Any]]) -> str:
     return f"packs    {passed} of {passed + failed} rules passed: {counts}\n"
 
 
-def _plain_table() -> Table:
-    return Table(box=None, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
-
-
-def _show_handovers(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    table = _plain_table()
-    table.add_column("#", justify="right")
-    for title, _ in _COLUMNS:
-        table.add_column(title, justify="left" if title == "mode" else "right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+def _show_table(table: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    printed = PrintedTable(box=None, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in table["columns"]:
+        words = any(isinstance(row.get(column["key"]), str) for row in rows)
+        printed.add_column(
+            column["title"],
+            justify="left" if words else "right",
+            no_wrap=not words,
+            overflow="fold" if words else "ellipsis",
+        )
+    printed.add_column("verdict", no_wrap=True)
     for row in rows:
-        table.add_row(str(row["handover"]), *(_cell(row, key) for _, key in _COLUMNS), _verdict(row))
-    console.print("times in ms, lost and dup in packets; arrival: first packet after link up", highlight=False)
-    console.print(table)
-
-
-def _show_cases(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    table = _plain_table()
-    table.add_column("case", no_wrap=True)
-    table.add_column("what was seen", overflow="fold")
-    table.add_column("verdict", no_wrap=True)
-    for row in rows:
-        table.add_row(row["case"], row["seen"], "FAIL" if row["problems"] else "pass")
-    console.print(table, highlight=False)
+        verdict = "FAIL" if row["verdict"] == "fail" else row["verdict"]
+        printed.add_row(*(_cell(row.get(column["key"])) for column in table["columns"]), verdict)
+    if table["note"]:
+        console.print(table["note"], highlight=False)
+    console.print(printed, highlight=False, markup=False)
 
 
 def _counted(result: Mapping[str, Any]) -> str:
-    """How many handovers, or cases, the result is about."""
-    if result["cases"]:
-        return f"{len(result['cases'])} cases"
-    return f"{len(result['handovers'])} handovers"
+    """How many rows each table has, with a comma behind; empty of a lab without tables."""
+    counts = {table["name"]: len(result[table["name"]]) for table in result["tables"]}
+    shown = {name: count for name, count in counts.items() if count} or dict(list(counts.items())[:1])
+    return "".join(f"{count} {name}, " for name, count in shown.items())
 
 
-def _cell(row: Mapping[str, Any], key: str) -> str:
-    value = row.get(key)
+def _cell(value: object) -> str:
     if value is None:
         return "-"
     return f"{round(value, 1) + 0.0:.1f}" if isinstance(value, float) else str(value)  # + 0.0: never "-0.0"
 
 
-def _verdict(row: Mapping[str, Any]) -> str:
-    if row["problems"]:
-        return "FAIL"
-    if row["outcome"] in ("predictive", row["mode"]):
-        return "pass"
-    # A lab that kills roles lets a node join again after the window in which its handover was measured.
-    return "pass: later" if row["outcome"] == "failed" else f"pass: {row['outcome']}"
-
-
-def could_not_run(lab: str, reason: str, failures: Sequence[str] = ()) -> dict[str, Any]:
-    """The result of a run that did not get to its verdict."""
+def could_not_run(lab: str, reason: str, tables: Sequence[Table] = ()) -> dict[str, Any]:
+    """The result of a run that did not get to its verdict; its tables are empty."""
     return {
         "lab": lab,
         "verdict": "could-not-run",
         "error": reason,
-        "failures": list(failures),
-        "handovers": [],
-        "cases": [],
+        "failures": [],
+        **filled(tables, {}),
         "rules": {"checked": 0, "passed": 0, "unseen": [], "failed": []},
         "packs": {},
         "warnings": [],

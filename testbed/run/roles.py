@@ -73,7 +73,7 @@ class Roles:
     def start(self, name: str, node: str, command: Sequence[str], configuration: Mapping[str, object]) -> RunningRole:
         """Write the role's configuration and start it; ours is ready when this returns.
 
-        ``command``: the words after ``python -m agents`` that name the role, such as ("mmcp", "mn").
+        ``command``: the words after ``python -m agents`` that name the role, such as ("media", "source").
         """
         path = self._configurations / f"{name}.toml"
         control = self.control_path(name)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from testbed.run.laboratory import Measurements, breaks_a_rule
+from testbed.mmcp.results import HANDOVERS, TABLES, SessionMeasurements
+from testbed.run.laboratory import breaks_a_rule
 from testbed.run.options import Values
-from testbed.run.results import show
+from testbed.run.results import filled, show
 from topologies import vertical
 
 VALUES = Values({"repeat": 1, "max-excess": 0.05, "rate": 1000})
@@ -30,8 +31,9 @@ WINDOW = {"packets": 1200, "lost": 0, "duplicates": 200, "longest_gap_ns": 2_000
 
 
 def failures(row: dict[str, Any], window: dict[str, Any]) -> list[str]:
-    measurements = Measurements(windows={1: {**WINDOW, **window}})
-    return vertical.conclude(VALUES, measurements, {"handovers": [{**ROW, **row}]}).failures
+    measurements = SessionMeasurements(windows={1: {**WINDOW, **window}})
+    conclusion = vertical.conclude(VALUES, measurements, {"handovers": [{**ROW, **row}]})
+    return [*conclusion.failures, *HANDOVERS.failures(conclusion.rows["handovers"])]
 
 
 def test_vertical_handover_as_it_should_be() -> None:
@@ -72,7 +74,7 @@ def test_a_pack_rule_that_failed_is_told_and_the_labs_own_decide() -> None:
     assert not breaks_a_rule(judged(mmcp=0, pim=1))
     assert breaks_a_rule({"rules": {"failed": [{"rule": "x"}]}, "packs": {}})
     result = {
-        **judged(mmcp=0, pim=1), "handovers": [], "cases": [], "failures": [], "warnings": [], "verdict": "pass",
+        **judged(mmcp=0, pim=1), **filled(TABLES, {}), "failures": [], "warnings": [], "verdict": "pass",
         "duration_s": 1.0, "pcap": "lab.pcapng",
     }  # fmt: skip
     text = StringIO()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from testbed.run.laboratory import Measurements
+from testbed.mmcp.results import SessionMeasurements
 from testbed.run.options import Values
 from topologies.pingpong import TOPOLOGY, judge_rounds, planned_round_ms
 
 
-def judged(*begins_ms: int) -> Measurements:
-    measurements = Measurements()
+def judged(*begins_ms: int) -> SessionMeasurements:
+    measurements = SessionMeasurements()
     judge_rounds([1_000_000 * each for each in begins_ms], 400.0, measurements)
     return measurements
 

@@ -1,0 +1,92 @@
+"""What MMCP's labs measure and conclude: their two tables, handovers and cases.
+
+A row of ``handovers`` has handover (its number), mode, outcome, mn, from, to, l2_gap_ms, overlap_ms, address_delay_ms,
+disruption_ms, excess_ms, packets, lost, duplicates, hir_hic_ms, first_packet_after_link_up_ms, and receiver (what that counted
+in the same window). A row of ``cases``, of a lab that is no walk, has case, seen (what happened, in words) and the judge's
+figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from testbed.run.laboratory import Conclusion, Measurements
+from testbed.run.results import Column, Table
+
+HANDOVERS = Table(
+    "handovers",
+    # Short titles, so that the table fits 80 columns.
+    (
+        Column("#", "handover"),
+        Column("mode", "mode"),
+        Column("gap", "l2_gap_ms", "ms"),
+        Column("disruption", "disruption_ms", "ms"),
+        Column("excess", "excess_ms", "ms"),
+        Column("lost", "lost", "packets"),
+        Column("dup", "duplicates", "packets"),
+        Column("HIR-HIC", "hir_hic_ms", "ms"),
+        Column("arrival", "first_packet_after_link_up_ms", "ms"),
+    ),
+    row="handover",
+    note="times in ms, lost and dup in packets; arrival: first packet after link up",
+)
+CASES = Table("cases", (Column("case", "case"), Column("what was seen", "seen")))
+TABLES = (HANDOVERS, CASES)
+
+Row = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class SessionMeasurements(Measurements):
+    """``windows``: by handover, what the receiver counted in its window, or {"error": why not}. ``cases``: what roles said."""
+
+    windows: dict[int, Row] = field(default_factory=dict)
+    cases: list[dict[str, Any]] = field(default_factory=list)
+
+
+def conclude_handovers(
+    measurements: SessionMeasurements, judged: Sequence[Row], problems: Callable[[Row, Row], list[str]]
+) -> Conclusion:
+    """A row for each handover that the judge saw. ``problems``: what is wrong with it, of the judge's row and the window."""
+    conclusion = Conclusion({HANDOVERS.name: []}, _counts_differ("handovers", measurements.windows, judged))
+    for row in judged:
+        window = measurements.windows.get(row["handover"], {"error": "not measured"})
+        own = {"receiver": window, "problems": problems(row, window), "verdict": _verdict(row)}
+        conclusion.rows[HANDOVERS.name].append({**row, **own})
+    return conclusion
+
+
+def conclude_cases(
+    measurements: SessionMeasurements,
+    judged: Sequence[Row],
+    what: str,
+    problems: Callable[[Row, Row], list[str]],
+    in_words: Callable[[Row, Row], str],
+) -> Conclusion:
+    """A row for each case, in order. ``problems`` and ``in_words`` are asked with what was measured and the judge's row."""
+    rows = [
+        {
+            **row,
+            **measured,
+            "seen": in_words(measured, row),
+            "problems": [*measured["problems"], *problems(measured, row)],
+        }
+        for measured, row in zip(measurements.cases, judged, strict=False)
+    ]
+    return Conclusion({CASES.name: rows}, _counts_differ(what, measurements.cases, judged))
+
+
+def _counts_differ(what: str, made: Sequence[Any] | Mapping[int, Any], judged: Sequence[Row]) -> list[str]:
+    if len(made) == len(judged):
+        return []
+    return [f"{len(made)} {what} were made, the capture shows {len(judged)}"]
+
+
+def _verdict(row: Row) -> str:
+    """How a handover without problems went."""
+    if row["outcome"] in ("predictive", row["mode"]):
+        return "pass"
+    # A lab that kills roles lets a node join again after the window in which its handover was measured.
+    return "pass: later" if row["outcome"] == "failed" else f"pass: {row['outcome']}"
