@@ -12,9 +12,8 @@ HCT-SENT of the old LMC are one step here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from testbed.mmcp import packets, role_agreement
+from testbed.mmcp import packets, role_agreement, staying
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.options import stream_options
 from testbed.mmcp.results import TABLES, SessionMeasurements
@@ -148,11 +147,9 @@ def _await_held(lab: RunningLab, loser: str, step: HandoverStep) -> None:
 
 def _states(joined: JoinedSession) -> tuple[str, str | None]:
     """The state of the mobile node, and of the handover at the LMC that it is leaving."""
-    session = str(mmcp_session.SESSION_ID)
-    node: Any = joined.node.ask("state")["state"]
-    lmc: Any = joined.running[controller_of(joined.walk.cell)].ask("state")["state"]
-    handover = lmc["sessions"][session]["handovers"].get(mmcp_session.MN_ID.encode().hex())
-    return node["sessions"][session]["state"], handover
+    handovers = staying.table(joined.running[controller_of(joined.walk.cell)])["handovers"]
+    handover = handovers.get(mmcp_session.MN_ID.encode().hex(), {})
+    return staying.table(joined.node)["state"], handover.get("state")
 
 
 TOPOLOGY = Topology(

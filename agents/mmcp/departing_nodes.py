@@ -7,8 +7,6 @@ remembers the confirm, since a resent HIR gets the same answer [M-23].
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from agents.core.agent import ClosePort, Endpoint, Notify
 from agents.core.machine import Machine
 from agents.mmcp import constants as c
@@ -34,10 +32,6 @@ class DepartingNodes:
         self._transfer_number = 0
         # All sends of a HIR, and one more [M-23].
         self._confirm_memory = max(c.CONFIRM_MEMORY, (c.HANDOVER_INITIATION_SENDS + 1) * self._timers.hit_s)
-
-    def describe(self, record: SessionRecord) -> Mapping[str, str]:
-        """The states of the handovers of a session, by MN ID in hexadecimal."""
-        return {mn_id.hex(): row.machine.state.value for mn_id, row in record.handovers.items()}
 
     def requested(self, record: SessionRecord, message: Message, source: Endpoint, now: float) -> None:
         """HIR: begin the handover, or answer it at once; a duplicate gets the same answer and has no second effect."""

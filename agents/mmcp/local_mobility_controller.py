@@ -8,7 +8,7 @@ away from it goes through HIR-RCVD and HCT-SENT (`agents.mmcp.departing_nodes`);
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from agents.core.agent import Endpoint, Event, GroupJoined, Notify
 from agents.core.machine import Machine
@@ -56,6 +56,7 @@ class LocalMobilityController(Role):
             c.HTA,
         }
     )
+    LISTS = ("members", "handovers", "expected")
 
     def __init__(self, configuration: LocalMobilityControllerConfiguration) -> None:
         super().__init__()
@@ -166,7 +167,7 @@ class LocalMobilityController(Role):
                 self._announce(record, now)
 
     def describe(self) -> Mapping[str, object]:
-        """Sessions with their members, handovers and expected MNs."""
+        """Sessions with the numbers of their members, handovers and expected MNs."""
         return {
             "role": "lmc",
             "name": self._configuration.name,
@@ -174,13 +175,29 @@ class LocalMobilityController(Role):
             "sessions": {
                 str(record.session_id): {
                     "state": record.machine.state.value,
-                    "members": {mn_id.hex(): str(member.endpoint) for mn_id, member in record.members.items()},
-                    "handovers": self._departing.describe(record),
-                    "expected": {mn_id.hex(): row.joined for mn_id, row in record.expected.items()},
+                    "members": len(record.members),
+                    "handovers": len(record.handovers),
+                    "expected": len(record.expected),
                 }
                 for record in self._sessions.values()
             },
         }
+
+    def rows(self, of: str) -> Iterator[Mapping[str, object]]:
+        """The members, the handovers away from here, or the expected MNs, of all sessions."""
+        for record in self._sessions.values():
+            found: Iterable[tuple[bytes, Mapping[str, object]]]
+            match of:
+                case "members":
+                    found = ((mn_id, {"endpoint": str(row.endpoint)}) for mn_id, row in record.members.items())
+                case "handovers":
+                    found = ((mn_id, {"state": row.machine.state.value}) for mn_id, row in record.handovers.items())
+                case "expected":
+                    found = ((mn_id, {"joined": row.joined}) for mn_id, row in record.expected.items())
+                case _:
+                    raise KeyError(of)
+            for mn_id, said in found:
+                yield {"session_id": record.session_id, "mn_id": mn_id.hex(), **said}
 
     # --- the LMC's own join [M-11] --------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ Where the operator's AAA is asked the session stays SJR-RCVD until the last ques
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from agents.core.agent import AskOperator, Endpoint, Event, Notify, OperatorAnswered
@@ -39,6 +39,7 @@ class SessionManager(Role):
     """One SM, for any number of sessions."""
 
     RECEIVES = frozenset({c.SJR, c.ULR, c.USR, c.ASR, c.HIR})
+    LISTS = ("members", "lmcs")
 
     def __init__(self, configuration: SessionManagerConfiguration) -> None:
         super().__init__()
@@ -114,24 +115,32 @@ class SessionManager(Role):
                 )
 
     def describe(self) -> Mapping[str, object]:
-        """Sessions with their members and LMCs."""
+        """Sessions with the numbers of their members and LMCs."""
         return {
             "role": "sm",
             "sessions": {
                 str(session_id): {
                     "state": record.machine.state.value,
-                    "members": {
-                        mn_id.hex(): {"endpoint": str(member.endpoint), "lmc": member.lmc.hex() or None}
-                        for mn_id, member in record.members.items()
-                    },
-                    "lmcs": {
-                        name.hex(): {"endpoint": str(row.endpoint), "members": row.members}
-                        for name, row in record.controllers.items()
-                    },
+                    "members": len(record.members),
+                    "lmcs": len(record.controllers),
                 }
                 for session_id, record in self._sessions.items()
             },
         }
+
+    def rows(self, of: str) -> Iterator[Mapping[str, object]]:
+        """The members, or the LMCs, of all sessions."""
+        for session_id, record in self._sessions.items():
+            if of == "members":
+                for mn_id, member in record.members.items():
+                    where = {"endpoint": str(member.endpoint), "lmc": member.lmc.hex() or None}
+                    yield {"session_id": session_id, "mn_id": mn_id.hex(), **where}
+            elif of == "lmcs":
+                for name, row in record.controllers.items():
+                    said = {"endpoint": str(row.endpoint), "members": row.members}
+                    yield {"session_id": session_id, "lmc": name.hex(), **said}
+            else:
+                raise KeyError(of)
 
     # --- session join [7.2] ---------------------------------------------------------------------------------------
 

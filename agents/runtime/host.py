@@ -100,7 +100,7 @@ class AgentHost:
             for port in self._described:
                 self._open_port(port.name, port.family, port.address, port.number).enlarge_buffers()
             if self._runtime.control is not None:
-                control = ControlServer(Path(self._runtime.control), answering(self._requests()))
+                control = ControlServer(Path(self._runtime.control), answering(self.requests()))
                 stack.push_async_callback(control.close)
                 await control.start()
             self._output.write("ready\n")
@@ -283,7 +283,7 @@ class AgentHost:
 
     # --- the control socket ---------------------------------------------------------------------------------------
 
-    def _requests(self) -> Iterator[Request]:
+    def requests(self) -> Iterator[Request]:
         """What every role answers, and what its protocol adds."""
         yield Request("state", "What the role is doing, in brief.", lambda _: {"state": self._agent.describe()})
         yield Request("counters", "What was counted.", lambda _: {"counters": self._counters()})

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agents.core.agent import Agent
 from agents.mmcp.constants import DEFAULT_PORT
 from agents.mmcp.mobile_node_state import State
 from testbed.mmcp.world import SESSION, SM_ADDRESS, Mobile, World
@@ -95,16 +96,14 @@ def _shrunk(world: World, before: Counts) -> list[str]:
 
 def _membership(world: World, found: dict[str, list[str]]) -> None:
     """Compare what MNs believe with what LMCs and the SM know."""
-    sm: Any = world.session_manager.describe()
-    at_sm = sm["sessions"][str(SESSION)]["members"]
+    at_sm: dict[str, Any] = {row["mn_id"]: row for row in _members(world.session_manager)}
     at_lmc: dict[str, list[str]] = {}
     names: dict[str, str | None] = {OWN: None}
     for node, lmc in world.controllers:
-        described: Any = lmc.describe()
         endpoint = str(node.endpoint)
         names[endpoint] = node.name.encode().hex()
-        for mn_id in described["sessions"][str(SESSION)]["members"]:
-            at_lmc.setdefault(mn_id, []).append(endpoint)
+        for row in _members(lmc):
+            at_lmc.setdefault(row["mn_id"], []).append(endpoint)
     for mobile in world.mobiles:
         mn_id = mobile.node.name.encode().hex()
         row = at_sm.get(mn_id)
@@ -121,6 +120,10 @@ def _membership(world: World, found: dict[str, list[str]]) -> None:
             breaches = _of_a_member(mobile, parents, right, row["lmc"], names)
         for name, seen in breaches:
             found[name].append(f"{mobile.node.name} {seen}")
+
+
+def _members(role: Agent) -> Iterator[Any]:
+    return (row for row in role.rows("members") if row["session_id"] == SESSION)
 
 
 def _of_one_who_left(mobile: Mobile, known: str) -> Iterator[tuple[str, str]]:

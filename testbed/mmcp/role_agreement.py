@@ -8,11 +8,11 @@ from typing import Any
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.handover_figures import differences
 from testbed.mmcp.results import Row, SessionMeasurements, conclude_handovers
+from testbed.mmcp.staying import table
 from testbed.mmcp.two_cells import CELLS, controller_of
 from testbed.mmcp.walking import JoinedSession, nominal_spacing_ns
 from testbed.run.laboratory import Conclusion, RunningLab
 from testbed.run.options import Values
-from testbed.run.roles import RoleError
 
 STATUS_PROBE_S = 3 * mmcp_session.STATUS_REPORT_S  # SPT
 # An LMC that a node has left without its knowledge has forgotten it at 4 SPT [M-13]; where reports are lost it takes longer.
@@ -30,17 +30,14 @@ def await_agreement(
 def _agreement(joined: JoinedSession) -> tuple[bool, str]:
     """Whether the node, both LMCs and the SM say the same of where the node is."""
     wanted = controller_of(joined.walk.cell)
-    try:
-        node: Any = joined.node.ask("state")["state"]
-        lmcs: Any = {name: joined.running[name].ask("state")["state"] for name in map(controller_of, CELLS)}
-        sm: Any = joined.running["sm"].ask("state")["state"]
-    except RoleError as error:
-        return False, str(error)
-    session = str(mmcp_session.SESSION_ID)
-    mn = node["sessions"][session]
+    mn = table(joined.node)
+    lmcs = {name: table(joined.running[name]) for name in map(controller_of, CELLS)}
+    sm = table(joined.running["sm"])
+    if not all((mn, *lmcs.values(), sm)):
+        return False, "not every role answers"
     mn_id = mmcp_session.MN_ID.encode().hex()
-    having = [name for name, state in lmcs.items() if mn_id in state["sessions"][session]["members"]]
-    known = sm["sessions"][session]["members"].get(mn_id, {}).get("lmc")
+    having = [name for name, state in lmcs.items() if mn_id in state["members"]]
+    known = sm["members"].get(mn_id, {}).get("lmc")
     seen = f"MN {mn['state']}; it is a member at {', '.join(having) or 'no LMC'}; the SM says {known}"
     return mn["state"] == "ESTABLISHED" and having == [wanted] and known == wanted.encode().hex(), seen
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from testbed.mmcp import session as mmcp_session
@@ -94,9 +95,28 @@ def let_stream_go_on(lab: RunningLab, seconds: float) -> None:
 
 
 def table(role: RunningRole, session_id: int = SESSION_ID) -> Any:
-    """What a role of ours has in its table about a session; an empty table if it does not answer, or is a stranger's."""
+    """What a role of ours has in its table about a session, what there may be many of by identifier in hexadecimal.
+
+    An empty table if it does not answer, or is a stranger's.
+    """
     try:
         state: Any = role.ask("state")["state"]
+        found = dict(state["sessions"].get(str(session_id), {}))
+        for name in ("members", "lmcs", "handovers", "expected"):
+            if name in found:
+                found[name] = {
+                    row["mn_id"] if "mn_id" in row else row["lmc"]: row
+                    for row in _rows(role, name)
+                    if row["session_id"] == session_id
+                }
     except RoleError:
         return {}
-    return state["sessions"].get(str(session_id), {})
+    return found
+
+
+def _rows(role: RunningRole, of: str) -> Iterator[dict[str, Any]]:
+    offset, more = 0, True
+    while more:
+        page: Any = role.ask("list", of=of, offset=offset)
+        yield from page["rows"]
+        offset, more = offset + len(page["rows"]), page["more"]

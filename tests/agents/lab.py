@@ -113,10 +113,15 @@ def state(network: Network, name: str = "mn") -> str:
     return str(described["sessions"][str(SESSION)]["state"])
 
 
-def row(network: Network, name: str) -> dict[str, Any]:
-    """What a role says of session 1."""
-    described: Any = network.nodes[name].agent.describe()
-    found: dict[str, Any] = described["sessions"][str(SESSION)]
+def row(network: Network, name: str, session_id: int = SESSION) -> dict[str, Any]:
+    """What a role says of a session, what there may be many of by its identifier."""
+    agent: Any = network.nodes[name].agent
+    found: dict[str, Any] = dict(agent.describe()["sessions"][str(session_id)])
+    for of in agent.LISTS:
+        rows = [dict(each) for each in agent.rows(of) if each.pop("session_id") == session_id]
+        assert found[of] == len(rows), "the summary counts what there is"
+        by_identifier = {each.pop("mn_id" if "mn_id" in each else "lmc"): each for each in rows}
+        found[of] = {key: each if len(each) > 1 else next(iter(each.values())) for key, each in by_identifier.items()}
     return found
 
 

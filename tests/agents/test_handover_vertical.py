@@ -260,8 +260,7 @@ def test_every_session_is_handed_over() -> None:
     network.run_for(0.1)
     assert {sent.fields["session_id"] for sent in network.packets("HIR")} == {1, 2}
     assert ordered(network.lines(mark), f"mn renews {GROUP}", "mn LJR lmc2", "mn renews 239.2.2.2", "mn LJR lmc2")
-    described: Any = network.nodes["lmc2"].agent.describe()
-    assert [list(found["members"]) for found in described["sessions"].values()] == [[MN_ID], [MN_ID]]
+    assert [list(row(network, "lmc2", number)["members"]) for number in (1, 2)] == [[MN_ID], [MN_ID]]
     assert count(network, "mn", "fallback") == 0
 
 

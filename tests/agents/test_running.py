@@ -47,6 +47,22 @@ def test_agent_is_asked_by_its_name(tmp_path: Path) -> None:
         assert ctl("sm-of-test-running", "leave", "--session", "1").exit_code == 0
         state = json.loads(ctl(str(tmp_path / "one" / "control"), "state").stdout)
         assert state["state"]["sessions"]["1"]["state"] == "CLOSED"
+        listed = ctl("sm-of-test-running")
+        assert (listed.exit_code, listed.stdout) == (0, ctl("sm-of-test-running", "--help").stdout)
+        assert all(f"\n  {name} " in listed.stdout for name in ("state", "counters", "list", "leave", "link-detected"))
+        taken = ctl("sm-of-test-running", "leave", "--help").stdout
+        assert "--session-id INTEGER  Only this session; else all." in taken
+        unknown = ctl("sm-of-test-running", "dance")
+        assert (unknown.exit_code, unknown.stdout) == (2, "")
+        assert "No such command 'dance'" in unknown.stderr
+        missing = ctl("sm-of-test-running", "list")
+        assert (missing.exit_code, missing.stdout) == (2, "")
+        assert "Missing option '--of'" in missing.stderr
+        rows = json.loads(ctl("sm-of-test-running", "list", "--of", "members").stdout)
+        assert rows == {"rows": [], "more": False}
+        refused = ctl("sm-of-test-running", "list", "--of", "hosts")
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "list: of 'hosts'; there are: members, lmcs" in refused.stderr
     assert "sm-of-test-running" not in {agent.node for agent in running_agents()}
 
 

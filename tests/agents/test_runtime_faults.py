@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import resource
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,11 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from agents.__main__ import main
 from agents.core.agent import (
-    Action,
     AddressConfigured,
     Agent,
     ClosePort,
     ConfigureAddress,
     Endpoint,
-    Event,
     GroupJoined,
     JoinGroup,
     Notify,
@@ -34,34 +32,9 @@ from agents.runtime.datagram import DatagramPort, PortError, allow_open_files
 from agents.runtime.host import AgentHost
 from agents.runtime.links import LinkError, Links
 from agents.runtime.membership import MembershipError, Memberships
+from tests.agents.roles import Asking
 
 THERE = Endpoint("127.0.0.1", 9)
-
-
-class Asking(Agent):
-    """Asks for ``actions`` when it is started, and remembers what it is told."""
-
-    def __init__(self, *actions: Action) -> None:
-        super().__init__()
-        self.asked = actions
-        self.told: list[Event] = []
-
-    def start(self, now: float) -> None:
-        self.timers.set(("later",), now + 3600)
-        for action in self.asked:
-            self.act(action)
-
-    def receive(self, data: bytes, source: Endpoint, now: float, port: str = "") -> None:
-        pass
-
-    def handle(self, event: Event, now: float) -> None:
-        self.told.append(event)
-
-    def timer_expired(self, key: object, now: float) -> None:
-        pass
-
-    def describe(self) -> Mapping[str, object]:
-        return {}
 
 
 def driven(agent: Agent, until: Callable[[], object], prepare: Callable[[AgentHost], None] = lambda _: None) -> None:

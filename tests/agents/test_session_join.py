@@ -174,9 +174,8 @@ def test_lmc_announces_itself_until_it_is_heard() -> None:  # M-11, M-20
     assert network.times("lmc1 SJR nobody") == [0.0, 2.0, 4.0]
     network.start("sm")
     network.run_for(3)
-    assert sm.agent.describe()["sessions"] == {
-        "1": {"state": "ESTABLISHED", "members": {}, "lmcs": {b"lmc1".hex(): {"endpoint": str(LMC1), "members": 0}}}
-    }
+    assert sm.agent.describe()["sessions"] == {"1": {"state": "ESTABLISHED", "members": 0, "lmcs": 1}}
+    assert list(sm.agent.rows("lmcs")) == [{"session_id": 1, "lmc": b"lmc1".hex(), "endpoint": str(LMC1), "members": 0}]
     assert [sent.fields["params"] for sent in network.packets("SJR")] == [
         [["mn_id", b"lmc1".hex()], ["lmc", *LMC1]]
     ] * 4
@@ -388,8 +387,8 @@ def test_several_sessions_do_not_mix() -> None:
     network.start("mn2")
     network.run_for(0.1)
     assert network.lines()[-1] == "mn2 joins 239.2.2.2"
-    described: Any = network.nodes["lmc1"].agent.describe()["sessions"]
-    assert {key: list(value["members"]) for key, value in described.items()} == {"1": [MN_ID], "2": [b"mn2".hex()]}
+    rows = [(row["session_id"], row["mn_id"]) for row in network.nodes["lmc1"].agent.rows("members")]
+    assert rows == [(1, MN_ID), (2, b"mn2".hex())]
 
 
 def test_default_timers_are_those_of_the_decisions() -> None:  # M-7 to M-10
