@@ -14,10 +14,23 @@ from captures.protocol import Protocol
 
 
 @cache
+def _rooms() -> dict[str, Path]:
+    """Every room's folder by its protocol's name, in alphabetical order; of two of one name the first found counts."""
+    found: dict[str, Path] = {}
+    for folder in captures.__path__:
+        for file in Path(folder).glob("*/protocol.py"):
+            found.setdefault(file.parent.name, file.parent)
+    return dict(sorted(found.items()))
+
+
 def names() -> tuple[str, ...]:
     """The names of all protocols, in alphabetical order; nothing is imported for them."""
-    rooms = (Path(folder) for folder in captures.__path__)
-    return tuple(sorted({file.parent.name for room in rooms for file in room.glob("*/protocol.py")}))
+    return tuple(_rooms())
+
+
+def room(name: str) -> Path:
+    """The folder of one of `names`."""
+    return _rooms()[name]
 
 
 def protocol(name: str) -> Protocol:

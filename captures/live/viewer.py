@@ -18,13 +18,12 @@ from captures.files.capture import CaptureError
 from captures.history.run import LATEST, RUNS
 from captures.live.follow import LiveRun, await_running
 from captures.live.pipe import PcapngPipe, pump
-from captures.protocols import names
+from captures.protocols import names, room
 
 _START_S = 60.0  # from a lab's command to its run's folder, set-up of a machine under load included
 _END_S = 20.0  # for an interrupted lab to put its things away
 _CLOSE_S = 5.0  # for a viewer that has been told to end
 
-_PLUGIN = Path(__file__).resolve().parents[1] / "wireshark"
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 _INSTALL = "`apt-get install wireshark`, or tshark for a terminal"
 # The stream itself, a thousand packets a second at every link, would leave nothing else to see.
@@ -64,17 +63,15 @@ def find_viewer(environment: Mapping[str, str] = os.environ) -> Program:
 
 
 def _plugin(tshark: str) -> list[str]:
-    """What lets tshark read the protocols, unless `make wireshark` has taught it them already."""
+    """What lets tshark read the protocols, but those that it knows already, as after `make wireshark`."""
     try:
-        asked = [tshark, "-G", "folders"]
+        asked = [tshark, "-G", "protocols"]
         told = subprocess.run(asked, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    for line in told.stdout.splitlines():
-        kind, _, folder = line.partition(":")
-        if kind.endswith("Lua Plugins") and (Path(folder.strip()) / "lab_mmcp.lua").exists():
-            return []
-    return [word for name in names() for word in ("-X", f"lua_script:{_PLUGIN / f'lab_{name}.lua'}")]
+    known = {line.rpartition("\t")[2] for line in told.stdout.splitlines()}
+    scripts = (room(name) / f"lab_{name}.lua" for name in names() if name not in known)
+    return [word for script in scripts if script.exists() for word in ("-X", f"lua_script:{script}")]
 
 
 class _Over(Exception):  # noqa: N818  # no error: the lab is over before its run began

@@ -139,6 +139,14 @@ def test_without_wireshark_or_display_tshark_is_taken_and_said_so(
         assert (said.count("\n"), why in said, "tshark" in said) == (1, True, True)
 
 
+def test_tshark_is_only_given_what_it_does_not_know(tmp_path: Path) -> None:
+    tshark = tmp_path / "tshark"
+    tshark.write_text("#!/bin/sh\nprintf 'Mobile Multicast\\tMMCP\\tmmcp\\n'\n")
+    tshark.chmod(0o755)
+    scripts = [Path(word).name for word in find_viewer({"PATH": str(tmp_path)}).argv if word.startswith("lua_script:")]
+    assert scripts == ["lab_ectp.lua", "lab_gmp.lua", "lab_msmp.lua", "lab_omcp.lua"]
+
+
 def test_tshark_shows_what_is_not_the_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lab's own lines and tshark's share the terminal; the status is the lab's."""
     if shutil.which("tshark") is None:

@@ -41,7 +41,7 @@ def test_installed_again_and_removed(tmp_path: Path) -> None:
     folder = plugins / "multicast-lab"
     assert f"installed in {folder}\n" in said
     assert "tshark has loaded it" in said
-    assert files(folder) == {path.name: path.read_bytes() for path in PLUGIN.glob("lab_*.lua")}
+    assert files(folder) == {path.name: path.read_bytes() for path in PLUGIN}
     assert known(tmp_path) == FIELDS
 
     (plugins / "other.lua").write_text("-- another's\n")
@@ -49,7 +49,7 @@ def test_installed_again_and_removed(tmp_path: Path) -> None:
     (folder / "lab_mmcp.lua").write_text("-- an older version\n")
     (folder / "lab_former.lua").write_text("error('a file that an older version had')\n")
     make(tmp_path, "wireshark")
-    assert set(files(folder)) == {"notes.txt"} | {path.name for path in PLUGIN.glob("lab_*.lua")}
+    assert set(files(folder)) == {"notes.txt"} | {path.name for path in PLUGIN}
     assert known(tmp_path) == FIELDS
 
     make(tmp_path, "wireshark-remove")
@@ -64,10 +64,10 @@ def test_without_tshark_it_goes_where_wireshark_looks(tmp_path: Path) -> None:
     for tool in ("cp", "dirname", "mkdir", "rm"):
         (tools / tool).symlink_to(shutil.which(tool) or tool)
     done = subprocess.run(
-        ["/bin/sh", str(PLUGIN / "install.sh")],
+        ["/bin/sh", str(PROJECT / "captures/wireshark/install.sh")],
         check=True, capture_output=True, text=True, timeout=50, env={"PATH": str(tools), "HOME": str(tmp_path)},
     )  # fmt: skip
     folder = tmp_path / ".local/lib/wireshark/plugins/multicast-lab"
-    assert files(folder).keys() == {path.name for path in PLUGIN.glob("lab_*.lua")}
+    assert files(folder).keys() == {path.name for path in PLUGIN}
     assert f"installed in {folder}\n" in done.stdout
-    assert "the filter is: mmcp" in done.stdout
+    assert "the filters are: ectp gmp mmcp msmp omcp" in done.stdout

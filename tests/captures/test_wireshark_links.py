@@ -174,7 +174,10 @@ def test_a_new_file_knows_nothing_of_the_one_before(tmp_path: Path) -> None:
     sharkd = shutil.which("sharkd")  # the one program without a window that opens a second file
     if sharkd is None:
         pytest.skip("sharkd is not installed")
-    shutil.copytree(PLUGIN, tmp_path / ".local/lib/wireshark/plugins/multicast-lab")
+    plugins = tmp_path / ".local/lib/wireshark/plugins/multicast-lab"
+    plugins.mkdir(parents=True)
+    for file in PLUGIN:
+        shutil.copy(file, plugins)
     files = []
     for name, first in (("before", LJR), ("after", ULR)):
         (tmp_path / name).mkdir()

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from captures.protocols import room
+
 PROJECT = Path(__file__).resolve().parents[2]
-PLUGIN = PROJECT / "captures" / "wireshark"
+PLUGIN = sorted((PROJECT / "captures").glob("*/lab_*.lua"))
 NOT_FOUND = "tshark is not installed: apt-get install --no-install-recommends tshark"
 
 Tree = list[tuple[str, Any]]
@@ -72,7 +74,7 @@ def as_nobody_special() -> list[str]:
 
 def scripts(protocols: Iterable[str]) -> list[str]:
     """Arguments that load the plugin from where it lies."""
-    return [word for protocol in protocols for word in ("-X", f"lua_script:{PLUGIN / f'lab_{protocol}.lua'}")]
+    return [word for protocol in protocols for word in ("-X", f"lua_script:{room(protocol) / f'lab_{protocol}.lua'}")]
 
 
 def tshark(home: Path, *arguments: str) -> str:

@@ -2,6 +2,9 @@
 --
 -- Wire format: X.604.1 clause 8; what the standard leaves open is marked with the project's decision, as in [D M-2].
 
+-- In the tree the files that protocols share lie in a folder beside; installed, all lie in one.
+package.path = package.path .. ";" .. __DIR__ .. "/../wireshark/?.lua"
+
 local exchange = require "lab_exchange"
 local message = require "lab_message"
 local ports = require "lab_ports"

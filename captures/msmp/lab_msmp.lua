@@ -4,6 +4,9 @@
 -- Over UDP between the MSMP server and members; between MSMP server and GMP server over TCP, where the length of each
 -- message stands before it in 32 bits.
 
+-- In the tree the files that protocols share lie in a folder beside; installed, all lie in one.
+package.path = package.path .. ";" .. __DIR__ .. "/../wireshark/?.lua"
+
 local exchange = require "lab_exchange"
 local message = require "lab_message"
 local ports = require "lab_ports"

@@ -3,6 +3,9 @@
 -- Over TCP, one connection for each request and confirm [D O-1]. The draft defines no wire format: this is the
 -- project's own [D O-3].
 
+-- In the tree the files that protocols share lie in a folder beside; installed, all lie in one.
+package.path = package.path .. ";" .. __DIR__ .. "/../wireshark/?.lua"
+
 local exchange = require "lab_exchange"
 local message = require "lab_message"
 local ports = require "lab_ports"

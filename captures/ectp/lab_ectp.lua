@@ -3,6 +3,9 @@
 -- A connection's port is announced beforehand, so that there is no default: packets are known by their form, checksum
 -- included, and once one is known all of its conversation are; the preference takes ports.
 
+-- In the tree the files that protocols share lie in a folder beside; installed, all lie in one.
+package.path = package.path .. ";" .. __DIR__ .. "/../wireshark/?.lua"
+
 local checksum = require "lab_checksum"
 local elements = require "lab_ectp_elements"
 local exchange = require "lab_exchange"

@@ -4,6 +4,9 @@
 -- so each has its own port [D G-3]. A client's MM port is announced in SAREQ; the other end is the server's well-known
 -- one. Over TCP the length of each message stands before it in 16 bits [D G-2].
 
+-- In the tree the files that protocols share lie in a folder beside; installed, all lie in one.
+package.path = package.path .. ";" .. __DIR__ .. "/../wireshark/?.lua"
+
 local checksum = require "lab_checksum"
 local exchange = require "lab_exchange"
 local message = require "lab_message"
