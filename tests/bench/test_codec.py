@@ -20,7 +20,7 @@ from tests.bench.members import ROUNDS, STATUS, mn_id, packet
 
 pytestmark = pytest.mark.timeout(300)
 
-CODEC_PER_S = 200_000
+TIMES_SCAPY_AT_LEAST = 60  # measured: 106 to 110; a busy machine slows both alike
 
 
 def rate(work: Callable[[bytes], Any], data: bytes, times: int) -> float:
@@ -42,7 +42,7 @@ def test_codec() -> None:
     rows = [(rate(lambda data: encode(decode(data)), data, 40_000), rate(judged, data, 500)) for _ in range(ROUNDS)]
     ours, scapys = (statistics.median(rates) for rates in zip(*rows, strict=True))
     print(
-        f"\ndecode + encode of {len(data)} bytes with 3 parameters: {ours:.0f}/s (target {CODEC_PER_S}), "
-        f"scapy {scapys:.0f}/s, ratio {ours / scapys:.0f}"
+        f"\ndecode + encode of {len(data)} bytes with 3 parameters: {ours:.0f}/s, scapy {scapys:.0f}/s, "
+        f"ratio {ours / scapys:.0f} (target {TIMES_SCAPY_AT_LEAST})"
     )
-    assert ours >= CODEC_PER_S
+    assert ours >= TIMES_SCAPY_AT_LEAST * scapys
