@@ -365,7 +365,8 @@ class Agent(ABC):
 
     def take_actions(self) -> list[Action]:
         """Hand over, in order, the actions of the calls since the last time."""
-        actions, self._actions = self._actions, []
+        actions = self._actions.copy()
+        self._actions.clear()  # and not another list: a driver may look into this one
         return actions
 
     def act(self, action: Action) -> None:

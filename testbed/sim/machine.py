@@ -220,7 +220,7 @@ class Machines(Driver[Node]):
 
     def ask_operator(self, node: Node, action: AskOperator) -> None:
         """Let the world answer, in time."""
-        self._keep(node, action)
+        self.keep(node, action)
         granted, reason = self.operator(node, action)
         delay_s = min(OPERATOR_TIME_S, action.within)
         self._answer(delay_s, node, OperatorAnswered(action.key, granted, reason))
@@ -228,20 +228,21 @@ class Machines(Driver[Node]):
     def deliver_data(self, node: Node, action: DeliverData) -> None:
         """Hand it to the world."""
         self._record(11, node, action.data)
-        self._keep(node, action)
+        self.keep(node, action)
         self.delivered(node, action.data)
 
     def notify(self, node: Node, action: Notify) -> None:
         """Tell the world."""
         self._record(9, node, f"{action.event} {action.details}".encode())
-        self._keep(node, action)
+        self.keep(node, action)
         self.notified(node, action)
 
     def write_trace(self, node: Node, action: Trace) -> None:
         """Keep it, if a history is kept."""
-        self._keep(node, action)
+        self.keep(node, action)
 
     @staticmethod
-    def _keep(node: Node, action: Action) -> None:
+    def keep(node: Node, action: Action) -> None:
+        """Remember what a role has told its surroundings, where a history is kept."""
         if node.told is not None:
             node.told.append(action)

@@ -54,7 +54,7 @@ class Network(Machines):
         self.watches: dict[int, Callable[[Node], None]] = {}
         self._addresses: dict[str, Node] = {}
         self._known_ports: dict[tuple[Port, ...], KnownPorts] = {}
-        self._members = Members()
+        self.members = Members()
         self._streams = Streams(self, self._chance)
         self._arrive_datagram = self._arrive  # bound once: it stands in the agenda a hundred thousand times
 
@@ -70,7 +70,7 @@ class Network(Machines):
         first = Interface(interface, address, site)
         node = self.nodes[name] = Node(len(self.nodes), name, agent, known, first, keeps=self.keeps_history)
         self._addresses[first.address] = node
-        self._members.open_raw(node)
+        self.members.open_raw(node)
         self._run(agent, node)
         return node
 
@@ -82,7 +82,7 @@ class Network(Machines):
         interface.link_is_up = link_is_up
         if interface.address:
             self._addresses[interface.address] = node
-        self._members.open_raw(node)
+        self.members.open_raw(node)
         node.changed()
 
     @property
@@ -130,15 +130,22 @@ class Network(Machines):
         self._close(node)
 
     def replace(self, node: Node, agent: Agent) -> None:
-        """The node's machine dies and begins again: ``agent`` knows what was committed, and nothing else."""
+        """The node's machine dies and begins again."""
         self.kill(node)
-        node.is_alive, node.ended = True, None
-        node.open_ports()
-        self._members.open_raw(node)
-        self._run(agent, node)
+        self.install(node, agent)
         self.start(node)
 
+    def install(self, node: Node, agent: Agent) -> None:
+        """A dead machine is there again: ``agent`` knows what was committed, and nothing else."""
+        node.is_alive, node.ended = True, None
+        node.open_ports()
+        self.members.open_raw(node)
+        self._run(agent, node)
+
     # --- what a world built on this network may look at, and answer -------------------------------------------------
+
+    def configured(self, node: Node, address: str, gateway: str) -> None:
+        """Called when an interface has got its address."""
 
     def left_group(self, node: Node, group: Group) -> None:
         """Called after a role has left a group."""
@@ -175,7 +182,7 @@ class Network(Machines):
         """Nothing of the role is left: no timer, group or port."""
         node.alarms.clear()
         for group in node.groups:
-            self._members.remove(node, group)
+            self.members.remove(node, group)
         node.groups.clear()
         node.numbers.clear()
         node.ports.clear()
@@ -186,8 +193,8 @@ class Network(Machines):
     def send_datagram(self, node: Node, action: SendDatagram) -> None:
         """Send it by the one interface to the one receiver, where that is all there is to it."""
         destination = action.destination
-        if action.port or not node.is_plain or destination[0] in self._members:
-            self._send_otherwise(node, action)
+        if action.port or not node.is_plain or destination[0] in self.members:
+            self.send_otherwise(node, action)
             return
         self._sent += 1
         if not node.is_reachable:
@@ -201,16 +208,20 @@ class Network(Machines):
         else:
             self._dispatch(node, datagram, self._arrive_datagram, node)
 
-    def _send_otherwise(self, node: Node, action: SendDatagram) -> None:
+    @staticmethod
+    def interface_for(node: Node, action: SendDatagram) -> Interface:
+        """The interface by which a datagram leaves."""
+        return node.interfaces.get(action.interface) or node.interface_to(action.destination.address)
+
+    def send_otherwise(self, node: Node, action: SendDatagram) -> None:
         """Send from any port by any interface, to each member of a group."""
-        destination = action.destination
-        interface = node.interfaces.get(action.interface) or node.interface_to(destination.address)
+        destination, interface = action.destination, self.interface_for(node, action)
         port = node.known.by_name.get(action.port)
         protocol = port.number if port is not None and port.kind == "ip" else None
         number = 0 if protocol is not None else node.port(action.port)
         datagram = (destination, action.data, Endpoint(interface.address, number))
-        if destination.address in self._members:
-            members = self._members.receivers(destination, protocol, interface.address)
+        if destination.address in self.members:
+            members = self.members.receivers(destination, protocol, interface.address)
             for member in members:
                 self._sent += 1
                 if self._leaves(interface):
@@ -230,14 +241,14 @@ class Network(Machines):
         return interface.is_reachable
 
     def _dispatch(self, node: Node, datagram: Datagram, arrive: Callable[[Any, Any], None], second: Any) -> None:
-        delays = self.delays(datagram)
+        delays = self.fate(datagram)
         if not delays:
             self.count("lost")
             self._record(4, node, datagram[1])
         for delay in delays:
             self._put(self._agenda.now + delay, arrive, datagram, second)
 
-    def delays(self, datagram: Datagram) -> Sequence[float]:
+    def fate(self, _datagram: Datagram) -> Sequence[float]:
         """After which times (s) copies of a datagram arrive, as the faults have it; none of one that is lost."""
         faults, chance, copies = self.faults, self._chance, 1
         if faults.loss and chance() < faults.loss:
@@ -303,7 +314,7 @@ class Network(Machines):
         if node is None or port is None:
             self.count("no-receiver")
         elif self._is_passed(sender, node, datagram):
-            self._hand_over(node, data, source, port)
+            self.hand_over(node, data, source, port)
 
     def _arrive_at_member(self, datagram: Datagram, sent: tuple[Interface, Member]) -> None:
         sender, member = sent
@@ -313,9 +324,10 @@ class Network(Machines):
         elif (sender.site, member.interface.site) in self._cuts:
             self.count("partitioned")
         else:
-            self._hand_over(member.node, data, source, member.port)
+            self.hand_over(member.node, data, source, member.port)
 
-    def _hand_over(self, node: Node, data: bytes, source: Endpoint, port: str) -> None:
+    def hand_over(self, node: Node, data: bytes, source: Endpoint, port: str) -> None:
+        """Give a role a datagram that has come to one of its ports."""
         self._delivered += 1
         self._record(5, node, data)
         if data and data[0] in self.watches:
@@ -355,7 +367,7 @@ class Network(Machines):
             self._answer(node.join_time_s, node, answer)
             return
         node.groups[group] = self.now
-        self._members.join(node, action)
+        self.members.join(node, action)
         self._show_membership(node, group)
         self.later(node.join_time_s, self._joined, node, node.life, group)
 
@@ -368,7 +380,7 @@ class Network(Machines):
         group = (action.group, action.interface, action.source)
         if node.groups.pop(group, None) is None:
             self.break_invariant("one-effect", node, f"left {action.group} without being in it")
-        self._members.remove(node, group)
+        self.members.remove(node, group)
         self._record(7, node, action.group.encode())
         self.left_group(node, group)
 
@@ -384,7 +396,7 @@ class Network(Machines):
         """A report of a membership leaves a node; a router heeds one only from an address of its link's subnet."""
         if node.interfaces[group[1]].is_reachable:
             node.shown_at = self.now
-            self._members.show(node, group)
+            self.members.show(node, group)
 
     def configure_address(self, node: Node, action: ConfigureAddress) -> None:
         """Give it to the interface, and the default route with it; ValueError where there is no such interface."""
@@ -402,6 +414,7 @@ class Network(Machines):
         node.default = interface
         self._addresses[interface.address] = node
         node.changed()
+        self.configured(node, action.address, action.gateway)
         self.tell(node, AddressConfigured(action.interface, action.address))
 
     # --- the end ----------------------------------------------------------------------------------------------------
@@ -409,7 +422,7 @@ class Network(Machines):
     def end(self, node: Node, action: End) -> None:
         """The role is gone: its streams close in order, its ports and groups at once."""
         self._record(13, node, f"{action.status} {action.reason}".encode())
-        self._keep(node, action)
+        self.keep(node, action)
         node.ended = action.status
         node.life += 1
         self._streams.close_all(node)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
-from agents.core.agent import Action, Agent, Endpoint
+from agents.core.agent import Action, Agent, AskOperator, Endpoint, Notify, Trace
 from agents.core.room import Port
 from agents.core.timers import TimerKey
 from testbed.sim.store import Store
@@ -125,6 +125,26 @@ class Node:
     def link_is_up(self) -> bool:
         """Whether the default route's interface has a link."""
         return self.default.link_is_up
+
+    @property
+    def notices(self) -> list[Notify]:
+        """What the role has told its application, where a history is kept; so are the next two."""
+        return [action for action in self.told or () if isinstance(action, Notify)]
+
+    @property
+    def traces(self) -> list[Trace]:
+        """The role's history."""
+        return [action for action in self.told or () if isinstance(action, Trace)]
+
+    @property
+    def questions(self) -> list[AskOperator]:
+        """What the role has asked the operator."""
+        return [action for action in self.told or () if isinstance(action, AskOperator)]
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When the role's next timer is due (s), or None."""
+        return min(self.alarms.values(), default=None)
 
     def interface_at(self, address: str) -> Interface | None:
         """The interface that has an address."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.core.agent import Endpoint
+from agents.core.agent import Agent, Endpoint
+from agents.core.room import Port
 from agents.mmcp.configuration import (
     Controller,
     LocalMobilityControllerConfiguration,
@@ -15,13 +16,17 @@ from agents.mmcp.configuration import (
     SessionManagerConfiguration,
     WantedSession,
 )
+from agents.mmcp.events import LinkDetected
 from agents.mmcp.local_mobility_controller import LocalMobilityController
 from agents.mmcp.mobile_node import MobileNode
 from agents.mmcp.session_manager import SessionManager
 from agents.mmcp.timing import Timers
 from captures.mmcp import dissector as judge
-from tests.agents.network import PORT, Network
+from tests.agents import chart
 
+PORT = 24793
+INTERFACE, SECOND_INTERFACE = "mn-radio", "mn-second"
+WITH_FLAG = ("SJC", "LJC", "ULC", "HTA", "HIC")
 GROUP, GROUP_PORT, SESSION = "239.1.1.1", 5004, 1
 SM, LMC1, LMC2 = (Endpoint(address, PORT) for address in ("10.0.20.2", "10.0.1.2", "10.0.2.2"))
 MN_AT_POA1 = Endpoint("10.0.1.100", PORT)
@@ -39,6 +44,37 @@ POINTS = [
     PointOfAttachment("nobodys", "10.0.9.100/24", "10.0.9.1"),  # no LMC serves it
 ]
 TIMERS = Timers(srt_s=2.0)
+
+
+def read(data: bytes) -> chart.Reading:
+    """What the judge reads; + and - stand for F = 1 and F = 0 where F has a meaning."""
+    fields = judge.dissect(data)
+    packet = str(fields["packet"])
+    return packet, "-+"[fields["f"]] if packet in WITH_FLAG else "", fields
+
+
+def interfaces(name: str, agent: Agent) -> tuple[str, ...]:
+    """An MN has those that it says; of the others, an LMC needs one in its subnet."""
+    described: Any = agent.describe()
+    return tuple(described.get("interfaces", (f"{name}-{name.replace('lmc', 'poa')}",)))
+
+
+class Chart(chart.Chart):
+    """A chart of MMCP roles, most of which is about the MN ``mn``."""
+
+    def __init__(self) -> None:
+        super().__init__(read, (Port(number=PORT),), interfaces)
+
+    def trigger(self, point: str, name: str = "mn", interface: str = INTERFACE) -> None:
+        """A link trigger: the point of attachment is in reach."""
+        self.note(f"{name} detects {point}")
+        self.tell(name, LinkDetected(interface, point.encode()))
+
+    def link_down(self, name: str = "mn", interface: str = INTERFACE) -> None:
+        super().link_down(name, interface)
+
+    def link_up(self, name: str = "mn", interface: str = INTERFACE) -> None:
+        super().link_up(name, interface)
 
 
 def session_manager(**changes: Any) -> SessionManager:
@@ -86,9 +122,9 @@ def lab(
     mn: dict[str, Any] | None = None,
     *,
     with_lmcs: bool = True,
-) -> Network:
+) -> Chart:
     """All roles, the SM and the LMCs in their session, the MN not started yet."""
-    network = Network()
+    network = Chart()
     network.add("sm", session_manager(**(sm or {})), SM.address)
     network.add("lmc1", controller(1, **(lmc or {})), LMC1.address)
     network.add("lmc2", controller(2, **(lmc or {})), LMC2.address)
@@ -98,7 +134,7 @@ def lab(
     return network
 
 
-def joined(**changes: Any) -> Network:
+def joined(**changes: Any) -> Chart:
     """The lab with the MN in its session."""
     network = lab(**changes)
     network.start("mn")
@@ -107,13 +143,13 @@ def joined(**changes: Any) -> Network:
     return network
 
 
-def state(network: Network, name: str = "mn") -> str:
+def state(network: Chart, name: str = "mn") -> str:
     """The state of the MN, or of session 1 at another role."""
     described: Any = network.nodes[name].agent.describe()
     return str(described["sessions"][str(SESSION)]["state"])
 
 
-def row(network: Network, name: str, session_id: int = SESSION) -> dict[str, Any]:
+def row(network: Chart, name: str, session_id: int = SESSION) -> dict[str, Any]:
     """What a role says of a session, what there may be many of by its identifier."""
     agent: Any = network.nodes[name].agent
     found: dict[str, Any] = dict(agent.describe()["sessions"][str(session_id)])
@@ -125,14 +161,14 @@ def row(network: Network, name: str, session_id: int = SESSION) -> dict[str, Any
     return found
 
 
-def place(network: Network, interface: str = "mn-radio") -> str | None:
+def place(network: Chart, interface: str = "mn-radio") -> str | None:
     """The point of attachment, in hexadecimal, that an interface of the MN is at."""
     described: Any = network.nodes["mn"].agent.describe()
     attached_to: str | None = described["interfaces"][interface]["attached_to"]
     return attached_to
 
 
-def count(network: Network, name: str, counter: str) -> int:
+def count(network: Chart, name: str, counter: str) -> int:
     """One counter of one role."""
     return network.nodes[name].agent.counters[counter]
 
@@ -143,7 +179,7 @@ def message(packet: str, *params: list[Any], f: int = 0, profile: str = "L16", s
     return judge.build(fields)
 
 
-def move(network: Network, point: str, *, gap: float = 0.05, overlap: float = 0.2) -> None:
+def move(network: Chart, point: str, *, gap: float = 0.05, overlap: float = 0.2) -> None:
     """Trigger, overlap, link down, gap, link up."""
     network.trigger(point)
     network.run_for(overlap)
@@ -163,6 +199,6 @@ def ordered(lines: list[str], *wanted: str) -> bool:
     return all(line in rest for line in wanted)
 
 
-def hit(network: Network) -> list[float]:
+def hit(network: Chart) -> list[float]:
     times = [sent.time for sent in network.packets("HIR")]
     return [round(time - times[0], 6) for time in times]

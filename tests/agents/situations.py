@@ -13,15 +13,17 @@ from tests.agents.lab import (
     LMC2,
     MN_ID,
     POINTS,
+    PORT,
+    SECOND_INTERFACE,
     SESSION,
     STRANGER,
     TIMERS,
+    Chart,
     joined,
     lab,
     message,
     move,
 )
-from tests.agents.network import PORT, SECOND_INTERFACE, Network
 
 MN, POA2 = ["mn_id", MN_ID], ["poa_id", b"poa2".hex()]
 MULTICAST, LMC = ["multicast", GROUP, 5004], ["lmc", LMC2.address, PORT]
@@ -69,11 +71,11 @@ EVENTS: dict[str, Event] = {
 }
 
 
-def closed() -> Network:
+def closed() -> Chart:
     return lab(with_lmcs=False)
 
 
-def joining() -> Network:
+def joining() -> Chart:
     network = lab()
     network.lose("SJC")
     network.start("mn")
@@ -81,7 +83,7 @@ def joining() -> Network:
     return network
 
 
-def joining_locally() -> Network:
+def joining_locally() -> Chart:
     network = lab()
     network.lose("LJC")
     network.start("mn")
@@ -89,7 +91,7 @@ def joining_locally() -> Network:
     return network
 
 
-def joining_locally_again() -> Network:
+def joining_locally_again() -> Chart:
     network = joined()
     network.link_down()
     network.trigger("poa1b")
@@ -99,37 +101,37 @@ def joining_locally_again() -> Network:
     return network
 
 
-def asking(network: Network) -> Network:
+def asking(network: Chart) -> Chart:
     """The MN has asked for a handover, and the new LMC is not yet in the group."""
-    network.nodes["lmc2"].join_delay = 0.3
+    network.nodes["lmc2"].join_time_s = 0.3
     return asked(network)
 
 
-def asked(network: Network) -> Network:
+def asked(network: Chart) -> Chart:
     """The MN has asked for a handover, and what answers there are have come."""
     network.trigger("poa2")
     network.run_for(0.1)
     return network
 
 
-def gone(network: Network) -> Network:
+def gone(network: Chart) -> Chart:
     network.link_down()
     return network
 
 
-def handing_over() -> Network:
+def handing_over() -> Chart:
     return asking(joined())
 
 
-def promised() -> Network:
+def promised() -> Chart:
     return asked(joined())
 
 
-def between_links() -> Network:
+def between_links() -> Chart:
     return gone(promised())
 
 
-def renewal_unanswered() -> Network:
+def renewal_unanswered() -> Chart:
     """The MN has renewed its membership with a status report, and the LMC's answer is lost [M-25]."""
     network = joined()
     network.lose("LJC")
@@ -138,19 +140,19 @@ def renewal_unanswered() -> Network:
     return network
 
 
-def renewal_unanswered_and_handing_over() -> Network:
+def renewal_unanswered_and_handing_over() -> Chart:
     return asking(renewal_unanswered())
 
 
-def renewal_unanswered_and_promised() -> Network:
+def renewal_unanswered_and_promised() -> Chart:
     return asked(renewal_unanswered())
 
 
-def renewal_unanswered_between_links() -> Network:
+def renewal_unanswered_between_links() -> Chart:
     return gone(renewal_unanswered_and_promised())
 
 
-def renewal_unanswered_by_the_sm() -> Network:
+def renewal_unanswered_by_the_sm() -> Chart:
     network = lab(mn={"attached_to": "nobodys"})
     network.start("mn")
     network.run_for(0.1)
@@ -162,38 +164,38 @@ def renewal_unanswered_by_the_sm() -> Network:
     return network
 
 
-def renewal_unanswered_by_the_sm_and_handing_over() -> Network:
+def renewal_unanswered_by_the_sm_and_handing_over() -> Chart:
     network = renewal_unanswered_by_the_sm()
     network.lose("HIC")
     return asked(network)
 
 
-def awaiting_address() -> Network:
+def awaiting_address() -> Chart:
     network = joined(mn={"address_delay_s": 1.0})
     move(network, "poa2")
     return network
 
 
-def awaiting_address_after_a_new_trigger() -> Network:
+def awaiting_address_after_a_new_trigger() -> Chart:
     network = awaiting_address()
     network.trigger("poa1b")
     return network
 
 
-def arrived() -> Network:
+def arrived() -> Chart:
     network = joined()
     move(network, "poa2")
     return network
 
 
-def left() -> Network:
+def left() -> Chart:
     network = joined()
     for name in ("mn", "lmc1", "sm"):
         network.tell(name, ApplicationLeave())
     return network
 
 
-def on_two_interfaces() -> Network:
+def on_two_interfaces() -> Chart:
     network = joined(
         mn={"interfaces": [NodeInterface("mn-radio", POINTS[:2], "poa1"), NodeInterface(SECOND_INTERFACE, POINTS[2:])]}
     )
@@ -203,18 +205,18 @@ def on_two_interfaces() -> Network:
     return network
 
 
-def second_interface_awaiting_hic() -> Network:
+def second_interface_awaiting_hic() -> Chart:
     network = joined(
         mn={"interfaces": [NodeInterface("mn-radio", POINTS[:2], "poa1"), NodeInterface(SECOND_INTERFACE, POINTS[2:])]}
     )
-    network.nodes["lmc2"].join_delay = 0.3
+    network.nodes["lmc2"].join_time_s = 0.3
     network.trigger("poa2", interface=SECOND_INTERFACE)
     network.link_up(interface=SECOND_INTERFACE)
     network.run_for(0.1)
     return network
 
 
-def awaiting_authorisation() -> Network:
+def awaiting_authorisation() -> Chart:
     network = lab(sm={"sessions": [Session(SESSION, GROUP, 5004, ask_authorisation=True)]})
     network.start("mn")
     network.run_for(0.1)
@@ -222,14 +224,14 @@ def awaiting_authorisation() -> Network:
     return network
 
 
-def lmc_joining() -> Network:
+def lmc_joining() -> Chart:
     network = closed()
     network.lose("SJR", "SJR")
     network.start("lmc1", "lmc2")
     return network
 
 
-SITUATIONS: dict[str, tuple[Callable[[], Network], dict[str, str]]] = {
+SITUATIONS: dict[str, tuple[Callable[[], Chart], dict[str, str]]] = {
     "before the start": (closed, {"mn": "CLOSED", "lmc1": "CLOSED", "sm": "ESTABLISHED"}),
     "LMC joining": (lmc_joining, {"lmc1": "SJR-SENT"}),
     "joining": (joining, {"mn": "SJR-SENT"}),

@@ -21,8 +21,7 @@ from agents.mmcp import (
 from agents.mmcp.configuration import NodeInterface, Session, WantedSession
 from agents.mmcp.role import Role
 from captures.mmcp import dissector as judge
-from tests.agents.lab import CONTROLLERS, GROUP, GROUP_PORT, LMC1, MN_AT_POA1, POINTS, SESSION, SM
-from tests.agents.network import Network
+from tests.agents.lab import CONTROLLERS, GROUP, GROUP_PORT, LMC1, MN_AT_POA1, POINTS, SESSION, SM, Chart
 
 SM_GIVEN = SessionManagerConfiguration(SM.address, [Session(SESSION, GROUP, GROUP_PORT)], CONTROLLERS)
 LMC_GIVEN = LocalMobilityControllerConfiguration("lmc1", "eth0", "10.0.1.0/24", SM.address, CONTROLLERS, [SESSION])
@@ -44,7 +43,7 @@ def state(agent: Agent) -> str:
     return str(sessions["1"]["state"] if isinstance(sessions, dict) else described["state"])
 
 
-def carry_out(network: Network, name: str) -> None:
+def carry_out(network: Chart, name: str) -> None:
     """What the call has queued at the role, and what follows from it."""
     network.tell(name, LinkUp("another"))  # the network carries out a role's actions when it has told it something
     network.run_for(0.1)
@@ -73,7 +72,7 @@ def test_each_call_starts_its_role() -> None:
 
 
 def test_leave_ends_every_role_once() -> None:
-    network = Network()
+    network = Chart()
     session_manager = mmcp_create(SM_GIVEN, network.now)
     network.add("sm", session_manager, SM.address)
     controller = mmcp_lmc_join(LMC_GIVEN, network.now)
@@ -88,7 +87,7 @@ def test_leave_ends_every_role_once() -> None:
         mmcp_leave(role, network.now)
         assert sent(role) == packets
         assert state(role) == "CLOSED"
-        assert role.next_deadline() is None
+        assert len(role.timers) == 0
         mmcp_leave(role, network.now)
         assert role.take_actions() == []
 

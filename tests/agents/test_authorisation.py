@@ -18,8 +18,7 @@ from agents.mmcp.configuration import Session
 from agents.mmcp.events import ApplicationLeave
 from agents.mmcp.timing import Timers
 from agents.runtime.operator import Operator
-from tests.agents.lab import GROUP, GROUP_PORT, LMC1, MN_ID, SESSION, STRANGER, count, lab, message, row, state
-from tests.agents.network import Network
+from tests.agents.lab import GROUP, GROUP_PORT, LMC1, MN_ID, SESSION, STRANGER, Chart, count, lab, message, row, state
 
 MN = bytes.fromhex(MN_ID)
 ASKING: dict[str, Any] = {"sessions": [Session(SESSION, GROUP, GROUP_PORT, ask_authorisation=True)]}
@@ -28,11 +27,11 @@ GRANTED = OperatorAnswered((SESSION, MN), granted=True)
 REFUSED = OperatorAnswered((SESSION, MN), granted=False, reason="no contract")
 
 
-def asked(network: Network) -> list[AskOperator]:
+def asked(network: Chart) -> list[AskOperator]:
     return network.nodes["sm"].questions
 
 
-def asking(**changes: Any) -> Network:
+def asking(**changes: Any) -> Chart:
     """The lab with an MN about which the AAA has just been asked."""
     network = lab(sm=ASKING, **changes)
     network.start("mn")
@@ -113,7 +112,7 @@ def test_questions_are_bounded_and_end_with_the_session(monkeypatch: pytest.Monk
     assert network.lines()[-1] == "sm SJC- nobody"
     assert count(network, "sm", "refused.authorisation-busy") == 1
     network.tell("sm", ApplicationLeave(SESSION))
-    assert network.nodes["sm"].agent.next_deadline() is None
+    assert network.nodes["sm"].next_deadline is None
     network.tell("sm", GRANTED)
     assert count(network, "sm", "late.authorisation") == 1
 

@@ -20,6 +20,7 @@ from tests.agents.lab import (
     SM,
     STRANGER,
     TIMERS,
+    Chart,
     count,
     joined,
     lab,
@@ -29,7 +30,6 @@ from tests.agents.lab import (
     session_manager,
     state,
 )
-from tests.agents.network import Network
 
 LMC1_NAME = b"lmc1".hex()
 ANOTHER_GROUP = ["multicast", "239.2.2.2", 5004]
@@ -127,16 +127,16 @@ def test_lmc_that_the_sm_has_sent_away_does_not_say_so() -> None:
 # --- an MN that its LMC has no more [M-26] ----------------------------------------------------------------------------
 
 
-def reported(network: Network, *members: str, counted: int | None = None) -> None:
+def reported(network: Chart, *members: str, counted: int | None = None) -> None:
     """lmc1 reports these MNs to the SM."""
     names = [["mn_id", member] for member in members]
     network.give("sm", message("ASR", ["membership", len(members) if counted is None else counted], *names), LMC1)
 
 
-def sm_alone() -> Network:
+def sm_alone() -> Chart:
     """An SM whose LMC says what the test says."""
     network = lab()
-    network.nodes.pop("lmc1")
+    network.kill("lmc1")
     network.run_for(SRT)
     reported(network, "aa", "bb")
     network.run_for(SRT)
@@ -220,8 +220,8 @@ def test_members_of_each_lmc_are_those_that_say_so() -> None:
     network.give("sm", message("ULR", ["mn_id", MN_ID]), MN_AT_POA1)
     assert members_of() == {}
     network.give("sm", message("ASR", ["membership", 1], ["mn_id", MN_ID]), LMC1)
-    network.nodes.pop("lmc1")
-    network.nodes.pop("mn")
+    network.kill("lmc1")
+    network.kill("mn")
     network.run_for(5 * SPT)
     assert (record.members, members_of()) == ({}, {})
 
@@ -243,10 +243,10 @@ def test_resent_hir_gets_the_same_confirm_however_long_hit_is(hit_s: float) -> N
 # --- another group [M-25] ---------------------------------------------------------------------------------------------
 
 
-def another(network: Network, *, source: str | None = None) -> None:
+def another(network: Chart, *, source: str | None = None) -> None:
     """The SM has been started again with another group, and lmc2 hears of it at its renewal."""
     group = "239.2.2.2" if source is None else "232.2.2.2"
-    network.nodes["sm"].agent = session_manager(sessions=[Session(SESSION, group, 5004, source)])
+    network.add("sm", session_manager(sessions=[Session(SESSION, group, 5004, source)]), SM.address)
     network.start("sm")
     network.run_for(SPT + 0.1)
 
@@ -292,7 +292,7 @@ def test_refusal_of_the_old_group_that_is_lost_is_said_again() -> None:  # M-25
 def test_mn_that_moves_with_the_old_group_has_the_new_one_there() -> None:  # M-25
     network = joined()
     network.give("lmc1", message("SJC", ANOTHER_GROUP, f=1), SM)
-    network.nodes["sm"].agent = session_manager(sessions=[Session(SESSION, "239.2.2.2", 5004)])
+    network.add("sm", session_manager(sessions=[Session(SESSION, "239.2.2.2", 5004)]), SM.address)
     network.start("sm")
     network.give("sm", message("SJR", ["mn_id", b"lmc2".hex()], ["lmc", LMC2.address, LMC2.port]), LMC2)
     mark = network.mark()
@@ -326,7 +326,7 @@ def test_lmc_that_hands_over_names_the_group_that_the_sm_names_now() -> None:
 
 def test_whoever_waits_for_the_join_is_told_of_the_new_groups() -> None:
     network = joined()
-    network.nodes["lmc2"].join_delay = 0.3
+    network.nodes["lmc2"].join_time_s = 0.3
     network.trigger("poa2")
     network.run_for(0.01)
     network.give("lmc2", message("SJC", ANOTHER_GROUP, f=1), SM)
@@ -340,7 +340,7 @@ def test_whoever_waits_for_the_join_is_told_of_the_new_groups() -> None:
 
 def test_new_group_whose_source_is_not_provisioned_is_not_joined() -> None:
     network = joined()
-    network.nodes["lmc2"].join_delay = 0.3
+    network.nodes["lmc2"].join_time_s = 0.3
     network.trigger("poa2")
     network.run_for(0.01)
     network.give("lmc2", message("SJC", ["multicast", "232.2.2.2", 5004], f=1), SM)

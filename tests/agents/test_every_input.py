@@ -13,10 +13,10 @@ from tests.agents.lab import (
     LMC2,
     SM,
     STRANGER,
+    Chart,
     message,
     state,
 )
-from tests.agents.network import Network
 from tests.agents.situations import EVENTS, PACKETS, SITUATIONS
 
 STATES = {
@@ -27,10 +27,10 @@ STATES = {
 }
 
 
-def legal(network: Network) -> None:
+def legal(network: Chart) -> None:
     for name, states in STATES.items():
         assert state(network, name) in states
-        deadline = network.nodes[name].agent.next_deadline()
+        deadline = network.nodes[name].next_deadline
         assert deadline is None or deadline >= network.now
 
 

@@ -11,6 +11,7 @@ from tests.agents.lab import (
     LMC1,
     LMC2,
     MN_ID,
+    PORT,
     SM,
     TIMERS,
     count,
@@ -22,7 +23,6 @@ from tests.agents.lab import (
     state,
     without_reports,
 )
-from tests.agents.network import PORT
 
 
 def test_complete_handover_in_order() -> None:  # M-14
@@ -57,7 +57,7 @@ def test_complete_handover_in_order() -> None:  # M-14
 
 def test_acknowledgement_waits_for_the_report_on_the_wire() -> None:
     network = joined()
-    network.nodes["lmc2"].join_delay = 0.2
+    network.nodes["lmc2"].join_time_s = 0.2
     mark = network.mark()
     network.trigger("poa2")
     network.run_for(0.19)
@@ -77,7 +77,7 @@ def test_old_lmc_forgets_the_mn_only_with_the_confirm() -> None:
     network.run_for(0.1)
     assert row(network, "lmc1")["members"] == {}
     assert row(network, "lmc1")["handovers"] == {}
-    assert network.nodes["lmc1"].ports == {}
+    assert network.nodes["lmc1"].numbers == {}
     mark = network.mark()
     network.run_for(5)  # within hold: then an MN that has not moved comes back [M-28]
     assert not [line for line in network.lines(mark) if line.startswith("lmc1") and line.endswith("mn")]

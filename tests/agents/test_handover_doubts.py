@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.agents.lab import LMC1, LMC2, MN_ID, TIMERS, count, joined, move, row, state
-from tests.agents.network import Network
+from tests.agents.lab import LMC1, LMC2, MN_ID, TIMERS, Chart, count, joined, move, row, state
 
 
-def arrive(network: Network) -> None:
+def arrive(network: Chart) -> None:
     network.link_down()
     network.run_for(0.05)
     network.link_up()
     network.run_for(0.2)
 
 
-def assert_member_of_lmc2(network: Network) -> None:
+def assert_member_of_lmc2(network: Chart) -> None:
     assert (state(network), row(network, "mn")["parent"]) == ("ESTABLISHED", str(LMC2))
     assert list(row(network, "lmc2")["members"]) == [MN_ID]
 

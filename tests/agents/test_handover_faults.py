@@ -63,7 +63,7 @@ def test_hir_is_sent_three_times_and_then_the_mn_falls_back() -> None:  # M-8
 
 def test_link_that_goes_before_hic_means_a_new_session_join() -> None:  # M-14
     network = joined()
-    network.nodes["lmc2"].join_delay = 0.5
+    network.nodes["lmc2"].join_time_s = 0.5
     mark = network.mark()
     move(network, "poa2", overlap=0.02)
     assert count(network, "mn", "interrupted.HIR") == 1
@@ -101,7 +101,7 @@ def test_hct_is_sent_three_times_and_then_refused() -> None:  # M-8
     assert round(hic.time - network.packets("HCT")[0].time, 6) == 0.75
     assert count(network, "lmc1", "exhausted.HCT") == 1
     assert list(row(network, "lmc1")["members"]) == [MN_ID]
-    assert network.nodes["lmc1"].ports == {}
+    assert network.nodes["lmc1"].numbers == {}
     assert network.nodes["mn"].notices[-1].details["reason"] == "HIC with F = 0"
 
 

@@ -14,6 +14,7 @@ from tests.agents.lab import (
     MN_ID,
     POINTS,
     STRANGER,
+    Chart,
     count,
     hit,
     joined,
@@ -23,10 +24,9 @@ from tests.agents.lab import (
     move,
     row,
 )
-from tests.agents.network import Network
 
 
-def two_mns() -> Network:
+def two_mns() -> Chart:
     network = joined()
     points = [replace(point, address=point.address.replace(".100/", ".200/")) for point in POINTS]
     network.add("mn2", mobile_node(mn_id="mn2", points_of_attachment=points), "10.0.1.200")
@@ -37,7 +37,7 @@ def two_mns() -> Network:
 
 def test_two_transfers_at_once_have_ports_of_their_own() -> None:  # M-16
     network = two_mns()
-    network.nodes["lmc2"].join_delay = 0.05
+    network.nodes["lmc2"].join_time_s = 0.05
     network.trigger("poa2")
     network.run_for(0.01)
     network.trigger("poa2", "mn2")

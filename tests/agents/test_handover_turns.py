@@ -11,6 +11,7 @@ from tests.agents.lab import (
     LMC1,
     LMC2,
     MN_ID,
+    PORT,
     count,
     joined,
     message,
@@ -19,12 +20,11 @@ from tests.agents.lab import (
     place,
     row,
 )
-from tests.agents.network import PORT
 
 
 def test_another_trigger_replaces_the_first() -> None:
     network = joined()
-    network.nodes["lmc2"].join_delay = 0.2
+    network.nodes["lmc2"].join_time_s = 0.2
     network.trigger("poa2")
     network.run_for(0.05)
     mark = network.mark()
@@ -134,7 +134,7 @@ def test_mn_that_has_left_moves_without_a_word() -> None:
 
 def test_mn_that_is_back_before_it_left_ends_the_transfer() -> None:
     network = joined()
-    network.nodes["lmc2"].join_delay = 0.2
+    network.nodes["lmc2"].join_time_s = 0.2
     network.trigger("poa2")
     network.run_for(0.05)
     network.give("lmc1", message("LJR", ["mn_id", MN_ID]), Endpoint("10.0.1.100", PORT))
@@ -145,7 +145,7 @@ def test_mn_that_is_back_before_it_left_ends_the_transfer() -> None:
 
 def test_mn_that_leaves_during_the_transfer_ends_it() -> None:
     network = joined()
-    network.nodes["lmc2"].join_delay = 0.2
+    network.nodes["lmc2"].join_time_s = 0.2
     network.trigger("poa2")
     network.run_for(0.05)
     network.tell("mn", ApplicationLeave())
@@ -153,17 +153,17 @@ def test_mn_that_leaves_during_the_transfer_ends_it() -> None:
     assert row(network, "lmc1")["handovers"] == row(network, "lmc1")["members"] == {}
     assert network.packets("HIC") == []
     assert len(network.packets("HCT")) == 1
-    assert network.nodes["lmc1"].ports == {}
+    assert network.nodes["lmc1"].numbers == {}
 
 
 def test_lmc_that_ends_stops_its_transfers_and_joins() -> None:
     network = joined()
-    network.nodes["lmc2"].join_delay = 0.2
+    network.nodes["lmc2"].join_time_s = 0.2
     network.trigger("poa2")
     network.run_for(0.05)
     network.tell("lmc1", ApplicationLeave())
     network.tell("lmc2", ApplicationLeave())
     assert network.lines()[-1] == f"lmc2 leaves {GROUP}"
-    assert network.nodes["lmc1"].ports == {}
+    assert network.nodes["lmc1"].numbers == {}
     network.run_for(1)
-    assert network.nodes["lmc1"].agent.next_deadline() is None
+    assert network.nodes["lmc1"].next_deadline is None

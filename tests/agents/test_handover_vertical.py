@@ -14,8 +14,10 @@ from tests.agents.lab import (
     LMC2,
     MN_ID,
     POINTS,
+    SECOND_INTERFACE,
     SESSION,
     TIMERS,
+    Chart,
     count,
     joined,
     lab,
@@ -25,7 +27,6 @@ from tests.agents.lab import (
     state,
     without_reports,
 )
-from tests.agents.network import SECOND_INTERFACE, Network
 
 TWO_INTERFACES = [
     NodeInterface("mn-radio", POINTS[:2], "poa1"),
@@ -33,10 +34,10 @@ TWO_INTERFACES = [
 ]
 
 
-def joined_with_two(**changes: Any) -> Network:
+def joined_with_two(**changes: Any) -> Chart:
     """The lab with an MN whose second interface has poa2 in its reach; it begins on the first."""
     network = joined(**{"mn": {"interfaces": TWO_INTERFACES}, **changes})
-    network.nodes["mn"].links_down.add(SECOND_INTERFACE)
+    network.network.lose_link(network.nodes["mn"], SECOND_INTERFACE)
     return network
 
 
@@ -90,7 +91,7 @@ def test_first_interface_is_left_after_linger() -> None:  # M-29
 
 def test_link_that_is_faster_than_hic_waits_for_it() -> None:  # M-29
     network = joined_with_two()
-    network.nodes["lmc2"].join_delay = 0.1
+    network.nodes["lmc2"].join_time_s = 0.1
     mark = network.mark()
     network.trigger("poa2", interface=SECOND_INTERFACE)
     network.link_up(interface=SECOND_INTERFACE)
@@ -237,14 +238,14 @@ SESSIONS = [Session(1, GROUP, GROUP_PORT), Session(2, "239.2.2.2", 5005)]
 BOTH: dict[str, Any] = {"sm": {"sessions": SESSIONS}, "lmc": {"sessions": [1, 2]}}
 
 
-def joined_to_two(**mn: Any) -> Network:
+def joined_to_two(**mn: Any) -> Chart:
     """An MN in two sessions."""
     network = joined(**BOTH, mn={"sessions": [WantedSession(1), WantedSession(2)], **mn})
     assert states(network) == {"1": "ESTABLISHED", "2": "ESTABLISHED"}
     return network
 
 
-def states(network: Network) -> dict[str, str]:
+def states(network: Chart) -> dict[str, str]:
     described: Any = network.nodes["mn"].agent.describe()
     return {number: session["state"] for number, session in described["sessions"].items()}
 

@@ -6,8 +6,21 @@ import pytest
 
 from agents.mmcp.configuration import NodeInterface, PointOfAttachment
 from agents.mmcp.events import ApplicationLeave
-from tests.agents.lab import LMC1, LMC2, MN_ID, POINTS, TIMERS, count, joined, ordered, row, state
-from tests.agents.network import INTERFACE, SECOND_INTERFACE, Network
+from tests.agents.lab import (
+    INTERFACE,
+    LMC1,
+    LMC2,
+    MN_ID,
+    POINTS,
+    SECOND_INTERFACE,
+    TIMERS,
+    Chart,
+    count,
+    joined,
+    ordered,
+    row,
+    state,
+)
 
 SECOND_POINTS = [
     PointOfAttachment("poa2", "10.0.2.102/24", "10.0.2.1"),
@@ -15,7 +28,7 @@ SECOND_POINTS = [
 ]
 
 
-def with_two(**mn: object) -> Network:
+def with_two(**mn: object) -> Chart:
     network = joined(
         mn={
             "interfaces": [
@@ -25,11 +38,11 @@ def with_two(**mn: object) -> Network:
             **mn,
         }
     )
-    network.nodes["mn"].links_down.add(SECOND_INTERFACE)
+    network.network.lose_link(network.nodes["mn"], SECOND_INTERFACE)
     return network
 
 
-def on_the_second() -> Network:
+def on_the_second() -> Chart:
     """The MN has moved to the second interface, and the first still has its link."""
     network = with_two()
     network.trigger("poa2", interface=SECOND_INTERFACE)
@@ -39,7 +52,7 @@ def on_the_second() -> Network:
     return network
 
 
-def until(network: Network, line: str, mark: int) -> None:
+def until(network: Chart, line: str, mark: int) -> None:
     for _ in range(1000):
         if line in network.lines(mark):
             return
@@ -47,9 +60,9 @@ def until(network: Network, line: str, mark: int) -> None:
     raise AssertionError(f"no {line}: {network.lines(mark)}")
 
 
-def assert_speaks_from(network: Network, interface: str, parent: str) -> None:
+def assert_speaks_from(network: Chart, interface: str, parent: str) -> None:
     """The default route is by the interface in use, and what the MN says arrives."""
-    assert network.nodes["mn"].default == interface
+    assert network.nodes["mn"].default.name == interface
     assert (state(network), row(network, "mn")["parent"]) == ("ESTABLISHED", parent)
     assert (row(network, "mn")["interface"], row(network, "mn")["joined_on"]) == (interface, [interface])
     mark = network.mark()
@@ -82,7 +95,7 @@ def test_link_in_use_that_comes_back_takes_the_route_back() -> None:
     network.link_down()
     network.link_down(interface=SECOND_INTERFACE)
     network.run_for(0.1)  # the address is there, and no link
-    assert network.nodes["mn"].default == SECOND_INTERFACE
+    assert network.nodes["mn"].default.name == SECOND_INTERFACE
     network.link_up()
     network.run_for(TIMERS.hold_time + 1.0)
     assert_speaks_from(network, INTERFACE, str(LMC1))

@@ -10,15 +10,14 @@ from agents.core.agent import Endpoint
 from agents.core.checks import is_source_specific
 from agents.mmcp.events import ApplicationLeave
 from agents.mmcp.messages import DataChannelStatus
-from tests.agents.lab import GROUP, LMC1, MN_ID, TIMERS, joined, lab, message, row, state
-from tests.agents.network import PORT, Network
+from tests.agents.lab import GROUP, LMC1, MN_ID, PORT, TIMERS, Chart, joined, lab, message, row, state
 from tests.agents.situations import handing_over, on_two_interfaces, promised, renewal_unanswered_and_handing_over
 
 OTHER = b"mn2".hex()
 FIRST, LATER = Endpoint("10.0.1.102", PORT), Endpoint("10.0.1.103", PORT)
 
 
-def probed(network: Network) -> list[Endpoint]:
+def probed(network: Chart) -> list[Endpoint]:
     """Where probes have gone."""
     return [sent.destination for sent in network.packets("USP")]
 
@@ -85,11 +84,11 @@ def test_report_without_status_keeps_the_status_known() -> None:
 
 
 @pytest.mark.parametrize("build", [promised, on_two_interfaces, renewal_unanswered_and_handing_over])
-def test_mn_that_has_left_waits_for_nothing(build: Callable[[], Network]) -> None:
+def test_mn_that_has_left_waits_for_nothing(build: Callable[[], Chart]) -> None:
     network = build()
     network.tell("mn", ApplicationLeave())
     assert state(network) == "CLOSED"
-    assert network.nodes["mn"].agent.next_deadline() is None
+    assert network.nodes["mn"].next_deadline is None
 
 
 def test_refusal_of_a_renewal_while_a_handover_is_prepared_does_not_end_it() -> None:

@@ -8,6 +8,7 @@ from tests.agents.lab import (
     LMC1,
     MN_ID,
     SM,
+    Chart,
     controller,
     count,
     joined,
@@ -16,21 +17,20 @@ from tests.agents.lab import (
     session_manager,
     state,
 )
-from tests.agents.network import Network
 
 SRT, SPT = 2.0, 6.0
 LMC1_ID, LMC2_ID = b"lmc1".hex(), b"lmc2".hex()
 
 
-def replace(network: Network, name: str, agent: Agent, address: str) -> None:
+def replace(network: Chart, name: str, agent: Agent, address: str) -> None:
     """The role dies and starts again with nothing in its memory."""
     network.add(name, agent, address)
     network.start(name)
 
 
-def silence(network: Network, name: str) -> None:
+def silence(network: Chart, name: str) -> None:
     """The role is there no more: it says nothing and hears nothing."""
-    network.nodes.pop(name)
+    network.kill(name)
 
 
 def test_reporting_mn_is_never_probed() -> None:

@@ -15,13 +15,13 @@ from tests.agents.lab import (
     LMC2,
     SM,
     STRANGER,
+    Chart,
     count,
     joined,
     message,
     row,
     state,
 )
-from tests.agents.network import Network
 from tests.agents.situations import LMC, MN, MULTICAST, PACKETS, handing_over, joining, joining_locally, lmc_joining
 from tests.wire.mmcp_messages import vectors
 
@@ -35,7 +35,7 @@ from tests.wire.mmcp_messages import vectors
     ],
 )
 def test_confirm_from_a_wrong_peer_is_dropped(
-    build: Callable[[], Network], packet: str, f: int, params: list[Any], right: Endpoint
+    build: Callable[[], Chart], packet: str, f: int, params: list[Any], right: Endpoint
 ) -> None:
     network = build()
     before, mark = state(network), network.mark()
@@ -58,7 +58,7 @@ def test_sjc_for_the_lmc_from_a_wrong_peer_is_dropped() -> None:
 
 def test_hta_from_a_wrong_peer_or_at_a_wrong_port_is_dropped() -> None:
     network = handing_over()
-    [port] = network.nodes["lmc1"].ports
+    [port] = network.nodes["lmc1"].numbers
     mark = network.mark()
     wrong = [(STRANGER, port), (Endpoint(LMC2.address, 9), port), (LMC2, ""), (LMC2, f"{port}1")]
     for source, at in wrong:

@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.agents.lab import LMC1, STRANGER, TIMERS, joined, message, move, state
-from tests.agents.network import Network
+from tests.agents.lab import LMC1, STRANGER, TIMERS, Chart, joined, message, move, state
 from tests.agents.situations import MN, POA2
 
 OWN = {"mn": ("SJR", "LJR", "USR", "HIR", "ULR"), "lmc1": ("SJR", "ASR", "HCT"), "lmc2": ("SJR", "ASR", "HCT")}
 
 
-def used(network: Network) -> dict[tuple[str, str], set[str]]:
+def used(network: Chart) -> dict[tuple[str, str], set[str]]:
     """Profiles by sender and packet, of all packets that have parameters."""
     found: dict[tuple[str, str], set[str]] = {}
     for sent in network.sent:
@@ -22,7 +21,7 @@ def used(network: Network) -> dict[tuple[str, str], set[str]]:
     return found
 
 
-def walked(**profiles: str) -> Network:
+def walked(**profiles: str) -> Chart:
     changes = {role: {"profile": profile} for role, profile in profiles.items()}
     network = joined(**changes)
     move(network, "poa2")

@@ -19,9 +19,11 @@ from tests.agents.lab import (
     LMC1,
     MN_ID,
     POINTS,
+    PORT,
     SM,
     STRANGER,
     TIMERS,
+    Chart,
     controller,
     count,
     joined,
@@ -32,7 +34,6 @@ from tests.agents.lab import (
     session_manager,
     state,
 )
-from tests.agents.network import PORT, Network
 
 
 def test_join_with_lmc() -> None:
@@ -82,7 +83,7 @@ def test_ipv6_session() -> None:
     sm, lmc, mn = (f"2001:db8:{subnet}::{host}" for subnet, host in ((20, "2"), (1, "2"), (1, "100")))
     table = [Controller("lmc1", lmc, ["poa1"])]
     point = PointOfAttachment("poa1", f"{mn}/64", "2001:db8:1::1")
-    network = Network()
+    network = Chart()
     network.add("sm", session_manager(address=sm, sessions=[Session(1, "ff1e::1:1", 5004)], controllers=table), sm)
     network.add("lmc1", controller(1, subnet="2001:db8:1::/64", session_manager=sm, controllers=table), lmc)
     network.add("mn", mobile_node(session_manager=sm, points_of_attachment=[point]), mn)
@@ -166,7 +167,7 @@ def test_one_lost_confirm_is_made_good_by_a_resend() -> None:
 
 
 def test_lmc_announces_itself_until_it_is_heard() -> None:  # M-11, M-20
-    network = Network()
+    network = Chart()
     network.add("lmc1", controller(1), LMC1.address)
     network.start("lmc1")
     network.run_for(5)
@@ -348,7 +349,7 @@ def test_leave_between_hic_and_the_move_is_told_to_the_new_lmc() -> None:
 def test_join_after_a_leave_fails_as_the_first_one_does() -> None:
     network = joined()
     network.tell("mn", ApplicationLeave())
-    network.nodes.pop("sm")
+    network.kill("sm")
     network.start("mn")
     network.run_for(TIMERS.jwt_s + 0.1)
     assert state(network) == "CLOSED"
@@ -375,7 +376,7 @@ def test_sm_and_lmc_end_with_their_application() -> None:
     assert row(network, "lmc1")["members"] == {}
     network.give("sm", message("SJR", ["mn_id", MN_ID]), STRANGER)
     assert count(network, "sm", "dropped.unknown-session") == 1
-    assert network.nodes["lmc1"].agent.next_deadline() is None
+    assert network.nodes["lmc1"].next_deadline is None
 
 
 def test_several_sessions_do_not_mix() -> None:

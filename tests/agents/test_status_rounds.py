@@ -6,8 +6,8 @@ import pytest
 
 from agents.mmcp import constants as c
 from agents.mmcp.events import ApplicationLeave
-from tests.agents.lab import MN_ID, SM, STRANGER, TIMERS, joined, lab, message
-from tests.agents.network import Network, Sent
+from tests.agents.chart import Sent
+from tests.agents.lab import MN_ID, SM, STRANGER, TIMERS, Chart, joined, lab, message
 
 PER_REPORT = 172  # MNs with four bytes of ID that one ASR names
 PER_TURN = 2  # ASRs at once, in place of more, so that fewer MNs do
@@ -19,18 +19,18 @@ def _fewer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agents.mmcp.status_rounds.AGGREGATES_PER_TURN", PER_TURN)
 
 
-def with_members(members: int, *, asr_on_leave: bool = False) -> Network:
+def with_members(members: int, *, asr_on_leave: bool = False) -> Chart:
     network = lab(lmc={"asr_on_leave": asr_on_leave})
     for number in range(members):
         network.give("lmc1", message("LJR", ["mn_id", number.to_bytes(4, "big").hex()]), STRANGER)
     return network
 
 
-def leave(network: Network, number: int) -> None:
+def leave(network: Chart, number: int) -> None:
     network.give("lmc1", message("ULR", ["mn_id", number.to_bytes(4, "big").hex()]), STRANGER)
 
 
-def reports(network: Network, since: float = 0.0) -> list[Sent]:
+def reports(network: Chart, since: float = 0.0) -> list[Sent]:
     return [sent for sent in network.packets("ASR") if sent.sender == "lmc1" and sent.time >= since]
 
 
@@ -79,7 +79,7 @@ def test_lmc_that_leaves_ends_its_row() -> None:
     network.tell("lmc1", ApplicationLeave())
     network.run_for(TIMERS.srt_s + 0.1)
     assert len(reports(network)) == PER_TURN
-    assert network.nodes["lmc1"].agent.next_deadline() is None
+    assert network.nodes["lmc1"].next_deadline is None
 
 
 def test_leave_is_reported_at_once_and_a_strangers_or_a_second_one_is_not() -> None:

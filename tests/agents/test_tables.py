@@ -15,12 +15,12 @@ from tests.agents.lab import (
     LMC1,
     LMC2,
     SM,
+    Chart,
     joined,
     message,
     move,
     state,
 )
-from tests.agents.network import Network
 from tests.agents.situations import EVENTS, PACKETS, SITUATIONS, closed
 
 TABLES: list[TransitionTable[Any, Any]] = [
@@ -35,7 +35,7 @@ def steps(table: TransitionTable[Any, Any]) -> set[tuple[str, str]]:
     return {(before.value, on.value) for before, row in table.steps.items() for on in row}
 
 
-def traced(network: Network) -> set[tuple[str, str, str]]:
+def traced(network: Chart) -> set[tuple[str, str, str]]:
     return {
         (str(line.details["machine"]), str(line.details["from"]), str(line.details["on"]))
         for node in network.nodes.values()
