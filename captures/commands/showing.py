@@ -93,18 +93,18 @@ def timeline_command(run: str, runs: Path | None, ports: dict[str, int], output:
         target = output or target
         with Progress() as progress:
             if target == "-":
-                account = write_history(found, sys.stdout, progress)
+                counts = write_history(found, sys.stdout, progress)
             else:
                 refuse_to_overwrite(Path(target), found.capture)
-                account = write_timeline(found, Path(target), progress)
+                counts = write_timeline(found, Path(target), progress)
         if target == "-":
-            lines = ", ".join(f"{count} {kind}" for kind, count in account.lines.items())
-            without = sum(account.left_out.values())
+            lines = ", ".join(f"{count} {kind}" for kind, count in counts.lines.items())
+            without = sum(counts.left_out.values())
             click.echo(f"captures: {lines} lines; {without} log lines without a time of their own left out", err=True)
         else:
-            click.echo(json.dumps({"timeline": target, **account.as_dict()}, indent=2))
-        if account.truncated is not None:
-            raise CaptureError(f"{found.capture} breaks off ({account.truncated}): written as far as it goes")
+            click.echo(json.dumps({"timeline": target, **counts.as_dict()}, indent=2))
+        if counts.truncated is not None:
+            raise CaptureError(f"{found.capture} breaks off ({counts.truncated}): written as far as it goes")
 
 
 @click.command("show")
@@ -193,7 +193,7 @@ def answer_truncated(truncated: str | None, named: str, *, failed: int) -> None:
 def _ladder(named: str, runs: Path | None, ports: dict[str, int]) -> tuple[Ladder, str | None]:
     """The ladder of a run, with the rules that failed in it; where its capture breaks off."""
     from captures.files.reading import where_it_breaks_off
-    from captures.history.run import RUNS, find_run, lines_of
+    from captures.history.run import RUNS, events_of, find_run
     from captures.ladder.builder import build
     from captures.ladder.rows import failures_of
     from captures.report.progress import Progress
@@ -203,7 +203,7 @@ def _ladder(named: str, runs: Path | None, ports: dict[str, int]) -> tuple[Ladde
     truncated = where_it_breaks_off(found.capture)
     with Progress() as progress:
         failed = failures_of(verdicts_of(found, truncated, progress=progress).failed)
-        ladder = build(lines_of(found, progress=progress), failed=failed, model=found.model())
+        ladder = build(events_of(found, progress=progress), failed=failed, model=found.model())
     if not ladder.rows:
         raise CaptureError(f"{found.capture} holds nothing that could be shown")
     return ladder, truncated

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from captures.history.events import PortProtocol
+from captures.history.packets import PortProtocol
 from captures.protocols import protocols
 
 

@@ -1,13 +1,13 @@
-"""The lines of ``timeline.jsonl``: one JSON object for each thing that happened, in order of time.
+"""The lines of ``timeline.jsonl``: one JSON object for each event of a history, in order of time.
 
 Every line has ``t_ns`` (CLOCK_REALTIME, nanoseconds since the epoch), ``kind`` and ``node`` (empty where none is meant).
 ``frame``, ``first`` and ``last`` are frame numbers as Wireshark shows them for the run's ``lab.pcapng``. What else a line
 has depends on its kind:
 
 - ``frame``: a control packet as one interface saw it; a packet has one line for every interface on its way. ``interface``
-  (``node:interface``), ``frame``, ``protocol`` ("mmcp", "igmp", "mld", "pim", and whatever else `captures.history.control` reads),
+  (``node:interface``), ``frame``, ``protocol`` ("mmcp", "igmp", "mld", "pim", and whatever else has a port),
   ``packet`` (its name in the protocol, or "malformed"), ``source``, ``destination``, ``fields`` (as the protocol's reader
-  gives them, and ``mac``, ``hop_limit``, ``alert``, ``checksum``, ``octets``);
+  gives them, and ``mac``, ``hop_limit``, ``alert``, ``checksum``, ``octets``, ``tunnels``);
 - ``data``: packets of one RTP flow at one interface, those of one window of 10 ms: ``interface``, ``source``,
   ``destination``, ``port``, ``packets``, ``first``, ``last``, ``last_ns`` (time of the last; ``t_ns`` is that of the first);
 - ``step``: what the scenario did: ``frame``, ``step`` (its name), ``fields``;
@@ -20,115 +20,93 @@ has depends on its kind:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
-WINDOW_NS = 10_000_000
-"""Data packets are told of by windows of 10 ms, which begin at multiples of it."""
+from captures.history.events import DATA, LINK_STEP, LOG, STEP, TRACE, Event
 
-
-@dataclass(frozen=True, slots=True)
-class FrameLine:
-    """A control packet at one interface."""
-
-    kind: ClassVar[str] = "frame"
-    t_ns: int
-    node: str
-    interface: str
-    frame: int
-    protocol: str
-    packet: str
-    source: str
-    destination: str
-    fields: Mapping[str, Any]
+_NO_EVENT = Event(0, 0, "", "", "", "", "", {})
 
 
-@dataclass(frozen=True, slots=True)
-class DataLine:
-    """Data packets of one flow at one interface in one window."""
+@dataclass(frozen=True)
+class _Line:
+    """How a line of one kind has an event's attributes, by their names in the line.
 
-    kind: ClassVar[str] = "data"
-    t_ns: int
-    node: str
-    interface: str
-    source: str
-    destination: str
-    port: int
-    packets: int
-    first: int
-    last: int
-    last_ns: int
+    `fields`: those of the event's fields that stand in the line by themselves. `always`: what all of its events have in common.
+    """
+
+    attributes: Mapping[str, str]
+    fields: tuple[str, ...] = ()
+    always: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StepLine:
-    """A scenario step."""
-
-    kind: ClassVar[str] = "step"
-    t_ns: int
-    node: str
-    frame: int
-    step: str
-    fields: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class LinkLine:
-    """A change of a link."""
-
-    kind: ClassVar[str] = "link"
-    t_ns: int
-    node: str
-    frame: int
-    link: str
-    interface: str
-    fields: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class TraceLine:
-    """A trace record of an agent."""
-
-    kind: ClassVar[str] = "trace"
-    t_ns: int
-    node: str
-    event: str
-    fields: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """A line of a daemon's log."""
-
-    kind: ClassVar[str] = "log"
-    t_ns: int
-    node: str
-    daemon: str
-    text: str
-    resolution_ns: int
-
-
-Line = FrameLine | DataLine | StepLine | LinkLine | TraceLine | LogLine
-
-_KINDS: dict[str, type[Line]] = {
-    kind.kind: kind for kind in (FrameLine, DataLine, StepLine, LinkLine, TraceLine, LogLine)
+_OF_STEP = {"frame": "number", "fields": "fields"}
+_LINES = {
+    "frame": _Line(
+        {
+            "interface": "interface",
+            "frame": "number",
+            "protocol": "protocol",
+            "packet": "kind",
+            "source": "source",
+            "destination": "destination",
+            "fields": "fields",
+        }
+    ),
+    "data": _Line(
+        {"interface": "interface", "source": "source", "destination": "destination", "first": "number"},
+        ("port", "packets", "last", "last_ns"),
+        {"protocol": DATA, "kind": "rtp"},
+    ),
+    "step": _Line({"step": "kind", **_OF_STEP}, always={"protocol": STEP}),
+    "link": _Line({"link": "kind", "interface": "interface", **_OF_STEP}, always={"protocol": STEP}),
+    "trace": _Line({"event": "kind", "fields": "fields"}, always={"protocol": TRACE}),
+    "log": _Line({"daemon": "kind"}, ("text", "resolution_ns"), {"protocol": LOG}),
 }
-_NAMES = {kind: tuple(field.name for field in fields(cls) if field.name != "t_ns") for kind, cls in _KINDS.items()}
 
 
-def as_dict(line: Line) -> dict[str, Any]:
-    """The line as JSON."""
-    return {
-        "t_ns": line.t_ns,
-        "kind": line.kind,
-        **{name: getattr(line, name) for name in _NAMES[line.kind]},
-    }
+def line_kind(event: Event) -> str:
+    """The ``kind`` of an event's line."""
+    if event.protocol == STEP:
+        return "link" if event.kind.startswith(LINK_STEP) else "step"
+    return "frame" if event.is_packet else event.protocol
 
 
-def from_dict(written: Mapping[str, Any]) -> Line:
+def as_dict(event: Event) -> dict[str, Any]:
+    """The event as JSON, if its fields are `plain`."""
+    kind = line_kind(event)
+    line = _LINES[kind]
+    told = {name: getattr(event, attribute) for name, attribute in line.attributes.items()}
+    if kind == "link":
+        told["link"] = event.kind.removeprefix(LINK_STEP)
+        told["interface"] = event.interface if ":" in event.interface else ""
+    told |= {name: event.fields[name] for name in line.fields}
+    return {"t_ns": event.t_ns, "kind": kind, "node": event.node, **told}
+
+
+def from_dict(written: Mapping[str, Any]) -> Event:
     """The reverse of `as_dict`; names that are not known are passed over. Raises ValueError if it is no line."""
     try:
-        line = _KINDS[written["kind"]]
-        return line(written["t_ns"], *(written[name] for name in _NAMES[line.kind]))
+        line = _LINES[written["kind"]]
+        told = {attribute: written[name] for name, attribute in line.attributes.items()}
+        if written["kind"] == "link":
+            told["kind"] = LINK_STEP + told["kind"]
+        told["interface"] = told.get("interface") or written["node"]
+        if line.fields:
+            told["fields"] = {name: written[name] for name in line.fields}
+        return _NO_EVENT._replace(t_ns=written["t_ns"], **told, **(line.always or {}))
     except (KeyError, TypeError) as error:
         raise ValueError(f"no line of a timeline: {error!r}") from None
+
+
+def plain(event: Event) -> Event:
+    """The event with fields as JSON has them: as it would be read from its line."""
+    return event._replace(fields=_plain(event.fields))
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,185 +1,295 @@
-"""From a capture's records to lines: control packets and steps one by one, data by windows, in order of time."""
+"""From one IP packet to the events it is: control packets dissected one by one, TCP put together, tunnels looked into.
+
+What is no event is counted by reason, and RTP goes to whoever counts it.
+"""
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from captures.files.capture import Frame, Step
-from captures.history.events import Event, History
-from captures.history.lines import WINDOW_NS, DataLine, FrameLine, Line, LinkLine, StepLine
-from captures.wire.internet import printed
-from captures.wire.rtp import Streams
+from captures.dissectors import membership, pim
+from captures.files.capture import LINKTYPE_RAW, Frame
+from captures.history.data import DataTap
+from captures.history.events import Event
+from captures.history.interfaces import Interfaces, Tunnels
+from captures.wire.connections import Connections, segment
+from captures.wire.framing import Dissected, Framing
+from captures.wire.headers import (
+    PROTOCOL_ICMP,
+    PROTOCOL_ICMPV6,
+    PROTOCOL_IGMP,
+    PROTOCOL_IPV4,
+    PROTOCOL_IPV6,
+    PROTOCOL_PIM,
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
+    Packet,
+    ip_packet,
+    router_alert,
+)
+from captures.wire.internet import checksum_right, printed, pseudo_header
+from captures.wire.malformed import MalformedMessageError
 
-REORDER_NS = 1_000_000_000
-"""How far records may be out of order of time and still be put right."""
+RTCP = range(72, 77)
+"""What payload types look like in RTCP [RFC 5761 4]."""
 
-_SWEEP_NS = 10 * WINDOW_NS  # how often windows are looked for in which nothing can come any more
-_LINK = "link_"  # what the names of steps begin with that change a link
+TUNNELS_MAX = 3
+"""How many tunnels one in the other are looked into."""
+_ADDRESS_OCTETS = {PROTOCOL_IPV4: 4, PROTOCOL_IPV6: 16}
+
+_REASONS_MAX = 64  # a capture full of noise must not fill memory with its kinds
 
 
-def capture_lines(
-    records: Iterable[Frame | Step],
-    history: History,
-    reorder_ns: int = REORDER_NS,
-) -> Iterator[FrameLine | DataLine | StepLine | LinkLine]:
-    """Lines of a capture in order of time, while it is read; memory does not grow with its data packets.
+class PortProtocol(NamedTuple):
+    """A control protocol at a port: `read` makes kind and fields of a message.
 
-    `history` knows the protocols, and afterwards what was passed over; its streams are not kept.
+    `framing` cuts what comes over TCP into messages; None over UDP, where a datagram is one. `port_name` is what the port is
+    given by: a lab's parameters move that of ``gmp.sm`` with ``gmp_sm_port``.
     """
-    windows = history.streams = _DataWindows()
-    tell = _Teller()
-    waiting: list[tuple[int, int, int, FrameLine | DataLine | StepLine | LinkLine]] = []
-    newest = swept = taken = 0
-    for record in records:
-        events = history.events(record)
-        newest = max(newest, record.t_ns)
-        for event in events:
-            taken += 1
-            heapq.heappush(waiting, (event.t_ns, event.number, taken, tell.of(event)))
-        if not events and newest < swept + _SWEEP_NS:
-            continue
-        swept = newest
-        for line in windows.closed(newest - 2 * WINDOW_NS):
-            heapq.heappush(waiting, (line.t_ns, line.first, 0, line))
-        while waiting and waiting[0][0] < newest - reorder_ns:
-            yield heapq.heappop(waiting)[3]
-    for line in windows.closed(newest + WINDOW_NS):
-        heapq.heappush(waiting, (line.t_ns, line.first, 0, line))
-    while waiting:
-        yield heapq.heappop(waiting)[3]
+
+    name: str
+    port: int
+    read: Callable[[bytes], Dissected]
+    framing: Framing | None
+    port_name: str
 
 
-class _Window:
-    """The packets of one flow at one interface in one window so far."""
+class PassedOver(Counter[str]):
+    """How many frames were no event and no stream, by reason; beyond so many reasons those that come later are one."""
 
-    __slots__ = ("first", "index", "last", "last_ns", "packets", "t_ns")
-
-    def __init__(self, index: int, number: int, t_ns: int) -> None:
-        self.index = index
-        self.packets = 1
-        self.first = self.last = number
-        self.t_ns = self.last_ns = t_ns
+    def count(self, reason: str) -> None:
+        """Count one."""
+        if reason not in self and len(self) >= _REASONS_MAX:
+            reason = "frames of other kinds"
+        self[reason] += 1
 
 
-class _DataWindows(Streams):
-    """Takes data packets as `Streams` does, and keeps nothing of them but the windows that are not over yet."""
+class PacketReader:
+    """Makes events of IP packets; `control_ports` are those over UDP, packed, where a protocol is."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._open: dict[tuple[str, bytes], _Window] = {}
-        self._closed: list[DataLine] = []
-
-    def add(
+    def __init__(
         self,
-        interface: str,
-        flow: bytes,
-        ssrc: int,
-        number: int,
-        t_ns: int,
-        payload_type: int,
-        sequence: int,
-        timestamp: int,
+        protocols: Iterable[PortProtocol],
+        data: DataTap,
+        interfaces: Interfaces,
+        tunnels: Tunnels,
+        passed_over: PassedOver,
     ) -> None:
-        """Count one packet."""
-        index = t_ns // WINDOW_NS
-        window = self._open.get((interface, flow))
-        if window is not None and window.index == index:
-            window.packets += 1
-            window.last, window.last_ns = number, t_ns
+        self.control_ports: frozenset[bytes] = frozenset()
+        self._data = data
+        self._passed_over = passed_over
+        self._interfaces = interfaces
+        self._tunnels = tunnels
+        self._udp: dict[int, PortProtocol] = {}
+        self._tcp: dict[int, PortProtocol] = {}
+        self.connections = Connections()
+        self._know(protocols)
+
+    def listen(self, parameters: Mapping[str, Any]) -> None:
+        """Know the ports that a lab's parameters give its protocols, as in ``mmcp_port``."""
+        moved = []
+        for protocol in dict.fromkeys((*self._udp.values(), *self._tcp.values())):
+            port = parameters.get(f"{protocol.port_name.replace('.', '_')}_port")
+            if isinstance(port, int) and 0 < port < 65536:
+                moved.append(protocol._replace(port=port))
+        self._know(moved)
+
+    def _know(self, protocols: Iterable[PortProtocol]) -> None:
+        for protocol in protocols:
+            (self._udp if protocol.framing is None else self._tcp)[protocol.port] = protocol
+        self.control_ports = frozenset(port.to_bytes(2) for port in self._udp)
+
+    def events(self, frame: Frame, packet: Packet, depth: int = 0) -> Sequence[Event]:
+        """The events that a packet in a frame is; `depth` is in how many tunnels it is."""
+        if packet.vlans:
+            frame = frame._replace(interface=".".join([frame.interface, *map(str, packet.vlans)]))
+            self._interfaces.see(frame.interface, frame.t_ns)
+        protocol = packet.protocol
+        event: Event | None = None
+        if packet.fragment:
+            self._passed_over.count("later fragments of IP datagrams")
+        elif protocol == PROTOCOL_UDP:
+            event = self._datagram(frame, packet)
+        elif protocol == PROTOCOL_TCP:
+            return self._segment(frame, packet)
+        elif protocol == PROTOCOL_IGMP:
+            event = self._membership(frame, packet, "igmp", membership.igmp)
+        elif protocol == PROTOCOL_ICMPV6:
+            event = self._membership(frame, packet, "mld", membership.mld)
+        elif protocol == PROTOCOL_PIM:
+            event = self._pim(frame, packet)
+        elif protocol in (PROTOCOL_IPV4, PROTOCOL_IPV6):
+            return self._tunnelled(frame, packet, depth)
+        elif protocol != PROTOCOL_ICMP or (event := self._unreachable(frame, packet)) is None:
+            self._passed_over.count(f"packets of IP protocol {protocol}")
+        return () if event is None else (event,)
+
+    def _tunnelled(self, frame: Frame, packet: Packet, depth: int) -> Sequence[Event]:
+        """What is in an IP packet in an IP packet [RFC 2003, RFC 2473, RFC 4213]; a tunnel is a link of its own."""
+        if depth == TUNNELS_MAX:
+            self._passed_over.count(f"packets in more than {TUNNELS_MAX} tunnels")
+            return ()
+        ends = printed(packet.source), printed(packet.destination)
+        name = f"{frame.interface}.{self._tunnels.name(ends)}"
+        self._interfaces.see(name, frame.t_ns)
+        inner = Frame(frame.number, frame.t_ns, name, LINKTYPE_RAW, frame.data[packet.begin : packet.end])
+        found = ip_packet(LINKTYPE_RAW, inner.data)
+        if found is None or len(found.source) != _ADDRESS_OCTETS[packet.protocol]:
+            self._passed_over.count("packets in tunnels that are no IP packet or cut off")
+            return ()
+        events = self.events(inner, found, depth + 1)
+        return [
+            event._replace(fields={**event.fields, "tunnels": (ends, *event.fields.get("tunnels", ()))})
+            for event in events
+        ]
+
+    def _event(self, frame: Frame, packet: Packet, protocol: str, kind: str, fields: dict[str, Any]) -> Event:
+        fields["mac"] = packet.mac.hex()
+        fields["hop_limit"] = packet.hop_limit
+        fields.setdefault("checksum", None)
+        fields.setdefault("octets", packet.end - packet.begin)
+        source, destination = printed(packet.source), printed(packet.destination)
+        return Event(frame.number, frame.t_ns, frame.interface, protocol, kind, source, destination, fields)
+
+    def _datagram(self, frame: Frame, packet: Packet) -> Event | None:
+        data, begin, end = frame.data, packet.begin, packet.end
+        if end < begin + 8:
+            self._passed_over.count("UDP datagrams cut off inside the header")
+            return None
+        sport, dport, size = struct.unpack_from("!HHH", data, begin)
+        protocol = self._udp.get(dport) or self._udp.get(sport)
+        if protocol is None:
+            self._maybe_rtp(frame, packet)
+            return None
+        if size < 8:
+            self._passed_over.count("UDP datagrams whose Length is shorter than their header")
+            return None
+        # UDP's own Length is the datagram; a protocol's own length must agree with it.
+        cut = packet.incomplete or begin + size > end
+        payload = data[begin + 8 : min(begin + size, end)]
+        if cut:
+            self._passed_over.count(f"{protocol.name} messages of which only the beginning is there")
+            return None
+        kind, fields = protocol.read(payload)
+        fields.update(
+            ports=(sport, dport), octets=len(payload), checksum=_udp_checksum(packet, data, size), alert=False
+        )
+        return self._event(frame, packet, protocol.name, kind, fields)
+
+    def _segment(self, frame: Frame, packet: Packet) -> Sequence[Event]:
+        """The messages that a segment completes; the checksums of segments are not looked at."""
+        part = segment(packet, frame.data)
+        if part is None:
+            self._passed_over.count("TCP segments of which only the beginning is there")
+            return ()
+        protocol = self._tcp.get(part.port) or self._tcp.get(part.source_port)
+        if protocol is None or protocol.framing is None:
+            self._passed_over.count("TCP segments of other protocols")
+            return ()
+        found = []
+        fields: dict[str, Any]
+        for octets in self.connections.messages(frame.interface, packet, part, protocol.framing):
+            if isinstance(octets, MalformedMessageError):
+                kind, fields = "malformed", {"reason": str(octets)}
+            else:
+                kind, fields = protocol.read(octets)
+                fields["octets"] = len(octets)
+            fields.update(ports=(part.source_port, part.port), alert=False)
+            found.append(self._event(frame, packet, protocol.name, kind, fields))
+        if not found:
+            self._passed_over.count("TCP segments that end no message")
+        return found
+
+    def _maybe_rtp(self, frame: Frame, packet: Packet) -> None:
+        data, begin = frame.data, packet.begin
+        if packet.end < begin + 20 or data[begin + 8] >> 6 != 2 or data[begin + 9] & 127 in RTCP:
+            self._passed_over.count("UDP datagrams of other protocols")
             return
-        if window is not None:
-            self._close(interface, flow, window)
-        self._open[interface, flow] = _Window(index, number, t_ns)
+        kind, sequence, timestamp, ssrc = struct.unpack_from("!xBHII", data, begin + 8)
+        flow = packet.source + packet.destination + data[begin : begin + 4]
+        self._data.add(frame.interface, flow, ssrc, frame.number, frame.t_ns, kind & 127, sequence, timestamp)
 
-    def closed(self, until_ns: int) -> list[DataLine]:
-        """What was closed since the last call; windows that begin before the time are closed now."""
-        over = [key for key, window in self._open.items() if window.t_ns < until_ns]
-        for key in over:
-            self._close(*key, self._open.pop(key))
-        closed, self._closed = self._closed, []
-        return closed
+    def _membership(
+        self,
+        frame: Frame,
+        packet: Packet,
+        name: str,
+        read: Callable[[bytes], membership.Query | membership.Report | None],
+    ) -> Event | None:
+        body = frame.data[packet.begin : packet.end]
+        fields: dict[str, Any] = {"alert": router_alert(packet, frame.data)}
+        if name == "mld" and (not body or body[0] not in membership.MLD_TYPES):
+            if refused := self._unreachable(frame, packet):
+                return refused
+            self._passed_over.count("ICMPv6 packets that are no MLD")
+            return None
+        if packet.incomplete:
+            self._passed_over.count(f"{name} messages of which only the beginning is there")
+            return None
+        pseudo = b"" if name == "igmp" else pseudo_header(packet.source, packet.destination, packet.protocol, len(body))
+        fields["checksum"] = checksum_right(body, pseudo, at=2) if len(body) >= 4 else None
+        try:
+            message = read(body)
+        except MalformedMessageError as error:
+            return self._event(frame, packet, name, "malformed", {**fields, "reason": str(error)})
+        if message is None:
+            self._passed_over.count("IGMP messages of other types")
+            return None
+        fields["message"], fields["version"] = message, message.version
+        if isinstance(message, membership.Query):
+            return self._event(frame, packet, name, "query", fields)
+        if any(record.kind in membership.STATE_CHANGES for record in message.records):
+            self._data.changed(frame.interface, frame.t_ns)
+        return self._event(frame, packet, name, "leave" if message.leave else "report", fields)
 
-    def _close(self, interface: str, flow: bytes, window: _Window) -> None:
-        octets = (len(flow) - 4) // 2
-        self._closed.append(
-            DataLine(
-                t_ns=window.t_ns,
-                node=node_of(interface),
-                interface=interface,
-                source=printed(flow[:octets]),
-                destination=printed(flow[octets:-4]),
-                port=int.from_bytes(flow[-2:]),
-                packets=window.packets,
-                first=window.first,
-                last=window.last,
-                last_ns=window.last_ns,
-            )
-        )
+    def _unreachable(self, frame: Frame, packet: Packet) -> Event | None:
+        """An ICMP port unreachable that quotes a control protocol's datagram."""
+        data, begin = frame.data, packet.begin
+        if data[begin : begin + 2] != (b"\x03\x03" if packet.protocol == PROTOCOL_ICMP else b"\x01\x04"):
+            return None
+        quoted = ip_packet(LINKTYPE_RAW, data[begin + 8 : packet.end])
+        if quoted is None or quoted.protocol != PROTOCOL_UDP or quoted.fragment or quoted.end < quoted.begin + 8:
+            return None
+        inner = data[begin + 8 + quoted.begin :]
+        sport, dport = struct.unpack_from("!HH", inner)
+        protocol = self._udp.get(dport)
+        if protocol is None:
+            return None
+        kind, fields = protocol.read(data[begin + 16 + quoted.begin : packet.end])
+        if kind == "malformed":
+            return None  # not enough of it was quoted
+        fields.update(ports=(dport, sport), alert=False, checksum=None, refused=kind)
+        event = self._event(frame, packet, protocol.name, "unreachable", fields)
+        return event._replace(source=printed(quoted.destination), destination=printed(quoted.source))
 
-
-class _Teller:
-    """Makes lines of events; what a step does not say again it knows from earlier ones."""
-
-    def __init__(self) -> None:
-        self._mn_of_handover: dict[Any, str] = {}
-        self._interface_of_mn: dict[str, str] = {}
-
-    def of(self, event: Event) -> FrameLine | StepLine | LinkLine:
-        if event.protocol == "step":
-            return self._step(event)
-        return FrameLine(
-            event.t_ns,
-            node_of(event.interface),
-            event.interface,
-            event.number,
-            event.protocol,
-            event.kind,
-            event.source,
-            event.destination,
-            _plain(event.fields),
-        )
-
-    def _step(self, event: Event) -> StepLine | LinkLine:
-        fields = {name: value for name, value in event.fields.items() if name not in ("t_ns", "step")}
-        handover = fields.get("handover")
-        if event.kind == "parameters":
-            self._learn(fields)
-        node = str(fields.get("mn") or fields.get("role") or self._mn_of_handover.get(_key(handover), ""))
-        if event.kind == "handover_begin":
-            self._mn_of_handover[_key(handover)] = node
-        if not event.kind.startswith(_LINK):
-            return StepLine(event.t_ns, node, event.number, event.kind, fields)
-        interface = str(fields.get("interface") or self._interface_of_mn.get(node, ""))
-        if node and interface and ":" not in interface:
-            interface = f"{node}:{interface}"
-        link = event.kind.removeprefix(_LINK)
-        return LinkLine(event.t_ns, node, event.number, link, interface, fields)
-
-    def _learn(self, parameters: Mapping[str, Any]) -> None:
-        nodes = parameters.get("mns")
-        for mn in nodes if isinstance(nodes, list) else ():
-            if isinstance(mn, dict):
-                self._interface_of_mn[str(mn.get("name"))] = str(mn.get("interface", ""))
-
-
-def node_of(interface: str) -> str:
-    """The node of an interface called ``node:interface``; of any other name the name itself."""
-    return interface.partition(":")[0]
-
-
-def _key(handover: Any) -> str:
-    return str(handover)
+    def _pim(self, frame: Frame, packet: Packet) -> Event | None:
+        body = frame.data[packet.begin : packet.end]
+        if packet.incomplete:
+            self._passed_over.count("pim messages of which only the beginning is there")
+            return None
+        try:
+            kind, fields = pim.dissect(body)
+        except MalformedMessageError as error:
+            kind, fields = "malformed", {"reason": str(error)}
+        summed = body[: pim.REGISTER_SUMMED_OCTETS] if kind == "register" else body
+        pseudo = b""
+        if len(packet.source) == 16:
+            pseudo = pseudo_header(packet.source, packet.destination, packet.protocol, len(body))
+        if len(body) >= pim.HEADER_OCTETS:
+            fields["checksum"] = checksum_right(summed, pseudo, at=2)
+            if kind == "register" and not fields["checksum"]:
+                # Some sum the whole message, which a receiver may accept as well [RFC 7761 4.9.3].
+                fields["checksum"] = checksum_right(body, pseudo, at=2)
+        fields["alert"] = False
+        return self._event(frame, packet, "pim", kind, fields)
 
 
-def _plain(value: Any) -> Any:
-    """Named tuples as objects, so that a reader of the JSON sees their names."""
-    if hasattr(value, "_asdict"):
-        return _plain(value._asdict())
-    if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-__all__ = ["REORDER_NS", "Line", "capture_lines", "node_of"]
+def _udp_checksum(packet: Packet, data: bytes, size: int) -> bool | None:
+    begin = packet.begin
+    if data[begin + 6 : begin + 8] == b"\0\0":
+        return None if len(packet.source) == 4 else False
+    pseudo = pseudo_header(packet.source, packet.destination, PROTOCOL_UDP, size)
+    return checksum_right(data[begin : begin + size], pseudo, at=6)

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from captures.history.lines import DataLine, FrameLine, Line, StepLine
-from captures.history.packets import node_of
+from captures.history.events import DATA, STEP, Event
 
 MOBILE_NODE = "mn"
 CONTROLLER = "lmc"
@@ -21,7 +20,7 @@ ROUTER = "router"
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class Participant:
     """One participant: `role` is "mn", "lmc", "sm", "mcs", "router", "host" or empty, `cell` where it serves, or empty."""
 
     name: str
@@ -29,13 +28,13 @@ class Column:
     cell: str = ""
 
 
-class Cast:
+class Participants:
     """All participants known so far."""
 
     def __init__(self) -> None:
         self.group: str | None = None
         self.spacing_ns: int | None = None
-        self._columns: dict[str, Column] = {}
+        self._known: dict[str, Participant] = {}
         self._node_of_address: dict[str, str] = {}
         self._node_of_mac: dict[str, str] = {}
         self._own_addresses: dict[str, set[str]] = {}
@@ -44,17 +43,17 @@ class Cast:
 
     # --- learning
 
-    def learn(self, line: Line) -> None:
-        """Take from a line what it tells of who is who."""
-        if isinstance(line, FrameLine):
-            self._see(line.interface)
-            self._learn_hardware(line)
-        elif isinstance(line, DataLine):
-            self._see(line.interface)
-        elif isinstance(line, StepLine) and line.step == "model":
-            self.learn_model(line.fields.get("model"))
-        elif isinstance(line, StepLine) and line.step == "parameters":
-            self._learn_parameters(line.fields)
+    def learn(self, event: Event) -> None:
+        """Take from an event what it tells of who is who."""
+        if event.is_packet:
+            self._see(event)
+            self._learn_hardware(event)
+        elif event.protocol == DATA:
+            self._see(event)
+        elif event.protocol == STEP and event.kind == "model":
+            self.learn_model(event.fields.get("model"))
+        elif event.protocol == STEP and event.kind == "parameters":
+            self._learn_parameters(event.fields)
 
     def learn_model(self, model: Any) -> None:
         """Take a lab's model, as its ``model.json`` and its ``model`` step have it; what is no model tells nothing."""
@@ -69,7 +68,7 @@ class Cast:
                 self._has(str(end.get("node", "")), [end.get("address")])
         for node in _objects(model.get("nodes")):
             name, kind = str(node.get("name", "")), str(node.get("kind", ""))
-            self._add(Column(name, kind, cells.get(name, "")))
+            self._add(Participant(name, kind, cells.get(name, "")))
         for link in _objects(model.get("links")):
             first, second = link.get("first"), link.get("second")
             if isinstance(first, Mapping) and isinstance(second, Mapping):
@@ -78,7 +77,7 @@ class Cast:
                     self._other_end[f"{end.get('node')}:{end.get('interface')}"] = str(other.get("node"))
         self.group = str(model["group"]) if model.get("group") else self.group
         for radio in _objects(model.get("radios")):
-            self._add(Column(str(radio.get("node", "")), MOBILE_NODE))
+            self._add(Participant(str(radio.get("node", "")), MOBILE_NODE))
             pairs = radio.get("addresses")
             held = [
                 pair[1]
@@ -100,18 +99,18 @@ class Cast:
                 addresses = [entry.get("address"), *(several.values() if isinstance(several, Mapping) else ())]
                 if name and any(addresses):
                     role = key.removesuffix("s") if listed else key
-                    self._add(Column(str(name), role, str(entry.get("point_of_attachment", ""))))
+                    self._add(Participant(str(name), role, str(entry.get("point_of_attachment", ""))))
                     self._has(str(name), addresses)
 
-    def _add(self, column: Column) -> None:
-        if not column.name:
+    def _add(self, participant: Participant) -> None:
+        if not participant.name:
             return
-        known = self._columns.get(column.name)
+        known = self._known.get(participant.name)
         if known is not None:
             # What the parameters call a role the model calls a host.
-            role = column.role if known.role in ("", "host") else known.role
-            column = Column(column.name, role, known.cell or column.cell)
-        self._columns[column.name] = column
+            role = participant.role if known.role in ("", "host") else known.role
+            participant = Participant(participant.name, role, known.cell or participant.cell)
+        self._known[participant.name] = participant
 
     def _has(self, node: str, addresses: Iterable[Any]) -> None:
         for address in addresses:
@@ -120,21 +119,21 @@ class Cast:
                 self._node_of_address[printed] = node
                 self._own_addresses.setdefault(node, set()).add(printed)
 
-    def _see(self, interface: str) -> None:
-        node = node_of(interface)
+    def _see(self, event: Event) -> None:
+        node = event.node
         self._captured.add(node)
-        if ":" in interface and node not in self._columns:
-            self._columns[node] = Column(node)
+        if ":" in event.interface and node not in self._known:
+            self._known[node] = Participant(node)
 
-    def _learn_hardware(self, line: FrameLine) -> None:
+    def _learn_hardware(self, event: Event) -> None:
         """A node is seen to send at its own interface; a router says in its hellos which other addresses it has."""
-        mac = str(line.fields.get("mac", ""))
+        mac = str(event.fields.get("mac", ""))
         if not mac or mac in self._node_of_mac:
             return
-        if line.source in self._own_addresses.get(line.node, ()):
-            self._node_of_mac[mac] = line.node
-        elif line.protocol == "pim":
-            for address in line.fields.get("addresses") or ():
+        if event.source in self._own_addresses.get(event.node, ()):
+            self._node_of_mac[mac] = event.node
+        elif event.protocol == "pim":
+            for address in event.fields.get("addresses") or ():
                 if address in self._node_of_address:
                     self._node_of_mac[mac] = self._node_of_address[address]
 
@@ -144,12 +143,12 @@ class Cast:
         """The node that has the address, or the address."""
         return self._node_of_address.get(address, address)
 
-    def sender(self, line: FrameLine) -> str:
+    def sender(self, event: Event) -> str:
         """Who sent a packet: its source's node, or of a link-local source the one whose hardware address it came from."""
-        node = self._node_of_address.get(line.source)
-        if node is None and _is_local(line.source):
-            node = self._node_of_mac.get(str(line.fields.get("mac", "")))
-        return node or line.source
+        node = self._node_of_address.get(event.source)
+        if node is None and _is_local(event.source):
+            node = self._node_of_mac.get(str(event.fields.get("mac", "")))
+        return node or event.source
 
     def captures(self, node: str) -> bool:
         """Whether anything was captured at the node, so that what is not seen there did not come there."""
@@ -159,26 +158,30 @@ class Cast:
         """The node at the other end of a link between two nodes; None for a cell, where everybody captures."""
         return self._other_end.get(interface)
 
-    def column(self, name: str) -> Column:
+    def participant(self, name: str) -> Participant:
         """The participant of that name, known or not."""
-        return self._columns.get(name, Column(name))
+        return self._known.get(name, Participant(name))
 
-    def columns(self) -> list[Column]:
+    def all(self) -> list[Participant]:
         """All participants known, in the order in which a ladder has them: MNs, cell by cell, SM, the others."""
-        cells = sorted({column.cell for column in self._columns.values() if column.cell})
-        return sorted(self._columns.values(), key=lambda column: _place(column, cells))
+        cells = sorted({participant.cell for participant in self._known.values() if participant.cell})
+        return sorted(self._known.values(), key=lambda participant: _place(participant, cells))
 
 
 _ROLES = (ROUTER, CONTROLLER)
 _AFTER_CELLS = ("sm", ROUTER, "mcs")
 
 
-def _place(column: Column, cells: list[str]) -> tuple[int, int, int]:
-    if column.role == MOBILE_NODE:
+def _place(participant: Participant, cells: list[str]) -> tuple[int, int, int]:
+    if participant.role == MOBILE_NODE:
         return 0, 0, 0
-    if column.cell:
-        return 1, cells.index(column.cell), _ROLES.index(column.role) if column.role in _ROLES else len(_ROLES)
-    return 2, _AFTER_CELLS.index(column.role) if column.role in _AFTER_CELLS else len(_AFTER_CELLS), 0
+    if participant.cell:
+        return (
+            1,
+            cells.index(participant.cell),
+            _ROLES.index(participant.role) if participant.role in _ROLES else len(_ROLES),
+        )
+    return 2, _AFTER_CELLS.index(participant.role) if participant.role in _AFTER_CELLS else len(_AFTER_CELLS), 0
 
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:

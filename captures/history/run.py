@@ -17,10 +17,11 @@ from captures.files.capture import CaptureError
 from captures.files.merge import CAPTURE_FOLDER, MERGED_FILE
 from captures.files.reading import CaptureReader
 from captures.history.control import every_protocol
-from captures.history.events import History
-from captures.history.lines import Line, as_dict, from_dict
-from captures.history.packets import capture_lines
-from captures.history.texts import log_lines, trace_lines
+from captures.history.data import DataWindows
+from captures.history.events import Event
+from captures.history.history import History
+from captures.history.lines import as_dict, from_dict, line_kind, plain
+from captures.history.texts import log_events, trace_events
 
 RUNS = Path(__file__).resolve().parents[1] / "runs"
 LATEST = "latest"
@@ -94,8 +95,8 @@ def find_run(named: str, runs: Path = RUNS) -> Run:
 
 
 @dataclass(slots=True)
-class Account:
-    """What became of everything: lines written by kind, and what could not be put in order of time, by file or reason."""
+class Counts:
+    """What became of everything: events by the kind of their lines, and what could not be put in order, by file or reason."""
 
     lines: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -112,35 +113,36 @@ class Account:
         }
 
 
-def history_of(run: Run, account: Account | None = None, progress: Progress | None = None) -> Iterator[Line]:
-    """Every line of a run in order of time, from its capture and from what its nodes wrote down.
+def history_of(run: Run, counts: Counts | None = None, progress: Progress | None = None) -> Iterator[Event]:
+    """Every event of a run in order of time, from its capture and from what its nodes wrote down, with fields as in JSON.
 
-    `progress` is called with the frames read now and then. Raises `CaptureError` if the capture cannot be read.
+    Data packets are told of by windows. `progress` is called with the frames read now and then. Raises `CaptureError` if the
+    capture cannot be read.
     """
-    account = account or Account()
+    counts = counts or Counts()
     reader = CaptureReader(run.capture)
-    history = History(reader, every_protocol(run.ports), progress)
-    sources: list[Iterator[Line]] = [iter(capture_lines(reader, history))]
+    history = History(reader, every_protocol(run.ports), progress, taps=(DataWindows(),))
+    sources: list[Iterator[Event]] = [map(plain, history)]
     if run.folder is not None:
-        sources += [iter(trace_lines(run.folder, account.left_out)), iter(log_lines(run.folder, account.left_out))]
-    for line in heapq.merge(*sources, key=lambda line: line.t_ns):
-        account.lines[line.kind] += 1
-        yield line
-    account.passed_over.update(history.passed_over)
-    account.passed_over.update(reader.passed_over)
-    account.truncated = reader.truncated
+        sources += [iter(trace_events(run.folder, counts.left_out)), iter(log_events(run.folder, counts.left_out))]
+    for event in heapq.merge(*sources, key=lambda event: event.t_ns):
+        counts.lines[line_kind(event)] += 1
+        yield event
+    counts.passed_over.update(history.passed_over)
+    counts.passed_over.update(reader.passed_over)
+    counts.truncated = reader.truncated
 
 
-def write_history(run: Run, stream: TextIO, progress: Progress | None = None) -> Account:
-    """Write a run's lines to a stream, one JSON object each."""
-    account = Account()
+def write_history(run: Run, stream: TextIO, progress: Progress | None = None) -> Counts:
+    """Write a run's history to a stream, one JSON object for each event."""
+    counts = Counts()
     encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-    stream.writelines(encode(as_dict(line)) + "\n" for line in history_of(run, account, progress))
-    return account
+    stream.writelines(encode(as_dict(event)) + "\n" for event in history_of(run, counts, progress))
+    return counts
 
 
-def write_timeline(run: Run, target: Path, progress: Progress | None = None) -> Account:
-    """Write a run's lines to a file, which appears whole or not at all. Raises `CaptureError` if it cannot be written.
+def write_timeline(run: Run, target: Path, progress: Progress | None = None) -> Counts:
+    """Write a run's history to a file, which appears whole or not at all. Raises `CaptureError` if it cannot be written.
 
     What is no plain file, such as a named pipe, is written into as it is.
     """
@@ -155,7 +157,7 @@ def write_timeline(run: Run, target: Path, progress: Progress | None = None) -> 
         raise CaptureError(f"cannot write {target}: {error.strerror}") from None
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            account = write_history(run, stream, progress)
+            counts = write_history(run, stream, progress)
         Path(temporary).chmod(0o644)
         Path(temporary).replace(target)
     except OSError as error:
@@ -164,11 +166,11 @@ def write_timeline(run: Run, target: Path, progress: Progress | None = None) -> 
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return account
+    return counts
 
 
-def read_timeline_file(path: Path) -> Iterator[Line]:
-    """The lines of a ``timeline.jsonl``. Raises `CaptureError` at a line that is none."""
+def read_timeline_file(path: Path) -> Iterator[Event]:
+    """The events of a ``timeline.jsonl``. Raises `CaptureError` at a line that is none."""
     try:
         with path.open(encoding="utf-8") as stream:
             for number, text in enumerate(stream, 1):
@@ -180,14 +182,14 @@ def read_timeline_file(path: Path) -> Iterator[Line]:
         raise CaptureError(f"cannot read {path}: {error.strerror}") from error
 
 
-def lines_of(run: Run, account: Account | None = None, progress: Progress | None = None) -> Iterator[Line]:
-    """A run's lines, from its ``timeline.jsonl`` if that was written after its capture, else from the capture itself.
+def events_of(run: Run, counts: Counts | None = None, progress: Progress | None = None) -> Iterator[Event]:
+    """A run's history, from its ``timeline.jsonl`` if that was written after its capture, else from the capture itself.
 
-    `account` and `progress` only hear of a capture that is read.
+    `counts` and `progress` only hear of a capture that is read.
     """
     if run.folder is not None and not run.ports:
         written = run.folder / TIMELINE_FILE
         with suppress(OSError):
             if written.stat().st_mtime_ns >= run.capture.stat().st_mtime_ns:
                 return read_timeline_file(written)
-    return history_of(run, account, progress)
+    return history_of(run, counts, progress)

@@ -1,4 +1,4 @@
-"""What nodes wrote down themselves, as lines: the agents' traces and the daemons' logs of a run's folder.
+"""What nodes wrote down themselves, as events: the agents' traces and the daemons' logs of a run's folder.
 
 A log line can be put in order only if it carries its own time, as FRR's do (in UTC: a lab's daemons run so). Lines without
 one are left out and counted, by file.
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from captures.history.lines import LogLine, TraceLine
+from captures.history.events import LOG, TRACE, Event
 
 TRACES = "traces"
 LOGS = "logs"
@@ -21,7 +21,7 @@ LOGS = "logs"
 _FRR = re.compile(r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)(?:\.(\d{1,9}))? [A-Z0-9]+: (.*)")
 
 
-def trace_lines(folder: Path, left_out: Counter[str]) -> list[TraceLine]:
+def trace_events(folder: Path, left_out: Counter[str]) -> list[Event]:
     """All trace records of a run, in order of time; what is none, such as a last line cut off, goes to `left_out`."""
     found = []
     for path in sorted((folder / TRACES).glob("*.jsonl")):
@@ -36,11 +36,11 @@ def trace_lines(folder: Path, left_out: Counter[str]) -> list[TraceLine]:
             except (ValueError, KeyError, TypeError, AttributeError):
                 left_out[f"{TRACES}/{path.name}"] += 1
             else:
-                found.append(TraceLine(t_ns, node, event, fields))
-    return sorted(found, key=lambda line: line.t_ns)
+                found.append(Event(0, t_ns, node, TRACE, event, "", "", fields))
+    return sorted(found, key=lambda event: event.t_ns)
 
 
-def log_lines(folder: Path, left_out: Counter[str]) -> list[LogLine]:
+def log_events(folder: Path, left_out: Counter[str]) -> list[Event]:
     """Log lines that have a time of their own, in its order; ``ar1-pimd.log`` is the log of pimd on ar1."""
     found = []
     for path in sorted((folder / LOGS).glob("*.log")):
@@ -51,9 +51,9 @@ def log_lines(folder: Path, left_out: Counter[str]) -> list[LogLine]:
             if match is None or t_ns is None:
                 left_out[f"{LOGS}/{path.name}"] += 1
             else:
-                digits = len(match[2] or "")
-                found.append(LogLine(t_ns, node or daemon, daemon, match[3], 10 ** (9 - digits)))
-    return sorted(found, key=lambda line: line.t_ns)
+                said = {"text": match[3], "resolution_ns": 10 ** (9 - len(match[2] or ""))}
+                found.append(Event(0, t_ns, node or daemon, LOG, daemon, "", "", said))
+    return sorted(found, key=lambda event: event.t_ns)
 
 
 def _time_of(match: re.Match[str]) -> int | None:

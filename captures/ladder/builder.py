@@ -1,4 +1,4 @@
-"""From a history's lines to the rows of a ladder, one after the other as the lines come.
+"""From a history's events to the rows of a ladder, one after the other as the events come.
 
 Which sightings are one packet: equal content between equal addresses, each interface once, the hop limit never growing, and
 no more than `TRAVEL_NS` between one sighting and the next. Of several packets that a sighting could belong to it is taken
@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from captures.history.lines import WINDOW_NS, DataLine, FrameLine, Line, LinkLine, LogLine, StepLine, TraceLine
-from captures.history.participants import Cast, Column
+from captures.history.data import WINDOW_NS
+from captures.history.events import DATA, LINK_STEP, LOG, STEP, TRACE, Event
+from captures.history.participants import Participant, Participants
 from captures.ladder.rows import (
     Failure,
     Fate,
@@ -30,7 +31,7 @@ from captures.ladder.rows import (
 from captures.ladder.words import PERIODIC, REFRESHED, step_words, words
 
 TRAVEL_NS = 500_000_000
-"""The longest time between two sightings of one packet; so much later than its lines a row is final."""
+"""The longest time between two sightings of one packet; so much later than its events a row is final."""
 REPEATED_NS = 5_000_000_000
 """An equal packet from the same sender this soon after counts as another attempt."""
 GAP_NS = 20_000_000
@@ -40,7 +41,7 @@ _KEPT_ATTEMPTS = 10_000
 GROUP = "group"
 """Who gets what was sent to a group where nobody knows whose interface it was seen at: a capture that is not a lab's."""
 
-_ENVELOPE = ("mac", "hop_limit", "checksum")  # differ from link to link
+_ENVELOPE = ("mac", "hop_limit", "checksum", "tunnels")  # differ from link to link
 _NOT_TOLD = frozenset({"sent", "counters"})  # trace events that the wire or nobody tells better
 
 
@@ -48,17 +49,17 @@ _NOT_TOLD = frozenset({"sent", "counters"})  # trace events that the wire or nob
 class _Packet:
     """A packet on its way."""
 
-    line: FrameLine
+    event: Event
     sightings: list[Sighting]
     hop_limit: int
     attempt: int
     macs: list[str] = field(default_factory=list)
 
-    def may_be(self, line: FrameLine) -> bool:
+    def may_be(self, event: Event) -> bool:
         return (
-            line.t_ns - self.sightings[-1].t_ns <= TRAVEL_NS
-            and int(line.fields.get("hop_limit", 0)) <= self.hop_limit
-            and all(sighting.interface != line.interface for sighting in self.sightings)
+            event.t_ns - self.sightings[-1].t_ns <= TRAVEL_NS
+            and int(event.fields.get("hop_limit", 0)) <= self.hop_limit
+            and all(sighting.interface != event.interface for sighting in self.sightings)
         )
 
 
@@ -82,13 +83,13 @@ _Happening = Row | _Packet
 
 
 class LadderBuilder:
-    """Takes lines in order of time and gives rows in order of time, each once it is final.
+    """Takes events in order of time and gives rows in order of time, each once it is final.
 
-    `cast` may know the participants already. `failed` rules are put to the rows that have their frames.
+    `participants` may know the participants already. `failed` rules are put to the rows that have their frames.
     """
 
-    def __init__(self, cast: Cast | None = None, failed: Iterable[Failure] = ()) -> None:
-        self.cast = cast or Cast()
+    def __init__(self, participants: Participants | None = None, failed: Iterable[Failure] = ()) -> None:
+        self.participants = participants or Participants()
         self.handovers: list[HandoverSpan] = []
         self.begin_ns = self.end_ns = 0
         self._failures: dict[int, list[Failure]] = {}
@@ -111,95 +112,88 @@ class LadderBuilder:
         """Failures that no row had so far."""
         return tuple(self._unplaced)
 
-    def take(self, line: Line) -> Iterator[Row]:
-        """Take the next line; the rows that are final now."""
-        return map(self.row, self.collect(line))
+    def take(self, event: Event) -> Iterator[Row]:
+        """Take the next event; the rows that are final now."""
+        return map(self.row, self.collect(event))
 
-    def collect(self, line: Line) -> Iterator[_Happening]:
+    def collect(self, event: Event) -> Iterator[_Happening]:
         """As `take`, but what is no row yet: to be given to `row` in the same order, once all names are known."""
-        self.cast.learn(line)
-        if not isinstance(line, TraceLine | LogLine):
-            self.begin_ns = self.begin_ns or line.t_ns
-            self.end_ns = max(self.end_ns, line.t_ns)
-        self._look_for_silence(line.t_ns)
-        match line:
-            case FrameLine():
-                self._frame(line)
-            case DataLine():
-                self._data(line)
-            case StepLine(step="model"):
-                pass
-            case StepLine(t_ns=t_ns, node=node, step=step, frame=frame, fields=fields):
-                quiet = step == "parameters"
-                self._wait(StepRow(t_ns, node, step, step_words(step, fields), frame, fields, background=quiet))
-                self._span(line)
-            case LinkLine(t_ns=t_ns, node=node, link=link, frame=frame, interface=interface, fields=fields):
-                text = f"link {link} at {interface or node}" if interface or node else f"link {link}"
-                self._wait(StepRow(t_ns, node, f"link {link}", text, frame, fields, link=True))
-            case TraceLine() | LogLine():
-                self._note(line)
-        self._sweep(line.t_ns - TRAVEL_NS)
-        return self._final(line.t_ns - TRAVEL_NS)
+        self.participants.learn(event)
+        if event.protocol not in (TRACE, LOG):
+            self.begin_ns = self.begin_ns or event.t_ns
+            self.end_ns = max(self.end_ns, event.t_ns)
+        self._look_for_silence(event.t_ns)
+        if event.is_packet:
+            self._packet(event)
+        elif event.protocol == DATA:
+            self._data(event)
+        elif event.protocol == STEP:
+            self._step(event)
+        else:
+            self._note(event)
+        self._sweep(event.t_ns - TRAVEL_NS)
+        return self._final(event.t_ns - TRAVEL_NS)
 
     def finish(self) -> Iterator[Row]:
         """The rows that were waiting for what might still come."""
         return map(self.row, self._final(None))
 
-    # --- what lines become
+    # --- what events become
 
     def _wait(self, thing: _Happening) -> None:
         self._taken += 1
-        t_ns = thing.line.t_ns if isinstance(thing, _Packet) else thing.t_ns
+        t_ns = thing.event.t_ns if isinstance(thing, _Packet) else thing.t_ns
         heapq.heappush(self._waiting, (t_ns, self._taken, thing))
 
-    def _frame(self, line: FrameLine) -> None:
-        content = {name: value for name, value in line.fields.items() if name not in _ENVELOPE}
-        key = json.dumps([line.protocol, line.packet, line.source, line.destination, content], sort_keys=True)
-        sighting = Sighting(line.interface, line.frame, line.t_ns)
+    def _packet(self, event: Event) -> None:
+        content = {name: value for name, value in event.fields.items() if name not in _ENVELOPE}
+        key = json.dumps([event.protocol, event.kind, event.source, event.destination, content], sort_keys=True)
+        sighting = Sighting(event.interface, event.number, event.t_ns)
         candidates = self._open.setdefault(key, [])
         for packet in reversed(candidates):
-            if packet.may_be(line):
+            if packet.may_be(event):
                 packet.sightings.append(sighting)
-                packet.hop_limit = int(line.fields.get("hop_limit", 0))
+                packet.hop_limit = int(event.fields.get("hop_limit", 0))
                 return
-        packet = _Packet(line, [sighting], int(line.fields.get("hop_limit", 0)), self._attempt(key, line))
-        candidates[:] = [one for one in candidates if line.t_ns - one.sightings[-1].t_ns <= TRAVEL_NS]
+        packet = _Packet(event, [sighting], int(event.fields.get("hop_limit", 0)), self._attempt(key, event))
+        candidates[:] = [one for one in candidates if event.t_ns - one.sightings[-1].t_ns <= TRAVEL_NS]
         candidates.append(packet)
         self._wait(packet)
 
-    def _attempt(self, key: str, line: FrameLine) -> int:
-        if any(line.packet in again.get(line.protocol, ()) for again in (PERIODIC, REFRESHED)):
+    def _attempt(self, key: str, event: Event) -> int:
+        if any(event.kind in again.get(event.protocol, ()) for again in (PERIODIC, REFRESHED)):
             return 1
         before, count = self._attempts.pop(key, (0, 0))
-        count = count + 1 if line.t_ns - before <= REPEATED_NS else 1
-        self._attempts[key] = line.t_ns, count
+        count = count + 1 if event.t_ns - before <= REPEATED_NS else 1
+        self._attempts[key] = event.t_ns, count
         if len(self._attempts) > _KEPT_ATTEMPTS:
             del self._attempts[next(iter(self._attempts))]
         return count
 
-    def _data(self, line: DataLine) -> None:
-        key = (line.interface, line.source, line.destination, line.port)
+    def _data(self, event: Event) -> None:
+        fields = event.fields
+        key = (event.interface, event.source, event.destination, fields["port"])
         flow = self._flows.get(key)
         if flow is not None:
-            flow.last_ns, flow.last = max(flow.last_ns, line.last_ns), line.last
-            flow.packets += line.packets
+            flow.last_ns, flow.last = max(flow.last_ns, fields["last_ns"]), fields["last"]
+            flow.packets += fields["packets"]
             return
-        self._flows[key] = _Flow(line.t_ns, line.last_ns, line.last, line.packets)
+        self._flows[key] = _Flow(event.t_ns, fields["last_ns"], fields["last"], fields["packets"])
         before = self._silent.pop(key, None)
-        where = _where(line.interface, line.destination)
+        where = _where(event.interface, event.destination)
         if before is None:
-            self._wait(self._stream(line, "begins", f"data begins at {where}"))
+            self._wait(self._stream(event, "begins", f"data begins at {where}"))
         else:
-            silence = line.t_ns - before.last_ns
+            silence = event.t_ns - before.last_ns
             text = f"data is back after {silence / 1e6:.1f} ms at {where}"
-            self._wait(self._stream(line, "back", text, silence))
+            self._wait(self._stream(event, "back", text, silence))
 
     def _look_for_silence(self, now_ns: int) -> None:
         if now_ns - self._looked_ns < WINDOW_NS:
             return
         self._looked_ns = now_ns
         for key, flow in list(self._flows.items()):
-            if now_ns - flow.last_ns > flow.gap_ns(self.cast.spacing_ns):
+            if now_ns - flow.last_ns > flow.gap_ns(self.participants.spacing_ns):
                 interface, _, destination, _ = key
                 self._silent[key] = self._flows.pop(key)
                 node = _place(interface, destination)
@@ -207,38 +201,53 @@ class LadderBuilder:
                 text = f"data stops at {_where(interface, destination)}"
                 self._wait(StreamRow(flow.last_ns, node, interface, "stops", text, flow.last, background=quiet))
 
-    def _stream(self, line: DataLine, change: Any, text: str, silence_ns: int = 0) -> StreamRow:
-        node = _place(line.interface, line.destination)
+    def _stream(self, event: Event, change: Any, text: str, silence_ns: int = 0) -> StreamRow:
+        node = _place(event.interface, event.destination)
         quiet = self._is_background(node)
-        return StreamRow(line.t_ns, node, line.interface, change, text, line.first, silence_ns, background=quiet)
+        return StreamRow(event.t_ns, node, event.interface, change, text, event.number, silence_ns, background=quiet)
 
     def _is_background(self, node: str) -> bool:
         """Where the stream is seen on its way to the MNs is a matter for those who look closer."""
-        role = self.cast.column(node).role
+        role = self.participants.participant(node).role
         return role not in ("", "mn")
 
-    def _note(self, line: TraceLine | LogLine) -> None:
-        if isinstance(line, LogLine):
-            self._wait(NoteRow(line.t_ns, line.node, line.daemon, line.text))
-        elif line.event == "state":
-            fields = line.fields
+    def _note(self, event: Event) -> None:
+        fields = event.fields
+        if event.protocol == LOG:
+            self._wait(NoteRow(event.t_ns, event.node, event.kind, str(fields.get("text"))))
+        elif event.kind == "state":
             change = f"{fields.get('from')} to {fields.get('to')} on {fields.get('on')}"
-            self._wait(NoteRow(line.t_ns, line.node, "trace", change))
-        elif line.event not in _NOT_TOLD:
-            said = " ".join(f"{name}={value}" for name, value in line.fields.items())
-            self._wait(NoteRow(line.t_ns, line.node, "trace", f"{line.event} {said}".strip()))
+            self._wait(NoteRow(event.t_ns, event.node, "trace", change))
+        elif event.kind not in _NOT_TOLD:
+            said = " ".join(f"{name}={value}" for name, value in fields.items())
+            self._wait(NoteRow(event.t_ns, event.node, "trace", f"{event.kind} {said}".strip()))
 
-    def _span(self, line: StepLine) -> None:
-        fields = line.fields
+    def _step(self, event: Event) -> None:
+        step, fields = event.kind, event.fields
+        if step == "model":
+            return
+        if step.startswith(LINK_STEP):
+            link = f"link {step.removeprefix(LINK_STEP)}"
+            text = f"{link} at {event.interface}" if event.interface else link
+            self._wait(StepRow(event.t_ns, event.node, link, text, event.number, fields, link=True))
+            return
+        quiet = step == "parameters"
+        self._wait(
+            StepRow(event.t_ns, event.node, step, step_words(step, fields), event.number, fields, background=quiet)
+        )
+        self._span(event)
+
+    def _span(self, event: Event) -> None:
+        fields = event.fields
         name = str(fields.get("handover"))
         self._attempts.clear()  # what is said again after a step is said for another reason
-        if line.step == "handover_begin":
+        if event.kind == "handover_begin":
             ends = (str(fields.get("from", "")), str(fields.get("to", "")))
-            self.handovers.append(HandoverSpan(name, line.node, str(fields.get("mode", "")), *ends, line.t_ns, None))
-        elif line.step == "handover_end":
+            self.handovers.append(HandoverSpan(name, event.node, str(fields.get("mode", "")), *ends, event.t_ns, None))
+        elif event.kind == "handover_end":
             for index, span in enumerate(self.handovers):
                 if span.handover == name and span.end_ns is None:
-                    self.handovers[index] = replace(span, end_ns=line.t_ns)
+                    self.handovers[index] = replace(span, end_ns=event.t_ns)
 
     # --- what becomes final
 
@@ -275,17 +284,17 @@ class LadderBuilder:
         return (thing.sightings[-1].t_ns if isinstance(thing, _Packet) else thing.t_ns) < until_ns
 
     def _message(self, packet: _Packet) -> MessageRow:
-        line, cast = packet.line, self.cast
+        event, participants = packet.event, self.participants
         sightings = tuple(sorted(packet.sightings, key=lambda sighting: (sighting.t_ns, sighting.frame)))
-        sender = cast.sender(line)
-        receivers, fate = self._receivers(line, sender, sightings)
-        said = words(line, cast.name, cast.group)
+        sender = participants.sender(event)
+        receivers, fate = self._receivers(event, sender, sightings)
+        said = words(event, participants.name, participants.group)
         return MessageRow(
-            t_ns=line.t_ns,
+            t_ns=event.t_ns,
             sender=sender,
             receivers=receivers,
-            protocol=line.protocol,
-            packet=line.packet,
+            protocol=event.protocol,
+            packet=event.kind,
             label=said.label,
             text=said.text,
             sightings=sightings,
@@ -294,17 +303,19 @@ class LadderBuilder:
             background=said.background,
         )
 
-    def _receivers(self, line: FrameLine, sender: str, sightings: tuple[Sighting, ...]) -> tuple[tuple[str, ...], Fate]:
+    def _receivers(self, event: Event, sender: str, sightings: tuple[Sighting, ...]) -> tuple[tuple[str, ...], Fate]:
         seen_at = dict.fromkeys(node for sighting in sightings if (node := _node(sighting.interface)))
-        target = self.cast.name(line.destination)
-        if not _is_group(line.destination):
+        target = self.participants.name(event.destination)
+        if not _is_group(event.destination):
             if target in seen_at:
                 return (target,), "arrived"
-            return (target,), "lost" if self.cast.captures(target) else "unknown"
-        upstream = line.fields.get("upstream")
-        if isinstance(upstream, str) and self.cast.name(upstream) != upstream:
-            return (self.cast.name(upstream),), "unknown" if self.cast.name(upstream) not in seen_at else "arrived"
-        across = [self.cast.across(sighting.interface) for sighting in sightings]
+            return (target,), "lost" if self.participants.captures(target) else "unknown"
+        upstream = event.fields.get("upstream")
+        if isinstance(upstream, str) and self.participants.name(upstream) != upstream:
+            return (self.participants.name(upstream),), "unknown" if self.participants.name(
+                upstream
+            ) not in seen_at else "arrived"
+        across = [self.participants.across(sighting.interface) for sighting in sightings]
         nodes = dict.fromkeys([*seen_at, *(node for node in across if node is not None)])
         nodes.pop(sender, None)
         if not seen_at:
@@ -334,20 +345,20 @@ def _is_group(address: str) -> bool:
     return address == "255.255.255.255" or (first.isdecimal() and 224 <= int(first) <= 239)
 
 
-def build(lines: Iterable[Line], *, failed: Iterable[Failure] = (), model: Any = None) -> Ladder:
+def build(events: Iterable[Event], *, failed: Iterable[Failure] = (), model: Any = None) -> Ladder:
     """The ladder of a whole history.
 
     `failed`: rules that a judgement found broken. `model`: the lab's, where the history itself does not have it. Memory grows
     with the control packets, not with the data.
     """
-    cast = Cast()
-    cast.learn_model(model)
-    builder = LadderBuilder(cast, failed)
-    # No row is made before the last line was read, so that a node goes by its name from its first packet on.
-    happenings = [happening for line in lines for happening in builder.collect(line)]
+    participants = Participants()
+    participants.learn_model(model)
+    builder = LadderBuilder(participants, failed)
+    # No row is made before the last event was read, so that a node goes by its name from its first packet on.
+    happenings = [happening for event in events for happening in builder.collect(event)]
     rows = [*map(builder.row, happenings), *builder.finish()]
     return Ladder(
-        columns=participants(cast, rows),
+        columns=columns(participants, rows),
         rows=tuple(rows),
         handovers=tuple(builder.handovers),
         begin_ns=builder.begin_ns,
@@ -356,9 +367,9 @@ def build(lines: Iterable[Line], *, failed: Iterable[Failure] = (), model: Any =
     )
 
 
-def participants(cast: Cast, rows: Iterable[Row]) -> tuple[Column, ...]:
+def columns(participants: Participants, rows: Iterable[Row]) -> tuple[Participant, ...]:
     """Those whom the history names in their order, then those that only go by an address, as they come."""
-    known = cast.columns()
+    known = participants.all()
     names = {column.name for column in known}
     strangers = dict.fromkeys(name for row in rows for name in row.nodes if name not in names)
-    return (*known, *(Column(name) for name in strangers))
+    return (*known, *(Participant(name) for name in strangers))

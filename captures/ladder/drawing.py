@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from captures.history.packets import node_of
+from captures.history.events import node_of
 from captures.ladder.rows import Ladder, MessageRow, Row, StepRow, StreamRow
 from captures.report.axis import CHARACTER_WIDTH
 

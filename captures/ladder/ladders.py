@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from captures.history.run import Run, lines_of
+from captures.history.run import Run, events_of
 from captures.ladder.builder import build
 from captures.ladder.drawing import Drawer, Shown, evidence, frames_of, shown
 from captures.ladder.table import Fields, table_of
@@ -26,7 +26,7 @@ def draw_ladders(
 ) -> list[RuleRow]:
     """Give each chapter its part of the ladder; returns the table of rules, whose frames are linked where they are drawn."""
     fields = Fields()
-    ladder = build(fields.watching(lines_of(run)), model=model)
+    ladder = build(fields.watching(events_of(run)), model=model)
     # What a pack finds good is nearly every packet: only what it finds broken is worth a row of its own.
     telling = [verdict for verdict in verdicts if verdict["pack"] == LAB or verdict["verdict"] == "failed"]
     wanted = {int(frame) for verdict in telling for frame in verdict.get("frames", ())}

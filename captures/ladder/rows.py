@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from captures.history.participants import Column
+from captures.history.participants import Participant
 
 Fate = Literal["arrived", "lost", "unknown"]
 
@@ -205,7 +205,7 @@ class Ladder:
     `hidden` counts rows that a selection left out, by why; `unplaced` are failures none of whose frames is in a row.
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[Participant, ...]
     rows: tuple[Row, ...]
     handovers: tuple[HandoverSpan, ...]
     begin_ns: int

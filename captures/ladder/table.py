@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from captures.history.lines import FrameLine, Line
+from captures.history.events import Event
 from captures.ladder.drawing import Evidence, Shown, frames_of, nodes_of
 from captures.ladder.rows import MessageRow, StepRow
 
 _MILLISECOND = 1_000_000
-_ENVELOPE = frozenset({"ports", "octets", "checksum", "alert", "mac", "hop_limit"})
+_ENVELOPE = frozenset({"ports", "octets", "checksum", "alert", "mac", "hop_limit", "tunnels"})
 _FIELDS_MAX = 60  # of one packet; who makes one with more shall not fill the page
 
 
@@ -36,12 +36,12 @@ class Fields:
     def __init__(self) -> None:
         self._fields: dict[int, Mapping[str, Any]] = {}
 
-    def watching(self, lines: Iterable[Line]) -> Iterator[Line]:
-        """The lines as they are."""
-        for line in lines:
-            if isinstance(line, FrameLine):
-                self._fields[line.frame] = {"from": line.source, "to": line.destination, **line.fields}
-            yield line
+    def watching(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The events as they are."""
+        for event in events:
+            if event.is_packet:
+                self._fields[event.number] = {"from": event.source, "to": event.destination, **event.fields}
+            yield event
 
     def of(self, frame: int) -> tuple[tuple[str, str], ...]:
         """Names and values of a packet's fields, what the message says before what carried it; each value once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from captures.history.participants import Column
+from captures.history.participants import Participant
 from captures.ladder.rows import Failure, Ladder, MessageRow, NoteRow, Row, StepRow, StreamRow
 
 Segment = tuple[str, str]
@@ -31,7 +31,7 @@ class LadderText:
 
     def __init__(
         self,
-        columns: Sequence[Column],
+        columns: Sequence[Participant],
         begin_ns: int,
         width: int | None = None,
         *,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from captures.dissectors.membership import ALLOW, BLOCK, MODE_IS_EXCLUDE, MODE_IS_INCLUDE, TO_EXCLUDE, TO_INCLUDE
-from captures.history.lines import FrameLine
+from captures.history.events import Event
 
 PERIODIC = {"mmcp": frozenset({"USR", "ASR", "USP"}), "pim": frozenset({"hello"})}
 """Packets that come again and again as time passes, so that none of them is a repetition of the one before."""
@@ -20,7 +20,7 @@ REFRESHED = {"pim": frozenset({"join-prune"})}
 Name = Callable[[str], str]
 """Gives the name of the node that has an address, or the address itself."""
 
-_ENVELOPE = frozenset({"mac", "hop_limit", "alert", "checksum", "octets", "ports", "version"})
+_ENVELOPE = frozenset({"mac", "hop_limit", "alert", "checksum", "octets", "ports", "tunnels", "version"})
 _F_HAS_MEANING = frozenset({"SJC", "LJC", "ULC", "HIC", "HTA"})  # as in X.604.1 8.1
 _LONGEST = 60  # octets of text that nobody prepared
 
@@ -33,34 +33,34 @@ class Words(NamedTuple):
     background: bool = False
 
 
-def words(line: FrameLine, name: Name = str, group: str | None = None) -> Words:
+def words(event: Event, name: Name = str, group: str | None = None) -> Words:
     """Words for a control packet; `group` is the lab's: who joins another one is background."""
-    if line.packet == "malformed":
-        return Words(f"{line.protocol.upper()} malformed", _malformed(line, name))
-    tell = _WORDS.get(line.protocol)
+    if event.kind == "malformed":
+        return Words(f"{event.protocol.upper()} malformed", _malformed(event, name))
+    tell = _WORDS.get(event.protocol)
     if tell is None:
-        return Words(line.packet, _parameters(line.fields, name))
-    return tell(line, name, group)
+        return Words(event.kind, _parameters(event.fields, name))
+    return tell(event, name, group)
 
 
-def _malformed(line: FrameLine, name: Name) -> str:
+def _malformed(event: Event, name: Name) -> str:
     """What could be read of it, then what is wrong."""
-    reason, read = str(line.fields.get("reason", "")), line.fields.get("read")
+    reason, read = str(event.fields.get("reason", "")), event.fields.get("read")
     if not isinstance(read, Mapping):
         return reason
     said = [str(read.get("packet", ""))]
     said += [f"{key.removesuffix('_id')} {read[key]}" for key in ("session_id", "connection_id") if key in read]
-    if line.protocol == "mmcp":
+    if event.protocol == "mmcp":
         said += [_mmcp_parameter(str(parameter), values, name) for parameter, *values in read.get("params", ())]
     return f"{', '.join(said)}: {reason}"
 
 
-def _mmcp(line: FrameLine, name: Name, _group: str | None) -> Words:
-    fields = line.fields
-    said = [f"F={fields.get('f', 0)}"] if line.packet in _F_HAS_MEANING else []
+def _mmcp(event: Event, name: Name, _group: str | None) -> Words:
+    fields = event.fields
+    said = [f"F={fields.get('f', 0)}"] if event.kind in _F_HAS_MEANING else []
     for parameter, *values in fields.get("params", ()):
         said.append(_mmcp_parameter(str(parameter), values, name))
-    return Words(line.packet, ", ".join(said))
+    return Words(event.kind, ", ".join(said))
 
 
 def _mmcp_parameter(parameter: str, values: list[Any], name: Name) -> str:
@@ -94,9 +94,9 @@ _REPORTED = {
 }  # fmt: skip
 
 
-def _membership(line: FrameLine, name: Name, group: str | None) -> Words:
-    protocol, message = line.protocol.upper(), line.fields.get("message", {})
-    if line.packet == "query":
+def _membership(event: Event, name: Name, group: str | None) -> Words:
+    protocol, message = event.protocol.upper(), event.fields.get("message", {})
+    if event.kind == "query":
         asked = str(message.get("group", ""))
         return Words(f"{protocol} query", f"for {asked}" if asked else "general", background=not _matters(asked, group))
     records = message.get("records", ())
@@ -129,10 +129,10 @@ def _matters(group: str, labs: str | None) -> bool:
     return group == labs if labs is not None else bool(group) and not group.startswith(("224.0.0.", "ff02:"))
 
 
-def _pim(line: FrameLine, name: Name, group: str | None) -> Words:
-    fields = line.fields
-    if line.packet != "join-prune":
-        return Words(f"PIM {line.packet}", "", background=line.packet == "hello")
+def _pim(event: Event, name: Name, group: str | None) -> Words:
+    fields = event.fields
+    if event.kind != "join-prune":
+        return Words(f"PIM {event.kind}", "", background=event.kind == "hello")
     joins, prunes = fields.get("joins", ()), fields.get("prunes", ())
     said = [f"joins ({name(source)}, {to})" for source, to in joins]
     said += [f"prunes ({name(source)}, {to})" for source, to in prunes]
@@ -140,7 +140,7 @@ def _pim(line: FrameLine, name: Name, group: str | None) -> Words:
     return Words(label, ", ".join(said), background=not any(_matters(to, group) for _, to in (*joins, *prunes)))
 
 
-_WORDS: dict[str, Callable[[FrameLine, Name, str | None], Words]] = {
+_WORDS: dict[str, Callable[[Event, Name, str | None], Words]] = {
     "mmcp": _mmcp,
     "igmp": _membership,
     "mld": _membership,

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from captures.files.capture import Frame, Step
 from captures.history.control import every_protocol
-from captures.history.events import History
-from captures.history.packets import capture_lines
-from captures.history.participants import Cast, Column
+from captures.history.data import DataWindows
+from captures.history.history import History
+from captures.history.lines import plain
+from captures.history.participants import Participant, Participants
 from captures.ladder.builder import LadderBuilder
 from captures.ladder.rows import Row, Selection, StepRow, row_as_dict
 from captures.ladder.text import LadderText, Segment
@@ -33,15 +34,16 @@ class LiveLadder:
         self._live = live
         self._selection = selection
         self._sleep = sleep
-        self._cast = Cast()
-        self._cast.learn_model(live.model)
-        self._builder = LadderBuilder(self._cast)
+        self._participants = Participants()
+        self._participants.learn_model(live.model)
+        self._builder = LadderBuilder(self._participants)
         self.hidden: dict[str, int] = {}
 
     def rows(self) -> Iterator[Row]:
         """The rows that are wanted, until the run ends."""
-        for line in capture_lines(self._records(), History([], every_protocol(self._ports)), _REORDER_NS):
-            yield from self._wanted(self._builder.take(line))
+        protocols = every_protocol(self._ports)
+        for event in History(self._records(), protocols, taps=(DataWindows(),), reorder_ns=_REORDER_NS):
+            yield from self._wanted(self._builder.take(plain(event)))
         yield from self._wanted(self._builder.finish())
 
     def json_lines(self) -> Iterator[str]:
@@ -56,8 +58,11 @@ class LiveLadder:
         for row in self.rows():
             begins = isinstance(row, StepRow) and row.step == "handover_begin"
             if begins or not set(row.nodes) <= set(named):
-                known = self._cast.columns()
-                columns = [*known, *(Column(name) for name in row.nodes if name not in {one.name for one in known})]
+                known = self._participants.all()
+                columns = [
+                    *known,
+                    *(Participant(name) for name in row.nodes if name not in {one.name for one in known}),
+                ]
                 if [column.name for column in columns] != named:
                     named = [column.name for column in columns]
                     text = LadderText(columns, self._builder.begin_ns, width, unicode=unicode, frame_digits=6)

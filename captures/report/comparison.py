@@ -16,9 +16,9 @@ from statistics import median
 from typing import Any
 
 from captures.files.capture import CaptureError
-from captures.history.lines import Line, StepLine
+from captures.history.events import STEP, Event
 from captures.history.participants import CONTROLLER
-from captures.history.run import Account, Progress, Run, history_of
+from captures.history.run import Counts, Progress, Run, history_of
 from captures.ladder.builder import build
 from captures.ladder.rows import Ladder, MessageRow
 from captures.ladder.words import PERIODIC
@@ -144,14 +144,14 @@ def read_side(run: Run, progress: Progress | None = None) -> Side:
     """
     parameters: dict[str, Any] = {}
 
-    def noted(lines: Iterable[Line]) -> Iterable[Line]:
-        for line in lines:
-            if isinstance(line, StepLine) and line.step == "parameters":
-                parameters.update(line.fields)
-            yield line
+    def noted(events: Iterable[Event]) -> Iterable[Event]:
+        for event in events:
+            if event.protocol == STEP and event.kind == "parameters":
+                parameters.update(event.fields)
+            yield event
 
-    account = Account()
-    ladder = build(noted(history_of(run, account, progress)), model=run.model())
+    counts = Counts()
+    ladder = build(noted(history_of(run, counts, progress)), model=run.model())
     if not ladder.rows:
         raise CaptureError(f"{run.capture} holds nothing that could be compared")
     judgement, why = None, ""
@@ -162,7 +162,7 @@ def read_side(run: Run, progress: Progress | None = None) -> Side:
     result = run.result()
     # A result may know of a bound that was broken, but nothing of what has become of the capture since.
     verdict = _verdict(judgement)
-    if account.truncated is None and verdict != "fail":
+    if counts.truncated is None and verdict != "fail":
         verdict = str(result.get("verdict") or verdict)
     given = result.get("parameters")
     return Side(
@@ -173,7 +173,7 @@ def read_side(run: Run, progress: Progress | None = None) -> Side:
         verdict,
         {**_flat(parameters), **(given if isinstance(given, dict) else {})},
         result.get("versions") or {},
-        account.truncated,
+        counts.truncated,
     )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from captures.files.capture import CaptureError
 from captures.files.reading import CaptureReader
 from captures.history.control import every_protocol
-from captures.history.events import Event, History
+from captures.history.events import Event
+from captures.history.history import History
 from captures.mmcp.rules.wire import mmcp_pack
 from captures.rules.coverage import Coverage
 from captures.rules.findings import Finding, Outcomes

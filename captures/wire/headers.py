@@ -16,8 +16,10 @@ _VLANS_MAX = 4  # around one packet; nobody's network has more than two
 
 PROTOCOL_ICMP = 1
 PROTOCOL_IGMP = 2
+PROTOCOL_IPV4 = 4  # IPv4 in IP [RFC 2003, RFC 2473]
 PROTOCOL_TCP = 6
 PROTOCOL_UDP = 17
+PROTOCOL_IPV6 = 41  # IPv6 in IP [RFC 2473, RFC 4213]
 PROTOCOL_ICMPV6 = 58
 PROTOCOL_PIM = 103
 _EXTENSION_HEADERS = (0, 43, 60)  # hop-by-hop, routing, destination options: next header, length in 8 octets - 1

@@ -40,3 +40,9 @@ def checksum_right(data: bytes, pseudo: bytes = b"", *, at: int) -> bool | None:
     if pseudo and struct.unpack_from("!H", data, at)[0] == ones_complement_sum(pseudo):
         return None
     return False
+
+
+@lru_cache(maxsize=4096)
+def packed(address: str) -> bytes:
+    """The octets of a printed address. Raises ValueError if it is none."""
+    return ipaddress.ip_address(address).packed

@@ -11,7 +11,8 @@ from captures.dissectors.membership import STATE_CHANGES
 from captures.files.capture import Frame, Interface, PcapngWriter, Step
 from captures.files.reading import CaptureReader
 from captures.history.control import every_protocol
-from captures.history.events import Event, History
+from captures.history.events import Event
+from captures.history.history import History
 from tests.captures.scripted_link import INTERFACE, T0, good_link
 
 _ON_ITS_WAY_NS = 20_000_000

@@ -11,8 +11,8 @@ import pytest
 
 from captures.files.capture import Frame
 from captures.history.control import every_protocol
-from captures.history.events import Event, History
-from captures.history.lines import FrameLine
+from captures.history.events import Event
+from captures.history.history import History
 from captures.history.run import find_run, history_of
 from captures.ladder.builder import build
 from captures.ladder.rows import MessageRow
@@ -125,11 +125,11 @@ def test_other_protocols_are_rows_of_the_ladder_by_their_dissectors(tmp_path: Pa
     ]
     lab.frames += [Sent(at, INTERFACES[node], data, f"{at}") for at, node, data in frames]
     path = lab.write(tmp_path / "lab.pcapng")
-    lines = [line for line in history_of(find_run(str(path))) if isinstance(line, FrameLine)]
-    assert [(line.protocol, line.packet) for line in lines[-4:]] == [("omcp", "Relay Request")] * 2 + [
+    events = [event for event in history_of(find_run(str(path))) if event.is_packet]
+    assert [(event.protocol, event.kind) for event in events[-4:]] == [("omcp", "Relay Request")] * 2 + [
         ("msmp", "QSREQ")
     ] * 2
-    relay, target = [row for row in build(iter(lines)).rows if isinstance(row, MessageRow)][-2:]
+    relay, target = [row for row in build(events).rows if isinstance(row, MessageRow)][-2:]
     assert (relay.label, relay.travelled_ns, relay.text) == (
         "Relay Request",
         210_200_000,

@@ -29,7 +29,8 @@ from captures.dissectors import membership, pim
 from captures.files.capture import Interface, PcapngWriter
 from captures.files.reading import CaptureReader
 from captures.history.control import every_protocol
-from captures.history.events import Event, History
+from captures.history.events import Event
+from captures.history.history import History
 from captures.mmcp.dissector import build
 from captures.protocols import protocol
 from captures.wire.malformed import MalformedMessageError

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from captures.files.capture import CaptureError
-from captures.history.lines import FrameLine
+from captures.history.events import Event
 from captures.history.run import find_run, history_of
 from captures.ladder.builder import LadderBuilder, build
 from captures.ladder.rows import Failure, Ladder, MessageRow, Selection, StepRow, StreamRow, failures_of, select
@@ -236,9 +236,9 @@ def test_rows_come_in_the_same_order_while_the_history_goes_on(
     ladder = ladder_of(good_lab())
     builder = LadderBuilder()
     rows = []
-    for line in history_of(find_run(str(tmp_path / "lab.pcapng"))):
-        for row in builder.take(line):
-            assert row.t_ns <= line.t_ns - 500_000_000
+    for event in history_of(find_run(str(tmp_path / "lab.pcapng"))):
+        for row in builder.take(event):
+            assert row.t_ns <= event.t_ns - 500_000_000
             rows.append(row)
     rows += builder.finish()
     assert tuple(rows) == ladder.rows
@@ -277,10 +277,8 @@ def test_a_live_ladder_keeps_no_message_that_is_over() -> None:
     for count in range(2000):
         fields = Fields(hop_limit=64, status=count)
         held.add(fields)
-        line = FrameLine(
-            T0 + count * 100_000_000, "lmc", "lmc:eth0", count, "mmcp", "USR", "10.0.0.1", "10.0.0.2", fields
-        )
-        rows += sum(1 for _ in builder.take(line))
+        event = Event(count, T0 + count * 100_000_000, "lmc:eth0", "mmcp", "USR", "10.0.0.1", "10.0.0.2", fields)
+        rows += sum(1 for _ in builder.take(event))
     assert rows > 1900
     assert len(held) < 20
     assert rows + sum(1 for _ in builder.finish()) == 2000

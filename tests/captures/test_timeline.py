@@ -17,10 +17,11 @@ from captures.__main__ import main
 from captures.files.capture import Frame
 from captures.files.merge import merge
 from captures.files.reading import CaptureReader
-from captures.history.events import History
-from captures.history.lines import DataLine, FrameLine, LinkLine, LogLine, StepLine, TraceLine, as_dict, from_dict
-from captures.history.packets import capture_lines
-from captures.history.run import find_run, history_of, lines_of, read_timeline_file
+from captures.history.data import DataWindows
+from captures.history.events import DATA, LOG, Event
+from captures.history.history import History
+from captures.history.lines import as_dict, from_dict, line_kind
+from captures.history.run import events_of, find_run, history_of, read_timeline_file
 from tests.captures.scripted_lab import INTERFACES, T0, good_lab
 
 FRR_LOG = """2023/11/14 22:13:21 PIM: [JBNZN-EVZ5D] VRF Created: default(0)
@@ -71,46 +72,44 @@ def test_a_line_is_read_as_it_was_written(folder: Path) -> None:
     assert run("timeline", folder).exit_code == 0
     lines = list(read_timeline_file(folder / "timeline.jsonl"))
     assert lines == [from_dict(json.loads(json.dumps(as_dict(line)))) for line in history_of(find_run(str(folder)))]
-    assert {type(line) for line in lines} == {FrameLine, DataLine, StepLine, LinkLine, TraceLine, LogLine}
+    assert {line_kind(line) for line in lines} == {"frame", "data", "step", "link", "trace", "log"}
 
 
 def test_frames_have_the_numbers_of_the_merged_capture(folder: Path) -> None:
     numbers = {record.number: record for record in CaptureReader(folder / "lab.pcapng")}
-    frames = [line for line in history_of(find_run(str(folder))) if isinstance(line, FrameLine)]
-    transfer = [line for line in frames if line.packet == "HCT"]
-    assert [line.interface for line in transfer] == [INTERFACES["lmc1"], INTERFACES["lmc2"]]
-    for line in frames:
-        record = numbers[line.frame]
+    packets = [event for event in history_of(find_run(str(folder))) if event.is_packet]
+    transfer = [event for event in packets if event.kind == "HCT"]
+    assert [event.interface for event in transfer] == [INTERFACES["lmc1"], INTERFACES["lmc2"]]
+    for event in packets:
+        record = numbers[event.number]
         assert isinstance(record, Frame)
-        assert (record.t_ns, record.interface) == (line.t_ns, line.interface)
+        assert (record.t_ns, record.interface) == (event.t_ns, event.interface)
 
 
 def test_data_lines_count_every_packet_once_and_name_their_first_and_last_frames(folder: Path) -> None:
     records = [record for record in CaptureReader(folder / "lab.pcapng") if isinstance(record, Frame)]
     of_mn = [record.number for record in records if record.interface == INTERFACES["mn"]]
-    lines = [line for line in history_of(find_run(str(folder))) if isinstance(line, DataLine)]
-    at_mn = [line for line in lines if line.interface == INTERFACES["mn"]]
-    control = [line for line in history_of(find_run(str(folder))) if isinstance(line, FrameLine)]
-    assert sum(line.packets for line in at_mn) == len(of_mn) - sum(
-        line.interface == INTERFACES["mn"] for line in control
-    )
+    events = [event for event in history_of(find_run(str(folder))) if event.interface == INTERFACES["mn"]]
+    at_mn = [as_dict(event) for event in events if event.protocol == DATA]
+    control = [event for event in events if event.is_packet]
+    assert sum(line["packets"] for line in at_mn) == len(of_mn) - len(control)
     for line in at_mn:
-        assert line.last_ns - line.t_ns < 10_000_000
-        assert line.t_ns // 10_000_000 == line.last_ns // 10_000_000
-        assert (line.first in of_mn, line.last in of_mn, line.port) == (True, True, 5004)
-    assert all(earlier.last < later.first for earlier, later in pairwise(at_mn))
+        assert line["last_ns"] - line["t_ns"] < 10_000_000
+        assert line["t_ns"] // 10_000_000 == line["last_ns"] // 10_000_000
+        assert (line["first"] in of_mn, line["last"] in of_mn, line["port"]) == (True, True, 5004)
+    assert all(earlier["last"] < later["first"] for earlier, later in pairwise(at_mn))
 
 
 def test_a_link_event_says_which_link(folder: Path) -> None:
-    links = [line for line in history_of(find_run(str(folder))) if isinstance(line, LinkLine)]
-    assert [(line.link, line.node, line.interface) for line in links[:3]] == [
+    links = [as_dict(event) for event in history_of(find_run(str(folder))) if line_kind(event) == "link"]
+    assert [(line["link"], line["node"], line["interface"]) for line in links[:3]] == [
         (link, "mn", INTERFACES["mn"]) for link in ("trigger", "down", "up")
     ]
 
 
 def test_log_lines_are_as_exact_as_their_time(folder: Path) -> None:
-    logs = [line for line in history_of(find_run(str(folder))) if isinstance(line, LogLine)]
-    assert [(line.node, line.daemon, line.t_ns, line.resolution_ns) for line in logs] == [
+    logs = [event for event in history_of(find_run(str(folder))) if event.protocol == LOG]
+    assert [(event.node, event.kind, event.t_ns, event.fields["resolution_ns"]) for event in logs] == [
         ("ar1", "pimd", T0 + 1_000_000_000, 10**9),
         ("ar1", "pimd", T0 + 3_250_000_000, 1000),
     ]
@@ -129,9 +128,9 @@ def test_a_written_timeline_is_used_until_the_capture_is_newer(folder: Path) -> 
     target = folder / "timeline.jsonl"
     whole = len(written(target))
     target.write_text("".join(target.read_text().splitlines(keepends=True)[:7]))
-    assert len(list(lines_of(find_run(str(folder))))) == 7
+    assert len(list(events_of(find_run(str(folder))))) == 7
     merge(folder)
-    assert len(list(lines_of(find_run(str(folder))))) == whole
+    assert len(list(events_of(find_run(str(folder))))) == whole
 
 
 def test_what_cannot_be_done_is_one_line(folder: Path, tmp_path: Path) -> None:
@@ -178,13 +177,17 @@ def flood(count: int) -> Iterator[Frame]:
     return (Frame(n, T0 + n * 100_000, INTERFACES["mn"], 1, packet) for n in range(1, count + 1))
 
 
+def in_windows(frames: Iterator[Frame]) -> Iterator[Event]:
+    return iter(History(frames, taps=(DataWindows(),)))
+
+
 def test_the_windows_of_a_fast_stream_follow_each_other() -> None:
-    lines = [line for line in capture_lines(flood(5000), History([])) if isinstance(line, DataLine)]
-    assert (lines[0].first, lines[-1].last) == (1, 5000)
+    lines = [as_dict(event) for event in in_windows(flood(5000))]
+    assert (lines[0]["first"], lines[-1]["last"]) == (1, 5000)
     for line in lines:
-        assert line.last - line.first + 1 == line.packets <= 100
-        assert (line.t_ns, line.last_ns) == (T0 + line.first * 100_000, T0 + line.last * 100_000)
-    assert all(earlier.last + 1 == later.first for earlier, later in pairwise(lines))
+        assert line["last"] - line["first"] + 1 == line["packets"] <= 100
+        assert (line["t_ns"], line["last_ns"]) == (T0 + line["first"] * 100_000, T0 + line["last"] * 100_000)
+    assert all(earlier["last"] + 1 == later["first"] for earlier, later in pairwise(lines))
 
 
 def test_memory_does_not_grow_with_the_data_packets() -> None:
@@ -192,7 +195,7 @@ def test_memory_does_not_grow_with_the_data_packets() -> None:
     for count in (30_000, 120_000):
         packets = flood(count)
         tracemalloc.start()
-        told = sum(line.packets for line in capture_lines(packets, History([])) if isinstance(line, DataLine))
+        told = sum(event.fields["packets"] for event in in_windows(packets))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert told == count

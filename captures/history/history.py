@@ -1,0 +1,206 @@
+"""The history of a capture: one reading of its records gives every event there is, in order of time.
+
+Control packets over UDP, TCP and IP are dissected one by one, in tunnels too; steps are as they are; RTP is counted, and told
+packet by packet to whoever taps it. Packets captured out of order are put right within a window, and what comes later than
+that is yielded where it stands and counted. Memory is bounded by that window and by the number of streams and connections.
+Nothing here needs to know who is who.
+"""
+
+from __future__ import annotations
+
+import heapq
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from captures.files.capture import LINKTYPE_ETHERNET, Frame, Step
+from captures.history.data import WINDOW_NS, DataTap, DataWindows
+from captures.history.events import Event
+from captures.history.interfaces import Interfaces, Tunnels
+from captures.history.packets import RTCP, PacketReader, PassedOver, PortProtocol
+from captures.history.steps import StepReader
+from captures.wire.headers import PROTOCOL_UDP, ip_packet, known_link_type
+from captures.wire.rtp import Streams
+
+REORDER_NS = 1_000_000_000
+"""How far records may be out of order of time and still be put right."""
+_REORDER_EVENTS = 50_000
+_PROGRESS_FRAMES = 10_000
+_IPV4, _IPV6 = 0x0800, 0x86DD
+
+# What a lab does to a link or a membership: data missing around these steps was not lost by the network.
+_INTERRUPTING_STEPS = frozenset(
+    {"link_down", "link_up", "session_begin", "session_end", "handover_begin", "handover_end"}
+)
+
+# Ethernet without VLAN, IP without options, UDP, RTP: what most frames of a capture are. EtherType, the IP version's octet,
+# of IPv4 the fragment word, the protocol, addresses and ports, RTP's header.
+_PLAIN_IPV4 = struct.Struct("!12xHB5xHxB2x12s4xBBHII").unpack_from
+_PLAIN_IPV4_OCTETS = 54
+_PLAIN_IPV6 = struct.Struct("!12xHB5xBx36s4xBBHII").unpack_from
+_PLAIN_IPV6_OCTETS = 74
+
+
+class _Taps:
+    """Several taps as one."""
+
+    def __init__(self, taps: Sequence[DataTap]) -> None:
+        self._taps = taps
+
+    def add(
+        self,
+        interface: str,
+        flow: bytes,
+        ssrc: int,
+        number: int,
+        t_ns: int,
+        payload_type: int,
+        sequence: int,
+        timestamp: int,
+    ) -> None:
+        for tap in self._taps:
+            tap.add(interface, flow, ssrc, number, t_ns, payload_type, sequence, timestamp)
+
+    def changed(self, interface: str, t_ns: int) -> None:
+        for tap in self._taps:
+            tap.changed(interface, t_ns)
+
+
+class History:
+    """The events of a capture, to be iterated once, and what else was found on the way.
+
+    `protocols` are looked for at their ports. `taps` are told of every RTP packet; without any, `streams` counts them.
+    `DataWindows` among them makes events, which are yielded among the others. `progress` is called with the number of
+    frames read now and then.
+
+    `streams` are its RTP streams, `passed_over` counts frames that are no event and no stream by reason, `frames` and `steps`
+    what was read, `interfaces` says when each was heard, `tunnels` what those are that were looked into, `late` counts the
+    events that came out of order beyond `reorder_ns`.
+    """
+
+    def __init__(
+        self,
+        reader: Iterable[Frame | Step],
+        protocols: Iterable[PortProtocol] = (),
+        progress: Callable[[int], None] | None = None,
+        *,
+        taps: Sequence[DataTap] | None = None,
+        reorder_ns: int = REORDER_NS,
+    ) -> None:
+        self.reader = reader
+        self.streams = Streams()
+        self.passed_over = PassedOver()
+        self.interfaces = Interfaces()
+        self.tunnels = Tunnels()
+        self.frames = self.steps = self.late = 0
+        self._progress = progress
+        self._reorder_ns = reorder_ns
+        taps = (self.streams,) if taps is None else taps
+        self._windows = next((tap for tap in taps if isinstance(tap, DataWindows)), None)
+        self._data: DataTap = taps[0] if len(taps) == 1 else _Taps(taps)
+        self._packets = PacketReader(protocols, self._data, self.interfaces, self.tunnels, self.passed_over)
+        self._steps = StepReader()
+        self._step_times = [1 << 64, 0]
+
+    @property
+    def began(self) -> dict[str, int]:
+        """When each interface was first heard, in ns; of a capture that is being read those heard so far."""
+        return self.interfaces.began
+
+    @property
+    def begin_ns(self) -> int:
+        """The time of the first record, 0 if there is none."""
+        first = min([self._step_times[0], *(span.first_ns for span in self.interfaces.spans().values())])
+        return first if self.frames or self.steps else 0
+
+    @property
+    def end_ns(self) -> int:
+        """The time of the last record, 0 if there is none."""
+        return max([self._step_times[1], *(span.last_ns for span in self.interfaces.spans().values())])
+
+    def __iter__(self) -> Iterator[Event]:
+        waiting: list[tuple[int, int, int, Event]] = []
+        released = newest = order = 0
+        over = self._windows.over if self._windows is not None else []
+        for record in self.reader:
+            found = self._step(record) if isinstance(record, Step) else self._frame(record)
+            if not found and not over:
+                continue
+            if self._windows is not None:
+                # Nothing comes any more into windows that began so long ago.
+                self._windows.close(record.t_ns - 2 * WINDOW_NS)
+                found = [*over, *found]
+                over.clear()
+            for event in found:
+                t_ns = event.t_ns
+                newest = max(newest, t_ns)
+                if t_ns < released:
+                    self.late += 1
+                    yield event
+                    continue
+                order += 1
+                heapq.heappush(waiting, (t_ns, event.number, order, event))
+                while waiting[0][0] < newest - self._reorder_ns or len(waiting) > _REORDER_EVENTS:
+                    released, _, _, first = heapq.heappop(waiting)
+                    yield first
+        if self._windows is not None:
+            self._windows.close(None)
+            waiting += ((event.t_ns, event.number, order + n, event) for n, event in enumerate(over, 1))
+            heapq.heapify(waiting)
+        while waiting:
+            yield heapq.heappop(waiting)[3]
+
+    def _step(self, step: Step) -> Sequence[Event]:
+        self.steps += 1
+        times = self._step_times
+        times[0], times[1] = min(times[0], step.t_ns), max(times[1], step.t_ns)
+        if step.name == "parameters":
+            self._packets.listen(step.fields)
+        if step.name in _INTERRUPTING_STEPS:
+            for interface in self.began:
+                self._data.changed(interface, step.t_ns)
+        return (self._steps.event(step),)
+
+    def _frame(self, frame: Frame) -> Sequence[Event]:
+        number, t_ns, interface, link_type, data = frame
+        self.frames += 1
+        if self._progress is not None and not self.frames % _PROGRESS_FRAMES:
+            self._progress(self.frames)
+        self.interfaces.see(interface, t_ns)
+        if link_type == LINKTYPE_ETHERNET and self._plain_rtp(number, t_ns, interface, data):
+            return ()
+        packet = ip_packet(link_type, data)
+        if packet is None:
+            self.passed_over.count(_why_no_packet(link_type, data))
+            return ()
+        return self._packets.events(frame, packet)
+
+    def _plain_rtp(self, number: int, t_ns: int, interface: str, data: bytes) -> bool:
+        """Count a frame that may be RTP and has no headers out of the ordinary; say whether it was one."""
+        octets = len(data)
+        if octets < _PLAIN_IPV4_OCTETS:
+            return False
+        ethertype, version, fragment, protocol, flow, first, kind, sequence, timestamp, ssrc = _PLAIN_IPV4(data)
+        if ethertype == _IPV6 and octets >= _PLAIN_IPV6_OCTETS:
+            ethertype, version, protocol, flow, first, kind, sequence, timestamp, ssrc = _PLAIN_IPV6(data)
+            if version >> 4 != 6:
+                return False
+        elif ethertype != _IPV4 or version != 0x45 or fragment & 0x3FFF:
+            return False
+        if protocol != PROTOCOL_UDP or first >> 6 != 2 or kind & 127 in RTCP:
+            return False
+        control_ports = self._packets.control_ports
+        if flow[-2:] in control_ports or flow[-4:-2] in control_ports:
+            return False
+        self._data.add(interface, flow, ssrc, number, t_ns, kind & 127, sequence, timestamp)
+        return True
+
+
+def _why_no_packet(link_type: int, data: bytes) -> str:
+    if not known_link_type(link_type):
+        return f"frames of link type {link_type}"
+    if link_type == LINKTYPE_ETHERNET and len(data) >= 14:
+        ethertype = int.from_bytes(data[12:14])
+        if ethertype not in (_IPV4, _IPV6):
+            return f"frames of EtherType {ethertype:#06x}"
+        return "frames cut off inside their headers"
+    return "frames that hold no IP packet"

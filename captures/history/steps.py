@@ -1,0 +1,39 @@
+"""Scenario steps as events: what a step does not say again is known from earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from captures.files.capture import Step
+from captures.history.events import LINK_STEP, STEP, Event
+
+
+class StepReader:
+    """Makes events of steps, and learns from them whom later ones are about."""
+
+    def __init__(self) -> None:
+        self._node_of_handover: dict[str, str] = {}
+        self._interface_of_node: dict[str, str] = {}
+
+    def event(self, step: Step) -> Event:
+        """The step as an event, with the node or the interface of a node that it is about."""
+        fields = {name: value for name, value in step.fields.items() if name not in ("t_ns", "step")}
+        if step.name == "parameters":
+            self._learn(fields)
+        handover = str(fields.get("handover"))
+        where = str(fields.get("mn") or fields.get("role") or self._node_of_handover.get(handover, ""))
+        if step.name == "handover_begin":
+            self._node_of_handover[handover] = where
+        if step.name.startswith(LINK_STEP):
+            interface = str(fields.get("interface") or self._interface_of_node.get(where, ""))
+            if interface:
+                where = f"{where}:{interface}" if where and ":" not in interface else interface
+        return Event(step.number, step.t_ns, where, STEP, step.name, "", "", fields)
+
+    def _learn(self, parameters: Mapping[str, Any]) -> None:
+        """Every object in a list of the parameters that has a name and an interface is a node with that interface."""
+        for value in parameters.values():
+            for entry in value if isinstance(value, list) else ():
+                if isinstance(entry, dict) and {"name", "interface"} <= entry.keys():
+                    self._interface_of_node[str(entry["name"])] = str(entry["interface"])
