@@ -82,8 +82,7 @@ def _run_role(of: Protocol, role: Role, path: Path) -> None:
         if role.asks_operator(configuration) and not runtime.authorise:
             remedy = "give the command that asks the operator, as a list of words"
             raise ConfigurationError(f"{path}: runtime.authorise", "missing, and this role asks", remedy)
-        interfaces = role.interfaces(configuration)
-        for key, interface in interfaces:
+        for key, interface in role.interfaces(configuration):
             check_interface(f"{path}: {key}", interface)
         allow_open_files()
         host = AgentHost(
@@ -91,7 +90,6 @@ def _run_role(of: Protocol, role: Role, path: Path) -> None:
             runtime,
             ports=role.ports(configuration),
             commands=of.commands,
-            watch_links=bool(interfaces),
         )
         asyncio.run(host.run())
     except (ConfigurationError, OSError) as error:

@@ -26,6 +26,7 @@ from agents.media import rtp
 from agents.media.arrivals import ArrivalLog, WindowError
 from agents.media.delivery import Delivery
 from agents.runtime.control import ControlError, ControlServer, Request, answering
+from agents.runtime.tasks import Tasks
 
 _SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>, not in Python's socket module
 _SO_RXQ_OVFL = 40
@@ -120,7 +121,10 @@ class Receiver:
     def __init__(self, configuration: ReceiverConfiguration, control: str | None) -> None:
         configuration.check()
         self._configuration = configuration
-        self._control = None if control is None else ControlServer(Path(control), self._command)
+        self._tasks = Tasks(self._fail)
+        self._finished = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._control = None if control is None else ControlServer(Path(control), self._command, self._tasks)
         self._reception = Reception()
         self._answer = answering(self._requests())
         self._socket = self._open()
@@ -129,26 +133,31 @@ class Receiver:
         self._kernel_drops = 0
 
     async def run(self) -> None:
-        """Receive until SIGTERM or SIGINT; then print the counters."""
+        """Receive until SIGTERM or SIGINT, then print the counters; or until an error of ours, which is raised."""
         loop = asyncio.get_running_loop()
-        finished = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, finished.set)
+            loop.add_signal_handler(number, self._finished.set)
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._socket.close)
             if self._media is not None:
                 stack.callback(self._media.close)
             stack.callback(self._play_what_waits)
+            stack.push_async_callback(self._tasks.close)
             if self._control is not None:
                 stack.push_async_callback(self._control.close)
                 await self._control.start()
             loop.add_reader(self._socket, self._drain)
             stack.callback(loop.remove_reader, self._socket)
-            reporting = asyncio.create_task(self._report_forever())
-            stack.callback(reporting.cancel)
+            self._tasks.begin(self._report_forever())
             print("ready", flush=True)
-            await finished.wait()
+            await self._finished.wait()
+        if self._failure is not None:
+            raise self._failure
         print(json.dumps(self._reception.describe()), flush=True)
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        self._finished.set()
 
     def _play_what_waits(self) -> None:
         self._play(self._reception.delivery.flush(time.time_ns()))

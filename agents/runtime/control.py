@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.core.room import Field
+from agents.runtime.tasks import Tasks
 
 MAXIMUM_LINE = 65536  # bytes of one request
 MAXIMUM_ANSWER = 4 * 1024 * 1024  # bytes
@@ -82,17 +83,18 @@ def answering(requests: Iterable[Request]) -> Handler:
 
 
 class ControlServer:
-    """Serves one agent's control socket."""
+    """Serves one agent's control socket; each connection is one of ``tasks``."""
 
-    def __init__(self, path: Path, handler: Handler) -> None:
+    def __init__(self, path: Path, handler: Handler, tasks: Tasks) -> None:
         self._path = path
         self._handler = handler
+        self._tasks = tasks
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Begin to listen. A file that a dead agent left is replaced."""
         self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=MAXIMUM_LINE)
+        self._server = await asyncio.start_unix_server(self._connected, self._path, limit=MAXIMUM_LINE)
         self._path.chmod(0o600)
 
     async def close(self) -> None:
@@ -100,6 +102,9 @@ class ControlServer:
         if self._server is not None:
             self._server.close()
             self._path.unlink(missing_ok=True)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.begin(self._serve(reader, writer))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -32,13 +32,15 @@ from agents.core.agent import (
     Trace,
 )
 from agents.core.room import Command, Field, Port
+from agents.runtime.addresses import AddressError, Addresses
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.control import ControlError, ControlServer, Request, answering
 from agents.runtime.datagram import DatagramPort, PortError, family_of
-from agents.runtime.links import LinkError, Links
+from agents.runtime.links import Links
 from agents.runtime.membership import MembershipError, Memberships
 from agents.runtime.operator import Operator
 from agents.runtime.output import standard_output
+from agents.runtime.tasks import Tasks
 from agents.runtime.tracing import TraceFile
 
 ROWS = 100  # of a list in one answer, where no other number is asked for
@@ -51,8 +53,7 @@ ADDRESS_RETRY = 1.0  # s
 class AgentHost:
     """One agent on the real network.
 
-    ``ports`` are open before it starts, ``commands`` are what its protocol adds to the control socket; with ``watch_links``
-    it is told of every link of this node.
+    ``ports`` are open before it starts, ``commands`` are what its protocol adds to the control socket.
     """
 
     def __init__(
@@ -62,24 +63,23 @@ class AgentHost:
         *,
         ports: Sequence[Port] = (),
         commands: Sequence[Command] = (),
-        watch_links: bool = False,
     ) -> None:
         self._agent = agent
         self._runtime = runtime
         self._described = ports
         self._commands = commands
-        self._watch_links = watch_links
         self._ports: dict[str, DatagramPort] = {}
         self._memberships = Memberships(agent.counters)
         self._operator = Operator(runtime.authorise)
-        self._links = Links(self._link_changed)
+        self._links = Links(self._link_changed, self._fail, agent.counters)
+        self._addresses = Addresses()
         self._output = standard_output(agent.counters)
         self._trace = TraceFile(None if runtime.trace is None else Path(runtime.trace), runtime.node, agent.counters)
         agent.keeps_history = self._trace.is_kept
         self._timer: asyncio.TimerHandle | None = None
         self._notices: list[str] = []
         self._last_address: ConfigureAddress | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(self._fail)
         self._finished = asyncio.Event()
         self._failure: BaseException | None = None
 
@@ -94,21 +94,19 @@ class AgentHost:
             stack.callback(self._close_ports)
             stack.callback(self._memberships.close)
             stack.callback(self._stop_timer)
-            if self._watch_links:
-                stack.push_async_callback(self._links.close)
-                await self._links.start()
+            stack.push_async_callback(self._addresses.close)
+            stack.callback(self._links.close)
+            self._links.start()
             for port in self._described:
                 self._open_port(port.name, port.family, port.address, port.number).enlarge_buffers()
             if self._runtime.control is not None:
-                control = ControlServer(Path(self._runtime.control), answering(self.requests()))
+                control = ControlServer(Path(self._runtime.control), answering(self.requests()), self._tasks)
                 stack.push_async_callback(control.close)
                 await control.start()
             self._output.write("ready\n")
             self._drive(self._agent.start)
             await self._finished.wait()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._tasks.close()
             self._trace.write("counters", self._counters())
         if self._failure is not None:
             raise self._failure
@@ -179,15 +177,15 @@ class AgentHost:
                 if port is not None:
                     port.close()
             case JoinGroup():
-                self._begin(self._join(action))
+                self._tasks.begin(self._join(action))
             case LeaveGroup():
                 self._memberships.leave(action.group, action.interface, action.source)
             case RenewMembership():
                 self._renew(action)
             case ConfigureAddress():
-                self._begin(self._configure_address(action))
+                self._tasks.begin(self._configure_address(action))
             case AskOperator():
-                self._begin(self._ask_operator(action))
+                self._tasks.begin(self._ask_operator(action))
 
     def _tell_application(self, event: str, details: Mapping[str, object]) -> None:
         if self._agent.keeps_history:
@@ -216,16 +214,10 @@ class AgentHost:
             port.close()
         self._ports.clear()
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._failure = task.exception()
-            self._finished.set()
+    def _fail(self, error: BaseException) -> None:
+        """End with an error of ours."""
+        self._failure = error
+        self._finished.set()
 
     async def _join(self, action: JoinGroup) -> None:
         try:
@@ -257,8 +249,8 @@ class AgentHost:
         told = ""
         while True:
             try:
-                await self._links.configure_address(action.interface, action.address, action.gateway)
-            except LinkError as error:
+                await self._addresses.configure_address(action.interface, action.address, action.gateway)
+            except AddressError as error:
                 self._agent.counters.add("failed.address")
                 if str(error) != told:
                     told = str(error)

@@ -1,124 +1,189 @@
-"""Link events and addresses through netlink (pyroute2)."""
+"""The carriers of all interfaces of this node, followed through rtnetlink, whatever happens to the messages.
+
+The kernel tells every change on a socket that takes only so much: more than it holds is lost, and the next read fails with
+ENOBUFS. It also tells several changes at once. So each message is compared with what is known of its interface, of which
+the kernel counts the carrier's changes: one that is up as before, after others than were told, was down in between. After
+a loss the kernel is asked for all interfaces, and its answer goes the same way.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import errno
 import os
+import select
 import socket
-from collections.abc import Callable
-from ipaddress import ip_interface
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from pyroute2 import AsyncIPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.rtnl import RTMGRP_LINK
+from agents.core.counters import Counters
 
-_NODAD = 0x02  # IFA_F_NODAD: the lab gives addresses out, nobody else has them
-_IFF_RUNNING = 0x40
-_RTN_LOCAL = 2
-_ADDRESS_DEADLINE = 1.0  # s
-_ADDRESS_PROBE_INTERVAL = 0.0005  # s
+# <linux/netlink.h>, <linux/rtnetlink.h>, <linux/if.h>, <linux/if_link.h>; not in Python's socket module.
+_HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
+_INTERFACE = struct.Struct("=BxHiII")  # struct ifinfomsg: family, hardware type, index, flags, change
+_ATTRIBUTE = struct.Struct("=HH")  # struct rtattr: length, type
+_NLMSG_ERROR, _NLMSG_DONE, _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 2, 3, 16, 17, 18
+_REQUEST_ALL = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
+_RTMGRP_LINK = 1
+_IFLA_IFNAME, _IFLA_CARRIER_CHANGES = 3, 35
+_IFF_UP = 0x10040  # IFF_LOWER_UP | IFF_RUNNING: it has a carrier, and the kernel has taken note of it
+_SO_RCVBUFFORCE = 33
+
+RECEIVE_BUFFER = 4 * 1024 * 1024  # bytes: some 1,000 messages
+READS_PER_WAKE_UP = 64  # before datagrams and timers have their turn
+_READ_MAXIMUM = 65536  # bytes of one read
+_START_DEADLINE = 5.0  # s in which the kernel tells of all interfaces; it does so at once
 
 LinkListener = Callable[[str, bool], None]
 
 
-class LinkError(OSError):
-    """An interface could not be given its address or its route; the message says which and why."""
+class _Link(NamedTuple):
+    """An interface as it was last told of."""
 
-    def __str__(self) -> str:
-        return str(self.strerror)
+    name: str
+    is_up: bool
+    changes: int
 
 
 class Links:
-    """Watches all interfaces of the node and tells ``listener(interface, is_up)`` when a carrier goes or comes."""
+    """Tells ``listener(interface, is_up)`` when a carrier goes or comes, an interface with it or not.
 
-    def __init__(self, listener: LinkListener) -> None:
+    An interface that was away, or down, for a moment is told of as down and up. ``resynchronised.links`` counts losses. Where
+    rtnetlink fails otherwise, ``failed`` is told, and nothing more comes.
+    """
+
+    def __init__(self, listener: LinkListener, failed: Callable[[OSError], None], counters: Counters) -> None:
         self._listener = listener
-        self._running: dict[str, bool] = {}
-        self._stack = contextlib.AsyncExitStack()
-        self._watch: asyncio.Task[None] | None = None
+        self._failed = failed
+        self._counters = counters
+        self._links: dict[int, _Link] = {}  # by index, since a name can be given anew
+        self._missing: set[int] | None = None  # while all are asked for: those of which nothing was said yet
+        self._ask_again = False
+        self._socket: socket.socket | None = None
 
-    async def start(self) -> None:
-        """Begin to watch; what is up or down already is no event."""
-        events = await self._stack.enter_async_context(AsyncIPRoute())
-        self._requests = await self._stack.enter_async_context(AsyncIPRoute())
-        await events.bind(groups=RTMGRP_LINK)
-        async for message in await self._requests.link("dump"):
-            self._running[message.get("ifname")] = bool(message["flags"] & _IFF_RUNNING)
-        self._watch = asyncio.create_task(self._follow(events), name="links")
-
-    async def _follow(self, events: AsyncIPRoute) -> None:
-        while True:
-            async for message in events.get():
-                if message["event"] not in ("RTM_NEWLINK", "RTM_DELLINK"):
-                    continue
-                name = message.get("ifname")
-                running = message["event"] == "RTM_NEWLINK" and bool(message["flags"] & _IFF_RUNNING)
-                if self._running.get(name) != running:
-                    self._running[name] = running
-                    self._listener(name, running)
+    def start(self) -> None:
+        """Begin to watch; what is up or down already is no event. Raises OSError where there is no rtnetlink."""
+        self._socket = watch = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        try:
+            watch.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER)
+        except OSError:  # without CAP_NET_ADMIN no more than net.core.rmem_max
+            watch.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        watch.setblocking(False)
+        watch.bind((0, _RTMGRP_LINK))
+        listener, self._listener = self._listener, lambda *_: None
+        self._ask_for_all()
+        while self._missing is not None:
+            if not select.select([watch], [], [], _START_DEADLINE)[0]:
+                raise TimeoutError(errno.ETIMEDOUT, "rtnetlink does not tell of the interfaces")
+            self._read()
+        self._listener = listener
+        asyncio.get_running_loop().add_reader(watch, self._follow)
 
     def is_up(self, interface: str) -> bool:
         """Whether ``interface`` had a carrier when last heard of."""
-        return self._running.get(interface, False)
+        return any(link.is_up for link in self._links.values() if link.name == interface)
 
-    async def configure_address(self, interface: str, address: str, gateway: str) -> None:
-        """Replace the global addresses of ``interface`` by ``address`` and set the default route by ``gateway``.
-
-        Raises LinkError for whatever the kernel refuses.
-        """
-        try:
-            await self._configure_address(interface, address, gateway)
-        except (NetlinkError, OSError) as error:
-            number = error.code if isinstance(error, NetlinkError) else error.errno
-            reason = os.strerror(number) if number else str(error)
-            text = f"{interface} cannot be given {address} with the router {gateway}: {reason}"
-            raise LinkError(number or 0, text) from error
-
-    async def _configure_address(self, interface: str, address: str, gateway: str) -> None:
-        wanted = ip_interface(address)
-        family = socket.AF_INET if wanted.version == 4 else socket.AF_INET6
-        index = socket.if_nametoindex(interface)
-        present = False
-        old: list[tuple[str, int]] = []
-        async for message in await self._requests.addr("dump", family=family, index=index):
-            found, length, scope = message.get("address"), message["prefixlen"], message["scope"]
-            if scope != 0:
-                continue
-            if found == str(wanted.ip) and length == wanted.network.prefixlen:
-                present = True
-            else:
-                old.append((found, length))
-        if not present:
-            extra = {"flags": _NODAD} if family == socket.AF_INET6 else {}
-            await self._requests.addr(
-                "add", index=index, address=str(wanted.ip), prefixlen=wanted.network.prefixlen, family=family, **extra
-            )
-        for found, length in old:
-            await self._requests.addr("del", index=index, address=found, prefixlen=length, family=family)
-        await self._requests.route("replace", dst="default", gateway=gateway, oif=index, family=family)
-        await self._until_local(str(wanted.ip), family)
-
-    async def _until_local(self, address: str, family: int) -> None:
-        """Wait until the kernel takes packets to ``address`` as its own.
-
-        It gives a new IPv6 address its local route a moment after the address itself; the neighbour advertisement that
-        answers the very first packet would be lost in between, and that packet with it for a second.
-        """
-        try:
-            async with asyncio.timeout(_ADDRESS_DEADLINE):
-                while True:
-                    routes = await self._requests.route("get", dst=address, family=family)
-                    if any(route["type"] == _RTN_LOCAL for route in routes):
-                        return
-                    await asyncio.sleep(_ADDRESS_PROBE_INTERVAL)
-        except TimeoutError:
-            raise OSError(f"{address} has not become local within {_ADDRESS_DEADLINE} s") from None
-
-    async def close(self) -> None:
+    def close(self) -> None:
         """Stop watching."""
-        if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
-        await self._stack.aclose()
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+
+    def _ask_for_all(self) -> None:
+        """Ask, or have it asked again after the answer that is on its way."""
+        if self._missing is not None:
+            self._ask_again = True
+            return
+        assert self._socket is not None
+        self._missing = set(self._links)
+        body = _INTERFACE.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+        self._socket.send(_HEADER.pack(_HEADER.size + len(body), _RTM_GETLINK, _REQUEST_ALL, 0, 0) + body)
+
+    def _follow(self) -> None:
+        try:
+            self._read()
+        except OSError as error:
+            self.close()
+            self._failed(error)
+
+    def _read(self) -> None:
+        for _ in range(READS_PER_WAKE_UP):
+            if self._socket is None:  # closed by the listener
+                return
+            try:
+                data = self._socket.recv(_READ_MAXIMUM)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                self._counters.add("resynchronised.links")
+                self._ask_for_all()
+                continue
+            for kind, body in _messages(data):
+                self._take(kind, body)
+
+    def _take(self, kind: int, body: memoryview) -> None:
+        if kind == _NLMSG_DONE:
+            self._all_told()
+        elif kind == _NLMSG_ERROR:
+            number = -int.from_bytes(body[:4], sys.byteorder, signed=True)
+            raise OSError(number, f"rtnetlink does not tell of the interfaces: {os.strerror(number)}")
+        elif kind in (_RTM_NEWLINK, _RTM_DELLINK):
+            family, _, index, flags, _ = _INTERFACE.unpack_from(body)
+            if family != socket.AF_UNSPEC:  # of a bridge's port, or of one address family alone
+                return
+            if self._missing is not None:
+                self._missing.discard(index)
+            if kind == _RTM_DELLINK:
+                self._gone(index)
+                return
+            attributes = dict(_attributes(body[_INTERFACE.size :]))
+            name = bytes(attributes[_IFLA_IFNAME]).rstrip(b"\0").decode(errors="replace")
+            changes = int.from_bytes(attributes.get(_IFLA_CARRIER_CHANGES, b""), sys.byteorder)
+            self._seen(index, _Link(name, flags & _IFF_UP == _IFF_UP, changes))
+
+    def _all_told(self) -> None:
+        missing, self._missing = self._missing, None
+        if self._ask_again:
+            self._ask_again = False
+            self._ask_for_all()
+            return
+        for index in missing or ():
+            self._gone(index)
+
+    def _seen(self, index: int, link: _Link) -> None:
+        known = self._links.get(index)
+        self._links[index] = link
+        was_up = known is not None and known.is_up
+        if known is not None and known.is_up and link != known:
+            self._listener(known.name, False)
+            was_up = False
+        if link.is_up and not was_up:
+            self._listener(link.name, True)
+
+    def _gone(self, index: int) -> None:
+        known = self._links.pop(index, None)
+        if known is not None and known.is_up:
+            self._listener(known.name, False)
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, memoryview]]:
+    """The type and body of each message in one read."""
+    view, offset = memoryview(data), 0
+    while offset + _HEADER.size <= len(data):
+        length, kind, *_ = _HEADER.unpack_from(data, offset)
+        yield kind, view[offset + _HEADER.size : offset + length]
+        offset += max(_HEADER.size, length + 3 & ~3)
+
+
+def _attributes(body: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """The type and value of each attribute."""
+    offset = 0
+    while offset + _ATTRIBUTE.size <= len(body):
+        length, kind = _ATTRIBUTE.unpack_from(body, offset)
+        yield kind, body[offset + _ATTRIBUTE.size : offset + length]
+        offset += max(_ATTRIBUTE.size, length + 3 & ~3)

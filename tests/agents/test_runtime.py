@@ -27,6 +27,7 @@ from agents.mmcp.bare_node import BareNode, BareNodeConfiguration
 from agents.mmcp.events import ApplicationLeave, DataChannelReport, LinkDetected
 from agents.runtime.control import MAXIMUM_LINE, ControlError, ControlServer, request
 from agents.runtime.datagram import DATAGRAMS_PER_WAKE_UP, DatagramPort, PortError, family_of
+from agents.runtime.tasks import Tasks
 from agents.runtime.tracing import TraceFile
 from tests.agents.lab import POINTS
 
@@ -279,7 +280,7 @@ def asked(path: Path, *lines: bytes) -> list[bytes]:
     """What a server at ``path`` answers to lines sent over one connection, and b"" once it hangs up."""
 
     async def scene() -> list[bytes]:
-        server = ControlServer(path, handler)
+        server = ControlServer(path, handler, Tasks(list[BaseException]().append))
         await server.start()
         try:
             reader, writer = await asyncio.open_unix_connection(path, limit=4 * MAXIMUM_LINE)
@@ -320,7 +321,7 @@ def test_line_beyond_the_limit_ends_its_connection_alone(tmp_path: Path) -> None
     path = tmp_path / "s"
 
     async def scene() -> None:
-        server = ControlServer(path, handler)
+        server = ControlServer(path, handler, Tasks(list[BaseException]().append))
         await server.start()
         try:
             reader, writer = await asyncio.open_unix_connection(path)
@@ -341,7 +342,7 @@ def test_request_and_its_errors(tmp_path: Path) -> None:
 
     async def scene() -> None:
         path.write_text("left by a dead agent")
-        server = ControlServer(path, handler)
+        server = ControlServer(path, handler, Tasks(list[BaseException]().append))
         await server.start()
         assert path.stat().st_mode & 0o777 == 0o600
         assert await asyncio.to_thread(request, path, {"command": "echo", "value": "x"}) == {"value": "x"}
@@ -355,8 +356,50 @@ def test_request_and_its_errors(tmp_path: Path) -> None:
         request(path, {"command": "state"})
 
 
+def test_error_of_ours_in_a_request_is_seen_and_is_no_answer(tmp_path: Path) -> None:
+    path, failures = tmp_path / "s", list[BaseException]()
+
+    async def fail(_asked: Mapping[str, object]) -> Mapping[str, object]:
+        raise RuntimeError("a fault of ours")
+
+    async def scene() -> None:
+        tasks = Tasks(failures.append)
+        server = ControlServer(path, fail, tasks)
+        await server.start()
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"{}\n")
+        assert await reader.read() == b""
+        assert [str(error) for error in failures] == ["a fault of ours"]
+        assert len(tasks) == 0
+        writer.close()
+        await server.close()
+
+    asyncio.run(scene())
+
+
+def test_connections_end_with_the_tasks(tmp_path: Path) -> None:
+    path, failures = tmp_path / "s", list[BaseException]()
+
+    async def scene() -> None:
+        tasks = Tasks(failures.append)
+        server = ControlServer(path, handler, tasks)
+        await server.start()
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"{}\n")
+        assert await reader.readline()
+        assert len(tasks) == 1
+        await tasks.close()
+        assert len(tasks) == 0
+        assert await reader.read() == b""
+        writer.close()
+        await server.close()
+
+    asyncio.run(scene())
+    assert failures == []
+
+
 def test_server_that_never_started_closes() -> None:
-    asyncio.run(ControlServer(Path("/nonexistent/s"), handler).close())
+    asyncio.run(ControlServer(Path("/nonexistent/s"), handler, Tasks(list[BaseException]().append)).close())
 
 
 # --- traces -----------------------------------------------------------------------------------------------------------

@@ -27,10 +27,11 @@ from agents.core.agent import (
 )
 from agents.core.counters import Counters
 from agents.runtime import host as host_module
+from agents.runtime.addresses import AddressError, Addresses
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.datagram import DatagramPort, PortError, allow_open_files
 from agents.runtime.host import AgentHost
-from agents.runtime.links import LinkError, Links
+from agents.runtime.links import Links
 from agents.runtime.membership import MembershipError, Memberships
 from tests.agents.roles import Asking
 
@@ -172,7 +173,7 @@ class Refusing:
     async def configure_address(self, *_: str) -> None:
         self.asked += 1
         if self.reasons:
-            raise LinkError(errno.ENETUNREACH, self.reasons.pop(0))
+            raise AddressError(errno.ENETUNREACH, self.reasons.pop(0))
 
 
 ADDRESS = ConfigureAddress("radio", "10.0.2.100/24", "10.0.2.1")
@@ -184,7 +185,7 @@ def asking_for_address(monkeypatch: pytest.MonkeyPatch, links: Any, until: Calla
 
     def prepare(host: AgentHost) -> None:
         hosts.append(host)
-        host._links = links
+        host._links = host._addresses = links
 
     driven(agent, lambda: until(agent, hosts[0]), prepare)
     return agent
@@ -211,12 +212,57 @@ def test_what_netlink_refuses_is_a_link_error() -> None:
             raise NetlinkError(errno.ENETUNREACH)
 
     async def scene() -> None:
-        links = Links(lambda *_: None)
+        links = Addresses()
         links._requests = Requests()
         await links.configure_address("lo", "10.0.2.100/24", "10.0.3.1")
 
     text = r"lo cannot be given 10\.0\.2\.100/24 with the router 10\.0\.3\.1: Network is unreachable"
-    with pytest.raises(LinkError, match=f"^{text}$"):
+    with pytest.raises(AddressError, match=f"^{text}$"):
         asyncio.run(scene())
-    with pytest.raises(LinkError, match=r"nosuch0 cannot be given .*: no interface with this name"):
-        asyncio.run(Links(lambda *_: None).configure_address("nosuch0", "10.0.2.100/24", "10.0.2.1"))
+    with pytest.raises(AddressError, match=r"nosuch0 cannot be given .*: no interface with this name"):
+        asyncio.run(Addresses().configure_address("nosuch0", "10.0.2.100/24", "10.0.2.1"))
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+def test_links_that_cannot_be_followed_any_more_end_the_agent_with_the_error() -> None:
+    class Broken:
+        def recv(self, _size: int) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+        def fileno(self) -> int:
+            return 0
+
+        def close(self) -> None:
+            pass
+
+    async def scene() -> None:
+        host = AgentHost(Asking(), RuntimeConfiguration())
+
+        def break_links() -> None:
+            host._links.close()
+            host._links._socket = Broken()  # type: ignore[assignment]  # a socket that fails cannot be had
+            host._links._follow()
+            assert host._links._socket is None
+
+        asyncio.get_running_loop().call_soon(break_links)
+        await host.run()
+
+    with pytest.raises(OSError, match="Input/output error"):
+        asyncio.run(scene())
+
+
+def test_interfaces_that_are_there_are_no_event() -> None:
+    told: list[object] = []
+
+    async def scene() -> None:
+        links = Links(lambda *event: told.append(event), told.append, Counters())
+        links.start()
+        assert "lo" in {link.name for link in links._links.values()}
+        assert not links.is_up("nosuch0")
+        links.close()
+        links.close()
+
+    asyncio.run(scene())
+    assert told == []

@@ -12,13 +12,15 @@ import socket
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agents.core.agent import Endpoint
 from agents.core.counters import Counters
+from agents.runtime import links as links_module
 from agents.runtime.datagram import DatagramPort
+from agents.runtime.links import Links
 from testbed.net.netlink import run_in_network_namespace
 
 PORT = 24793
@@ -141,8 +143,74 @@ async def one_unreachable_peer_starves_no_other(family: int) -> None:
         assert detours == ABSENT
 
 
+# --- link events ------------------------------------------------------------------------------------------------------
+
+EVENTS = 2000
+
+
+def do(*lines: str) -> None:
+    """Let `ip` do all lines in one go."""
+    subprocess.run(["ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)
+
+
+def pair(name: str) -> tuple[str, ...]:
+    """The lines that make a link with a carrier: NAME and NAME-peer."""
+    return (
+        f"link add name {name} type veth peer name {name}-peer",
+        f"link set dev {name} up",
+        f"link set dev {name}-peer up",
+    )
+
+
+async def link_events_that_were_lost_are_made_up_for(_family: int) -> None:
+    """Not even a buffer that holds a few is needed."""
+    links_module.RECEIVE_BUFFER = 64 * 1024
+    assert (await link_events_while_nobody_reads())["resynchronised.links"] >= 1
+
+
+async def the_buffer_holds_thousands_of_link_events(_family: int) -> None:
+    """As it is."""
+    assert await link_events_while_nobody_reads() == {}
+
+
+async def link_events_while_nobody_reads() -> Mapping[str, int]:
+    """Very many events, among them some that matter; gives what was counted."""
+    told, counters, failures = asyncio.Queue[tuple[str, bool]](), Counters(), list[OSError]()
+    links = Links(lambda interface, is_up: told.put_nowait((interface, is_up)), failures.append, counters)
+
+    async def next_told(count: int) -> list[tuple[str, bool]]:
+        async with asyncio.timeout(5):
+            return sorted([await told.get() for _ in range(count)])
+
+    names = ("busy", "stays", "flaps", "ends", "remade")
+    do("link set dev lo up", *(line for name in names for line in pair(name)))
+    links.start()
+    while not all(links.is_up(name + end) for name in names for end in ("", "-peer")):
+        await next_told(1)  # of a carrier of which the kernel takes note only now
+    while not told.empty():
+        told.get_nowait()
+    do("link set dev stays-peer down", "link set dev stays-peer up")
+    assert await next_told(4) == sorted((name, is_up) for name in ("stays", "stays-peer") for is_up in (False, True))
+    many = [f"link set dev busy mtu {1000 + number % 2}" for number in range(EVENTS // 2)]
+    some = ["link set dev flaps-peer down", "link set dev flaps-peer up", "link delete ends", "link delete remade"]
+    do(*many, *some, *pair("remade"), *pair("comes"), *many)
+    gone = {(name + end, False) for name in ("flaps", "ends", "remade") for end in ("", "-peer")}
+    come = {(name + end, True) for name in ("flaps", "comes", "remade") for end in ("", "-peer")}
+    assert await next_told(12) == sorted(gone | come)
+    do("link set dev stays-peer down")
+    assert await next_told(2) == [("stays", False), ("stays-peer", False)]
+    assert not links.is_up("stays")
+    assert links.is_up("flaps")
+    assert told.empty()
+    assert not failures
+    links.close()
+    return counters
+
+
 SCENES: dict[str, Callable[[int], Coroutine[Any, Any, None]]] = {
     "unreachable": one_unreachable_peer_starves_no_other,
+    "links-lost": link_events_that_were_lost_are_made_up_for,
+    "links-held": the_buffer_holds_thousands_of_link_events,
 }
 
 if __name__ == "__main__":

@@ -25,3 +25,8 @@ def played(scene: str, family: int) -> None:
 @FAMILIES
 def test_one_unreachable_peer_starves_no_other(family: int) -> None:
     played("unreachable", family)
+
+
+@pytest.mark.parametrize("scene", ["links-held", "links-lost"])
+def test_thousands_of_link_events_hide_none_that_matters(scene: str) -> None:
+    played(scene, 4)
