@@ -142,10 +142,16 @@ def command(spec: SandboxSpec, *, user_namespace: bool) -> list[str]:
     ]
 
 
+def _module_folders() -> list[Path]:
+    """The project and the folders of the caller's PYTHONPATH; absolute, since what runs inside may work elsewhere."""
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return [PROJECT_ROOT, *(Path(folder).absolute() for folder in named if folder)]
+
+
 def _environment() -> dict[str, str]:
     """The caller's, with the project importable and the administrators' folders on PATH (an ordinary user's lacks them)."""
     environment = dict(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PROJECT_ROOT), environment.get("PYTHONPATH")]))
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, _module_folders()))
     path = environment.get("PATH", os.defpath).split(os.pathsep)
     environment["PATH"] = os.pathsep.join(
         path + [p for p in ("/usr/sbin", "/sbin", "/usr/bin", "/bin") if p not in path]
@@ -164,8 +170,8 @@ def run_inside(
 
     `argv`: the program, e.g. `[sys.executable, "-m", "testbed", "run", "handover"]`; never a shell string.
     `routing_root`: root folder of the routing daemons, made usable (private run, etc/frr, …; proc and dev bound into it).
-    `keep_visible`: folders the program needs that may lie below /run, which is private inside. The project, the working
-    folder, the interpreter and the routing root are kept in any case.
+    `keep_visible`: folders the program needs that may lie below /run, which is private inside. The project, the folders of
+    PYTHONPATH, the working folder, the interpreter and the routing root are kept in any case.
     `interactive`: stay in the terminal's session (for shells); then Ctrl-C reaches the program from the terminal itself.
     SIGINT, SIGTERM and SIGHUP (unless ignored, as under nohup) are passed on. Call it from the main thread: the sandbox
     dies with the calling thread. Raises SandboxError if the namespaces cannot be made.
@@ -181,7 +187,7 @@ def run_inside(
         keep_visible=tuple(
             str(p)
             for p in (
-                PROJECT_ROOT,
+                *_module_folders(),
                 Path.cwd(),
                 Path(sys.prefix),
                 Path(sys.executable).resolve(),

@@ -12,5 +12,11 @@ folder=$1 place=$2 lock=$3
 /usr/bin/python3 -I -m venv --system-site-packages "$folder"
 "$folder/bin/python" -m pip install --require-hashes --no-deps --no-input --requirement "$lock"
 
-# Its few scripts name the folder they are in.
-{ grep -rlIF "$folder" "$folder/bin" "$folder/pyvenv.cfg" || true; } | xargs -r sed -i "s|$folder|$place|g"
+# Its few scripts name the folder they are in. A folder's name may have any character: nothing here takes it for a pattern.
+/usr/bin/python3 -I - "$folder" "$place" <<'PYTHON'
+import os, pathlib, sys
+folder, place = map(os.fsencode, sys.argv[1:])
+for file in [*pathlib.Path(sys.argv[1], "bin").iterdir(), pathlib.Path(sys.argv[1], "pyvenv.cfg")]:
+    if not file.is_symlink() and folder in (content := file.read_bytes()):
+        file.write_bytes(content.replace(folder, place))
+PYTHON

@@ -168,6 +168,10 @@ main() {
     case "$*" in '' | test) ;; *) fail 2 "unknown argument: $*" "usage: ${BASH_SOURCE[0]} [test]" ;; esac
     command -v apt-get >/dev/null && command -v dpkg-query >/dev/null ||
         fail 2 "this system has no apt-get" "The labs need Debian 12, Debian 13 or Ubuntu 24.04; the Vagrantfile brings one up."
+    # Python's venv takes no path with the first, apt none with the others.
+    case $project in *[:\"\\]* | *$'\n'*)
+        fail 2 "the path $project has a colon, a double quote, a backslash or a line break" "Move the project, or rename the folder." ;;
+    esac
     if ready "$@"; then return; fi
 
     mkdir -p "$state" 2>/dev/null && [ -w "$state" ] && [ -w "$project" ] ||

@@ -16,12 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from testbed.host.sandbox import PROJECT_ROOT, needs_user_namespace
 from tests.captures.agreement import disagreements
 
 AS_ROOT = "root"
 AS_USER = "ordinary user"
 RUN_DEADLINE_S = 150.0
+
+users = pytest.mark.parametrize(
+    "user", [pytest.param(AS_ROOT, marks=pytest.mark.skipif(needs_user_namespace(), reason="not root")), AS_USER]
+)
 
 
 @dataclass(frozen=True)

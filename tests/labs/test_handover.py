@@ -14,13 +14,10 @@ from pathlib import Path
 import pytest
 
 from testbed.host.checks import eventually
-from testbed.host.sandbox import PROJECT_ROOT, needs_user_namespace
-from tests.labs.runs import AS_ROOT, AS_USER, Run, finish, run, start
+from testbed.host.sandbox import PROJECT_ROOT
+from tests.labs.runs import Run, finish, run, start, users
 
 pytestmark = pytest.mark.timeout(240)
-users = pytest.mark.parametrize(
-    "user", [pytest.param(AS_ROOT, marks=pytest.mark.skipif(needs_user_namespace(), reason="not root")), AS_USER]
-)
 families = pytest.mark.parametrize("family", ["4", "6"])
 
 END_DEADLINE_S = 20.0

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +21,9 @@ from testbed.host.checks import eventually
 from testbed.host.sandbox import PROJECT_ROOT, inside, needs_user_namespace
 from testbed.host.sandbox_init import MARKER
 from tests.labs.inner_lab import SIGNALLED
+from tests.labs.runs import AS_ROOT, AS_USER, users
 
 KINDS = ("net", "mnt", "pid", "uts", "ipc", "user")
-AS_ROOT = "root"
-AS_USER = "ordinary user"
 START_DEADLINE_S = 60.0
 END_DEADLINE_S = 15.0
 VOLATILE = ("kernel/random/", "fs/dentry-state", "fs/file-nr", "fs/inode-", "kernel/pty/nr", "kernel/ns_last_pid",
@@ -32,10 +31,6 @@ VOLATILE = ("kernel/random/", "fs/dentry-state", "fs/file-nr", "fs/inode-", "ker
 """Settings under /proc/sys that change by themselves."""
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.skipif(inside(), reason="is in a sandbox already")]
-users = pytest.mark.parametrize("user", [
-    pytest.param(AS_ROOT, marks=pytest.mark.skipif(needs_user_namespace(), reason="not root")),
-    AS_USER,
-])  # fmt: skip
 families = pytest.mark.parametrize("family", [4, 6])
 
 
@@ -72,9 +67,11 @@ class RunningLab:
         self.told = json.loads(line)
         self.members = processes_in("pid", {self.told["namespaces"]["pid"]})
         ours = {kind: inode(os.getpid(), kind) for kind in KINDS}
-        self.namespaces = {kind: {inode(pid, kind) for pid in self.members} - {ours[kind]} for kind in KINDS}
+        self.namespaces = {kind: inodes(self.members, kind) - {ours[kind]} for kind in KINDS}
         # A namespace held open keeps its inode number from being given to somebody else's lab.
-        self.held = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for pid in self.members for kind in KINDS]
+        for pid, kind in ((pid, kind) for pid in self.members for kind in KINDS):
+            with suppress(FileNotFoundError):  # a command to a daemon is over in a moment
+                self.held.append(os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY))
         assert len(self.namespaces["net"]) == 1 + 8, "the sandbox's own and one per node"
         assert all(self.namespaces[kind] for kind in ("mnt", "pid", "uts", "ipc"))
 
@@ -82,7 +79,7 @@ class RunningLab:
         """Processes in any namespace of the lab. `look` has seen them, so that none is an answer."""
         assert self.namespaces, "the lab was never seen: nothing found would prove nothing"
         return {
-            pid: line for kind, inodes in self.namespaces.items() for pid, line in processes_in(kind, inodes).items()
+            pid: line for kind, wanted in self.namespaces.items() for pid, line in processes_in(kind, wanted).items()
         }
 
     def pid_inside(self, number: int) -> int:
@@ -104,13 +101,22 @@ def inode(pid: int, kind: str) -> int:
     return Path(f"/proc/{pid}/ns/{kind}").stat().st_ino
 
 
-def processes_in(kind: str, inodes: set[int]) -> dict[int, str]:
+def inodes(pids: Iterable[int], kind: str) -> set[int]:
+    """The namespaces of that kind that those of the processes which are still there live in."""
+    found = set()
+    for pid in pids:
+        with suppress(OSError):
+            found.add(inode(pid, kind))
+    return found
+
+
+def processes_in(kind: str, wanted: set[int]) -> dict[int, str]:
     """Processes (zombies have no namespaces and count no more) in those namespaces, with their command lines."""
     found: dict[int, str] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                if inode(int(entry.name), kind) in inodes:
+                if inode(int(entry.name), kind) in wanted:
                     found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
     return found
 
@@ -284,11 +290,12 @@ def command_line(entry: Path) -> str:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("ignored", [False, True], ids=["default", "SIGINT ignored at start"])
 def test_signals_reach_the_program(tmp_path: Path, number: signal.Signals, ignored: bool) -> None:
-    def ignore() -> None:
+    def as_a_shell_starts_it() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
         if ignored:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    with lab(tmp_path, AS_USER, 4, preexec_fn=ignore) as running:
+    with lab(tmp_path, AS_USER, 4, preexec_fn=as_a_shell_starts_it) as running:
         running.look()
         running.process.send_signal(number)
         running.process.send_signal(number)  # the same wish twice, as from a terminal and make

@@ -12,7 +12,7 @@ from rich.console import Console
 from testbed.mmcp.results import HANDOVERS, TABLES, SessionMeasurements
 from testbed.run.laboratory import breaks_a_rule
 from testbed.run.options import Values
-from testbed.run.results import filled, show
+from testbed.run.results import Column, Table, filled, show
 from topologies import vertical
 
 VALUES = Values({"repeat": 1, "max-excess": 0.05, "rate": 1000})
@@ -81,3 +81,49 @@ def test_a_pack_rule_that_failed_is_told_and_the_labs_own_decide() -> None:
     show(result, Path("run"), Console(file=text, width=200))
     assert "pack pim: FAILED pim-hello-period [RFC 7761 4.3.1] ar1:ar1-rr: late (frames 7)" in text.getvalue()
     assert "packs    20 of 21 rules passed: mmcp 10, pim 10 (1 FAILED)" in text.getvalue()
+
+
+SPEEDS = Table(
+    "speeds",
+    (Column("way", "way"), Column("speed", "speed_kmh", "km/h"), Column("by", "by")),
+    row="way",
+    note="in km/h",
+)
+ROWS: list[dict[str, Any]] = [
+    {"way": 1, "speed_kmh": 4.25, "by": "foot", "problems": []},
+    {"way": 2, "speed_kmh": None, "by": "sea", "problems": ["it sank"]},
+    {"way": 3, "speed_kmh": 90, "by": "rail", "problems": [], "verdict": "pass: late"},
+]
+
+
+def test_a_labs_own_table_is_printed_counted_and_written() -> None:
+    tables = filled([SPEEDS, HANDOVERS], {"speeds": ROWS})
+    assert tables["tables"][0]["columns"][1] == {"title": "speed", "key": "speed_kmh", "unit": "km/h"}
+    assert [row["verdict"] for row in tables["speeds"]] == ["pass", "fail", "pass: late"]
+    assert tables["handovers"] == []
+    assert SPEEDS.failures(ROWS) == ["way 2: it sank"]
+    result = {
+        **judged(),
+        **tables,
+        "failures": [],
+        "warnings": [],
+        "verdict": "fail",
+        "duration_s": 1.0,
+        "pcap": "lab.pcapng",
+    }
+    text = StringIO()
+    show(result, Path("run"), Console(file=text, width=80))
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    assert lines[:5] == [
+        "in km/h",
+        "way speed by   verdict",
+        "  1   4.2 foot pass",
+        "  2     - sea  FAIL",
+        "  3    90 rail pass: late",
+    ]
+    assert lines[5].startswith("FAIL  3 speeds, 5 of 5 rules passed")
+
+
+def test_rows_of_a_table_that_the_lab_has_not_are_a_fault_of_the_lab() -> None:
+    with pytest.raises(KeyError, match="rows of speeds"):
+        filled(TABLES, {"speeds": ROWS})

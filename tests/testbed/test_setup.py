@@ -296,6 +296,41 @@ def test_a_folder_that_is_not_ours_is_refused_clearly(machine: Machine) -> None:
         machine.project.chmod(0o755)
 
 
+ODD = "mü'ller & co [1] * 100%"
+
+
+def test_a_folder_with_any_name_is_set_up(tmp_path: Path) -> None:
+    machine = Machine(tmp_path / ODD)
+    assert "set-up: ready (" in machine.set_up("test")
+    assert machine.set_up("test") == ""
+    assert (machine.times("environment"), machine.times("routing-root")) == (1, 1)
+
+
+@pytest.mark.parametrize("character", [":", '"', "\\", "\n"])
+def test_a_folder_with_a_name_that_others_refuse_is_told(tmp_path: Path, character: str) -> None:
+    machine = Machine(tmp_path / f"a{character}b")
+    assert "Move the project, or rename the folder." in machine.set_up(status=2)
+    assert not (machine.project / ".venv").exists()
+
+
+def test_the_scripts_of_an_environment_name_the_place_it_is_moved_to(tmp_path: Path) -> None:
+    """The recipe itself, for no package at all, in a folder with an odd name."""
+    making, place, lock = (tmp_path / ODD / name for name in ("making|&", ".venv", "requirements.lock"))
+    making.parent.mkdir()
+    lock.write_text("# nothing\n")
+    recipe = [str(PROJECT / "testbed/setup/environment.sh"), str(making), str(place), str(lock)]
+    subprocess.run(recipe, check=True, capture_output=True)
+    making.rename(place)
+    for script in ("python", "pip"):
+        said = subprocess.run(
+            [str(place / "bin" / script), "--version"], check=True, capture_output=True, text=True
+        ).stdout
+        assert said.startswith(("Python 3", "pip ")), said
+    texts = [file.read_bytes() for file in (place / "bin").iterdir() if not file.is_symlink()]
+    assert any(os.fsencode(place) in text for text in texts)
+    assert not any(os.fsencode(making) in text for text in [*texts, (place / "pyvenv.cfg").read_bytes()])
+
+
 def test_an_argument_it_does_not_know_is_refused(machine: Machine) -> None:
     assert "unknown argument: tests" in machine.set_up("tests", status=2)
 
