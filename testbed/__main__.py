@@ -39,6 +39,7 @@ from testbed.run.options import OptionError
 from testbed.run.recording import RecordingError, write_report
 from testbed.run.roles import RoleError
 from testbed.setup import NotSetUpError, routing_root
+from testbed.sim.command import command as simulation_command
 
 EXIT_COULD_NOT_RUN = 2
 EXIT_INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
@@ -175,7 +176,7 @@ class _Simulations(click.Group):
     @staticmethod
     def _simulations() -> dict[str, click.Command]:
         records = map(protocols.protocol, protocols.names())
-        return {each.name or "": each for record in records for each in record.simulations}
+        return {each.name: simulation_command(each) for record in records for each in record.simulations}
 
 
 @main.command(cls=_Simulations, context_settings={"help_option_names": ["-h", "--help"]})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-import click
+from testbed.sim.world import Simulation
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,4 +16,4 @@ class Protocol:
     """
 
     name: str
-    simulations: tuple[click.Command, ...] = ()
+    simulations: tuple[Simulation[Any], ...] = ()

@@ -7,11 +7,11 @@ Roles are named as in traces: ``sm``, and ``lmc0`` to the last cell's. "lmc3@20s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from testbed.mmcp.world import CORE, World
-from testbed.run.options import Option, OptionError, duration
+from testbed.run.options import Option, OptionError, Values, duration
 
 DAY_S = 86_400.0
 
@@ -27,6 +27,13 @@ class Restart:
     at_s: float
     cell: int | None
 
+    def happen(self, world: World) -> None:
+        """It dies now."""
+        if self.cell is None:
+            world.restart_session_manager()
+        else:
+            world.restart_controller(self.cell)
+
 
 @dataclass(frozen=True, slots=True)
 class Leave:
@@ -35,14 +42,24 @@ class Leave:
     at_s: float
     cell: int
 
+    def happen(self, world: World) -> None:
+        """It leaves now."""
+        world.leave_controller(self.cell)
+
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Nothing passes between a cell and the SM's site from ``at_s`` until ``until_s``."""
+    """Nothing passes between a cell and the SM's site for ``lasts_s`` from ``at_s`` on."""
 
     at_s: float
-    until_s: float
+    lasts_s: float
     cell: int
+
+    def happen(self, world: World) -> None:
+        """It begins now."""
+        site = f"cell{self.cell}"
+        world.cut(site, CORE)
+        world.later(self.lasts_s, world.mend, site, CORE)
 
 
 Incident = Restart | Leave | Partition
@@ -69,8 +86,7 @@ def partition(word: str) -> Partition:
     match = _PARTITION.fullmatch(word)
     if match is None:
         raise OptionError(f"{word!r} is no partition: write an LMC, when and for how long, such as lmc3@10s+5s")
-    at_s = duration(match[2], 0.0, DAY_S)
-    return Partition(at_s, at_s + duration(match[3], 0.0, DAY_S), int(match[1]))
+    return Partition(duration(match[2], 0.0, DAY_S), duration(match[3], 0.0, DAY_S), int(match[1]))
 
 
 def _words(text: str) -> list[str]:
@@ -96,31 +112,15 @@ OPTIONS = (
 )
 
 
-def planned(restarts: Iterable[str], leaves: Iterable[str], partitions: Iterable[str], cells: int) -> list[Incident]:
-    """All of them; OptionError for a cell that is not there."""
-    found: list[Incident] = [*map(restart, restarts), *map(leave, leaves), *map(partition, partitions)]
+def planned(values: Values) -> list[Incident]:
+    """All of them that are within the duration of the run; OptionError for a cell that is not there."""
+    cells = values.number("cells")
+    found: list[Incident] = [
+        *map(restart, values.words("restart")),
+        *map(leave, values.words("leave")),
+        *map(partition, values.words("partition")),
+    ]
     for incident in found:
         if incident.cell is not None and incident.cell >= cells:
             raise OptionError(f"there is no lmc{incident.cell}: with {cells} cells the last is lmc{cells - 1}")
-    return found
-
-
-def times(incidents: list[Incident]) -> set[float]:
-    """When something happens or ends, in seconds."""
-    return {each.at_s for each in incidents} | {each.until_s for each in incidents if isinstance(each, Partition)}
-
-
-def happen(world: World, incidents: list[Incident], now: float) -> None:
-    """Do what is to be done at ``now``, one of ``times``."""
-    world.heal()
-    for incident in incidents:
-        if isinstance(incident, Partition):
-            if incident.at_s <= now < incident.until_s:
-                world.cut(f"cell{incident.cell}", CORE)
-        elif incident.at_s == now:
-            if isinstance(incident, Leave):
-                world.leave_controller(incident.cell)
-            elif incident.cell is None:
-                world.restart_session_manager()
-            else:
-                world.restart_controller(incident.cell)
+    return [incident for incident in found if incident.at_s < values.seconds("duration")]

@@ -1,13 +1,11 @@
-"""What must be true of an MMCP world after it has been quiet.
+"""What must be true of an MMCP world after it has been quiet, beside what must be true of any.
 
-An invariant is held, broken, or not checked; one that is not checked says why and is never counted as held. Those that
-are watched while the world runs (one-effect, idle-groups) have left their breaches with the network.
+The one that is watched while the world runs (idle-groups) has left its breaches with the network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from agents.core.agent import Agent
@@ -15,9 +13,7 @@ from agents.mmcp.constants import DEFAULT_PORT
 from agents.mmcp.mobile_node_state import State
 from testbed.mmcp.world import SESSION, SM_ADDRESS, Mobile, World
 
-HELD, BROKEN, NOT_CHECKED = "held", "broken", "not checked"
 OWN = f"{SM_ADDRESS}:{DEFAULT_PORT}"  # the SM, for MNs whose parent it is
-TOLD = 5  # breaches of one invariant that are told in words
 
 INVARIANTS: Mapping[str, str] = {
     "willing-established": "every willing MN is ESTABLISHED",
@@ -29,72 +25,18 @@ INVARIANTS: Mapping[str, str] = {
     "receives-again": "within SPT after the last fault and move every willing MN is in its group, as it has shown where it is",
     "in-group": "an established MN is in its group, and one that has left is not",
     "idle-groups": "no LMC stays joined to a group nobody there wants for longer than hold + linger",
-    "one-effect": "every request has at most one effect",
-    "counters-grow": "counters only grow",
-    "nothing-raised": "no role raises",
 }
 
-Counts = list[Mapping[str, int]]
 
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """One invariant: HELD, BROKEN or NOT_CHECKED, with what was seen or why it was not checked."""
-
-    invariant: str
-    outcome: str
-    seen: tuple[str, ...] = ()
-
-
-def counters(world: World) -> Counts:
-    """A copy of the counters of every node."""
-    return [node.agent.counters.snapshot() for node in world.nodes.values()]
-
-
-def check(world: World, before: Counts | None = None) -> list[Verdict]:
-    """Judge a world that has been quiet (``World.calm``); ``before`` are its counters some time ago."""
-    found: dict[str, list[str]] = {name: [] for name in INVARIANTS}
+def inspect(world: World) -> Iterator[tuple[str, str]]:
+    """What is wrong in a world that has been quiet: the invariant's name, and what is seen."""
     for node, _ in world.controllers:
         if node.groups:
             world.check_idle_group(node)
-    for name, seen in world.breaches.items():
-        found[name] += seen
-    if before is not None:
-        found["counters-grow"] += _shrunk(world, before)
-    _membership(world, found)
-    skipped = {} if before is not None else {"counters-grow": "no earlier counters were given"}
-    return [
-        Verdict(name, NOT_CHECKED, (skipped[name],))
-        if name in skipped
-        else Verdict(name, BROKEN if found[name] else HELD, tuple(_shortened(found[name])))
-        for name in INVARIANTS
-    ]
+    yield from _membership(world)
 
 
-def raised(error: Exception) -> list[Verdict]:
-    """The verdicts of a run that a role ended by raising."""
-    ended = "the run ended before"
-    return [
-        Verdict(name, BROKEN, (str(error),)) if name == "nothing-raised" else Verdict(name, NOT_CHECKED, (ended,))
-        for name in INVARIANTS
-    ]
-
-
-def _shortened(lines: list[str]) -> list[str]:
-    more = len(lines) - TOLD
-    return lines[:TOLD] + ([f"and {more} more"] if more > 0 else [])
-
-
-def _shrunk(world: World, before: Counts) -> list[str]:
-    return [
-        f"{node.name}: {name} went from {value} to {node.agent.counters[name]}"
-        for node, earlier in zip(world.nodes.values(), before, strict=True)
-        for name, value in earlier.items()
-        if node.agent.counters[name] < value
-    ]
-
-
-def _membership(world: World, found: dict[str, list[str]]) -> None:
+def _membership(world: World) -> Iterator[tuple[str, str]]:
     """Compare what MNs believe with what LMCs and the SM know."""
     at_sm: dict[str, Any] = {row["mn_id"]: row for row in _members(world.session_manager)}
     at_lmc: dict[str, list[str]] = {}
@@ -119,7 +61,7 @@ def _membership(world: World, found: dict[str, list[str]]) -> None:
             right = str(world.parent_at(mobile.cell).endpoint)
             breaches = _of_a_member(mobile, parents, right, row["lmc"], names)
         for name, seen in breaches:
-            found[name].append(f"{mobile.node.name} {seen}")
+            yield name, f"{mobile.node.name} {seen}"
 
 
 def _members(role: Agent) -> Iterator[Any]:

@@ -30,9 +30,10 @@ from agents.mmcp.mobile_node import MobileNode
 from agents.mmcp.mobile_node_state import State
 from agents.mmcp.session_manager import SessionManager
 from agents.mmcp.timing import Timers
+from testbed.run.options import OptionError
 from testbed.sim.faults import PERFECT, Faults
-from testbed.sim.network import Network
 from testbed.sim.node import Group, Node
+from testbed.sim.world import World as AnyWorld
 
 SESSION, GROUP, GROUP_PORT = 1, "239.1.1.1", 5004
 SM_ADDRESS, CORE = "172.16.0.2", "core"
@@ -65,7 +66,7 @@ class Plan:
     timers: Timers = field(default_factory=partial(Timers, join_retries=RETRIES))
 
 
-class PlanError(ValueError):
+class PlanError(OptionError):
     """A plan that the address space cannot hold."""
 
 
@@ -85,8 +86,8 @@ class Mobile:
     may_be_established: bool = False  # a request is open whose confirm has not yet had its effect
 
 
-class World(Network):
-    """The network with its roles. ``begin``, let time pass, ``calm``, then ask ``invariants.check``."""
+class World(AnyWorld):
+    """The network with its roles."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan.seed, plan.faults)
@@ -191,9 +192,8 @@ class World(Network):
 
     def calm(self) -> None:
         """No faults and no new moves from now on; let moves under way end and five SPT pass."""
-        self.faults = Faults(self.faults.delay_s)
         self.moves_per_s = 0.0
-        self.heal()
+        self.end_faults()
         self.run_for(self.plan.overlap_s + self.plan.gap_s)
         self.run_for(self.plan.timers.probe_time)
         for mobile in self.mobiles:

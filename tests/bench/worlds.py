@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from testbed.mmcp import invariants
-from testbed.mmcp.simulate import without_collector
+from testbed.mmcp.simulate import HANDOVER
 from testbed.mmcp.world import Plan, World
+from testbed.sim.command import without_collector
 from testbed.sim.faults import Faults
+from testbed.sim.world import HELD, Verdict
 
 MOVES_PER_MN_S = 0.1 / 60
 Result = TypeVar("Result")
@@ -42,7 +43,7 @@ class Hour:
     early_pending: int
     late_pending: int
     handovers: dict[str, int]
-    not_held: list[invariants.Verdict]
+    not_held: list[Verdict]
 
 
 def alone(measurement: Callable[..., Result], *arguments: Any) -> Result:
@@ -65,9 +66,9 @@ def for_an_hour(mns: int) -> Hour:
         early, pending = _resident_kib(), world.pending
         rest = _measured(world, 3000.0)
         late, handovers = _resident_kib(), dict(world.handovers)
-        late_pending, before = world.pending, invariants.counters(world)
+        late_pending, before = world.pending, world.counters()
         world.calm()
-        verdicts = invariants.check(world, before)
+        verdicts = HANDOVER.check(world, before)
     return Hour(
         Figures(first.events + rest.events, first.seconds + rest.seconds),
         early,
@@ -75,7 +76,7 @@ def for_an_hour(mns: int) -> Hour:
         pending,
         late_pending,
         handovers,
-        [verdict for verdict in verdicts if verdict.outcome != invariants.HELD],
+        [verdict for verdict in verdicts if verdict.outcome != HELD],
     )
 
 

@@ -12,7 +12,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from testbed.mmcp import invariants
+from testbed.mmcp.simulate import HANDOVER
 from testbed.mmcp.world import Mobile, World
 from testbed.sim.faults import PERFECT, Faults
 from tests.sim.worlds import broken, plan
@@ -120,13 +120,13 @@ class AnyCourse(RuleBasedStateMachine):
 
     def _judge(self) -> None:
         # A trigger that no move has followed stays without one [M-28].
-        before = invariants.counters(self.world)
+        before = self.world.counters()
         for number, mobile in enumerate(self.world.mobiles):
             if not mobile.node.link_is_up:
                 self._arrive(number, mobile)
         self.world.run_for(1.0)
         self.world.calm()
-        found = broken(invariants.check(self.world, before))
+        found = broken(HANDOVER.check(self.world, before))
         assert found == {}, found
 
     def _arrive(self, number: int, mobile: Mobile) -> None:
@@ -155,7 +155,7 @@ def test_leaving_before_the_new_address_and_joining_again() -> None:
     world.run_for(1.0)
     world.join(mobile)
     world.calm()
-    assert broken(invariants.check(world)) == {}
+    assert broken(HANDOVER.check(world)) == {}
 
 
 @pytest.mark.parametrize("tenths", range(5))
@@ -168,5 +168,5 @@ def test_lmc_that_restarts_cut_off_from_the_sm(tenths: int) -> None:
     world.restart_controller(0)
     world.run_for(10.0 + tenths / 10)
     world.calm()
-    assert broken(invariants.check(world)) == {}
+    assert broken(HANDOVER.check(world)) == {}
     assert world.rejoins == 0

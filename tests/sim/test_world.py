@@ -15,10 +15,12 @@ from click.testing import CliRunner
 from agents.core.agent import Endpoint, LinkUp, Notify
 from agents.mmcp.node_session import NodeSession
 from testbed.__main__ import main
-from testbed.mmcp import invariants, simulate
+from testbed.mmcp.simulate import HANDOVER
 from testbed.mmcp.world import Mobile, PlanError, World
+from testbed.sim import command
 from testbed.sim.faults import PERFECT, Faults
 from testbed.sim.machine import RoleError
+from testbed.sim.world import BROKEN, NOT_CHECKED
 from tests.sim.worlds import ROUGH, broken, judged, plan, ran
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -166,7 +168,7 @@ def test_a_forgotten_node_is_told() -> None:
     world = ran(plan())
     world.calm()
     mobile = forget(world)
-    found = broken(invariants.check(world))
+    found = broken(HANDOVER.check(world))
     assert list(found) == ["known-by-parent", "one-parent"]
     assert found["known-by-parent"][0].startswith(f"{mobile.node.name} reports to 10.")
 
@@ -177,12 +179,12 @@ def test_a_second_parent_is_told() -> None:
     members = [lmc._sessions[1].members for _, lmc in world.controllers]
     name, row = next(iter(members[0].items()))
     members[1][name] = row
-    assert list(broken(invariants.check(world))) == ["one-parent"]
+    assert list(broken(HANDOVER.check(world))) == ["one-parent"]
 
 
 def test_other_breaches_are_told() -> None:
     world = ran(plan(faults=PERFECT))
-    before = invariants.counters(world)
+    before = world.counters()
     world.calm()
     node, _ = world.controllers[0]
     node.groups["239.1.1.1", "lan", None] = 0.0
@@ -194,10 +196,10 @@ def test_other_breaches_are_told() -> None:
     world.session_manager._sessions[1].members[b"mn3"].lmc = b"lmcx"
     world.mobiles[3].node.groups.clear()
     world.mobiles[5].cell += 1  # whose LMC does not know it
-    found = broken(invariants.check(world, before))
-    assert set(found) == set(invariants.INVARIANTS) - {"nothing-raised", "receives-again"}
-    assert {name: row.outcome for row in invariants.check(world) if (name := row.invariant) == "counters-grow"} == {
-        "counters-grow": invariants.NOT_CHECKED
+    found = broken(HANDOVER.check(world, before))
+    assert set(found) == set(HANDOVER.every_invariant) - {"nothing-raised", "receives-again"}
+    assert {name: row.outcome for row in HANDOVER.check(world) if (name := row.invariant) == "counters-grow"} == {
+        "counters-grow": NOT_CHECKED
     }
 
 
@@ -237,7 +239,7 @@ def test_mn_that_is_in_no_group_within_spt_of_the_last_fault_is_told() -> None:
     joined_on.clear()  # as if it had forgotten to join
     world.mobiles[1].node.groups.clear()
     world.calm()
-    found = broken(invariants.check(world))
+    found = broken(HANDOVER.check(world))
     assert set(found) == {"receives-again", "in-group"}
     assert "mn1: is ESTABLISHED and in no group" in found["receives-again"][0]
 
@@ -245,12 +247,12 @@ def test_mn_that_is_in_no_group_within_spt_of_the_last_fault_is_told() -> None:
 def test_a_role_that_raises_is_told_with_its_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(plan())
     monkeypatch.setattr(world.controllers[0][1], "receive", lambda *_args: 1 / 0)
-    result = simulate.perform(world, 5.0)
+    result = command.perform(HANDOVER, world, 5.0)
     assert result["verdict"] == "fail"
-    (raised,) = [row for row in result["invariants"] if row["outcome"] == invariants.BROKEN]
+    (raised,) = [row for row in result["invariants"] if row["outcome"] == BROKEN]
     assert raised["invariant"] == "nothing-raised"
     assert "lmc0: ZeroDivisionError" in raised["seen"][0]
-    assert {row["outcome"] for row in result["invariants"]} == {invariants.BROKEN, invariants.NOT_CHECKED}
+    assert {row["outcome"] for row in result["invariants"]} == {BROKEN, NOT_CHECKED}
     world = World(plan())
     monkeypatch.setattr(world.controllers[0][1], "receive", lambda *_args: 1 / 0)
     world.begin()
@@ -271,12 +273,12 @@ def test_the_command_prints_a_summary_and_the_same_hash_each_time() -> None:
     rows = [json.loads(CliRunner().invoke(main, [*WORDS, "--json"]).output) for _ in range(2)]
     assert rows[0]["trace_hash"] == rows[1]["trace_hash"]
     assert f"trace hash    {rows[0]['trace_hash']}" in result.output
-    assert {row["invariant"] for row in rows[0]["invariants"]} == set(invariants.INVARIANTS)
+    assert {row["invariant"] for row in rows[0]["invariants"]} == set(HANDOVER.every_invariant)
 
 
 def test_a_broken_invariant_is_printed_with_the_way_to_see_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    perform = simulate.perform
-    monkeypatch.setattr(simulate, "perform", partial(perform, meddle=forget))
+    perform = command.perform
+    monkeypatch.setattr(command, "perform", partial(perform, meddle=forget))
     result = CliRunner().invoke(main, WORDS)
     assert result.exit_code == 1
     assert "broken        known-by-parent" in result.output
@@ -285,7 +287,7 @@ def test_a_broken_invariant_is_printed_with_the_way_to_see_it_again(monkeypatch:
     assert {"--mns=50", "--loss=10%", "--seed=7", "--cells=10", "--moves=5%/s"} <= set(again)
     given = {word[2:].split("=")[0]: word.split("=")[1] for word in again[7:]}
     asked = {word[2:].split("=")[0]: word.split("=")[1] for word in WORDS[2:]}
-    assert simulate.plan(simulate.parse(given)) == simulate.plan(simulate.parse(asked))
+    assert command.build(HANDOVER, given)[0].plan == command.build(HANDOVER, asked)[0].plan
 
 
 @pytest.mark.parametrize(
@@ -316,9 +318,9 @@ def test_what_it_does_not_take(words: list[str], said: str) -> None:
 
 
 def test_a_long_run_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulate, "TELL_AFTER_S", 0.0)
+    monkeypatch.setattr(command, "TELL_AFTER_S", 0.0)
     told: list[str] = []
     world = World(plan(faults=ROUGH))
-    simulate.perform(world, 2.0, told.append)
+    command.perform(HANDOVER, world, 2.0, told.append)
     assert told[0].endswith("events")
     assert told[-1].startswith("quiet")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from agents.mmcp.timing import Timers
-from testbed.mmcp.invariants import BROKEN, Counts, Verdict, check, counters
+from testbed.mmcp.simulate import HANDOVER
 from testbed.mmcp.world import Plan, World
 from testbed.sim.faults import Faults
+from testbed.sim.world import BROKEN, Verdict
 
 TIMERS = Timers(jwt_s=0.5, join_retries=10, srt_s=1.0, hit_s=0.4, ctt_s=0.1, linger_s=0.5)
 ROUGH = Faults(delay_s=0.005, jitter_s=0.01, loss=0.1, duplication=0.05, reordering=0.05, held_back_s=0.05)
@@ -28,9 +29,9 @@ def ran(wanted: Plan, seconds: float = 8.0) -> World:
 
 
 def judged(world: World) -> list[Verdict]:
-    before: Counts = counters(world)
+    before = world.counters()
     world.calm()
-    return check(world, before)
+    return HANDOVER.check(world, before)
 
 
 def broken(verdicts: list[Verdict]) -> dict[str, tuple[str, ...]]:
