@@ -87,7 +87,12 @@ TABLE = (
         strangers=ROOMS_OF_TESTBED,
         libraries=TESTBED_LIBRARIES | {"pyroute2"},
     ),
-    Room(("testbed.sim",), ours=("testbed", "agents.core"), strangers=ROOMS_OF_TESTBED),
+    Room(
+        ("testbed.sim",),
+        ours=("testbed", "agents.core"),
+        strangers=ROOMS_OF_TESTBED,
+        libraries=frozenset({"click"}),
+    ),
     *(
         Room((f"testbed.{name}",), ours=("testbed", "agents.core", f"agents.{name}"), libraries=TESTBED_LIBRARIES)
         for name in PROTOCOLS
