@@ -91,9 +91,11 @@ def _run_role(of: Protocol, role: Role, path: Path) -> None:
             ports=role.ports(configuration),
             commands=of.commands,
         )
-        asyncio.run(host.run())
+        status = asyncio.run(host.run())
     except (ConfigurationError, OSError) as error:
         _fail(error)
+    else:
+        sys.exit(status)
 
 
 def _run_load(of: Load, path: Path, count: int | None, *, as_json: bool) -> None:

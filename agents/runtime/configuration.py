@@ -29,13 +29,16 @@ Table = TypeVar("Table")
 class RuntimeConfiguration:
     """The ``[runtime]`` table, the same for every role: what the agent's driver needs.
 
-    ``node`` names the agent in traces; ``control`` is the path of its control socket, ``trace`` of its history.
-    ``authorise`` is the operator's command, see `agents.runtime.operator`.
+    ``node`` names the agent in traces; ``control`` is the path of its control socket, ``trace`` of its history. ``store``
+    is the file of what it keeps for good (`agents.runtime.store`), ``application`` the socket of the program it works for
+    (`agents.runtime.application`). ``authorise`` is the operator's command, see `agents.runtime.operator`.
     """
 
     node: str = ""
     control: str | None = None
     trace: str | None = None
+    store: str | None = None
+    application: str | None = None
     authorise: list[str] | None = None
 
 

@@ -1,4 +1,4 @@
-"""UDP ports of an agent: non-blocking, drained at each wake-up, errors counted and never raised into the protocol."""
+"""Ports of an agent for UDP and for bare IP: drained at each wake-up, errors counted and never raised into the protocol."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import errno
 import resource
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 
 from agents.core.agent import Endpoint
@@ -28,6 +28,7 @@ _SO_RCVBUFFORCE = 33
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("=9I")
 _MEMINFO_DROPS = 8  # datagrams that found no room
+_INTEGER = struct.Struct("=i")
 
 Receiver = Callable[[bytes, Endpoint], None]
 
@@ -36,17 +37,26 @@ def _nothing() -> None:
     """What is done after a wake-up where nobody wants to know of its end."""
 
 
+Marks = Sequence[tuple[int, int, bytes]]
+"""Control messages that go with a datagram to the kernel, as ``sendmsg`` takes them."""
+
+MULTICAST_HOPS = 64  # routers that a datagram to a group may pass: the kernel's own 1 keeps it on its link
+_IP_PKTINFO = 8  # <linux/in.h>, <linux/in6.h>, not in Python's socket module; so with the next
+_MULTICAST_ALL = {4: (socket.IPPROTO_IP, 49), 6: (socket.IPPROTO_IPV6, 29)}
+
+
 class PortError(OSError):
     """A port that cannot be opened; the message says which, why and what to do."""
 
-    def __init__(self, address: str, port: int, reason: OSError) -> None:
+    def __init__(self, address: str, port: int, reason: OSError, kind: str = "UDP") -> None:
         remedy = {
-            errno.EADDRINUSE: "stop what listens there (ss -lunp names it), or configure another port",
+            errno.EPERM: "run it as root, in a lab, or with the capability CAP_NET_RAW",
+            errno.EADDRINUSE: "stop what listens there (ss -lntup names it), or configure another port",
             errno.EADDRNOTAVAIL: "give the address to an interface of this node first, or configure another",
             errno.EACCES: "configure a port above 1023",
             errno.EMFILE: "raise this process's limit of open files (ulimit -n)",
         }.get(reason.errno or 0, "configure another address or port")
-        where = f"UDP {Endpoint(address or 'any address', port)}"
+        where = f"{kind} {Endpoint(address or 'any address', port)}"
         super().__init__(reason.errno, f"{where} cannot be opened: {reason.strerror}; {remedy}")
 
     def __str__(self) -> str:
@@ -54,8 +64,10 @@ class PortError(OSError):
 
 
 class DatagramPort:
-    """One bound UDP socket whose datagrams go to ``receiver(data, source)``.
+    """One bound socket whose datagrams go to ``receiver(data, source)``.
 
+    It is one for UDP, or with ``protocol``, an IP protocol's number, one for bare IP. With ``group_on`` the address is a
+    group's, whose datagrams are taken from that interface while this host is a member there.
     ``drained`` is called once after all datagrams of a wake-up, for what need not be done after each.
     """
 
@@ -67,40 +79,86 @@ class DatagramPort:
         counters: Counters,
         receiver: Receiver,
         drained: Callable[[], None] = _nothing,
+        *,
+        protocol: int | None = None,
+        group_on: str = "",
     ) -> None:
         """Bind to ``address`` ("" for all) and ``port`` (0 for any); family is 4 or 6. Raises PortError."""
         self._counters = counters
         self._receiver = receiver
         self._drained = drained
         self._is_open = True
+        self._is_raw = protocol is not None
+        self._has_header = self._is_raw and family == 4  # before what is received
+        kind = "UDP" if protocol is None else f"IP protocol {protocol} at"
         try:
-            self._socket = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+            self._socket = socket.socket(
+                socket_family(family), *((socket.SOCK_DGRAM,) if protocol is None else (socket.SOCK_RAW, protocol))
+            )
         except OSError as error:
-            raise PortError(address, port, error) from error
+            raise PortError(address, port, error, kind) from error
         try:
-            if family == 6:
-                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            self._socket.setblocking(False)
-            self._socket.bind((address, port))
+            self._prepare(family, group_on)
+            scope = (0, socket.if_nametoindex(group_on)) if group_on and family == 6 else ()
+            self._socket.bind((address, port, *scope))
         except OSError as error:
             self._socket.close()
-            raise PortError(address, port, error) from error
+            raise PortError(address, port, error, kind) from error
         self._detours = Detours(self._socket, counters, self._heard_on_detour)
         self._detoured = self._detours.open  # a look at a dictionary is all that a send costs while it is empty
         asyncio.get_running_loop().add_reader(self._socket, self._drain)
 
-    def send(self, data: bytes, destination: Endpoint) -> None:
+    def _prepare(self, family: int, group_on: str) -> None:
+        opened = self._socket
+        opened.setblocking(False)
+        if family == 6:
+            if not self._is_raw:
+                opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, MULTICAST_HOPS)
+        else:
+            opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, MULTICAST_HOPS)
+        if group_on:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # others on this host may take it too
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, group_on.encode() + b"\0")
+        elif not self._is_raw:  # a group's datagrams go to whoever listens to the group, and not here too
+            opened.setsockopt(*_MULTICAST_ALL[family], 0)
+
+    def send(self, data: bytes, destination: Endpoint, dscp: int = 0, interface: str = "") -> None:
         """Send one datagram; what the kernel refuses (no route, link down, full queue) is counted as lost here."""
         try:
+            marks = self._marks(destination, dscp, interface) if dscp or interface else ()
             if self._detoured and self._detours.leads_to(destination.address):
-                self._detours.send(data, destination)
+                self._detours.send(data, destination, marks)
                 return
             try:
-                self._socket.sendto(data, destination)
+                if marks:
+                    self._socket.sendmsg([data], marks, 0, destination)
+                else:
+                    self._socket.sendto(data, destination)
             except BlockingIOError:  # its buffer is full
-                self._detours.send(data, destination)
+                if self._is_raw:
+                    self._counters.add("unsent.queue-full")
+                else:
+                    self._detours.send(data, destination, marks)
         except OSError as error:
             self._counters.add(f"unsent.{error.__class__.__name__}.{error.errno}")
+
+    def _marks(self, destination: Endpoint, dscp: int, interface: str) -> Marks:
+        """What tells the kernel a packet's DSCP and, to a group, its interface; OSError where there is no such interface."""
+        is_4 = self._socket.family == socket.AF_INET
+        level = socket.IPPROTO_IP if is_4 else socket.IPPROTO_IPV6
+        found = [(level, socket.IP_TOS if is_4 else socket.IPV6_TCLASS, _INTEGER.pack(dscp << 2))] if dscp else []
+        if interface and ip_address(destination.address).is_multicast:
+            try:
+                index = socket.if_nametoindex(interface)
+            except OSError:
+                raise OSError(errno.ENODEV, f"there is no interface {interface}") from None
+            if is_4:  # what an IPv4 packet is sent from would be the interface's first address, if it were not said
+                own = socket.inet_aton(self._socket.getsockname()[0])
+                found.append((level, _IP_PKTINFO, _INTEGER.pack(index) + own + bytes(4)))
+            else:
+                found.append((level, socket.IPV6_PKTINFO, bytes(16) + _INTEGER.pack(index)))
+        return found
 
     def enlarge_buffers(self, receive: int = RECEIVE_BUFFER, send: int = SEND_BUFFER) -> None:
         """Let so many bytes wait here; without CAP_NET_ADMIN no more than net.core.rmem_max and wmem_max allow."""
@@ -112,6 +170,15 @@ class DatagramPort:
                 self._socket.setsockopt(socket.SOL_SOCKET, forced, size)
             except OSError:
                 self._socket.setsockopt(socket.SOL_SOCKET, allowed, size)
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator[None]:
+        """While this lasts a group's port of the same number can be opened beside this one."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            yield
+        finally:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
 
     @property
     def dropped(self) -> int:
@@ -141,7 +208,12 @@ class DatagramPort:
                 address = source[0]
                 if "%" in address:  # a link-local address with its interface
                     address = address.partition("%")[0]
-                receiver(data, Endpoint(address, source[1]))
+                if self._is_raw:
+                    if self._has_header:
+                        data = data[4 * (data[0] & 0x0F) :]
+                    receiver(data, Endpoint(address, 0))
+                else:
+                    receiver(data, Endpoint(address, source[1]))
                 if not self._is_open:
                     return
         finally:
@@ -158,6 +230,11 @@ def allow_open_files() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):  # a limit of the kernel's is lower: what was allowed stays so
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def socket_family(family: int) -> socket.AddressFamily:
+    """The kernel's name of IP version 4 or 6."""
+    return socket.AF_INET if family == 4 else socket.AF_INET6
 
 
 def family_of(address: str) -> int:

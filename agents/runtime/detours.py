@@ -19,7 +19,7 @@ import contextlib
 import fcntl
 import socket
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agents.core.agent import Endpoint
 from agents.core.counters import Counters
@@ -52,7 +52,7 @@ class Detours:
             detour = None
         return detour is not None
 
-    def send(self, data: bytes, destination: Endpoint) -> None:
+    def send(self, data: bytes, destination: Endpoint, marks: Sequence[tuple[int, int, bytes]] = ()) -> None:
         """Send by the detour to that address, or by a new one; raises OSError for what the kernel refuses.
 
         What has no room is lost and counted: ``unsent.queue-full``, or ``unsent.queues-full`` where too many addresses
@@ -65,7 +65,7 @@ class Detours:
         if detour is None:
             detour = self._make(destination.address)
         try:
-            detour.sendto(data, destination)
+            detour.sendmsg([data], marks, 0, destination)
         except BlockingIOError:
             self._counters.add("unsent.queue-full")
         finally:

@@ -1,24 +1,35 @@
-"""Drives one agent: hands it datagrams, timers and events with the time, and carries out its actions in order."""
+"""The driver of one role on a real host: hands it what comes with the time, and carries out its actions in order.
+
+What an action needs of the kernel is done by a module of its own: ports by ``datagram``, ``streams``, groups by
+``membership``, addresses by ``addresses``, the store by ``store``, and so on. Here is only who is told what, and when.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
+from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agents.core.agent import (
-    Action,
     AddressConfigured,
     Agent,
+    ApplicationData,
     AskOperator,
     ClosePort,
+    CloseStream,
+    Commit,
+    Committed,
     ConfigureAddress,
+    Connect,
+    DeliverData,
+    End,
     Endpoint,
     Event,
     GroupJoined,
@@ -29,10 +40,13 @@ from agents.core.agent import (
     Notify,
     RenewMembership,
     SendDatagram,
+    SendStream,
     Trace,
 )
+from agents.core.driver import Driver
 from agents.core.room import Command, Field, Port
 from agents.runtime.addresses import AddressError, Addresses
+from agents.runtime.application import Application
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.control import ControlError, ControlServer, Request, answering
 from agents.runtime.datagram import DatagramPort, PortError, family_of
@@ -40,8 +54,14 @@ from agents.runtime.links import Links
 from agents.runtime.membership import MembershipError, Memberships
 from agents.runtime.operator import Operator
 from agents.runtime.output import standard_output
+from agents.runtime.streams import Streams
 from agents.runtime.tasks import Tasks
 from agents.runtime.tracing import TraceFile
+
+if TYPE_CHECKING:
+    from agents.runtime.store import Store
+
+_Membership = tuple[str, str, str | None]
 
 ROWS = 100  # of a list in one answer, where no other number is asked for
 ROWS_MAXIMUM = 1000
@@ -50,7 +70,11 @@ ROWS_MAXIMUM = 1000
 ADDRESS_RETRY = 1.0  # s
 
 
-class AgentHost:
+def _membership(action: JoinGroup | LeaveGroup) -> _Membership:
+    return (action.group, action.interface, action.source)
+
+
+class AgentHost(Driver[None]):
     """One agent on the real network.
 
     ``ports`` are open before it starts, ``commands`` are what its protocol adds to the control socket.
@@ -68,70 +92,116 @@ class AgentHost:
         self._runtime = runtime
         self._described = ports
         self._commands = commands
+        self._ways = self.ways
         self._ports: dict[str, DatagramPort] = {}
+        self._groups: dict[_Membership, str] = {}  # that are wanted, and the names of the ports that listen to them
+        self._tasks = Tasks(self._fail)
+        self._streams = Streams(agent.counters, self._happened, self._stream_received, self._tasks)
         self._memberships = Memberships(agent.counters)
         self._operator = Operator(runtime.authorise)
         self._links = Links(self._link_changed, self._fail, agent.counters)
         self._addresses = Addresses()
+        self._store: Store | None = None
+        self._application: Application | None = None
         self._output = standard_output(agent.counters)
         self._trace = TraceFile(None if runtime.trace is None else Path(runtime.trace), runtime.node, agent.counters)
         agent.keeps_history = self._trace.is_kept
         self._timer: asyncio.TimerHandle | None = None
         self._notices: list[str] = []
         self._last_address: ConfigureAddress | None = None
-        self._tasks = Tasks(self._fail)
         self._finished = asyncio.Event()
         self._failure: BaseException | None = None
+        self._end: End | None = None
+        self.is_ready = False  # whether the role has been started
 
-    async def run(self) -> None:
-        """Run until SIGTERM, SIGINT or a failure of ours, which is raised."""
+    def finish(self) -> None:
+        """Have ``run`` end, as SIGTERM does."""
+        self._finished.set()
+
+    async def run(self) -> int:
+        """Run until SIGTERM, SIGINT, the role's own end, whose status is returned, or a failure of ours, which is raised."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._finished.set)
+            loop.add_signal_handler(number, self.finish)
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._output.close)
             stack.callback(self._trace.close)
             stack.callback(self._close_ports)
             stack.callback(self._memberships.close)
             stack.callback(self._stop_timer)
+            stack.push_async_callback(self._tasks.close)
             stack.push_async_callback(self._addresses.close)
             stack.callback(self._links.close)
             self._links.start()
-            for port in self._described:
-                self._open_port(port.name, port.family, port.address, port.number).enlarge_buffers()
-            if self._runtime.control is not None:
-                control = ControlServer(Path(self._runtime.control), answering(self.requests()), self._tasks)
-                stack.push_async_callback(control.close)
-                await control.start()
+            await self._open(stack)
             self._output.write("ready\n")
             self._drive(self._agent.start)
+            self.is_ready = True
             await self._finished.wait()
+            if self._store is not None:
+                await self._store.close()  # what is on disk in the end may still be told to a peer
+            await self._streams.close_all()
             await self._tasks.close()
             self._trace.write("counters", self._counters())
         if self._failure is not None:
             raise self._failure
+        return 0 if self._end is None else self._end.status
+
+    async def _open(self, stack: contextlib.AsyncExitStack) -> None:
+        """Open what is configured and described; whatever cannot be raises ConfigurationError or OSError."""
+        runtime = self._runtime
+        if runtime.store is not None:
+            from agents.runtime.store import Store  # noqa: PLC0415  SQLite takes a while to load, and few roles have a store
+
+            self._store = Store(Path(runtime.store), self._happened, self._tasks)
+            self._agent.restore(self._store.entries)
+        for port in self._described:
+            if port.kind == "tcp":
+                await self._streams.listen(port)
+            else:
+                opened = self._open_port(port.name, port.family, port.address, port.number, is_bare=port.kind == "ip")
+                opened.enlarge_buffers()
+        if runtime.application is not None:
+            self._application = Application(Path(runtime.application), self._agent.counters, self._application_sent)
+            stack.callback(self._application.close)
+        if runtime.control is not None:
+            control = ControlServer(Path(runtime.control), answering(self.requests()), self._tasks)
+            stack.push_async_callback(control.close)
+            await control.start()
 
     # --- into the agent -------------------------------------------------------------------------------------------
 
     def _drive(self, step: Callable[[float], None]) -> None:
         """Take one step of the agent with the time, carry out what it asks, re-arm the one timer."""
         try:
-            step(monotonic())  # the clock of asyncio's timers
-            self._carry_out()
+            if self._end is None:
+                step(monotonic())  # the clock of asyncio's timers
+                self._carry_out()
         finally:
             self._settle()
 
     def _received(self, port: str, data: bytes, source: Endpoint) -> None:
         """Take one datagram. Its answers leave at once; what can wait for the end of the wake-up does."""
-        self._agent.receive(data, source, monotonic(), port)
-        self._carry_out()
+        if self._end is None:
+            self._agent.receive(data, source, monotonic(), port)
+            self._carry_out()
+
+    def _received_from(self, port: str, wanted: str, data: bytes, source: Endpoint) -> None:
+        """Take one datagram of a source-specific group: others of the host may be members for other sources."""
+        if source.address == wanted:
+            self._received(port, data, source)
+        else:
+            self._agent.counters.add("ignored.other-source")
+
+    def _stream_received(self, stream: Hashable, data: bytes) -> None:
+        self._drive(partial(self._agent.received, stream, data))
 
     def _settle(self) -> None:
         """What is done once after a step, or after all datagrams of a wake-up: print notices, re-arm the timer."""
         if self._notices:
             self._output.write("".join(self._notices))
             self._notices.clear()
-        deadline = self._agent.next_deadline()
+        deadline = self._agent.next_deadline() if self._end is None else None
         if self._timer is not None:
             if self._timer.when() == deadline:
                 return
@@ -149,43 +219,114 @@ class AgentHost:
     def _happened(self, event: Event) -> None:
         self._drive(partial(self._agent.handle, event))
 
+    def _application_sent(self, data: bytes) -> None:
+        self._happened(ApplicationData(data))
+
     def _link_changed(self, interface: str, is_up: bool) -> None:  # noqa: FBT001  called by Links
         self._trace.write("link-up" if is_up else "link-down", {"interface": interface})
         self._happened(LinkUp(interface) if is_up else LinkDown(interface))
 
-    # --- out of the agent -----------------------------------------------------------------------------------------
+    # --- out of the agent: the ways of a Driver ---------------------------------------------------------------------
 
     def _carry_out(self) -> None:
-        """Do what the agent has asked for since the last time: the frequent actions here, the others below."""
+        """Do what the agent has asked for since the last time; after its end nothing more."""
+        ways = self._ways
         for action in self._agent.take_actions():
-            match action:
-                case SendDatagram():
-                    port = self._ports.get(action.port) or self._extra_port(action.port, action.destination)
-                    if port is not None:
-                        port.send(action.data, action.destination)
-                case Notify():
-                    self._tell_application(action.event, action.details)
-                case Trace():
-                    self._trace.write(action.event, action.details)
-                case _:
-                    self._carry_out_rare(action)
+            ways[type(action)](None, action)
+            if self._end is not None:
+                return
 
-    def _carry_out_rare(self, action: Action) -> None:
-        match action:
-            case ClosePort():
-                port = self._ports.pop(action.port, None)
-                if port is not None:
-                    port.close()
-            case JoinGroup():
-                self._tasks.begin(self._join(action))
-            case LeaveGroup():
-                self._memberships.leave(action.group, action.interface, action.source)
-            case RenewMembership():
-                self._renew(action)
-            case ConfigureAddress():
-                self._tasks.begin(self._configure_address(action))
-            case AskOperator():
-                self._tasks.begin(self._ask_operator(action))
+    def send_datagram(self, place: None, action: SendDatagram) -> None:
+        """Send from the port of that name, opening an extra one."""
+        port = self._ports.get(action.port) or self._extra_port(action.port, action.destination)
+        if port is not None:
+            port.send(action.data, action.destination, action.dscp, action.interface)
+
+    def close_port(self, place: None, action: ClosePort) -> None:
+        """Close it."""
+        port = self._ports.pop(action.port, None)
+        if port is not None:
+            port.close()
+
+    def connect(self, place: None, action: Connect) -> None:
+        """Connect from the role's own address."""
+        self._streams.connect(action, self._own_address(family_of(action.destination.address)))
+
+    def send_stream(self, place: None, action: SendStream) -> None:
+        """Queue the data."""
+        self._streams.send(action)
+
+    def close_stream(self, place: None, action: CloseStream) -> None:
+        """Close it."""
+        self._streams.close(action)
+
+    def join_group(self, place: None, action: JoinGroup) -> None:
+        """Begin to join, and listen first where the datagrams are wanted."""
+        membership = _membership(action)
+        try:
+            if action.listen and membership not in self._groups:
+                self._listen(action)
+        except PortError as error:
+            failed = GroupJoined(action.group, action.interface, succeeded=False, reason=str(error))
+            asyncio.get_running_loop().call_soon(self._happened, failed)
+        else:
+            self._groups[membership] = action.listen
+            self._tasks.begin(self._join(action))
+
+    def leave_group(self, place: None, action: LeaveGroup) -> None:
+        """Leave, and listen no more."""
+        self._memberships.leave(action.group, action.interface, action.source)
+        self._stop_listening(_membership(action))
+
+    def renew_membership(self, place: None, action: RenewMembership) -> None:
+        """Have the kernel report it again; a failure is told to the application."""
+        try:
+            self._memberships.renew(action.group, action.interface, action.source)
+        except OSError as error:
+            self._agent.counters.add("failed.renew")
+            reason = error.strerror or str(error)
+            self._tell_application(
+                "renew-failed", {"group": action.group, "interface": action.interface, "reason": reason}
+            )
+
+    def configure_address(self, place: None, action: ConfigureAddress) -> None:
+        """Begin to give the interface its address."""
+        self._tasks.begin(self._configure_address(action))
+
+    def commit(self, place: None, action: Commit) -> None:
+        """Begin to make it durable; without a store it is refused."""
+        if self._store is None:
+            refusal = Committed(action.key, succeeded=False, reason="no store is configured as runtime.store")
+            asyncio.get_running_loop().call_soon(self._happened, refusal)
+        else:
+            self._store.commit(action)
+
+    def ask_operator(self, place: None, action: AskOperator) -> None:
+        """Begin to ask the operator's command."""
+        self._tasks.begin(self._ask_operator(action))
+
+    def deliver_data(self, place: None, action: DeliverData) -> None:
+        """Hand it to the programs that are connected."""
+        if self._application is None:
+            self._agent.counters.add("undelivered.no-application")
+        else:
+            self._application.deliver(action.data)
+
+    def notify(self, place: None, action: Notify) -> None:
+        """Print it, and write it down."""
+        self._tell_application(action.event, action.details)
+
+    def write_trace(self, place: None, action: Trace) -> None:
+        """Write it down."""
+        self._trace.write(action.event, action.details)
+
+    def end(self, place: None, action: End) -> None:
+        """End this process once what was asked before is done."""
+        self._end = action
+        self._tell_application("ended", {"status": action.status, "reason": action.reason})
+        self.finish()
+
+    # --- how they are done ------------------------------------------------------------------------------------------
 
     def _tell_application(self, event: str, details: Mapping[str, object]) -> None:
         if self._agent.keeps_history:
@@ -193,19 +334,27 @@ class AgentHost:
         words = "".join([f" {key}={value}" for key, value in details.items()])
         self._notices.append(f"{event}{words}\n")
 
+    def _own_address(self, family: int) -> str:
+        """The address that the role sends from, "" where the routes say."""
+        own = (port.address for port in self._described if port.family == family and port.address)
+        address = next(own, "")
+        return "" if not address or ip_address(address).is_unspecified else address
+
     def _extra_port(self, name: str, destination: Endpoint) -> DatagramPort | None:
         """A new port of that name. Where there is none its datagrams are lost and counted, as on a full network."""
         family = family_of(destination.address)
-        own = [port.address for port in self._described if port.name == "" and port.family == family]
         try:
-            return self._open_port(name, family, own[0] if own else "", 0)
+            return self._open_port(name, family, self._own_address(family), 0)
         except PortError as error:
             self._agent.counters.add(f"unsent.PortError.{error.errno}")
             return None
 
-    def _open_port(self, name: str, family: int, address: str, number: int) -> DatagramPort:
+    def _open_port(self, name: str, family: int, address: str, number: int, *, is_bare: bool = False) -> DatagramPort:
         receiver = partial(self._received, name)
-        opened = DatagramPort(family, address, number, self._agent.counters, receiver, self._settle)
+        where = (address, 0) if is_bare else (address, number)
+        opened = DatagramPort(
+            family, *where, self._agent.counters, receiver, self._settle, protocol=number if is_bare else None
+        )
         self._ports[name] = opened
         return opened
 
@@ -217,27 +366,52 @@ class AgentHost:
     def _fail(self, error: BaseException) -> None:
         """End with an error of ours."""
         self._failure = error
-        self._finished.set()
+        self.finish()
 
     async def _join(self, action: JoinGroup) -> None:
+        membership = _membership(action)
+        if membership not in self._groups:  # it was left before it began
+            return
+        reason = ""
         try:
-            await self._memberships.join(
-                action.group, action.interface, action.source, action.port, expects_report=action.expects_report
-            )
+            await self._memberships.join(*membership, action.port, expects_report=action.expects_report)
         except MembershipError as error:
-            self._happened(GroupJoined(action.group, action.interface, succeeded=False, reason=str(error)))
-        else:
-            self._happened(GroupJoined(action.group, action.interface, succeeded=True))
+            reason = str(error)
+        if membership not in self._groups:  # or meanwhile
+            return
+        if reason:
+            self._stop_listening(membership)
+        self._happened(GroupJoined(action.group, action.interface, succeeded=not reason, reason=reason))
 
-    def _renew(self, action: RenewMembership) -> None:
-        try:
-            self._memberships.renew(action.group, action.interface, action.source)
-        except OSError as error:
-            self._agent.counters.add("failed.renew")
-            reason = error.strerror or str(error)
-            self._tell_application(
-                "renew-failed", {"group": action.group, "interface": action.interface, "reason": reason}
+    def _listen(self, action: JoinGroup) -> None:
+        """Open the port at which a group's datagrams are heard; ValueError for a name in use. Raises PortError."""
+        if action.port is None or action.listen in self._ports:
+            raise ValueError(f"{action}: listens at no port number, or by a name that is in use")
+        family = family_of(action.group)
+        receiver = (
+            partial(self._received, action.listen)
+            if action.source is None
+            else partial(self._received_from, action.listen, str(ip_address(action.source)))
+        )
+        with contextlib.ExitStack() as stack:
+            for port in self._ports.values():
+                stack.enter_context(port.shared())
+            opened = DatagramPort(
+                family,
+                str(ip_address(action.group)),
+                action.port,
+                self._agent.counters,
+                receiver,
+                self._settle,
+                group_on=action.interface,
             )
+        opened.enlarge_buffers()
+        self._ports[action.listen] = opened
+
+    def _stop_listening(self, membership: _Membership) -> None:
+        name = self._groups.pop(membership, "")
+        if name:
+            self.close_port(None, ClosePort(name))
 
     async def _configure_address(self, action: ConfigureAddress) -> None:
         """Give the interface its address; what the kernel refuses is tried again.

@@ -77,7 +77,7 @@ def test_port_in_use_is_named_with_the_remedy() -> None:
             asyncio.run(scene(port))
     assert str(raised.value) == (
         f"UDP 127.0.0.1:{port} cannot be opened: Address already in use; "
-        "stop what listens there (ss -lunp names it), or configure another port"
+        "stop what listens there (ss -lntup names it), or configure another port"
     )
     assert isinstance(raised.value, OSError)
 

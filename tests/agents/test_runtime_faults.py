@@ -64,7 +64,7 @@ def test_a_channel_without_a_port_loses_its_datagram_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     class NoPort(DatagramPort):
-        def __init__(self, *_: object) -> None:
+        def __init__(self, *_: object, **__: object) -> None:
             raise PortError("127.0.0.1", 0, OSError(errno.EMFILE, "Too many open files"))
 
     monkeypatch.setattr(host_module, "DatagramPort", NoPort)

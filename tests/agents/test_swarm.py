@@ -78,11 +78,11 @@ class World:
                 host = AgentHost(agent, RuntimeConfiguration(), ports=[Port("", self.ports[agent], address=HERE)])
                 hosts.append(host)
                 tasks.create_task(host.run())
-            await until(lambda: all(host._ports for host in hosts))
+            await until(lambda: all(host.is_ready for host in hosts))
             await until(lambda: not with_lmc or self.sm.counters["sent.SJC"] > 0)
             yield
             for host in hosts:
-                host._finished.set()
+                host.finish()
 
 
 def test_all_join_the_lmc_report_and_leave() -> None:

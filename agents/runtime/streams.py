@@ -1,0 +1,242 @@
+"""TCP streams of an agent: listening ports, connections out, and what is sent and received on them.
+
+A stream has a name: the role's own for one that it connects, ("accepted", number) for one that a listening port takes. The
+role hears of each at most one StreamOpened and one StreamClosed, and nothing after that or after its own CloseStream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import socket
+from collections.abc import Callable, Hashable
+from functools import partial
+
+from agents.core.agent import CloseStream, Connect, Endpoint, Event, SendStream, StreamClosed, StreamOpened
+from agents.core.counters import Counters
+from agents.core.room import Port
+from agents.runtime.datagram import PortError, socket_family
+from agents.runtime.tasks import Tasks
+
+CONNECT_TIMEOUT = 10.0  # s
+BACKLOG_MAXIMUM = 1024 * 1024  # bytes of a stream that its peer has not taken; more is an overflow
+ACCEPTED_MAXIMUM = 4096  # streams taken at once, where the process may open as many files
+FILES_KEPT = 64  # open files that accepted streams leave to everything else
+LINGER = 5.0  # s: how long a stream that is closed may take to send what was asked before
+UNACKNOWLEDGED_TIMEOUT = 20_000  # ms: so long may a peer that has gone without a word leave data unacknowledged
+
+_REASONS: tuple[tuple[type[OSError], str], ...] = (
+    (ConnectionRefusedError, "refused"),
+    (ConnectionError, "reset"),
+    (TimeoutError, "timeout"),
+)
+
+
+def _reason(error: Exception | None) -> str:
+    """The word for what has ended a stream."""
+    if error is None:
+        return ""
+    return next((word for kind, word in _REASONS if isinstance(error, kind)), "unreachable")
+
+
+class Streams:
+    """The streams of one agent: ``tell`` takes what happens to them, ``received`` their data, as each comes."""
+
+    def __init__(
+        self,
+        counters: Counters,
+        tell: Callable[[Event], None],
+        received: Callable[[Hashable, bytes], None],
+        tasks: Tasks,
+    ) -> None:
+        self.counters = counters
+        self._tasks = tasks
+        self.tell = tell
+        self.received = received
+        self.accepted = 0  # that are open now
+        self._count = 0
+        self._known: dict[Hashable, _Stream] = {}
+        self._flushing: set[_Stream] = set()
+        self._listeners: list[asyncio.Server] = []
+
+    # --- what a role asks for -------------------------------------------------------------------------------------
+
+    async def listen(self, port: Port) -> None:
+        """Listen at a port from now on; raises PortError."""
+        opened = socket.socket(socket_family(port.family), socket.SOCK_STREAM)
+        try:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if port.family == 6:
+                opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            opened.bind((port.address, port.number))
+            make = partial(_Stream, self, None, port.name)
+            self._listeners.append(await asyncio.get_running_loop().create_server(make, sock=opened))
+        except OSError as error:
+            opened.close()
+            raise PortError(port.address, port.number, error, "TCP") from error
+
+    def connect(self, action: Connect, source: str) -> None:
+        """Begin to connect, from the address ``source`` ("": as the routes say); ValueError for a name that is in use."""
+        if action.stream in self._known:
+            raise ValueError(f"a stream {action.stream!r} is open already")
+        stream = self._known[action.stream] = _Stream(self, action.stream, "")
+        self._tasks.begin(self._connect(stream, action.destination, source))
+
+    def send(self, action: SendStream) -> None:
+        """Queue the data; a stream that its peer does not read is closed with "overflow"."""
+        stream = self._known.get(action.stream)
+        transport = None if stream is None else stream.transport
+        if stream is None or transport is None:
+            self.counters.add("unsent.no-stream")
+            return
+        transport.write(action.data)
+        if transport.get_write_buffer_size() > BACKLOG_MAXIMUM:
+            self.forget(stream)
+            transport.abort()
+            asyncio.get_running_loop().call_soon(self.tell, StreamClosed(action.stream, "overflow"))
+
+    def close(self, action: CloseStream) -> None:
+        """Close when what was sent has gone, or at once; nothing happens where no such stream is open."""
+        stream = self._known.get(action.stream)
+        if stream is None:
+            return
+        self.forget(stream)
+        if stream.transport is None:  # it is still connecting
+            return
+        if action.abort:
+            stream.reset()
+        else:
+            self.finish(stream)
+
+    async def close_all(self) -> None:
+        """Close everything in order, and wait a while until what was sent has gone."""
+        for listener in self._listeners:
+            listener.close()
+        for name in list(self._known):
+            self.close(CloseStream(name))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                while self._flushing:
+                    await next(iter(self._flushing)).gone.wait()
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    async def _connect(self, stream: _Stream, destination: Endpoint, source: str) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: stream, *destination, local_addr=(source, 0) if source else None
+                )
+        except OSError as error:  # TimeoutError is one too
+            if self.knows(stream):
+                self.forget(stream)
+                self.tell(StreamClosed(stream.name, _reason(error)))
+
+    def new_name(self) -> Hashable:
+        """The name of an accepted stream."""
+        self._count += 1
+        return ("accepted", self._count)
+
+    def has_room(self) -> bool:
+        """Whether one more may be accepted."""
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        allowed = ACCEPTED_MAXIMUM if files == resource.RLIM_INFINITY else min(ACCEPTED_MAXIMUM, files - FILES_KEPT)
+        return self.accepted < allowed
+
+    def add(self, stream: _Stream) -> None:
+        """An accepted stream is open."""
+        self._known[stream.name] = stream
+
+    def knows(self, stream: _Stream) -> bool:
+        """Whether the role still hears of it."""
+        return self._known.get(stream.name) is stream
+
+    def forget(self, stream: _Stream) -> None:
+        """The role hears no more of it."""
+        del self._known[stream.name]
+
+    def finish(self, stream: _Stream) -> None:
+        """Close it once what was sent has gone; a peer that does not take it in time is not waited for."""
+        if stream.transport is not None:
+            self._flushing.add(stream)
+            stream.transport.close()
+            stream.deadline = asyncio.get_running_loop().call_later(LINGER, stream.transport.abort)
+
+    def ended(self, stream: _Stream) -> None:
+        """Its connection is no more."""
+        self._flushing.discard(stream)
+
+
+class _Stream(asyncio.Protocol):
+    """One stream; ``transport`` is None until it is open."""
+
+    def __init__(self, streams: Streams, name: Hashable, port: str) -> None:
+        self._streams = streams
+        self.name = name
+        self._port = port
+        self._is_accepted = name is None
+        self.transport: asyncio.Transport | None = None
+        self.deadline: asyncio.TimerHandle | None = None
+        self.gone = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        streams = self._streams
+        self.transport = transport
+        if self._is_accepted:
+            has_room = streams.has_room()
+            streams.accepted += 1
+            if not has_room:
+                streams.counters.add("refused.too-many-streams")
+                self.reset()
+                return
+            self.name = streams.new_name()
+            streams.add(self)
+        elif not streams.knows(self):  # the role has closed it meanwhile
+            transport.abort()
+            return
+        raw = transport.get_extra_info("socket")
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_TIMEOUT)
+        peer = transport.get_extra_info("peername")
+        streams.tell(StreamOpened(self.name, Endpoint(peer[0].partition("%")[0], peer[1]), self._port))
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_heard:
+            self._streams.received(self.name, data)
+
+    def eof_received(self) -> bool:
+        """The peer has closed it: the role hears so now, and what it had sent before still goes out."""
+        if self._is_heard:
+            self._streams.forget(self)
+            self._streams.tell(StreamClosed(self.name))
+            self._streams.finish(self)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.deadline is not None:
+            self.deadline.cancel()
+        if self._is_accepted:
+            self._streams.accepted -= 1
+        is_heard = self._is_heard
+        self.transport = None
+        self._streams.ended(self)
+        self.gone.set()
+        if is_heard:
+            self._streams.forget(self)
+            self._streams.tell(StreamClosed(self.name, _reason(exc)))
+
+    def reset(self) -> None:
+        """Close it at once, and have the peer told so."""
+        if self.transport is not None:
+            raw = self.transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            self.transport.abort()
+
+    @property
+    def _is_heard(self) -> bool:
+        return self.transport is not None and self._streams.knows(self)
+
+
+# struct linger: on, 0 s: closing sends a reset, and drops what was not sent.
+_AT_ONCE = b"\1\0\0\0\0\0\0\0"
