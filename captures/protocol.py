@@ -7,7 +7,7 @@ function that needs it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +16,7 @@ from captures.wire.framing import Dissected, Framing
 from captures.wire.malformed import MalformedMessageError
 
 if TYPE_CHECKING:
+    from captures.report.additions import Additions
     from captures.rules.packs.pack import Pack, Settings
 
 Transport = Literal["udp", "tcp", "ip"]
@@ -36,6 +37,64 @@ class Carrier:
     module: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a lab's participants can be in a protocol.
+
+    name: as the key in a lab's parameters, in the singular.
+    title: in words; `short` where there is little room.
+    """
+
+    name: str
+    title: str
+    short: str
+
+
+SOURCE = Role("mcs", "source of the stream", "source")
+"""Of whatever protocol the lab is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """Something that a lab can be about, and the table of it in a judgement's text.
+
+    name: in the lab's parameters.
+    title: of the table.
+    records: the judgement's list with a record for each.
+    columns: title, and name in a record.
+    """
+
+    name: str
+    title: str
+    records: str
+    columns: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of a record; `time`: it is in ms, so that one that is far from the other run's is worth a colour."""
+
+    name: str
+    title: str
+    time: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What is compared of two runs: the figures of those records of their judgements that have the same name.
+
+    records: the judgement's list.
+    name: of the record; `group`: what must be equal to take a median.
+    note: what the figures are, for people.
+    """
+
+    records: str
+    name: str
+    group: str
+    figures: tuple[Figure, ...]
+    note: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
     """Everything that the judge knows of one protocol.
@@ -48,6 +107,11 @@ class Protocol:
         `MalformedMessageError`. Of a protocol with `modules` its second argument is the module.
     fields: of a message and what `dissect` says, what an event of it shall say instead; None for the same without ``packet``.
     rules: the rules about it; None if there are none yet.
+    roles: what participants can be, in the order in which a ladder has them.
+    topics: what a lab can be about.
+    compared: what two runs are compared by, besides their messages.
+    report: what a page shows beside messages, verdicts and what the lab's model tells. It is given what was gathered of who is
+        who, the judgement's lists of records by name, and the subjects of verdicts that failed.
     """
 
     name: str
@@ -57,6 +121,10 @@ class Protocol:
     framing: Framing | None = None
     fields: Callable[[bytes, dict[str, Any]], dict[str, Any]] | None = None
     rules: Callable[[Settings], Pack] | None = None
+    roles: tuple[Role, ...] = ()
+    topics: tuple[Topic, ...] = ()
+    compared: tuple[Compared, ...] = ()
+    report: Callable[[Any, Mapping[str, Any], Collection[str]], Additions] | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for a record that contradicts itself."""

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import captures
-from captures.protocol import Protocol
+from captures.protocol import SOURCE, Protocol, Role
 
 
 @cache
@@ -44,3 +44,9 @@ def protocol(name: str) -> Protocol:
 def protocols() -> tuple[Protocol, ...]:
     """All records, in the order of `names`."""
     return tuple(protocol(name) for name in names())
+
+
+def role(name: str) -> Role:
+    """What the parameters call `name`, as the first protocol that knows it; of what none knows the name itself."""
+    known = next((one for each in protocols() for one in each.roles if one.name == name), None)
+    return known or (SOURCE if name == SOURCE.name else Role(name, name, name))

@@ -10,24 +10,20 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from captures.history.events import node_of
+from captures.history.flows import Flow
+from captures.ladder.families import family_of
 from captures.ladder.rows import Ladder, MessageRow, Row, StepRow, StreamRow
-from captures.report.axis import CHARACTER_WIDTH
+from captures.protocols import role
 
-if TYPE_CHECKING:
-    from captures.mmcp.timeline import Timeline
-
+CHARACTER_WIDTH = 8.0  # px, of the widest usual sans-serif at 13 px; a label that is narrower only leaves room
 LEFT, RIGHT = 92.0, 12.0
 WIDTH = 848.0  # of a ladder with few participants
 _PITCH_MIN = 92.0
 _ROW_HEIGHT, _FLAG_HEIGHT, _PAUSE_MAX = 27.0, 18.0, 40.0
 _STUB = 46.0
 _MILLISECOND = 1_000_000
-_WORDS_OF_ROLES = {"sm": "manager", "mcs": "source", "mn": "mobile node"}
-_OWN_COLOUR = ("mmcp", "gmp", "msmp", "omcp", "ectp", "pim")
-_FAMILIES = {**{name: name for name in _OWN_COLOUR}, "igmp": "membership", "mld": "membership"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +119,13 @@ Flags = Mapping[int, Sequence[tuple[str, str, str]]]
 Shown = Row | Evidence
 
 
-def evidence(timeline: Timeline, frames: Iterable[int], in_rows: Container[int]) -> list[Evidence]:
+def evidence(data: Mapping[str, Flow], frames: Iterable[int], in_rows: Container[int]) -> list[Evidence]:
     """The data packets among the frames, in order of time; what is neither in a row nor data is left out."""
     found = []
     for frame in set(frames):
         if frame in in_rows:
             continue
-        for interface, flow in timeline.data.items():
+        for interface, flow in data.items():
             at = bisect_left(flow.number, frame)
             if at < len(flow.number) and flow.number[at] == frame:
                 found.append(Evidence(frame, flow.t_ns[at], interface))
@@ -166,7 +162,7 @@ class Drawer:
         pitch = max(_PITCH_MIN, (WIDTH - LEFT - RIGHT) / max(1, len(columns)))
         self._width = LEFT + RIGHT + pitch * len(columns)
         self._places = tuple(
-            Place(column.name, column.cell or _WORDS_OF_ROLES.get(column.role, column.role), LEFT + pitch * (i + 0.5))
+            Place(column.name, column.cell or role(column.role).short, LEFT + pitch * (i + 0.5))
             for i, column in enumerate(columns)
         )
         self._x = {place.name: place.x for place in self._places}
@@ -287,7 +283,7 @@ class Drawer:
         left, right = min([start, *ends]), max([start, *ends])
         return Drawn(
             kind="message",
-            family=_FAMILIES.get(row.protocol, "other"),
+            family=family_of(row.protocol),
             y=y,
             time=time,
             label=label,

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from captures.mmcp.constants import MMCP_PORT
-from captures.protocol import Carrier, Protocol
+from captures.protocol import Carrier, Protocol, Role
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from captures.mmcp.timeline import Timeline
+    from captures.report.additions import Additions
     from captures.rules.packs.pack import Pack, Settings
 
 
@@ -44,10 +48,22 @@ def _rules(settings: Settings) -> Pack:
     return mmcp_pack(settings)
 
 
+def _report(timeline: Timeline, records: Mapping[str, Any], failed: Collection[str]) -> Additions:
+    from captures.mmcp.chapters import additions
+
+    return additions(timeline, records, failed)
+
+
 PROTOCOL = Protocol(
     name="mmcp",
     carriers=(Carrier("udp", MMCP_PORT),),
     dissect=_dissect,
     fields=_fields,
     rules=_rules,
+    roles=(
+        Role("mn", "mobile node", "mobile node"),
+        Role("lmc", "local mobility controller", "LMC"),
+        Role("sm", "session manager", "manager"),
+    ),
+    report=_report,
 )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-CHARACTER_WIDTH = 8.0  # px, of the widest usual sans-serif at 13 px; a label that is narrower only leaves room
+from captures.ladder.drawing import CHARACTER_WIDTH
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from captures.history.parameters import named_in
+from captures.protocol import SOURCE, Protocol
+from captures.protocols import protocols, role
+from captures.report.additions import Additions, Facts
 from captures.report.material import Material
+from captures.report.seen import Seen
 from captures.report.topology import Plan
-
-if TYPE_CHECKING:
-    from captures.mmcp.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,32 +30,43 @@ def linked_files(material: Material, report: Path) -> list[LinkedFile]:
     return [LinkedFile(file.name, file.octets, material.link(file.name, report)) for file in material.files]
 
 
-def facts_of(result: Mapping[str, Any], timeline: Timeline) -> list[tuple[str, list[tuple[str, str]]]]:
+def facts_of(result: Mapping[str, Any], seen: Seen, additions: Sequence[Additions]) -> list[Facts]:
     """What was run: tables of a title and of names with values."""
-    parameters = timeline.parameters
-    session = [
-        ("lab", parameters.lab),
-        ("group and port", f"{parameters.group} port {parameters.port}"),
-        *([("joined from", parameters.source)] if parameters.source else []),
-        ("MMCP port", str(parameters.mmcp_port)),
-        ("session", str(parameters.session_id)),
-        ("packet spacing", f"{parameters.nominal_spacing_ns / 1e6:g} ms"),
-        ("SRT", f"{parameters.srt_s:g} s"),
-    ]
-    addresses = [("session manager", parameters.session_manager)]
-    addresses += [(f"{lmc.name}, at {lmc.point_of_attachment}", lmc.address) for lmc in parameters.lmcs]
-    addresses += [
-        (f"{mn.name} in {cell}", address) for mn in parameters.mns for cell, address in sorted(mn.addresses.items())
-    ]
-    found = [("Session", session), ("Addresses", addresses)] if parameters.known else []
+    found: list[Facts] = []
     given = result.get("parameters")
     if isinstance(given, Mapping):
-        options = [(str(name), "\N{EN DASH}" if value is None else str(value)) for name, value in given.items()]
-        found.insert(0, ("Options", options))
+        found.append(("Options", [(str(name), _plain(value)) for name, value in given.items()]))
+    if seen.parameters:
+        found += [("Session", list(_session(seen.parameters))), ("Addresses", list(_addresses(seen.parameters)))]
+    found += [facts for each in additions for facts in each.facts]
     versions = result.get("versions")
     if isinstance(versions, Mapping) and versions:
         found.append(("Versions", [(str(name), str(version)) for name, version in versions.items()]))
-    return found
+    return [facts for facts in found if facts[1]]
+
+
+def _plain(value: Any) -> str:
+    return "\N{EN DASH}" if value is None else str(value)
+
+
+def _session(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What there is of any lab."""
+    if parameters.get("lab"):
+        yield "lab", str(parameters["lab"])
+    if parameters.get("group"):
+        yield "group and port", f"{parameters['group']} port {_plain(parameters.get('port'))}"
+    if parameters.get("source"):
+        yield "joined from", str(parameters["source"])
+    spacing = parameters.get("nominal_spacing_ns")
+    if isinstance(spacing, int | float):
+        yield "packet spacing", f"{spacing / 1e6:g} ms"
+
+
+def _addresses(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for named in named_in(parameters):
+        for where, address in sorted(named.addresses.items()):
+            at = f" in {where}" if where else f", at {named.cell}" if named.cell else f", {role(named.role).title}"
+            yield f"{named.name}{at}", address
 
 
 def counters_of(result: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Any]]]]:
@@ -64,50 +77,45 @@ def counters_of(result: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, An
     return [(str(role), sorted(counts.items())) for role, counts in counters.items() if isinstance(counts, Mapping)]
 
 
-def roles_of(timeline: Timeline, plan: Plan | None) -> dict[str, str]:
+def roles_of(seen: Seen, plan: Plan | None) -> dict[str, str]:
     """What each node is, in words, by its name."""
-    parameters = timeline.parameters
     roles: dict[str, str] = {}
     if plan is not None:
         roles |= {box.name: f"{box.name}, a {'router' if box.name in plan.routers else 'host'}" for box in plan.nodes}
         roles |= {cell.name: f"{cell.name}, point of attachment" for cell in plan.cells}
-    for node, address in node_addresses(timeline).items():
-        words = {"sm": "session manager", "mcs": "source of the stream"}.get(node[0])
-        if words:
-            roles[node[1]] = f"{node[1]}, {words}, {address}"
-    roles |= {lmc.name: f"{lmc.name}, local mobility controller, {lmc.address}" for lmc in parameters.lmcs}
-    for mn in parameters.mns:
-        roles[mn.name] = f"{mn.name}, mobile node, {', '.join(mn.addresses.values())}"
+    for named in named_in(seen.parameters):
+        roles[named.name] = f"{named.name}, {role(named.role).title}, {', '.join(named.addresses.values())}"
     return roles
 
 
-def node_addresses(timeline: Timeline) -> dict[tuple[str, str], str]:
-    """Of the session manager and the source, as the parameters step names them: (role, node) and address."""
-    step = next((step for step in timeline.steps if step.name == "parameters"), None)
-    found = {}
-    for role in ("sm", "mcs"):
-        entry = step.fields.get(role) if step is not None else None
-        if isinstance(entry, Mapping) and "node" in entry:
-            found[role, str(entry["node"])] = str(entry.get("address", ""))
-    return found
-
-
-def source_of(timeline: Timeline) -> str | None:
+def source_of(seen: Seen) -> str | None:
     """The node the stream comes from, if the parameters step says so."""
-    return next((node for role, node in node_addresses(timeline) if role == "mcs"), None)
+    return next((named.name for named in named_in(seen.parameters) if named.role == SOURCE.name), None)
 
 
-def filters_of(timeline: Timeline) -> list[tuple[str, str]]:
-    """Display filters worth knowing for this capture."""
-    parameters = timeline.parameters
-    if not parameters.known:
-        return [("MMCP", f"udp.port == {parameters.mmcp_port}"), ("joins and leaves", "igmp || icmpv6.type == 143")]
-    six = ":" in parameters.group
-    found = [
-        ("MMCP", f"udp.port == {parameters.mmcp_port}"),
+def filters_of(seen: Seen, occurring: Sequence[str], additions: Sequence[Additions]) -> list[tuple[str, str]]:
+    """Display filters worth knowing for this capture; `occurring` are the protocols in it."""
+    found = [(known.title, " || ".join(_at_ports(seen, known))) for known in protocols() if known.name in occurring]
+    parameters = seen.parameters
+    if not parameters.get("group"):
+        return [*found, ("joins and leaves", "igmp || icmpv6.type == 143")]
+    six = ":" in str(parameters["group"])
+    found += [
         ("joins and leaves of the group", "icmpv6.type == 143" if six else "igmp"),
-        ("the stream", f"{'ipv6' if six else 'ip'}.dst == {parameters.group} && udp.dstport == {parameters.port}"),
+        (
+            "the stream",
+            f"{'ipv6' if six else 'ip'}.dst == {parameters['group']} && udp.dstport == {parameters.get('port')}",
+        ),
         ("the scenario's steps", "systemd_journal"),
     ]
-    found += [(f"what {mn.name} saw", f'frame.interface_name == "{mn.interface}"') for mn in parameters.mns[:1]]
+    stretches = (part.stretch for each in additions for part in each.parts)
+    first = next((stretch for stretch in stretches if stretch is not None), None)
+    found += [] if first is None else [(f"what {first.label} saw", f'frame.interface_name == "{first.interface}"')]
     return found
+
+
+def _at_ports(seen: Seen, known: Protocol) -> Iterator[str]:
+    for carrier in known.carriers:
+        port = seen.parameters.get(f"{known.port_name(carrier).replace('.', '_')}_port", carrier.port)
+        if port is not None:
+            yield f"ip.proto == {port}" if carrier.transport == "ip" else f"{carrier.transport}.port == {port}"

@@ -12,21 +12,18 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from captures.ladder.ladders import draw_ladders
-from captures.mmcp.handovers import find_handovers
+from captures.ladder.families import titles
 from captures.mmcp.timeline import Timeline, read_timeline
+from captures.protocols import protocols
 from captures.report import details, summary
+from captures.report.additions import Facts, Table, Tile
 from captures.report.chapters import Chapter, chapters_of, draw_scenes
+from captures.report.ladders import draw_ladders
 from captures.report.material import File, Material
 from captures.report.rule_table import FRAMES_SHOWN, RuleRow
+from captures.report.seen import Seen
 from captures.report.topology import Plan, make_plan
 from captures.rules.ruling import verdicts_of
-
-_FAMILIES = {
-    **{name: name.upper() for name in ("mmcp", "gmp", "msmp", "omcp", "ectp", "pim")},
-    "membership": "IGMP or MLD",
-    "other": "other protocols",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +37,8 @@ class Page:
     lead: str
     when: list[str]
     problems: list[summary.Problem]
-    tiles: list[summary.Tile]
-    handovers: list[summary.HandoverRow]
+    tiles: list[Tile]
+    tables: list[Table]
     cases: list[summary.Case]
     chapters: list[Chapter]
     chapters_left_out: int
@@ -52,12 +49,13 @@ class Page:
     frames_shown: int
     families: Mapping[str, str]
     warnings: list[str]
-    facts: list[tuple[str, list[tuple[str, str]]]]
+    facts: list[Facts]
     counters: list[tuple[str, list[tuple[str, Any]]]]
     configurations: list[File]
     files: list[details.LinkedFile]
     capture: str
     filters: list[tuple[str, str]]
+    protocols: list[str]
     truncated: str | None
 
     def count(self, outcome: str) -> int:
@@ -105,61 +103,81 @@ def make_page(material: Material, report: Path) -> Page:
     """Gather what the page shows. Raises `CaptureError` if the capture cannot be read."""
     run, result = material.run, material.result
     timeline = read_timeline(run.capture, any_capture=True)
-    handovers = find_handovers(timeline)
-    notes = list(timeline.warnings)
-    model = _model(material, timeline)
+    seen = seen_of(timeline)
+    told = verdicts_of(run, seen.truncated)
+    failed = {str(verdict["subject"]) for verdict in told.failed}
+    additions = [
+        known.report(timeline, {"handovers": told.handovers}, failed)
+        for known in protocols()
+        if known.report is not None
+    ]
+    notes = list(seen.warnings)
+    model = _model(material, seen)
     plan = _plan(model, notes)
-    told = verdicts_of(run, timeline.truncated)
-    verdicts = told.verdicts
-    chapters, left_out = chapters_of(timeline, handovers, verdicts)
-    draw_scenes(timeline, handovers, chapters, plan, details.source_of(timeline))
-    rules = draw_ladders(run, model, timeline, chapters, verdicts)
-    rows = summary.handover_rows(told.handovers, chapters, rules)
+    chapters, left_out = chapters_of(seen, additions, failed)
+    draw_scenes(seen, additions, chapters, plan, details.source_of(seen))
+    rules, occurring = draw_ladders(run, model, seen, chapters, told.verdicts)
+    tables = summary.tables_of(additions, chapters)
     cases = summary.cases_of(result)
-    verdict, kind = summary.verdict_of(result, rules, truncated=timeline.truncated)
+    verdict, kind = summary.verdict_of(result, rules, truncated=seen.truncated)
     return Page(
         run=material.name,
-        title=_title(material, timeline),
+        title=_title(material, seen),
         verdict=verdict,
         verdict_kind=kind,
-        lead=summary.lead_of(rows, cases, rules),
-        when=summary.when_of(result, timeline.begin_ns, timeline.end_ns),
-        problems=summary.problems_of(result, rules, told.not_judged, timeline.truncated),
-        tiles=summary.tiles_of(rows, result),
-        handovers=rows,
+        lead=summary.lead_of(tables, cases, rules),
+        when=summary.when_of(result, seen.begin_ns, seen.end_ns),
+        problems=summary.problems_of(result, rules, told.not_judged, seen.truncated),
+        tiles=summary.tiles_of(additions, result),
+        tables=tables,
         cases=cases,
         chapters=chapters,
         chapters_left_out=left_out,
         plan=plan,
-        roles=details.roles_of(timeline, plan),
+        roles=details.roles_of(seen, plan),
         rules=rules,
         rules_lead=summary.rules_lead_of(rules),
         frames_shown=FRAMES_SHOWN,
-        families=_FAMILIES,
+        families=titles(),
         warnings=[str(warning) for warning in dict.fromkeys([*result.get("warnings", ()), *notes])],
-        facts=details.facts_of(result, timeline),
+        facts=details.facts_of(result, seen, additions),
         counters=details.counters_of(result),
         configurations=[file for file in material.files if file.text is not None],
         files=details.linked_files(material, report),
         capture=run.capture.name,
-        filters=details.filters_of(timeline),
+        filters=details.filters_of(seen, occurring, additions),
+        protocols=[known.name for known in protocols() if known.name in occurring],
+        truncated=seen.truncated,
+    )
+
+
+def seen_of(timeline: Timeline) -> Seen:
+    """What any page shows."""
+    return Seen(
+        parameters=next((step.fields for step in timeline.steps if step.name == "parameters"), {}),
+        steps=timeline.steps,
+        data=timeline.data,
+        interfaces=timeline.interfaces,
+        warnings=timeline.warnings,
+        begin_ns=timeline.begin_ns,
+        end_ns=timeline.end_ns,
         truncated=timeline.truncated,
     )
 
 
-def _title(material: Material, timeline: Timeline) -> str:
+def _title(material: Material, seen: Seen) -> str:
     """The lab and its IP version, as far as the capture names them."""
-    parameters = timeline.parameters
-    name = parameters.lab or material.run.capture.stem
-    return f"{name}, {'IPv6' if ':' in parameters.group else 'IPv4'}" if parameters.known else name
+    name = str(seen.parameters.get("lab") or material.run.capture.stem)
+    group = seen.parameters.get("group")
+    return f"{name}, {'IPv6' if ':' in str(group) else 'IPv4'}" if group else name
 
 
-def _model(material: Material, timeline: Timeline) -> Mapping[str, Any]:
+def _model(material: Material, seen: Seen) -> Mapping[str, Any]:
     """The lab's model from its file, else from the capture's ``model`` step; empty if neither has it."""
     written = material.run.model()
     if written:
         return written
-    steps = (step.fields.get("model") for step in timeline.steps if step.name == "model")
+    steps = (step.fields.get("model") for step in seen.steps if step.name == "model")
     return next((model for model in steps if isinstance(model, Mapping)), {})
 
 

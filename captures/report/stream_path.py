@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from captures.report.additions import View
+from captures.report.seen import Seen
 from captures.report.topology import Box, Plan, Wire
-
-if TYPE_CHECKING:
-    from captures.mmcp.timeline import Timeline
 
 Carrying = Literal["path", "carries", "idle"]
 
@@ -50,43 +49,31 @@ class Scene:
 
 
 def make_scene(
-    timeline: Timeline,
-    plan: Plan,
-    *,
-    name: str,
-    window: tuple[int, int],
-    mobile_node: str,
-    cells: Sequence[str],
-    linked: bool,
-    others: Mapping[str, str | None],
-    source: str | None,
+    seen: Seen, plan: Plan, view: View, mobile_node: str, *, where: Mapping[str, str | None], source: str | None
 ) -> Scene:
-    """Draw the lab in a window of time, in ns.
-
-    The mobile node is in `cells`, with a link to each if `linked`, between them if not; each of `others` is in its cell.
-    """
-    begin_ns, end_ns = window
+    """Draw the lab in a view that is about one mobile node; `where` says in which cell every other one is."""
+    cells = view.cells or tuple(cell for cell in (where.get(mobile_node),) if cell is not None)
     boxes = {box.name: box for box in (*plan.nodes, *plan.heads)}
-    mobile = [plan.mobile_node(mobile_node, tuple(cells))] if mobile_node in plan.radios else []
+    mobile = [plan.mobile_node(mobile_node, cells)] if mobile_node in plan.radios else []
     wires = [*plan.wires]
-    attached = [(cell, mobile_node) for cell in cells if linked and mobile]
-    for other, cell in others.items():
+    attached = [(cell, mobile_node) for cell in cells if view.linked and mobile]
+    for other, cell in where.items():
         if other != mobile_node and other in plan.radios:
             mobile.append(plan.mobile_node(other, () if cell is None else (cell,)))
             attached += [] if cell is None else [(cell, other)]
     # What a capture says need not fit the model.
     wires += [Wire(cell, node, (plan.radio_of(node, cell) or "",)) for cell, node in attached if cell in boxes]
     boxes |= {box.name: box for box in mobile}
-    seen = _seen(timeline, wires, begin_ns, end_ns)
+    counts = _counts(seen, wires, view.begin_ns, view.end_ns)
     radios = set(plan.radios)
     # A node with two links is sent everything twice.
     most = max(
-        (count for wire, count in seen.items() if wire.second not in radios), default=max(seen.values(), default=0)
+        (count for wire, count in counts.items() if wire.second not in radios), default=max(counts.values(), default=0)
     )
-    carries = {wire for wire, count in seen.items() if most and count >= SHARE_THAT_CARRIES * most}
+    carries = {wire for wire, count in counts.items() if most and count >= SHARE_THAT_CARRIES * most}
     order = _order(carries, source)
     # Where nothing was captured the stream may have passed.
-    paths = _paths(carries, carries | {wire for wire in wires if wire not in seen}, source, mobile_node)
+    paths = _paths(carries, carries | {wire for wire in wires if wire not in counts}, source, mobile_node)
     on_path = {step for path in paths for step in pairwise(path)}
     lines = []
     for wire in wires:
@@ -100,10 +87,10 @@ def make_scene(
             kind = "carries"
         ends = _ends(boxes[first], boxes[second], {head.name for head in plan.heads})
         arrow = "" if kind == "idle" else _arrow(*ends)
-        lines.append(Line(*ends, kind, arrow, _title(wire, seen.get(wire))))
+        lines.append(Line(*ends, kind, arrow, _title(wire, counts.get(wire))))
     return Scene(
-        name=name,
-        when=f"{(end_ns - begin_ns) / 1e6:.0f} ms",
+        name=view.name,
+        when=f"{(view.end_ns - view.begin_ns) / 1e6:.0f} ms",
         mobile_nodes=tuple(mobile),
         lines=tuple(sorted(lines, key=lambda line: ("idle", "carries", "path").index(line.carrying))),
         path=frozenset(name for path in paths for name in path),
@@ -112,16 +99,13 @@ def make_scene(
     )
 
 
-def _seen(timeline: Timeline, wires: Sequence[Wire], begin_ns: int, end_ns: int) -> dict[Wire, int]:
+def _counts(seen: Seen, wires: Sequence[Wire], begin_ns: int, end_ns: int) -> dict[Wire, int]:
     """Data packets of the window by link, for links of which an end was captured."""
-    folded = {
-        interface: mn.interface for mn in timeline.parameters.mns for interface in (mn.interface, *mn.other_interfaces)
-    }
     found: dict[Wire, int] = {}
     for wire in wires:
-        captured = [folded.get(name, name) for name in wire.interfaces if folded.get(name, name) in timeline.interfaces]
+        captured = [name for name in wire.interfaces if name in seen.interfaces]
         if captured:
-            found[wire] = max(len(timeline.flow(name).span(begin_ns, end_ns)) for name in captured)
+            found[wire] = max(seen.count(name, begin_ns, end_ns) for name in captured)
     return found
 
 

@@ -1,55 +1,18 @@
-"""The top of a run's page: how it ended, its key figures, one line for each handover."""
+"""The top of a run's page: how it ended, its key figures, tables of what happened."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from captures.report.additions import BAR_WIDTH, Additions, Bar, Line, Table, Tile
 from captures.report.chapters import Chapter
 from captures.report.rule_table import RuleRow
 
-if TYPE_CHECKING:
-    from captures.mmcp.handovers import Handover
-
-BAR_WIDTH = 120.0  # px, of the longest disruption
-_GOOD_OUTCOMES = ("predictive", "reactive", "silent")
 _VERDICTS = {"pass": ("passed", "passed"), "fail": ("failed", "failed"), "could-not-run": ("could not run", "failed")}
-
-
-@dataclass(frozen=True, slots=True)
-class HandoverRow:
-    """A line of the table of handovers; times in ms, None where nothing was measured, lengths of bars in px."""
-
-    number: Any
-    anchor: str
-    mode: str
-    origin: str
-    target: str
-    gap: float | None
-    disruption: float | None
-    excess: float | None
-    lost: int | None
-    duplicates: int | None
-    hir_hic: float | None
-    arrival: float | None
-    verdict: str
-    verdict_kind: str
-    bar_gap: float
-    bar_excess: float
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """A key figure."""
-
-    name: str
-    figure: str
-    unit: str
-    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +55,9 @@ def count_rules(rules: Sequence[RuleRow]) -> dict[str, int]:
     return counts
 
 
-def lead_of(rows: Sequence[HandoverRow], cases: Sequence[Case], rules: Sequence[RuleRow]) -> str:
+def lead_of(tables: Sequence[Table], cases: Sequence[Case], rules: Sequence[RuleRow]) -> str:
     """What was done and judged."""
-    done = [_counted(len(rows), "handover")] if rows else []
+    done = [_counted(len(table.lines), table.thing) for table in tables]
     done += [_counted(len(cases), "case")] if cases else []
     told = []
     for pack in dict.fromkeys(row.pack for row in rules):
@@ -159,78 +122,35 @@ def problems_of(
     return found
 
 
-def handover_rows(
-    records: Sequence[Mapping[str, Any]], chapters: Sequence[Chapter], rules: Sequence[RuleRow]
-) -> list[HandoverRow]:
-    """The table of handovers, from the result's rows or the judge's records."""
-    by_number: dict[Any, Chapter] = {chapter.handover.number: chapter for chapter in chapters if chapter.handover}
-    failed = {each.subject for row in rules if row.verdict == "failed" for each in row.subjects}
-    longest = max((_number(record.get("disruption_ms")) or 0.0 for record in records), default=0.0) or 1.0
-    rows = []
-    for record in records:
-        chapter = by_number.get(record.get("handover"))
-        gap, disruption = _number(record.get("l2_gap_ms")), _number(record.get("disruption_ms"))
-        drawn = (disruption or 0.0) / longest * BAR_WIDTH
-        bar_gap = min((gap or 0.0) / longest * BAR_WIDTH, drawn)
-        verdict, kind = _verdict(record, chapter.handover if chapter else None, failed)
-        rows.append(
-            HandoverRow(
-                number=record.get("handover"),
-                anchor=chapter.anchor if chapter else "",
-                mode=str(record.get("mode")),
-                origin=str(record.get("from")),
-                target=str(record.get("to")),
-                gap=gap,
-                disruption=disruption,
-                excess=_number(record.get("excess_ms")),
-                lost=record.get("lost"),
-                duplicates=record.get("duplicates"),
-                hir_hic=_number(record.get("hir_hic_ms")),
-                arrival=_number(record.get("first_packet_after_link_up_ms")),
-                verdict=verdict,
-                verdict_kind=kind,
-                bar_gap=bar_gap,
-                bar_excess=max(0.0, drawn - bar_gap),
-            )
-        )
-    return rows
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _verdict(record: Mapping[str, Any], handover: Handover | None, failed: set[str]) -> tuple[str, str]:
-    if record.get("problems") or (handover is not None and handover.name in failed):
-        return "fail", "failed"
-    outcome = str(record.get("outcome"))
-    if outcome in _GOOD_OUTCOMES:
-        return "pass", "passed"
-    # A lab that kills roles lets a node join again after the window in which its handover was measured.
-    if outcome == "failed":
-        return ("pass: later", "passed") if "problems" in record else ("no stream", "unseen")
-    return f"pass: {outcome}", "passed"
-
-
-def tiles_of(rows: Sequence[HandoverRow], result: Mapping[str, Any]) -> list[Tile]:
-    """For each mode how long the stream was away, and how long it took to come at first."""
-    tiles = []
-    for mode in dict.fromkeys(row.mode for row in rows):
-        mine = [row for row in rows if row.mode == mode]
-        disruptions = [row.disruption for row in mine if row.disruption is not None]
-        excesses = [row.excess for row in mine if row.excess is not None]
-        lost = [row.lost for row in mine if row.lost is not None]
-        if disruptions:
-            notes = [f"median of {_counted(len(disruptions), 'handover')}"]
-            if excesses:
-                notes.append(f"{median(excesses):.1f} ms beyond the gap")
-            if lost:
-                notes.append(f"{median(lost):.0f} packets lost")
-            tiles.append(Tile(f"disruption, {mode}", f"{median(disruptions):.1f}", "ms", ", ".join(notes)))
-    first = _number(result.get("start_to_first_data_s"))
-    if first is not None:
+def tiles_of(additions: Sequence[Additions], result: Mapping[str, Any]) -> list[Tile]:
+    """Key figures: those of the protocols, and how long the stream took to come at first."""
+    tiles = [tile for each in additions for tile in each.tiles]
+    first = result.get("start_to_first_data_s")
+    if isinstance(first, int | float) and not isinstance(first, bool):
         tiles.append(Tile("start to first data", f"{first:.1f}", "s", "empty machine to the stream at the node"))
     return tiles
+
+
+def tables_of(additions: Sequence[Additions], chapters: Sequence[Chapter]) -> list[Table]:
+    """The protocols' tables, whose lines lead to parts that are drawn; bars in px."""
+    drawn = {chapter.part.anchor for chapter in chapters}
+    return [_drawn(table, drawn) for each in additions for table in each.tables]
+
+
+def _drawn(table: Table, anchors: Container[str]) -> Table:
+    lines = [list(line.cells) for line in table.lines]
+    for at, column in enumerate(table.columns):
+        if column.kind == "bar":
+            longest = max((sum(cells[at]) for cells in lines), default=0.0) or 1.0
+            for cells in lines:
+                cells[at] = Bar(*(length / longest * BAR_WIDTH for length in cells[at]))
+    return replace(
+        table,
+        lines=tuple(
+            Line(line.anchor if line.anchor in anchors else "", tuple(cells))
+            for line, cells in zip(table.lines, lines, strict=True)
+        ),
+    )
 
 
 def cases_of(result: Mapping[str, Any]) -> list[Case]:

@@ -15,9 +15,11 @@ from click.testing import CliRunner
 import captures.history.run
 from captures.__main__ import main
 from captures.ladder.table import flat
+from captures.mmcp.chapters import additions
 from captures.mmcp.handovers import find_handovers
 from captures.mmcp.timeline import read_timeline
 from captures.report.chapters import CHAPTERS_MAX, chapters_of
+from captures.report.page import seen_of
 from tests.captures.reported_run import Page, model_of, read_page, report_of, run_folder
 from tests.captures.scripted_lab import INTERFACES, MN_ID, T0, ScriptedLab, good_lab
 
@@ -46,7 +48,7 @@ def test_it_tells_the_run_from_verdict_to_files(good: Page) -> None:
     ]
     chapter = ["The way of the stream", "Messages", "Packets per 10 ms"]
     assert good.texts("h3") == [
-        "Messages", *chapter, *chapter, "Options", "Session", "Addresses", "Versions", "Configurations", "Files",
+        "Messages", *chapter, *chapter, "Options", "Session", "Addresses", "MMCP", "Versions", "Configurations", "Files",
         "In Wireshark",
     ]  # fmt: skip
     [when] = good.texts("p", "when")
@@ -273,13 +275,12 @@ def test_of_very_many_handovers_those_that_failed_are_drawn(tmp_path: Path) -> N
         lab.step(1000 * number + 900, "handover_end", handover=number)
     lab.data(0, 100, lambda _t: {"mn"})
     timeline = read_timeline(lab.write(tmp_path / "lab.pcapng"))
-    handovers = find_handovers(timeline)
-    failed = {"subject": handovers[150].name, "verdict": "failed"}
-    chapters, left_out = chapters_of(timeline, handovers, [failed])
+    failed = find_handovers(timeline)[150].name
+    chapters, left_out = chapters_of(seen_of(timeline), [additions(timeline, {}, {failed})], {failed})
     assert (len(chapters), left_out) == (CHAPTERS_MAX, 201 - CHAPTERS_MAX)
-    assert "handover-151" in {chapter.anchor for chapter in chapters}
-    assert all(chapter.begin_ns < chapter.end_ns <= chapter.begin_ns + 10**9 for chapter in chapters[1:])
-    assert chapters[0].begin_ns == T0
+    assert "handover-151" in {chapter.part.anchor for chapter in chapters}
+    assert all(chapter.part.begin_ns < chapter.end_ns <= chapter.part.begin_ns + 10**9 for chapter in chapters[1:])
+    assert chapters[0].part.begin_ns == T0
 
 
 def test_the_command_writes_it_and_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from captures.ladder.drawing import CHARACTER_WIDTH
+from captures.mmcp.chapters import additions
 from captures.mmcp.handovers import find_handovers, stream_numbers
 from captures.mmcp.timeline import Timeline, read_timeline
-from captures.report.axis import CHARACTER_WIDTH, in_lanes, ticks
+from captures.report.additions import Stretch, View
+from captures.report.axis import in_lanes, ticks
 from captures.report.packets import AROUND_NS, BIN_NS, LEFT, RIGHT, WIDTH, make_chart
+from captures.report.page import seen_of
 from captures.report.stream_path import make_scene
 from captures.report.topology import Box, Plan, make_plan
 from tests.captures.reported_run import model_of
@@ -120,6 +124,12 @@ def test_ticks_are_round_and_few(begin: float, span: float, most: int) -> None:
     assert all(begin - span / 1000 <= tick <= begin + span * 1.001 for tick in found)
 
 
+def first_stretch(timeline: Timeline) -> Stretch:
+    stretch = additions(timeline, {}, ()).parts[0].stretch
+    assert stretch is not None
+    return stretch
+
+
 @pytest.fixture
 def timeline(tmp_path: Path) -> Timeline:
     return read_timeline(good_lab().write(tmp_path / "lab.pcapng"))
@@ -127,7 +137,9 @@ def timeline(tmp_path: Path) -> Timeline:
 
 def test_packets_are_counted_by_ten_milliseconds_around_link_down(timeline: Timeline) -> None:
     handover = find_handovers(timeline)[0]
-    chart = make_chart(timeline, handover, {"poa1": INTERFACES["lmc1"], "poa2": INTERFACES["lmc2"]})
+    chart = make_chart(
+        seen_of(timeline), first_stretch(timeline), {"poa1": INTERFACES["lmc1"], "poa2": INTERFACES["lmc2"]}
+    )
     assert [row.name for row in chart.rows] == ["poa1", "poa2", "mn"]
     assert handover.down_ns is not None
     begin = handover.down_ns + chart.begin_ms * 1_000_000
@@ -144,7 +156,7 @@ def test_packets_are_counted_by_ten_milliseconds_around_link_down(timeline: Time
 
 def test_the_longest_gap_and_the_time_without_link_are_marked(timeline: Timeline) -> None:
     handover = find_handovers(timeline)[0]
-    chart = make_chart(timeline, handover, {})
+    chart = make_chart(seen_of(timeline), first_stretch(timeline), {})
     numbers = stream_numbers(timeline.flow(handover.mn.interface), handover.begin_ns, handover.end_ns)
     assert numbers is not None
     assert chart.link_gap is not None
@@ -163,14 +175,11 @@ def test_a_link_is_drawn_as_carrying_only_where_data_was_seen(timeline: Timeline
     handover = find_handovers(timeline)[0]
     plan = make_plan(model_of(good_lab()))
     scene = make_scene(
-        timeline,
+        seen_of(timeline),
         plan,
-        name="Before",
-        window=(handover.begin_ns, handover.begin_ns + 1_000_000),
-        mobile_node="mn",
-        cells=["poa1"],
-        linked=True,
-        others={"mn": "poa2", "stranger": "poa9"},
+        View("Before", handover.begin_ns, handover.begin_ns + 1_000_000, ("poa1",)),
+        "mn",
+        where={"mn": "poa2", "stranger": "poa9"},
         source=None,
     )
     titles = {line.title: line.carrying for line in scene.lines}
@@ -181,12 +190,14 @@ def test_a_link_is_drawn_as_carrying_only_where_data_was_seen(timeline: Timeline
 
 
 @pytest.mark.parametrize(
-    ("field", "days"), [("begin_ns", -19_000), ("end_ns", 1), ("down_ns", 1), ("down_ns", -1), ("up_ns", 9)]
+    ("field", "days"), [("begin_ns", -19_000), ("end_ns", 1), ("zero_ns", 1), ("zero_ns", -1), ("no_link", 9)]
 )
 def test_a_handover_without_end_is_drawn_around_link_down(timeline: Timeline, field: str, days: int) -> None:
-    handover = find_handovers(timeline)[0]
-    odd = replace(handover, **{field: getattr(handover, field) + days * 86_400 * 10**9})
-    chart = make_chart(timeline, odd, {"cell 1": "lmc1:lmc1-poa1"})
+    good, later = first_stretch(timeline), days * 86_400 * 10**9
+    assert good.no_link is not None
+    wrong: dict[str, Any] = {"no_link": (good.no_link[0], good.no_link[1] + later)}
+    odd = replace(good, **(wrong if field == "no_link" else {field: getattr(good, field) + later}))
+    chart = make_chart(seen_of(timeline), odd, {"cell 1": "lmc1:lmc1-poa1"})
     assert all(len(row.counts) <= 2 * AROUND_NS // BIN_NS for row in chart.rows)
     assert sum(chart.rows[-1].counts) > 50
     assert all(chart.left - 1 <= mark.x <= chart.right + 1 for mark in chart.marks)

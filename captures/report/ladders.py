@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from captures.history.run import Run, events_of
 from captures.ladder.builder import build
@@ -11,36 +11,39 @@ from captures.ladder.drawing import Drawer, Shown, evidence, frames_of, shown
 from captures.ladder.table import Fields, table_of
 from captures.report.chapters import Chapter
 from captures.report.rule_table import RuleRow, failures_by_frame, rule_table
+from captures.report.seen import Seen
 from captures.rules.judge import LAB
-
-if TYPE_CHECKING:
-    from captures.mmcp.timeline import Timeline
 
 
 def draw_ladders(
     run: Run,
     model: Mapping[str, Any],
-    timeline: Timeline,
+    seen: Seen,
     chapters: Sequence[Chapter],
     verdicts: Sequence[Mapping[str, Any]],
-) -> list[RuleRow]:
-    """Give each chapter its part of the ladder; returns the table of rules, whose frames are linked where they are drawn."""
+) -> tuple[list[RuleRow], tuple[str, ...]]:
+    """Give each chapter its part of the ladder.
+
+    Returns the table of rules, whose frames are linked where they are drawn, and the protocols that occur.
+    """
     fields = Fields()
     ladder = build(fields.watching(events_of(run)), model=model)
     # What a pack finds good is nearly every packet: only what it finds broken is worth a row of its own.
     telling = [verdict for verdict in verdicts if verdict["pack"] == LAB or verdict["verdict"] == "failed"]
     wanted = {int(frame) for verdict in telling for frame in verdict.get("frames", ())}
     in_rows = {frame for row in ladder.rows for frame in row.frames}
-    rows = shown(ladder, evidence(timeline, wanted, in_rows), wanted)
-    parts = [[row for row in rows if chapter.begin_ns <= row.t_ns < chapter.end_ns] for chapter in chapters]
+    rows = shown(ladder, evidence(seen.data, wanted, in_rows), wanted)
+    parts = [[row for row in rows if chapter.part.begin_ns <= row.t_ns < chapter.end_ns] for chapter in chapters]
     rules = rule_table(verdicts, {frame for part in parts for row in part for frame in frames_of(row)})
     flags = failures_by_frame(rules)
     drawer = Drawer(ladder, rows, flags)
     for chapter, part in zip(chapters, parts, strict=True):
-        chapter.ladder = drawer.draw(part, chapter.begin_ns, chapter.end_ns, chapter.zero_ns, chapter.without_link())
+        chapter.ladder = drawer.draw(
+            part, chapter.part.begin_ns, chapter.end_ns, chapter.zero_ns, chapter.without_link()
+        )
         chapter.table = table_of(part, fields, chapter.zero_ns)
         chapter.failed = _any_flag(part, flags)
-    return rules
+    return rules, ladder.protocols
 
 
 def _any_flag(rows: Sequence[Shown], flags: Mapping[int, object]) -> bool:

@@ -1,0 +1,130 @@
+"""What a protocol's room adds to a page: parts that a run falls into, tables, key figures and facts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+BAR_WIDTH = 120.0  # px, of the longest bar of a column
+
+Kind = Literal["text", "ms", "weighty ms", "count", "bar", "verdict"]
+
+
+PLAIN_KINDS = ("link", "stream", "step")
+
+
+class Moment(NamedTuple):
+    """What is marked in a drawing; `kind` is a protocol's name, or one of `PLAIN_KINDS`."""
+
+    t_ns: int
+    text: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A drawing of the network over a time: the node is in `cells`, with a link to each if `linked`, else between them.
+
+    No cells: where it was before.
+    """
+
+    name: str
+    begin_ns: int
+    end_ns: int
+    cells: tuple[str, ...] = ()
+    linked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A time around a moment, `zero_ns`, which `zero` names: a chart of the data packets at a node, and views.
+
+    `label`: what the node goes by; `node` is its name in the network. `no_link`: when it had no link.
+    """
+
+    node: str
+    label: str
+    interface: str
+    begin_ns: int
+    zero_ns: int
+    end_ns: int
+    zero: str
+    moments: tuple[Moment, ...]
+    views: tuple[View, ...]
+    no_link: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the run, which goes until the next one begins; `short` is its name where there is little room.
+
+    `subject`: what verdicts about it have as theirs. `moved_to`: the cell in which the stretch's node is from then on.
+    """
+
+    anchor: str
+    short: str
+    title: str
+    begin_ns: int
+    stretch: Stretch | None = None
+    subject: str = ""
+    moved_to: str | None = None
+
+
+class Bar(NamedTuple):
+    """Two lengths drawn one after the other, in the figures' own unit."""
+
+    first: float
+    more: float
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table. Cells are texts, of "ms" and "count" numbers or None, of "bar" `Bar`, of "verdict" text and kind."""
+
+    title: str
+    kind: Kind = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a table; `anchor` is the part that it is about."""
+
+    anchor: str
+    cells: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One line for each thing of a kind; `thing` is what to call one."""
+
+    title: str
+    thing: str
+    caption: str
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A key figure."""
+
+    name: str
+    figure: str
+    unit: str
+    note: str
+
+
+Facts = tuple[str, Sequence[tuple[str, str]]]
+"""A title, and names with values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Additions:
+    """Everything of one room; `beginning` is the title of what was before the first part."""
+
+    parts: tuple[Part, ...] = ()
+    beginning: str = "The beginning"
+    tables: tuple[Table, ...] = ()
+    tiles: tuple[Tile, ...] = ()
+    facts: tuple[Facts, ...] = ()
