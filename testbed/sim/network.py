@@ -55,7 +55,7 @@ class Network(Machines):
         self._addresses: dict[str, Node] = {}
         self._known_ports: dict[tuple[Port, ...], KnownPorts] = {}
         self.members = Members()
-        self._streams = Streams(self, self._chance)
+        self.streams = Streams(self, self._chance)
         self._arrive_datagram = self._arrive  # bound once: it stands in the agenda a hundred thousand times
 
     # --- building -------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class Network(Machines):
         node.life += 1
         if node.disk is not None:
             node.disk.lose_power(self._chance)
-        self._streams.lose(node)
+        self.streams.lose(node)
         self._close(node)
 
     def replace(self, node: Node, agent: Agent) -> None:
@@ -343,15 +343,15 @@ class Network(Machines):
 
     def connect(self, node: Node, action: Connect) -> None:
         """Begin to connect."""
-        self._streams.connect(node, action)
+        self.streams.connect(node, action)
 
     def send_stream(self, node: Node, action: SendStream) -> None:
         """Queue the data."""
-        self._streams.send(node, action)
+        self.streams.send(node, action)
 
     def close_stream(self, node: Node, action: CloseStream) -> None:
         """Close it."""
-        self._streams.close(node, action)
+        self.streams.close(node, action)
 
     # --- groups and addresses ---------------------------------------------------------------------------------------
 
@@ -425,6 +425,6 @@ class Network(Machines):
         self.keep(node, action)
         node.ended = action.status
         node.life += 1
-        self._streams.close_all(node)
+        self.streams.close_all(node)
         self._close(node)
         self.ended(node, action)
