@@ -8,7 +8,7 @@ function that needs it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from captures.rules.packs.pack import Pack, Settings
 
 Transport = Literal["udp", "tcp", "ip"]
+Name = Callable[[str], str]
+"""Gives the name of the node that has an address, or the address itself."""
 
 _REMEMBERED = 1024  # messages that were read last: every link on its way shows the same one again
 
@@ -107,6 +109,11 @@ class Protocol:
         `MalformedMessageError`. Of a protocol with `modules` its second argument is the module.
     fields: of a message and what `dissect` says, what an event of it shall say instead; None for the same without ``packet``.
     rules: the rules about it; None if there are none yet.
+    words: what a message says, for people, from its kind and fields; None for the names and values of the fields.
+    background: kinds that go on whatever a lab does.
+    periodic: kinds that come again and again as time passes, so that none is a repetition of the one before.
+    refreshed: kinds that say again and again what still holds: the first is news, none is a repetition.
+    announced: kinds that participants of a role send and get again and again: of two runs the first of each is compared.
     roles: what participants can be, in the order in which a ladder has them.
     topics: what a lab can be about.
     compared: what two runs are compared by, besides their messages.
@@ -121,6 +128,11 @@ class Protocol:
     framing: Framing | None = None
     fields: Callable[[bytes, dict[str, Any]], dict[str, Any]] | None = None
     rules: Callable[[Settings], Pack] | None = None
+    words: Callable[[str, Mapping[str, Any], Name], str] | None = None
+    background: frozenset[str] = frozenset()
+    periodic: frozenset[str] = frozenset()
+    refreshed: frozenset[str] = frozenset()
+    announced: Mapping[str, frozenset[str]] = field(default_factory=dict)
     roles: tuple[Role, ...] = ()
     topics: tuple[Topic, ...] = ()
     compared: tuple[Compared, ...] = ()

@@ -50,3 +50,9 @@ def role(name: str) -> Role:
     """What the parameters call `name`, as the first protocol that knows it; of what none knows the name itself."""
     known = next((one for each in protocols() for one in each.roles if one.name == name), None)
     return known or (SOURCE if name == SOURCE.name else Role(name, name, name))
+
+
+@cache
+def roles() -> tuple[str, ...]:
+    """The names of all roles that a protocol knows, in the order in which a ladder has them."""
+    return tuple(dict.fromkeys(one.name for each in protocols() for one in each.roles))

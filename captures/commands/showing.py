@@ -220,9 +220,8 @@ def _names(written: str | None) -> frozenset[str] | None:
 
 def _check_protocols(wanted: frozenset[str] | None, seen: Sequence[str] = ()) -> None:
     from captures.ladder.words import known_protocols
-    from captures.protocols import names
 
-    known = known_protocols() | set(names()) | set(seen)
+    known = known_protocols() | set(seen)
     strangers = sorted((wanted or frozenset()) - known)
     if strangers:
         raise CaptureError(f"--protocol {','.join(strangers)}: not known; known are {', '.join(sorted(known))}")

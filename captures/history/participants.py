@@ -13,15 +13,17 @@ from functools import lru_cache
 from typing import Any
 
 from captures.history.events import DATA, STEP, Event
+from captures.history.parameters import named_in
+from captures.protocol import SOURCE
+from captures.protocols import roles
 
-MOBILE_NODE = "mn"
-CONTROLLER = "lmc"
-ROUTER = "router"
+ROUTER, HOST, MOBILE = "router", "host", "mobile"
+"""Roles that a lab's model tells; a protocol's own are told by the parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """One participant: `role` is "mn", "lmc", "sm", "mcs", "router", "host" or empty, `cell` where it serves, or empty."""
+    """One participant: `role` is what the lab's parameters call it, else what its model does, or empty; `cell` where it serves."""
 
     name: str
     role: str = ""
@@ -40,6 +42,7 @@ class Participants:
         self._own_addresses: dict[str, set[str]] = {}
         self._other_end: dict[str, str] = {}
         self._captured: set[str] = set()
+        self._mobile: set[str] = set()
 
     # --- learning
 
@@ -77,30 +80,27 @@ class Participants:
                     self._other_end[f"{end.get('node')}:{end.get('interface')}"] = str(other.get("node"))
         self.group = str(model["group"]) if model.get("group") else self.group
         for radio in _objects(model.get("radios")):
-            self._add(Participant(str(radio.get("node", "")), MOBILE_NODE))
+            name = str(radio.get("node", ""))
+            self._mobile.add(name)
+            self._add(Participant(name, MOBILE))
             pairs = radio.get("addresses")
             held = [
                 pair[1]
                 for pair in (pairs if isinstance(pairs, list) else ())
                 if isinstance(pair, list) and len(pair) == 2
             ]
-            self._has(str(radio.get("node", "")), held)
+            self._has(name, held)
 
     def _learn_parameters(self, fields: Mapping[str, Any]) -> None:
         """Every object with an address is a participant, and the key it stands under its role."""
         self.group = str(fields["group"]) if fields.get("group") else self.group
         spacing = fields.get("nominal_spacing_ns")
         self.spacing_ns = spacing if isinstance(spacing, int) and spacing > 0 else None
-        for key, value in fields.items():
-            listed = isinstance(value, list)
-            for entry in _objects(value if listed else [value]):
-                name = entry.get("node") or entry.get("name")
-                several = entry.get("addresses")
-                addresses = [entry.get("address"), *(several.values() if isinstance(several, Mapping) else ())]
-                if name and any(addresses):
-                    role = key.removesuffix("s") if listed else key
-                    self._add(Participant(str(name), role, str(entry.get("point_of_attachment", ""))))
-                    self._has(str(name), addresses)
+        for named in named_in(fields):
+            self._add(Participant(named.name, named.role, named.cell))
+            self._has(named.name, named.addresses.values())
+            if any(named.addresses):  # by the cell in which it has them
+                self._mobile.add(named.name)
 
     def _add(self, participant: Participant) -> None:
         if not participant.name:
@@ -108,7 +108,7 @@ class Participants:
         known = self._known.get(participant.name)
         if known is not None:
             # What the parameters call a role the model calls a host.
-            role = participant.role if known.role in ("", "host") else known.role
+            role = participant.role if known.role in ("", HOST, MOBILE) else known.role
             participant = Participant(participant.name, role, known.cell or participant.cell)
         self._known[participant.name] = participant
 
@@ -158,30 +158,29 @@ class Participants:
         """The node at the other end of a link between two nodes; None for a cell, where everybody captures."""
         return self._other_end.get(interface)
 
+    def passes_on(self, name: str) -> bool:
+        """Whether the stream that is seen at a node is on its way to others: to mobile nodes, where there are any."""
+        if self._mobile:
+            return bool(self.participant(name).role) and name not in self._mobile
+        return self.participant(name).role in (ROUTER, SOURCE.name)
+
     def participant(self, name: str) -> Participant:
         """The participant of that name, known or not."""
         return self._known.get(name, Participant(name))
 
     def all(self) -> list[Participant]:
-        """All participants known, in the order in which a ladder has them: MNs, cell by cell, SM, the others."""
+        """All participants known, in the order in which a ladder has them: who moves, cell by cell, roles, routers, the others."""
         cells = sorted({participant.cell for participant in self._known.values() if participant.cell})
-        return sorted(self._known.values(), key=lambda participant: _place(participant, cells))
+        return sorted(self._known.values(), key=lambda participant: self._place(participant, cells))
 
-
-_ROLES = (ROUTER, CONTROLLER)
-_AFTER_CELLS = ("sm", ROUTER, "mcs")
-
-
-def _place(participant: Participant, cells: list[str]) -> tuple[int, int, int]:
-    if participant.role == MOBILE_NODE:
-        return 0, 0, 0
-    if participant.cell:
-        return (
-            1,
-            cells.index(participant.cell),
-            _ROLES.index(participant.role) if participant.role in _ROLES else len(_ROLES),
-        )
-    return 2, _AFTER_CELLS.index(participant.role) if participant.role in _AFTER_CELLS else len(_AFTER_CELLS), 0
+    def _place(self, participant: Participant, cells: list[str]) -> tuple[int, int, int]:
+        role = participant.role
+        if participant.name in self._mobile:
+            return 0, 0, 0
+        order = roles().index(role) if role in roles() else len(roles())
+        if participant.cell:
+            return 1, cells.index(participant.cell), -1 if role == ROUTER else order
+        return (2, order, 0) if role in roles() else (3 if role == ROUTER else 4, 0, 0)
 
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:

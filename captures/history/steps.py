@@ -7,6 +7,7 @@ from typing import Any
 
 from captures.files.capture import Step
 from captures.history.events import LINK_STEP, STEP, Event
+from captures.history.parameters import named_in
 
 
 class StepReader:
@@ -22,7 +23,8 @@ class StepReader:
         if step.name == "parameters":
             self._learn(fields)
         handover = str(fields.get("handover"))
-        where = str(fields.get("mn") or fields.get("role") or self._node_of_handover.get(handover, ""))
+        said = (fields.get(word) for word in ("node", "mn", "role"))
+        where = str(next(filter(None, said), None) or self._node_of_handover.get(handover, ""))
         if step.name == "handover_begin":
             self._node_of_handover[handover] = where
         if step.name.startswith(LINK_STEP):
@@ -32,8 +34,4 @@ class StepReader:
         return Event(step.number, step.t_ns, where, STEP, step.name, "", "", fields)
 
     def _learn(self, parameters: Mapping[str, Any]) -> None:
-        """Every object in a list of the parameters that has a name and an interface is a node with that interface."""
-        for value in parameters.values():
-            for entry in value if isinstance(value, list) else ():
-                if isinstance(entry, dict) and {"name", "interface"} <= entry.keys():
-                    self._interface_of_node[str(entry["name"])] = str(entry["interface"])
+        self._interface_of_node |= {named.name: named.interface for named in named_in(parameters) if named.interface}

@@ -28,7 +28,7 @@ from captures.ladder.rows import (
     StepRow,
     StreamRow,
 )
-from captures.ladder.words import PERIODIC, REFRESHED, step_words, words
+from captures.ladder.words import is_said_again, step_words, words
 
 TRAVEL_NS = 500_000_000
 """The longest time between two sightings of one packet; so much later than its events a row is final."""
@@ -161,7 +161,7 @@ class LadderBuilder:
         self._wait(packet)
 
     def _attempt(self, key: str, event: Event) -> int:
-        if any(event.kind in again.get(event.protocol, ()) for again in (PERIODIC, REFRESHED)):
+        if is_said_again(event.protocol, event.kind):
             return 1
         before, count = self._attempts.pop(key, (0, 0))
         count = count + 1 if event.t_ns - before <= REPEATED_NS else 1
@@ -197,19 +197,14 @@ class LadderBuilder:
                 interface, _, destination, _ = key
                 self._silent[key] = self._flows.pop(key)
                 node = _place(interface, destination)
-                quiet = self._is_background(node)
+                quiet = self.participants.passes_on(node)
                 text = f"data stops at {_where(interface, destination)}"
                 self._wait(StreamRow(flow.last_ns, node, interface, "stops", text, flow.last, background=quiet))
 
     def _stream(self, event: Event, change: Any, text: str, silence_ns: int = 0) -> StreamRow:
         node = _place(event.interface, event.destination)
-        quiet = self._is_background(node)
+        quiet = self.participants.passes_on(node)
         return StreamRow(event.t_ns, node, event.interface, change, text, event.number, silence_ns, background=quiet)
-
-    def _is_background(self, node: str) -> bool:
-        """Where the stream is seen on its way to the MNs is a matter for those who look closer."""
-        role = self.participants.participant(node).role
-        return role not in ("", "mn")
 
     def _note(self, event: Event) -> None:
         fields = event.fields

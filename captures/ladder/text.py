@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from captures.history.participants import Participant
 from captures.ladder.rows import Failure, Ladder, MessageRow, NoteRow, Row, StepRow, StreamRow
+from captures.protocols import names
 
 Segment = tuple[str, str]
 """A piece of a line and its style, empty for none."""
@@ -14,8 +15,8 @@ _TIME = 11  # columns of a time in seconds with six decimals
 _PITCH_MIN, _PITCH_MAX = 5, 12
 _WIDE = 140  # columns that the lanes are made for where lines may be as long as they get
 _TEXT_MIN = 28
-_PROTOCOL_STYLES = {"mmcp": "cyan", "igmp": "green", "mld": "green", "pim": "yellow"}
-_OTHER_STYLE = "magenta"
+_ROUTING_STYLES = {"igmp": "green", "mld": "green", "pim": "yellow"}
+_PROTOCOL_STYLES = ("cyan", "magenta")  # one after the other, of protocols with a room
 _SHOWN_LATE_NS = 1_000_000  # a packet that was on its way for longer is worth a word
 
 _PLAIN = str.maketrans(
@@ -156,7 +157,7 @@ class LadderText:
         if not {row.sender, *row.receivers} <= set(self._lane):
             said.append(f"{row.sender} to {', '.join(row.receivers) or 'nobody'}")
         lost = row.fate == "lost"
-        style = "bold red" if lost else _PROTOCOL_STYLES.get(row.protocol, _OTHER_STYLE)
+        style = "bold red" if lost else _style_of(row.protocol)
         return self._fitted([self._start(row), ("".join(lanes), style), (" " + ", ".join(said), "red" if lost else "")])
 
     def _arrow(self, lanes: list[str], row: MessageRow, label: str) -> bool:
@@ -208,6 +209,12 @@ class LadderText:
         at = begin + room // 2
         lanes[at : at + len(label) + 2] = f" {label} "
         return True
+
+
+def _style_of(name: str) -> str:
+    known = names()
+    at = known.index(name) if name in known else 0
+    return _ROUTING_STYLES.get(name) or _PROTOCOL_STYLES[at % len(_PROTOCOL_STYLES)]
 
 
 def failure_text(failure: Failure) -> str:

@@ -10,18 +10,12 @@ from typing import Any, NamedTuple
 
 from captures.dissectors.membership import ALLOW, BLOCK, MODE_IS_EXCLUDE, MODE_IS_INCLUDE, TO_EXCLUDE, TO_INCLUDE
 from captures.history.events import Event
+from captures.protocol import Name
+from captures.protocols import names, protocol
 
-PERIODIC = {"mmcp": frozenset({"USR", "ASR", "USP"}), "pim": frozenset({"hello"})}
-"""Packets that come again and again as time passes, so that none of them is a repetition of the one before."""
-
-REFRESHED = {"pim": frozenset({"join-prune"})}
-"""Packets that say again and again what still holds [RFC 7761 4.5.1]: the first of them is news, none is a repetition."""
-
-Name = Callable[[str], str]
-"""Gives the name of the node that has an address, or the address itself."""
-
+_PERIODIC = {"pim": frozenset({"hello"})}
+_REFRESHED = {"pim": frozenset({"join-prune"})}  # [RFC 7761 4.5.1]
 _ENVELOPE = frozenset({"mac", "hop_limit", "alert", "checksum", "octets", "ports", "tunnels", "version"})
-_F_HAS_MEANING = frozenset({"SJC", "LJC", "ULC", "HIC", "HTA"})  # as in X.604.1 8.1
 _LONGEST = 60  # octets of text that nobody prepared
 
 
@@ -38,9 +32,12 @@ def words(event: Event, name: Name = str, group: str | None = None) -> Words:
     if event.kind == "malformed":
         return Words(f"{event.protocol.upper()} malformed", _malformed(event, name))
     tell = _WORDS.get(event.protocol)
-    if tell is None:
-        return Words(event.kind, _parameters(event.fields, name))
-    return tell(event, name, group)
+    if tell is not None:
+        return tell(event, name, group)
+    known = protocol(event.protocol) if event.protocol in names() else None
+    told = known.words if known is not None and known.words is not None else _parameters
+    background = known is not None and event.kind in known.background
+    return Words(event.kind, told(event.kind, event.fields, name), background=background)
 
 
 def _malformed(event: Event, name: Name) -> str:
@@ -50,42 +47,10 @@ def _malformed(event: Event, name: Name) -> str:
         return reason
     said = [str(read.get("packet", ""))]
     said += [f"{key.removesuffix('_id')} {read[key]}" for key in ("session_id", "connection_id") if key in read]
-    if event.protocol == "mmcp":
-        said += [_mmcp_parameter(str(parameter), values, name) for parameter, *values in read.get("params", ())]
-    return f"{', '.join(said)}: {reason}"
-
-
-def _mmcp(event: Event, name: Name, _group: str | None) -> Words:
-    fields = event.fields
-    said = [f"F={fields.get('f', 0)}"] if event.kind in _F_HAS_MEANING else []
-    for parameter, *values in fields.get("params", ()):
-        said.append(_mmcp_parameter(str(parameter), values, name))
-    return Words(event.kind, ", ".join(said))
-
-
-def _mmcp_parameter(parameter: str, values: list[Any], name: Name) -> str:
-    if parameter == "mn_id":
-        return f"MN {readable(values[0])}"
-    if parameter == "poa_id":
-        return f"PoA {readable(values[0])}"
-    if parameter == "multicast":
-        return f"group {values[0]} port {values[1]}"
-    if parameter == "lmc":
-        return f"LMC {name(values[0])}"
-    if parameter == "status":
-        return f"{values[0]} packets in {values[1]} s"
-    if parameter == "membership":
-        return f"{values[0]} members"
-    return f"{parameter} {' '.join(map(str, values))}"[:_LONGEST]
-
-
-def readable(identifier: str) -> str:
-    """An identifier given in hex as the text it is, if it is one."""
-    try:
-        text = bytes.fromhex(identifier).decode("ascii")
-    except ValueError:
-        return identifier
-    return text if text.isprintable() and text else identifier
+    known = protocol(event.protocol) if event.protocol in names() else None
+    if known is not None and known.words is not None:
+        said.append(known.words(str(read.get("packet", "")), read, name))
+    return f"{', '.join(filter(None, said))}: {reason}"
 
 
 _REPORTED = {
@@ -141,7 +106,6 @@ def _pim(event: Event, name: Name, group: str | None) -> Words:
 
 
 _WORDS: dict[str, Callable[[Event, Name, str | None], Words]] = {
-    "mmcp": _mmcp,
     "igmp": _membership,
     "mld": _membership,
     "pim": _pim,
@@ -149,11 +113,23 @@ _WORDS: dict[str, Callable[[Event, Name, str | None], Words]] = {
 
 
 def known_protocols() -> set[str]:
-    """Protocols that have words of their own here."""
-    return set(_WORDS)
+    """Protocols whose messages there may be."""
+    return {*_WORDS, *names()}
 
 
-def _parameters(fields: Mapping[str, Any], name: Name) -> str:
+def is_periodic(name: str, kind: str) -> bool:
+    """Whether a protocol's packets of a kind come again and again as time passes."""
+    return kind in (protocol(name).periodic if name in names() else _PERIODIC.get(name, ()))
+
+
+def is_said_again(name: str, kind: str) -> bool:
+    """Whether none of them is a repetition of the one before: what comes by the clock, or says what still holds."""
+    return is_periodic(name, kind) or kind in (
+        protocol(name).refreshed if name in names() else _REFRESHED.get(name, ())
+    )
+
+
+def _parameters(_kind: str, fields: Mapping[str, Any], name: Name) -> str:
     params = fields.get("params")
     if isinstance(params, list | tuple):
         pairs = [(str(one[0]), list(one[1:])) for one in params if isinstance(one, list | tuple) and one]

@@ -19,7 +19,7 @@ from scapy.packet import Packet
 
 from captures.dissectors import message_layer
 from captures.dissectors.message_layer import bound, code_of, name_of, strict, whole_header_or
-from captures.mmcp.constants import MMCP_PORT
+from captures.mmcp.constants import F_HAS_MEANING, MMCP_PORT
 from captures.mmcp.dissector_parameters import (
     HEADER_OCTETS_OF,
     LAYERS,
@@ -44,7 +44,6 @@ PACKETS = {
 }  # fmt: skip
 """Packet Type to name [8.1, table 1]."""
 
-F_HAS_MEANING = frozenset({"SJC", "LJC", "ULC", "HIC", "HTA"})  # elsewhere sent 0 and ignored [8.1]
 
 _MANDATORY: dict[str, tuple[int, ...]] = {
     "SJR": (MN_IDENTIFIER,),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from captures.mmcp.constants import MMCP_PORT
+from captures.mmcp.words import words
 from captures.protocol import Carrier, Protocol, Role
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ PROTOCOL = Protocol(
     dissect=_dissect,
     fields=_fields,
     rules=_rules,
+    words=words,
+    periodic=frozenset({"USR", "ASR", "USP"}),
+    announced={"lmc": frozenset({"SJR", "SJC"})},
     roles=(
         Role("mn", "mobile node", "mobile node"),
         Role("lmc", "local mobility controller", "LMC"),

@@ -17,12 +17,11 @@ from typing import Any
 
 from captures.files.capture import CaptureError
 from captures.history.events import STEP, Event
-from captures.history.participants import CONTROLLER
 from captures.history.run import Counts, Progress, Run, history_of
 from captures.ladder.builder import build
 from captures.ladder.rows import Ladder, MessageRow
-from captures.ladder.words import PERIODIC
-from captures.protocols import names
+from captures.ladder.words import is_periodic
+from captures.protocols import names, protocol
 from captures.rules.judge import Judgement, judge
 
 DELAYS = ("disruption_ms", "excess_ms", "hir_hic_ms", "first_packet_after_link_up_ms", "lost")
@@ -244,16 +243,16 @@ def _notes(a: Side, b: Side) -> Iterable[str]:
 def _sequences(ladder: Ladder, protocols: Collection[str]) -> dict[str, list[str]]:
     """The messages of each section as texts that two runs can share."""
     found: dict[str, list[str]] = {f"handover {span.handover}": [] for span in ladder.handovers}
-    controllers = {column.name for column in ladder.columns if column.role == CONTROLLER}
+    roles = {column.name: column.role for column in ladder.columns}
     announced: set[str] = set()
     for row in ladder.rows:
         if not isinstance(row, MessageRow) or row.protocol not in protocols or row.background:
             continue
-        if row.packet in PERIODIC.get(row.protocol, ()):
+        if is_periodic(row.protocol, row.packet):
             continue
         text = f"{row.label} {row.sender} to {', '.join(row.receivers) or 'nobody'}"
         text += ", lost" if row.fate == "lost" else ""
-        if row.packet in _ANNOUNCEMENT and controllers.intersection(row.nodes):
+        if any(row.packet in _announced(row.protocol, roles.get(node, "")) for node in row.nodes):
             if text in announced:
                 continue
             announced.add(text)
@@ -263,7 +262,8 @@ def _sequences(ladder: Ladder, protocols: Collection[str]) -> dict[str, list[str
     return found
 
 
-_ANNOUNCEMENT = frozenset({"SJR", "SJC"})  # of an LMC, again and again as time passes
+def _announced(name: str, role: str) -> Collection[str]:
+    return protocol(name).announced.get(role, ()) if name in names() else ()
 
 
 def _section(name: str, a: list[str] | None, b: list[str] | None) -> Section:

@@ -26,7 +26,7 @@ from collections.abc import Hashable
 from functools import partial
 
 from captures.history.events import Event
-from captures.mmcp.dissector import F_HAS_MEANING
+from captures.mmcp.constants import F_HAS_MEANING
 from captures.mmcp.rules.wire_checks import AggregateReports, Profiles, StatusCounts, Transfers, Unchanging
 from captures.mmcp.rules.wire_probes import ProbeCount, ProbesAfterSilence, ProbesAnswered
 from captures.rules.language import ANYWHERE, Rule, Seconds, on
