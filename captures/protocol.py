@@ -74,7 +74,7 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure of a record; `time`: it is in ms, so that one that is far from the other run's is worth a colour."""
+    """A figure of a record; `time`: one that is far from the other run's is worth a colour."""
 
     name: str
     title: str

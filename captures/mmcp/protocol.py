@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from captures.mmcp.constants import MMCP_PORT
+from captures.mmcp.tables import HANDOVERS, TOPICS
 from captures.mmcp.words import words
 from captures.protocol import Carrier, Protocol, Role
 
@@ -69,5 +70,7 @@ PROTOCOL = Protocol(
         Role("lmc", "local mobility controller", "LMC"),
         Role("sm", "session manager", "manager"),
     ),
+    topics=TOPICS,
+    compared=(HANDOVERS,),
     report=_report,
 )

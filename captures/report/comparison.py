@@ -21,11 +21,12 @@ from captures.history.run import Counts, Progress, Run, history_of
 from captures.ladder.builder import build
 from captures.ladder.rows import Ladder, MessageRow
 from captures.ladder.words import is_periodic
-from captures.protocols import names, protocol
+from captures.protocol import Compared
+from captures.protocols import names, protocol, protocols
 from captures.rules.judge import Judgement, judge
 
-DELAYS = ("disruption_ms", "excess_ms", "hir_hic_ms", "first_packet_after_link_up_ms", "lost")
-"""What is compared of each handover, named as in the judgement; times in ms, ``lost`` in packets."""
+MEDIAN = "median"
+"""The subject of a figure that is that of all records of a group."""
 
 _FRAME_IN_SUBJECT = re.compile(r" from frame \d+")
 _NOT_JUDGED = "not judged"
@@ -65,10 +66,14 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """One figure of one handover, or with `handover` "median" that of all handovers of a mode; `ratio` is b / a."""
+    """A figure of a record in the judgement's list `records`, such as that of one handover; `ratio` is b / a.
 
-    handover: str
-    mode: str
+    With `subject` `MEDIAN` it is that of all records of a group, such as the mode of handovers.
+    """
+
+    records: str
+    subject: str
+    group: str
     what: str
     a: float | None
     b: float | None
@@ -210,7 +215,7 @@ def compare(a: Side, b: Side, protocols: Collection[str] | None = None) -> Compa
         verdicts=(a.verdict, b.verdict),
         compared=compared,
         sections=tuple(section for section in sections if section.changes or section.only_in),
-        delays=tuple(_delays(_handovers(a), _handovers(b))),
+        delays=tuple(_delays(a, b)),
         rules=tuple(_rules(a.judgement, b.judgement)),
         parameters=tuple(_values(a.parameters, b.parameters)),
         versions=tuple(_values(a.versions, b.versions)),
@@ -280,28 +285,40 @@ def _changes(a: Sequence[str], b: Sequence[str]) -> tuple[Change, ...]:
     )
 
 
-def _handovers(side: Side) -> list[dict[str, Any]]:
-    return [] if side.judgement is None else side.judgement.handovers
+def _delays(a: Side, b: Side) -> Iterable[Delay]:
+    for known in protocols():
+        for compared in known.compared:
+            yield from _delays_of(compared, _records(a, compared), _records(b, compared))
 
 
-def _delays(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> Iterable[Delay]:
-    others = {str(record["handover"]): record for record in b}
-    both = [(record, others[str(record["handover"])]) for record in a if str(record["handover"]) in others]
-    for one, other in both:
-        mode = str(one["mode"]) if one["mode"] == other["mode"] else f"{one['mode']}, {other['mode']}"
-        yield from (_delay(str(one["handover"]), mode, what, one.get(what), other.get(what)) for what in DELAYS)
-    for mode in dict.fromkeys(str(one["mode"]) for one, other in both if one["mode"] == other["mode"]):
-        of_mode = [(one, other) for one, other in both if one["mode"] == other["mode"] == mode]
-        for what in DELAYS:
+def _records(side: Side, compared: Compared) -> dict[str, Mapping[str, Any]]:
+    told = [] if side.judgement is None else side.judgement.as_dict().get(compared.records, [])
+    return {str(record[compared.name]): record for record in told}
+
+
+def _delays_of(
+    compared: Compared, a: Mapping[str, Mapping[str, Any]], b: Mapping[str, Mapping[str, Any]]
+) -> Iterable[Delay]:
+    group, figures = compared.group, [figure.name for figure in compared.figures]
+    both = [(name, one, b[name]) for name, one in a.items() if name in b]
+    for name, one, other in both:
+        mode = str(one[group]) if one[group] == other[group] else f"{one[group]}, {other[group]}"
+        yield from (_delay(compared, name, mode, what, one.get(what), other.get(what)) for what in figures)
+    for mode in dict.fromkeys(one[group] for _, one, other in both if one[group] == other[group]):
+        for what in figures:
             values = [
-                (one[what], other[what]) for one, other in of_mode if None not in (one.get(what), other.get(what))
+                (one[what], other[what])
+                for _, one, other in both
+                if one[group] == other[group] == mode and None not in (one.get(what), other.get(what))
             ]
             if values:
-                yield _delay("median", mode, what, *(float(median(side)) for side in zip(*values, strict=True)))
+                medians = (float(median(side)) for side in zip(*values, strict=True))
+                yield _delay(compared, MEDIAN, str(mode), what, *medians)
 
 
-def _delay(handover: str, mode: str, what: str, a: float | None, b: float | None) -> Delay:
-    return Delay(handover, mode, what, a, b, None if a is None or b is None or a <= 0 else round(b / a, 3))
+def _delay(compared: Compared, subject: str, group: str, what: str, a: float | None, b: float | None) -> Delay:
+    ratio = None if a is None or b is None or a <= 0 else round(b / a, 3)
+    return Delay(compared.records, subject, group, what, a, b, ratio)
 
 
 def _rules(a: Judgement | None, b: Judgement | None) -> Iterable[RuleChange]:

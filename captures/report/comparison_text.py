@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from captures.report.comparison import DELAYS, Comparison, Delay, RuleChange
+from captures.protocol import Figure
+from captures.protocols import protocols
+from captures.report.comparison import MEDIAN, Comparison, Delay, RuleChange
 
 Segment = tuple[str, str]
 
-_TITLES = {
-    "disruption_ms": "disruption", "excess_ms": "excess", "hir_hic_ms": "HIR-HIC",
-    "first_packet_after_link_up_ms": "arrival", "lost": "lost",
-}  # fmt: skip
-_TIMES = ("disruption_ms", "hir_hic_ms", "first_packet_after_link_up_ms")
 _FAR = 1.5  # a delay that is so many times another is worth a colour
 
 
@@ -97,34 +94,35 @@ def _value(value: object) -> str:
 
 
 def _delays(comparison: Comparison) -> Iterator[list[Segment]]:
-    """One line for each handover, a cell for each figure: a, b and how many times a b is."""
-    if not comparison.delays:
-        return
-    rows: dict[tuple[str, str], dict[str, Delay]] = {}
-    for delay in comparison.delays:
-        rows.setdefault((delay.handover, delay.mode), {})[delay.what] = delay
-    yield []
-    yield [("delays", "bold"), ("  a, b and b / a; in ms, lost in packets; arrival: first packet after link up", "dim")]
-    mode_width = max(len(mode) for _, mode in rows)
-    titles = "".join(_TITLES[what].rjust(_CELL) for what in DELAYS)
-    yield [(f"  {'handover':>8} {'mode':{mode_width}}{titles}", "dim")]
-    for (handover, mode), cells in rows.items():
-        style = "bold" if handover == "median" else ""
-        line = [(f"  {handover:>8} {mode:{mode_width}}", style)]
-        line += [_cell(cells.get(what), style) for what in DELAYS]
-        yield line
+    """One line for each record, a cell for each figure: a, b and how many times a b is."""
+    for compared in (each for known in protocols() for each in known.compared):
+        rows: dict[tuple[str, str], dict[str, Delay]] = {}
+        for delay in comparison.delays:
+            if delay.records == compared.records:
+                rows.setdefault((delay.subject, delay.group), {})[delay.what] = delay
+        if not rows:
+            continue
+        yield []
+        yield [("delays", "bold"), (f"  a, b and b / a; {compared.note}", "dim")]
+        width, group_width = max(8, len(compared.name)), max(len(group) for _, group in rows)
+        titles = "".join(figure.title.rjust(_CELL) for figure in compared.figures)
+        yield [(f"  {compared.name:>{width}} {compared.group:{group_width}}{titles}", "dim")]
+        for (subject, group), cells in rows.items():
+            style = "bold" if subject == MEDIAN else ""
+            line = [(f"  {subject:>{width}} {group:{group_width}}", style)]
+            yield [*line, *(_cell(cells.get(figure.name), figure, style) for figure in compared.figures)]
 
 
 _CELL = 22
 
 
-def _cell(delay: Delay | None, style: str) -> Segment:
+def _cell(delay: Delay | None, figure: Figure, style: str) -> Segment:
     if delay is None or delay.a is delay.b is None:
         return "-".rjust(_CELL), style
     text = f"{_number(delay.a)} {_number(delay.b)}"
     if delay.ratio is None:
         return f"{text}      -".rjust(_CELL), style
-    far = delay.what in _TIMES and not 1 / _FAR <= delay.ratio <= _FAR
+    far = figure.time and not 1 / _FAR <= delay.ratio <= _FAR
     return f"{text} x{delay.ratio:.2f}".rjust(_CELL), "yellow" if far else style
 
 

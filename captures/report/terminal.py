@@ -6,73 +6,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from captures.protocols import protocols
+
 if TYPE_CHECKING:
     from captures.rules.ruling import Ruling
 
 _ORDER = {"failed": 0, "unseen": 1, "passed": 2}
 _COLOURS = {"failed": "bold red", "unseen": "yellow", "passed": "green"}
-# By what a lab is about: title, the judgement's list of records, and their columns.
-_RECORDS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
-    "handover": (
-        "Handovers",
-        "handovers",
-        (
-            ("handover", "handover"),
-            ("mode", "mode"),
-            ("outcome", "outcome"),
-            ("gap ms", "l2_gap_ms"),
-            ("disruption ms", "disruption_ms"),
-            ("excess ms", "excess_ms"),
-            ("packets", "packets"),
-            ("lost", "lost"),
-            ("duplicates", "duplicates"),
-            ("HIR-HIC ms", "hir_hic_ms"),
-            ("first packet ms", "first_packet_after_link_up_ms"),
-        ),
-    ),
-    "join": (
-        "Joins",
-        "joins",
-        (
-            ("mn", "mn"),
-            ("expected", "expected"),
-            ("outcome", "outcome"),
-            ("SJRs", "requests"),
-            ("SJR-SJC ms", "sjr_sjc_ms"),
-            ("LJR-LJC ms", "ljr_ljc_ms"),
-            ("established ms", "established_ms"),
-            ("report ms", "report_ms"),
-            ("first packet ms", "first_data_ms"),
-            ("packets", "packets"),
-        ),
-    ),
-    "leave": (
-        "Leaves",
-        "leaves",
-        (
-            ("mn", "mn"),
-            ("notice", "notice"),
-            ("parent", "parent"),
-            ("ULC ms", "ulr_ulc_ms"),
-            ("left the group ms", "report_ms"),
-            ("data stopped ms after that", "latency_ms"),
-            ("ASR without it ms", "unnamed_ms"),
-        ),
-    ),
-    "status": (
-        "Silences",
-        "silences",
-        (
-            ("role", "role"),
-            ("why", "why"),
-            ("parent", "parent"),
-            ("probes s", "probes_s"),
-            ("answered ms", "answered_ms"),
-            ("given up", "failed"),
-            ("ASR without it s", "unnamed_s"),
-        ),
-    ),
-}
 _RULE_COLUMNS = ("verdict", "rule", "clause", "subject", "what was seen", "frames")
 _FRAMES_SHOWN = 8
 
@@ -81,8 +21,9 @@ def show(ruling: Ruling) -> None:
     """Print it to stdout: every verdict of the lab's rules, and how many the packs have, with those that failed."""
     judgement = ruling.lab
     table = rich_table if sys.stdout.isatty() else plain_table
+    topics = {topic.name: topic for known in protocols() for topic in known.topics}
     for topic in judgement.about:
-        title, field, columns = _RECORDS[topic]
+        title, field, columns = topics[topic].title, topics[topic].records, topics[topic].columns
         rows = [[_cell(record[key]) for _, key in columns] for record in getattr(judgement, field)]
         table(title, [name for name, _ in columns], rows)
         print()

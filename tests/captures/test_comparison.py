@@ -49,11 +49,11 @@ def test_delays_are_told_as_ratios_and_do_not_make_runs_differ(good: Path) -> No
     lab.move("h1.HTA@*", 4).move("h1.HIC@*", 11.1 - 1)
     found = compared(good, lab)
     assert found.same
-    [delay] = [d for d in found.delays if (d.handover, d.what) == ("1", "hir_hic_ms")]
+    [delay] = [d for d in found.delays if (d.subject, d.what) == ("1", "hir_hic_ms")]
     assert delay.a == pytest.approx(11.1)
     assert delay.b == pytest.approx(21.2)
     assert delay.ratio == pytest.approx(1.91, abs=0.01)
-    [middle] = [d for d in found.delays if (d.handover, d.mode, d.what) == ("median", "proactive", "hir_hic_ms")]
+    [middle] = [d for d in found.delays if (d.subject, d.group, d.what) == ("median", "proactive", "hir_hic_ms")]
     assert (middle.a, middle.b) == (delay.a, delay.b)
 
 
