@@ -94,6 +94,11 @@ class JoinGroup:
     of the role's choice, the group's datagrams to that UDP port are handed to ``receive`` under this name, until the
     group is left. Without ``expects_report`` the interface may have no address yet, and no report is waited for: a
     RenewMembership follows once there is one.
+
+    Until the group is left the driver looks after the membership: it has it reported again when a link or an address has
+    come to the interface, and joins anew when the interface itself has; further GroupJoined events tell of a loss and its
+    end. A role that ``renews_itself``, since only it knows by which address and when, is told of a loss and does the rest:
+    with a RenewMembership or another JoinGroup.
     """
 
     group: str
@@ -102,6 +107,7 @@ class JoinGroup:
     port: int | None = None
     expects_report: bool = True
     listen: str = ""
+    renews_itself: bool = False
 
 
 @record
@@ -232,7 +238,10 @@ class AddressConfigured(Event):
 
 @record
 class GroupJoined(Event):
-    """A JoinGroup was carried out (``succeeded``) or could not be; ``reason`` says why not."""
+    """A JoinGroup was carried out (``succeeded``) or could not be; ``reason`` says why not.
+
+    Later ones tell that the membership is lost, with its interface, and that it is there again.
+    """
 
     group: str
     interface: str

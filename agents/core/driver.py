@@ -81,7 +81,7 @@ class Driver(ABC, Generic[Place]):
 
     @abstractmethod
     def join_group(self, place: Place, action: JoinGroup) -> None:
-        """Join; GroupJoined follows."""
+        """Join; GroupJoined follows, and more of them if the membership is lost and comes back."""
 
     @abstractmethod
     def leave_group(self, place: Place, action: LeaveGroup) -> None:

@@ -72,7 +72,15 @@ class BareNode(Agent):
     def start(self, now: float) -> None:
         """Join the group."""
         configuration = self._configuration
-        self.act(JoinGroup(configuration.group, configuration.interface, configuration.source, configuration.port))
+        self.act(
+            JoinGroup(
+                configuration.group,
+                configuration.interface,
+                configuration.source,
+                configuration.port,
+                renews_itself=True,  # or waits for a query, which is then what is measured
+            )
+        )
 
     def receive(self, data: bytes, source: Endpoint, now: float, port: str = "") -> None:
         """Nothing is expected; whatever comes is counted."""

@@ -131,10 +131,10 @@ class Expectation:
 
 @dataclass(slots=True)
 class GroupUse:
-    """A group joined for MNs that are to come: for how many, and whether the report is on the wire."""
+    """A group joined for MNs that are to come: for how many, and whether the report is on the wire (None: asked for)."""
 
     users: int = 0
-    joined: bool = False
+    joined: bool | None = False
 
 
 @dataclass(slots=True)

@@ -63,6 +63,10 @@ class ExpectedNodes:
             if mn_id not in record.members:  # it has not come yet, or has been here and is to come back
                 self._role.timers.cancel(("linger", record.session_id, mn_id))
                 self._role.timers.set(("hold", record.session_id, mn_id), now + self._timers.hold_time)
+            use = self._groups[expectation.group]
+            if expectation.joined and not use.joined:  # lost since, with the interface
+                expectation.joined = None
+                self._join(expectation.group, use)
             if expectation.joined is None:
                 if (source, message.profile) not in expectation.waiting:
                     expectation.waiting.append((source, message.profile))
@@ -84,12 +88,17 @@ class ExpectedNodes:
 
     def _use(self, expectation: Expectation) -> None:
         """Join its group, unless that is joined for somebody else, or about to be: one join answers for all."""
-        group = expectation.group
-        use = self._groups.setdefault(group, GroupUse())
+        use = self._groups.setdefault(expectation.group, GroupUse())
         use.users += 1
         if use.joined:
             expectation.joined = True
-        elif use.users == 1:
+        else:
+            self._join(expectation.group, use)
+
+    def _join(self, group: str, use: GroupUse) -> None:
+        """Join, unless the answer to that is still awaited."""
+        if use.joined is False:
+            use.joined = None
             self._role.act(JoinGroup(group, self._interface, self._sources.get(group)))
 
     def _refusal(self, record: SessionRecord, message: Message) -> str | None:
@@ -126,7 +135,10 @@ class ExpectedNodes:
                 expectation.waiting = old.waiting
 
     def group_joined(self, event: GroupJoined, sessions: Iterable[SessionRecord]) -> None:
-        """The kernel has joined a group, or could not: whoever waits for it is told."""
+        """The kernel has joined a group, or could not, or has lost it or has it back: whoever waits for it is told.
+
+        Who was acknowledged before is not told of a loss, for which there is no message; the next HCT about them tries anew.
+        """
         if not event.succeeded:
             self._role.counters.add("failed.join")
         if event.group in self._groups:

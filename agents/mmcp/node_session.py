@@ -303,7 +303,9 @@ class NodeSession:
             self._joined_on.remove(attachment)
         else:
             group = self._group
-            self._role.act(JoinGroup(group.group, attachment.name, self._source, group.port, expects_report))
+            self._role.act(
+                JoinGroup(group.group, attachment.name, self._source, group.port, expects_report, renews_itself=True)
+            )
         self._joined_on.append(attachment)
 
     def group_not_joined(self, event: GroupJoined, now: float) -> None:

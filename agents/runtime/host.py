@@ -51,7 +51,7 @@ from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.control import ControlError, ControlServer, Request, answering
 from agents.runtime.datagram import DatagramPort, PortError, family_of
 from agents.runtime.links import Links
-from agents.runtime.membership import MembershipError, Memberships
+from agents.runtime.membership import Membership, MembershipError, Memberships, membership_of
 from agents.runtime.operator import Operator
 from agents.runtime.output import standard_output
 from agents.runtime.streams import Streams
@@ -61,17 +61,11 @@ from agents.runtime.tracing import TraceFile
 if TYPE_CHECKING:
     from agents.runtime.store import Store
 
-_Membership = tuple[str, str, str | None]
-
 ROWS = 100  # of a list in one answer, where no other number is asked for
 ROWS_MAXIMUM = 1000
 
 # How long an address is waited with that the kernel has refused; meanwhile the route or the link may come right.
 ADDRESS_RETRY = 1.0  # s
-
-
-def _membership(action: JoinGroup | LeaveGroup) -> _Membership:
-    return (action.group, action.interface, action.source)
 
 
 class AgentHost(Driver[None]):
@@ -94,12 +88,12 @@ class AgentHost(Driver[None]):
         self._commands = commands
         self._ways = self.ways
         self._ports: dict[str, DatagramPort] = {}
-        self._groups: dict[_Membership, str] = {}  # that are wanted, and the names of the ports that listen to them
+        self._groups: dict[Membership, str] = {}  # that are wanted, and the names of the ports that listen to them
         self._tasks = Tasks(self._fail)
         self._streams = Streams(agent.counters, self._happened, self._stream_received, self._tasks)
         self._memberships = Memberships(agent.counters)
         self._operator = Operator(runtime.authorise)
-        self._links = Links(self._link_changed, self._fail, agent.counters)
+        self._links = Links(self._link_changed, self._memberships.address_came, self._fail, agent.counters)
         self._addresses = Addresses()
         self._store: Store | None = None
         self._application: Application | None = None
@@ -225,6 +219,12 @@ class AgentHost(Driver[None]):
     def _link_changed(self, interface: str, is_up: bool) -> None:  # noqa: FBT001  called by Links
         self._trace.write("link-up" if is_up else "link-down", {"interface": interface})
         self._happened(LinkUp(interface) if is_up else LinkDown(interface))
+        for lost in self._memberships.link_changed(interface):
+            self._stop_listening(membership_of(lost))
+            reason = f"{interface} has gone, and {lost.group} with it"
+            self._happened(GroupJoined(lost.group, interface, succeeded=False, reason=reason))
+        for again in self._memberships.link_came(interface) if is_up else ():
+            self.join_group(None, again)
 
     # --- out of the agent: the ways of a Driver ---------------------------------------------------------------------
 
@@ -262,11 +262,12 @@ class AgentHost(Driver[None]):
 
     def join_group(self, place: None, action: JoinGroup) -> None:
         """Begin to join, and listen first where the datagrams are wanted."""
-        membership = _membership(action)
+        membership = membership_of(action)
         try:
             if action.listen and membership not in self._groups:
                 self._listen(action)
         except PortError as error:
+            self._memberships.lose(action)
             failed = GroupJoined(action.group, action.interface, succeeded=False, reason=str(error))
             asyncio.get_running_loop().call_soon(self._happened, failed)
         else:
@@ -276,12 +277,14 @@ class AgentHost(Driver[None]):
     def leave_group(self, place: None, action: LeaveGroup) -> None:
         """Leave, and listen no more."""
         self._memberships.leave(action.group, action.interface, action.source)
-        self._stop_listening(_membership(action))
+        self._stop_listening(membership_of(action))
 
     def renew_membership(self, place: None, action: RenewMembership) -> None:
         """Have the kernel report it again; a failure is told to the application."""
         try:
-            self._memberships.renew(action.group, action.interface, action.source)
+            lost = self._memberships.renew(action.group, action.interface, action.source)
+            if lost is not None:
+                self.join_group(None, lost)
         except OSError as error:
             self._agent.counters.add("failed.renew")
             reason = error.strerror or str(error)
@@ -369,12 +372,13 @@ class AgentHost(Driver[None]):
         self.finish()
 
     async def _join(self, action: JoinGroup) -> None:
-        membership = _membership(action)
+        membership = membership_of(action)
         if membership not in self._groups:  # it was left before it began
             return
         reason = ""
         try:
-            await self._memberships.join(*membership, action.port, expects_report=action.expects_report)
+            if not await self._memberships.join(action):
+                return
         except MembershipError as error:
             reason = str(error)
         if membership not in self._groups:  # or meanwhile
@@ -408,7 +412,7 @@ class AgentHost(Driver[None]):
         opened.enlarge_buffers()
         self._ports[action.listen] = opened
 
-    def _stop_listening(self, membership: _Membership) -> None:
+    def _stop_listening(self, membership: Membership) -> None:
         name = self._groups.pop(membership, "")
         if name:
             self.close_port(None, ClosePort(name))

@@ -1,4 +1,4 @@
-"""The carriers of all interfaces of this node, followed through rtnetlink, whatever happens to the messages.
+"""The carriers of all interfaces of this node, and new IPv4 addresses, followed through rtnetlink, whatever happens to the messages.
 
 The kernel tells every change on a socket that takes only so much: more than it holds is lost, and the next read fails with
 ENOBUFS. It also tells several changes at once. So each message is compared with what is known of its interface, of which
@@ -23,10 +23,11 @@ from agents.core.counters import Counters
 # <linux/netlink.h>, <linux/rtnetlink.h>, <linux/if.h>, <linux/if_link.h>; not in Python's socket module.
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _INTERFACE = struct.Struct("=BxHiII")  # struct ifinfomsg: family, hardware type, index, flags, change
+_ADDRESS = struct.Struct("=4xI")  # struct ifaddrmsg: family, prefix length, flags and scope, index
 _ATTRIBUTE = struct.Struct("=HH")  # struct rtattr: length, type
-_NLMSG_ERROR, _NLMSG_DONE, _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 2, 3, 16, 17, 18
+_NLMSG_ERROR, _NLMSG_DONE, _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_NEWADDR = 2, 3, 16, 17, 18, 20
 _REQUEST_ALL = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
-_RTMGRP_LINK = 1
+_RTMGRP_LINK, _RTMGRP_IPV4_ADDRESS = 0x01, 0x10
 _IFLA_IFNAME, _IFLA_CARRIER_CHANGES = 3, 35
 _IFF_UP = 0x10040  # IFF_LOWER_UP | IFF_RUNNING: it has a carrier, and the kernel has taken note of it
 _SO_RCVBUFFORCE = 33
@@ -37,6 +38,7 @@ _READ_MAXIMUM = 65536  # bytes of one read
 _START_DEADLINE = 5.0  # s in which the kernel tells of all interfaces; it does so at once
 
 LinkListener = Callable[[str, bool], None]
+AddressListener = Callable[[str], None]
 
 
 class _Link(NamedTuple):
@@ -52,10 +54,19 @@ class Links:
 
     An interface that was away, or down, for a moment is told of as down and up. ``resynchronised.links`` counts losses. Where
     rtnetlink fails otherwise, ``failed`` is told, and nothing more comes.
+
+    ``addressed(interface)`` is told when an interface has been given an IPv4 address, or may have been, as after a loss.
     """
 
-    def __init__(self, listener: LinkListener, failed: Callable[[OSError], None], counters: Counters) -> None:
+    def __init__(
+        self,
+        listener: LinkListener,
+        addressed: AddressListener,
+        failed: Callable[[OSError], None],
+        counters: Counters,
+    ) -> None:
         self._listener = listener
+        self._addressed = addressed
         self._failed = failed
         self._counters = counters
         self._links: dict[int, _Link] = {}  # by index, since a name can be given anew
@@ -71,14 +82,15 @@ class Links:
         except OSError:  # without CAP_NET_ADMIN no more than net.core.rmem_max
             watch.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         watch.setblocking(False)
-        watch.bind((0, _RTMGRP_LINK))
+        watch.bind((0, _RTMGRP_LINK | _RTMGRP_IPV4_ADDRESS))
         listener, self._listener = self._listener, lambda *_: None
+        addressed, self._addressed = self._addressed, lambda _: None
         self._ask_for_all()
         while self._missing is not None:
             if not select.select([watch], [], [], _START_DEADLINE)[0]:
                 raise TimeoutError(errno.ETIMEDOUT, "rtnetlink does not tell of the interfaces")
             self._read()
-        self._listener = listener
+        self._listener, self._addressed = listener, addressed
         asyncio.get_running_loop().add_reader(watch, self._follow)
 
     def is_up(self, interface: str) -> bool:
@@ -132,6 +144,10 @@ class Links:
         elif kind == _NLMSG_ERROR:
             number = -int.from_bytes(body[:4], sys.byteorder, signed=True)
             raise OSError(number, f"rtnetlink does not tell of the interfaces: {os.strerror(number)}")
+        elif kind == _RTM_NEWADDR:
+            link = self._links.get(_ADDRESS.unpack_from(body)[0])
+            if link is not None:
+                self._addressed(link.name)
         elif kind in (_RTM_NEWLINK, _RTM_DELLINK):
             family, _, index, flags, _ = _INTERFACE.unpack_from(body)
             if family != socket.AF_UNSPEC:  # of a bridge's port, or of one address family alone
@@ -154,6 +170,8 @@ class Links:
             return
         for index in missing or ():
             self._gone(index)
+        for link in list(self._links.values()):
+            self._addressed(link.name)
 
     def _seen(self, index: int, link: _Link) -> None:
         known = self._links.get(index)

@@ -8,19 +8,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import fcntl
 import socket
 import struct
+from collections.abc import Callable
 from ipaddress import ip_address
 
+from agents.core.agent import JoinGroup, LeaveGroup, RenewMembership
 from agents.core.counters import Counters
 
 # <linux/in.h>, not in Python's socket module; the same for both families: (for any source, for one source).
 _JOIN = (42, 46)  # MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP
 _LEAVE = (45, 47)  # MCAST_LEAVE_GROUP, MCAST_LEAVE_SOURCE_GROUP
 _SOCKADDR_STORAGE_SIZE = 128
+_SIOCGIFADDR = 0x8915
 _SO_ATTACH_FILTER = 26
 _ETH_P_ALL = 0x0003
 _REPORT_DEADLINE = 0.5  # s; a kernel sends its first report within two timer ticks, 20 ms at most
+
+
+Membership = tuple[str, str, str | None]
+"""A group, the interface, and the source if it is source-specific."""
 
 
 class MembershipError(OSError):
@@ -31,81 +39,159 @@ class MembershipError(OSError):
 
 
 class Memberships:
-    """The groups that one agent has joined."""
+    """The groups that one agent wants, joined or lost, each by the JoinGroup that asked for it.
+
+    The kernel forgets a membership with its interface, and reports none again when a link or an address comes, but IPv6
+    ones for any source. Whoever watches the links says so, and what can be done at once is done.
+    """
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self._joined: dict[tuple[str, str, str | None], _Membership] = {}
+        self._joined: dict[Membership, _Membership] = {}
+        self._lost: dict[Membership, JoinGroup] = {}
 
-    async def join(
-        self, group: str, interface: str, source: str | None, port: int | None = None, *, expects_report: bool = True
-    ) -> None:
+    async def join(self, action: JoinGroup) -> bool:
         """Join and return when the report has been seen leaving; raises MembershipError.
 
         Without the right to see packets (CAP_NET_RAW) the join is taken as done at once, which is counted; so it is
-        where no report is expected. ``port`` is the data's, for those who want to renew without losing any of it.
+        where no report is expected. False: it was left or lost meanwhile, so this is no news any more.
         """
-        key = (group, interface, source)
-        if key in self._joined:
-            return
+        key = membership_of(action)
+        held = self._joined.get(key)
+        if held is not None:
+            if not held.is_lost:
+                return True
+            self.lose(action)
+        is_again = self._lost.pop(key, None) is not None
+        joined: _Membership | None = None
         try:
             with contextlib.ExitStack() as stack:
-                watcher = _ReportWatcher.open(group, interface) if expects_report else None
+                watcher = _ReportWatcher.open(action.group, action.interface) if action.expects_report else None
                 if watcher is not None:
                     stack.callback(watcher.close)
-                self._joined[key] = _Membership(group, interface, source, port)
+                joined = self._joined[key] = _Membership(action)
                 if watcher is None:
-                    self._counters.add("joined.unobserved" if expects_report else "joined.without-report")
+                    self._counters.add("joined.unobserved" if action.expects_report else "joined.without-report")
                 elif not await watcher.seen():
-                    raise MembershipError(0, f"no report for {group} left {interface} within {_REPORT_DEADLINE} s")
-        except MembershipError:
-            self.leave(*key)
-            raise
+                    raise MembershipError(0, f"no report for it left within {_REPORT_DEADLINE} s")
         except OSError as error:  # the interface is not there, or has gone; no file is left; …
-            self.leave(*key)
+            if self._joined.get(key) is not joined:
+                return False
+            self.lose(action)
             raise MembershipError(
-                error.errno, f"cannot join {group} on {interface}: {error.strerror or error}"
+                error.errno, f"cannot join {action.group} on {action.interface}: {error.strerror or error}"
             ) from error
+        if self._joined.get(key) is not joined:
+            return False
+        if is_again:
+            self._counters.add("rejoined.membership")
+        return True
 
     def leave(self, group: str, interface: str, source: str | None) -> None:
         """Leave; closing the socket makes the kernel do so."""
-        membership = self._joined.pop((group, interface, source), None)
+        key = (group, interface, source)
+        self._lost.pop(key, None)
+        membership = self._joined.pop(key, None)
         if membership is not None:
             membership.close()
 
-    def renew(self, group: str, interface: str, source: str | None) -> None:
-        """Make the kernel report a membership on the link the interface is on now.
+    def renew(self, group: str, interface: str, source: str | None) -> JoinGroup | None:
+        """Make the kernel report a membership on the link the interface is on now; or return what is to be joined anew.
 
-        When the carrier comes back the kernel reports by itself only IPv6 memberships for any source.
+        Raises OSError.
         """
-        membership = self._joined.get((group, interface, source))
-        if membership is not None and (ip_address(group).version == 4 or source is not None):
+        key = (group, interface, source)
+        membership = self._joined.get(key)
+        if membership is None:
+            return self._lost.get(key)
+        if membership.is_lost:
+            return self.lose(membership.action)
+        if membership.needs_reports:
             self._counters.add("renewed.membership" if membership.renew() else "renewed.membership.interrupted")
+        return None
+
+    def link_changed(self, interface: str) -> list[JoinGroup]:
+        """A link has gone or come: what was joined there and the kernel has lost, with the interface."""
+        there = [each for each in self._joined.values() if each.action.interface == interface]
+        return [self.lose(membership.action) for membership in there if membership.is_lost]
+
+    def link_came(self, interface: str) -> list[JoinGroup]:
+        """A link has come: report what is joined there; what is to be joined anew. Of roles that do not so themselves."""
+        self._report_again(interface, "link-up", lambda _: True)
+        return [action for action in self._lost.values() if action.interface == interface and not action.renews_itself]
+
+    def address_came(self, interface: str) -> None:
+        """An IPv4 address has come: report from there what was reported from another, or from none."""
+        self._report_again(interface, "address", lambda membership: membership.has_other_address)
+
+    def _report_again(self, interface: str, why: str, is_to: Callable[[_Membership], bool]) -> None:
+        for membership in list(self._joined.values()):
+            action = membership.action
+            if action.interface != interface or action.renews_itself or not membership.needs_reports:
+                continue
+            if not is_to(membership):
+                continue
+            try:
+                membership.renew()
+            except OSError:  # the interface has gone meanwhile, as will be told
+                self.lose(action)
+            else:
+                self._counters.add(f"renewed.membership.{why}")
+
+    def lose(self, action: JoinGroup) -> JoinGroup:
+        """It is joined no more, and wanted all the same."""
+        key = membership_of(action)
+        membership = self._joined.pop(key, None)
+        if membership is not None:
+            membership.close()
+        self._lost[key] = action
+        return action
 
     def close(self) -> None:
         """Leave all groups."""
         for membership in self._joined.values():
             membership.close()
         self._joined.clear()
+        self._lost.clear()
 
 
 class _Membership:
     """One group on one interface, and the source its data was last seen to come from."""
 
-    def __init__(self, group: str, interface: str, source: str | None, port: int | None) -> None:
-        self._group = group
-        self._interface = interface
-        self._source = source
-        self._port = port
+    def __init__(self, action: JoinGroup) -> None:
+        self.action = action
+        self._group = action.group
+        self._source = action.source
+        self._port = action.port
+        self._index = socket.if_nametoindex(action.interface)
+        self._reported_from = _ipv4_address(action.interface)
         self._data_source: str | None = None
         self._listener: socket.socket | None = None
-        self._socket = socket.socket(_family(group), socket.SOCK_DGRAM)
+        self._socket = socket.socket(_family(action.group), socket.SOCK_DGRAM)
         try:
-            self._change(self._socket, _JOIN, source)
+            self._change(self._socket, _JOIN, action.source)
             self._learn_data_source()
         except OSError:
             self._socket.close()
             raise
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the interface that it was joined on is no more."""
+        try:
+            return socket.if_nametoindex(self.action.interface) != self._index
+        except OSError:
+            return True
+
+    @property
+    def needs_reports(self) -> bool:
+        """Whether the kernel does not report it by itself when the link has come."""
+        return self._socket.family == socket.AF_INET or self._source is not None
+
+    @property
+    def has_other_address(self) -> bool:
+        """Whether it is to be reported from another address than it was."""
+        return self._socket.family == socket.AF_INET and _ipv4_address(self.action.interface) != self._reported_from
 
     def renew(self) -> bool:
         """Drop and add; False if data that came in between, some microseconds, was not taken.
@@ -114,6 +200,7 @@ class _Membership:
         where the first is for any source, and the other way round. Its own membership is never reported: the state
         counts that is there when the report is sent, and by then it is gone.
         """
+        self._reported_from = _ipv4_address(self.action.interface)
         keeper: socket.socket | None = None
         if self._source is not None or self._data_source is not None:
             keeper = socket.socket(self._socket.family, socket.SOCK_DGRAM)
@@ -134,7 +221,7 @@ class _Membership:
 
     def _change(self, of: socket.socket, what: tuple[int, int], source: str | None) -> None:
         """One membership call of RFC 3678's protocol-independent API: struct group_req or group_source_req."""
-        index = struct.pack("=I4x", socket.if_nametoindex(self._interface))
+        index = struct.pack("=I4x", self._index)
         level = socket.IPPROTO_IP if of.family == socket.AF_INET else socket.IPPROTO_IPV6
         if source is None:
             of.setsockopt(level, what[0], index + _storage(self._group))
@@ -172,6 +259,22 @@ class _Membership:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
             self._listener = None
+
+
+def membership_of(action: JoinGroup | LeaveGroup | RenewMembership) -> Membership:
+    """Which membership an action is about."""
+    return (action.group, action.interface, action.source)
+
+
+def _ipv4_address(interface: str) -> bytes:
+    """The address that IGMP reports leave ``interface`` from; b"" where it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("=16s24x", interface.encode())  # struct ifreq
+        try:
+            answer = fcntl.ioctl(any_socket, _SIOCGIFADDR, request)
+        except OSError:
+            return b""
+    return answer[20:24]
 
 
 def _family(address: str) -> socket.AddressFamily:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agents.core.agent import GroupJoined
 from agents.mmcp.events import ApplicationLeave
 from tests.agents.lab import (
     GROUP,
@@ -181,6 +182,39 @@ def test_join_may_be_tried_again_after_a_failure() -> None:
     network.trigger("poa2")
     network.run_for(0.1)
     assert network.notices("mn")[-2:] == ["handover-not-prepared", "handover-prepared"]
+
+
+def test_membership_that_was_lost_is_asked_for_anew_by_the_next_context() -> None:
+    network = joined()
+    network.trigger("poa2")
+    network.run_for(0.1)
+    hct = network.packets("HCT")[0]
+    network.tell("lmc2", GroupJoined(GROUP, "lan", succeeded=False, reason="gone"))
+    assert row(network, "lmc2")["expected"] == {MN_ID: True}  # who was promised it is expected all the same
+    network.nodes["lmc2"].joins_succeed = False
+    mark = network.mark()
+    network.give("lmc2", hct.data, hct.source)
+    network.give("lmc2", hct.data, hct.source)
+    network.run_for(0.1)
+    assert network.lines(mark) == [f"lmc2 joins {GROUP}", "lmc2 HTA- lmc1", f"lmc2 leaves {GROUP}"]
+    network.nodes["lmc2"].joins_succeed = True
+    mark = network.mark()
+    network.give("lmc2", hct.data, hct.source)
+    network.run_for(0.1)
+    assert network.lines(mark) == [f"lmc2 joins {GROUP}", "lmc2 HTA+ lmc1"]
+
+
+def test_membership_that_is_back_serves_the_next_context_without_a_join() -> None:
+    network = joined()
+    network.trigger("poa2")
+    network.run_for(0.1)
+    hct = network.packets("HCT")[0]
+    for succeeded in (False, True):
+        network.tell("lmc2", GroupJoined(GROUP, "lan", succeeded))
+    mark = network.mark()
+    network.give("lmc2", hct.data, hct.source)
+    network.run_for(0.1)
+    assert network.lines(mark) == ["lmc2 HTA+ lmc1"]
 
 
 def test_lmc_outside_its_session_refuses_the_context() -> None:

@@ -444,7 +444,7 @@ def bare(*, rejoin: bool = True, delay: float = 0.5) -> BareNode:
 def test_bare_node_moves(rejoin: bool) -> None:
     node = bare(rejoin=rejoin)
     node.start(0.0)
-    assert JoinGroup("239.1.1.1", "radio", port=5004) in node.take_actions()
+    assert JoinGroup("239.1.1.1", "radio", port=5004, renews_itself=True) in node.take_actions()
     node.handle(LinkDetected("radio", b"poa2"), 1.0)
     node.handle(LinkDown("lo"), 1.1)
     assert node.describe()["link_is_up"] is True

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import resource
+import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +112,7 @@ def test_group_on_an_interface_that_is_not_there_is_not_joined(expects_report: b
         memberships = Memberships(Counters())
         reason = "No such device|no interface with this name"
         with pytest.raises(MembershipError, match=rf"^cannot join 239\.1\.1\.1 on nosuch0: ({reason})$"):
-            await memberships.join("239.1.1.1", "nosuch0", None, expects_report=expects_report)
+            await memberships.join(JoinGroup("239.1.1.1", "nosuch0", expects_report=expects_report))
         return memberships
 
     assert asyncio.run(scene())._joined == {}
@@ -129,10 +131,109 @@ def test_link_that_goes_while_the_report_is_awaited_is_a_join_that_failed(monkey
     async def scene() -> Memberships:
         memberships = Memberships(Counters())
         with pytest.raises(MembershipError, match=r"^cannot join 239\.1\.1\.1 on lo: Network is down$"):
-            await memberships.join("239.1.1.1", "lo", None)
+            await memberships.join(JoinGroup("239.1.1.1", "lo"))
         return memberships
 
     assert asyncio.run(scene())._joined == {}
+
+
+ON_LO = JoinGroup("239.1.1.1", "lo", expects_report=False)
+RENEWS_ITSELF = replace(ON_LO, renews_itself=True)
+
+
+async def joined(action: JoinGroup) -> tuple[Memberships, Counters]:
+    counters = Counters()
+    memberships = Memberships(counters)
+    assert await memberships.join(action)
+    counters.clear()
+    return memberships, counters
+
+
+@pytest.mark.parametrize(
+    ("action", "counted"),
+    [
+        (ON_LO, {"renewed.membership.link-up": 1}),
+        (replace(ON_LO, source="127.0.0.1"), {"renewed.membership.link-up": 1}),
+        (replace(ON_LO, group="ff3e::1"), {}),  # the kernel does so
+        (RENEWS_ITSELF, {}),
+    ],
+)
+def test_membership_is_reported_when_the_link_has_come(action: JoinGroup, counted: dict[str, int]) -> None:
+    async def scene() -> None:
+        memberships, counters = await joined(action)
+        assert memberships.link_came("other0") == []
+        assert counters == {}
+        assert memberships.link_changed("lo") == []
+        assert memberships.link_came("lo") == []
+        assert counters == counted
+        memberships.close()
+
+    asyncio.run(scene())
+
+
+def test_membership_is_reported_from_an_address_that_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        for action in (ON_LO, RENEWS_ITSELF, replace(ON_LO, group="ff3e::1")):
+            memberships, counters = await joined(action)
+            memberships.address_came("lo")
+            assert counters == {}
+            with monkeypatch.context() as patch:
+                patch.setattr("agents.runtime.membership._ipv4_address", lambda _: b"\x0a\0\0\x01")
+                for _ in range(2):
+                    memberships.address_came("lo")
+            assert counters == ({"renewed.membership.address": 1} if action is ON_LO else {})
+            memberships.close()
+
+    asyncio.run(scene())
+
+
+def test_membership_goes_with_its_interface_and_comes_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        for action in (ON_LO, RENEWS_ITSELF):
+            memberships, counters = await joined(action)
+            key = (action.group, action.interface, action.source)
+            with monkeypatch.context() as patch:
+                patch.setattr(socket, "if_nametoindex", refuse)
+                assert memberships.link_changed("lo") == [action]
+                assert memberships.link_changed("lo") == []
+                with pytest.raises(MembershipError, match="No such device"):
+                    await memberships.join(action)
+            assert memberships.link_came("lo") == ([] if action.renews_itself else [action])
+            assert memberships.renew(*key) is action
+            assert await memberships.join(action)
+            assert counters == {"joined.without-report": 1, "rejoined.membership": 1}
+            assert memberships.link_changed("lo") == []
+            with monkeypatch.context() as patch:
+                patch.setattr(socket, "if_nametoindex", lambda _: 4711)  # another one of that name
+                assert memberships.renew(*key) is action
+            memberships.leave(*key)
+            assert memberships.renew(*key) is None
+            assert memberships.link_came("lo") == []
+
+    def refuse(_name: str) -> int:
+        raise OSError(errno.ENODEV, "No such device")
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("is_left", [True, False])
+def test_join_of_what_was_left_or_lost_meanwhile_is_no_news(monkeypatch: pytest.MonkeyPatch, is_left: bool) -> None:
+    class Watcher:
+        async def seen(self) -> bool:
+            if is_left:
+                memberships.leave("239.1.1.1", "lo", None)
+            else:
+                monkeypatch.setattr(socket, "if_nametoindex", lambda _: 4711)
+                assert memberships.link_changed("lo") == [action]
+            raise OSError(errno.ENETDOWN, "Network is down")
+
+        def close(self) -> None:
+            pass
+
+    memberships, action = Memberships(Counters()), JoinGroup("239.1.1.1", "lo")
+    monkeypatch.setattr("agents.runtime.membership._ReportWatcher.open", lambda *_: Watcher())
+    assert asyncio.run(memberships.join(action)) is False
+    assert memberships.link_came("lo") == ([] if is_left else [action])
 
 
 def test_role_is_told_of_a_join_that_failed() -> None:
@@ -257,7 +358,7 @@ def test_interfaces_that_are_there_are_no_event() -> None:
     told: list[object] = []
 
     async def scene() -> None:
-        links = Links(lambda *event: told.append(event), told.append, Counters())
+        links = Links(lambda *event: told.append(event), told.append, told.append, Counters())
         links.start()
         assert "lo" in {link.name for link in links._links.values()}
         assert not links.is_up("nosuch0")

@@ -12,14 +12,18 @@ import socket
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from agents.core.agent import Endpoint
+from agents.core.agent import Agent, Endpoint, Event, GroupJoined, JoinGroup, LinkDown, LinkUp
 from agents.core.counters import Counters
+from agents.core.timers import TimerKey
 from agents.runtime import links as links_module
+from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.datagram import DatagramPort
+from agents.runtime.host import AgentHost
 from agents.runtime.links import Links
 from testbed.net.netlink import run_in_network_namespace
 
@@ -45,6 +49,22 @@ class Link:
         """An address of the link that nobody has."""
         return f"10.9.1.{number + 1}" if self.family == 4 else f"fd09::1:{number + 1:x}"
 
+    def make(self) -> None:
+        """Both ends, without a carrier or addresses."""
+        run("ip", "link", "add", "here0", "type", "veth", "peer", "name", "there0", "netns", str(self.pid))
+
+    def connect(self) -> None:
+        """Let both ends have a carrier."""
+        run("ip", "link", "set", "here0", "up")
+        self.do_there("ip", "link", "set", "there0", "up")
+
+    def address(self) -> None:
+        """Give both ends their addresses."""
+        words = () if self.family == 4 else ("nodad",)
+        length = 16 if self.family == 4 else 64
+        run("ip", "address", "add", f"{self.here}/{length}", "dev", "here0", *words)
+        self.do_there("ip", "address", "add", f"{self.there}/{length}", "dev", "there0", *words)
+
     def do_there(self, *words: str) -> None:
         run("nsenter", "--net", "--target", str(self.pid), *words)
 
@@ -53,6 +73,17 @@ class Link:
         opened = run_in_network_namespace(self.pid, lambda: socket.socket(family, socket.SOCK_DGRAM))
         opened.bind((self.there, PORT))
         opened.setblocking(False)
+        return opened
+
+    def source_there(self) -> socket.socket:
+        """A socket at the other end that sends to groups on the link."""
+        opened = self.socket_there()
+        index = run_in_network_namespace(self.pid, lambda: socket.if_nametoindex("there0"))
+        if self.family == 4:
+            request = socket.inet_aton("0.0.0.0") * 2 + index.to_bytes(4, sys.byteorder)  # struct ip_mreqn
+            opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
+        else:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
         return opened
 
 
@@ -68,15 +99,10 @@ def link(family: int) -> Iterator[Link]:
             assert other.stdout is not None
             other.stdout.readline()
             made = Link(family, other.pid)
-            length = "16" if family == 4 else "64"
             run("ip", "link", "set", "lo", "up")
-            run("ip", "link", "add", "here0", "type", "veth", "peer", "name", "there0", "netns", str(other.pid))
-            run("ip", "address", "add", f"{made.here}/{length}", "dev", "here0", *(["nodad"] if family == 6 else []))
-            run("ip", "link", "set", "here0", "up")
-            made.do_there(
-                "ip", "address", "add", f"{made.there}/{length}", "dev", "there0", *(["nodad"] if family == 6 else [])
-            )
-            made.do_there("ip", "link", "set", "there0", "up")
+            made.make()
+            made.address()
+            made.connect()
             yield made
         finally:
             other.kill()
@@ -143,6 +169,33 @@ async def one_unreachable_peer_starves_no_other(family: int) -> None:
         assert detours == ABSENT
 
 
+async def a_port_outlives_its_address(family: int) -> None:
+    """What is sent while the port's own address is away is lost and counted; then all is as before."""
+    with link(family) as between:
+        counters = Counters()
+
+        def answer(data: bytes, source: Endpoint) -> None:
+            port.send(data, source)
+
+        port = DatagramPort(family, between.here, PORT, counters, answer)
+        peer, loop = between.socket_there(), asyncio.get_running_loop()
+
+        async def ask() -> bytes:
+            await loop.sock_sendto(peer, b"?", (between.here, PORT))
+            return await asyncio.wait_for(loop.sock_recv(peer, 100), 5)
+
+        assert await ask() == b"?"
+        length = 16 if family == 4 else 64
+        do(f"address delete {between.here}/{length} dev here0")
+        port.send(b"lost", Endpoint(between.there, PORT))
+        assert sum(counters.values()) == 1
+        assert all(name.startswith("unsent.OSError.") for name in counters)
+        do(f"address add {between.here}/{length} dev here0" + (" nodad" if family == 6 else ""))
+        assert await ask() == b"?"
+        port.close()
+        peer.close()
+
+
 # --- link events ------------------------------------------------------------------------------------------------------
 
 EVENTS = 2000
@@ -176,7 +229,9 @@ async def the_buffer_holds_thousands_of_link_events(_family: int) -> None:
 async def link_events_while_nobody_reads() -> Mapping[str, int]:
     """Very many events, among them some that matter; gives what was counted."""
     told, counters, failures = asyncio.Queue[tuple[str, bool]](), Counters(), list[OSError]()
-    links = Links(lambda interface, is_up: told.put_nowait((interface, is_up)), failures.append, counters)
+    links = Links(
+        lambda interface, is_up: told.put_nowait((interface, is_up)), lambda _: None, failures.append, counters
+    )
 
     async def next_told(count: int) -> list[tuple[str, bool]]:
         async with asyncio.timeout(5):
@@ -207,9 +262,153 @@ async def link_events_while_nobody_reads() -> Mapping[str, int]:
     return counters
 
 
+# --- memberships ------------------------------------------------------------------------------------------------------
+
+GROUP = {4: "239.1.1.1", 6: "ff3e::4:1"}
+_IGMP_V3_REPORT, _MLD_V2_REPORT = 0x22, 143
+_TAKES_ALL = (4, 2)  # CHANGE_TO_EXCLUDE_MODE, MODE_IS_EXCLUDE: of a record about a group joined for any source
+
+
+class Router:
+    """Sees the reports that come out at the other end of the link."""
+
+    def __init__(self, between: Link) -> None:
+        self._family = between.family
+        self._packets = run_in_network_namespace(
+            between.pid, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.ntohs(0x0003))
+        )
+        self._packets.setblocking(False)
+
+    async def next_join(self) -> str:
+        """The source address of the next report by which the group is joined."""
+        group = socket.inet_pton(socket.AF_INET if self._family == 4 else socket.AF_INET6, GROUP[self._family])
+        async with asyncio.timeout(5):
+            while True:
+                packet, address = await asyncio.get_running_loop().sock_recvfrom(self._packets, 2048)
+                if address[2] == socket.PACKET_OUTGOING or packet[0] >> 4 != self._family:
+                    continue
+                header = 4 * (packet[0] & 15) if self._family == 4 else 48  # with the hop-by-hop header of MLD
+                kind, records = packet[header], packet[header + 8 :]
+                if kind != (_IGMP_V3_REPORT if self._family == 4 else _MLD_V2_REPORT) or group not in records:
+                    continue
+                if records[records.index(group) - 4] in _TAKES_ALL:
+                    where = packet[12:16] if self._family == 4 else packet[8:24]
+                    return socket.inet_ntop(socket.AF_INET if self._family == 4 else socket.AF_INET6, where)
+
+    def forget(self) -> None:
+        """What has come is of no interest any more."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._packets.recv(2048)
+
+    def close(self) -> None:
+        self._packets.close()
+
+
+class Member(Agent):
+    """Joins one group, and remembers what it is told of that and of links."""
+
+    def __init__(self, join: JoinGroup) -> None:
+        super().__init__()
+        self.join = join
+        self.heard = asyncio.Queue[bytes]()
+        self.told = asyncio.Queue[Event]()
+
+    def start(self, now: float) -> None:
+        self.act(self.join)
+
+    def receive(self, data: bytes, source: Endpoint, now: float, port: str = "") -> None:
+        self.heard.put_nowait(data)
+
+    def handle(self, event: Event, now: float) -> None:
+        self.told.put_nowait(event)
+
+    def timer_expired(self, key: TimerKey, now: float) -> None: ...
+
+    def describe(self) -> Mapping[str, object]:
+        return {}
+
+    async def next(self, kind: type[Event], interface: str = "here0") -> Any:
+        """The next event of that kind about the interface."""
+        async with asyncio.timeout(5):
+            while True:
+                event = await self.told.get()
+                if isinstance(event, kind) and getattr(event, "interface", "") == interface:
+                    return event
+
+
+@contextlib.asynccontextmanager
+async def hosted(agent: Agent) -> AsyncIterator[None]:
+    """The agent runs on this host."""
+    host = AgentHost(agent, RuntimeConfiguration())
+    running = asyncio.create_task(host.run())
+    yield
+    host._finished.set()
+    await running
+
+
+def is_member(family: int) -> bool:
+    """Whether the kernel is a member of the group on here0, as it says itself."""
+    file, packed = ("igmp", socket.inet_aton(GROUP[4])[::-1].hex()) if family == 4 else ("igmp6", "")
+    if family == 6:
+        packed = socket.inet_pton(socket.AF_INET6, GROUP[6]).hex()
+        return any(line.split()[1:3] == ["here0", packed] for line in Path("/proc/net/igmp6").read_text().splitlines())
+    on = ""
+    for line in Path(f"/proc/net/{file}").read_text().splitlines():
+        words = line.split()
+        if not line.startswith("\t"):
+            on = words[1]
+        elif on == "here0" and words[0].lower() == packed:
+            return True
+    return False
+
+
+async def memberships_outlive_links_and_interfaces(family: int) -> None:
+    """A carrier that flaps, an interface deleted and made again, its address that comes last."""
+    with link(family) as between:
+        router, agent = Router(between), Member(JoinGroup(GROUP[family], "here0", port=PORT, listen="data"))
+        async with hosted(agent):
+            assert (await agent.next(GroupJoined)).succeeded
+            await router.next_join()
+            router.forget()
+            between.do_there("ip", "link", "set", "dev", "there0", "down")
+            await agent.next(LinkDown)
+            between.do_there("ip", "link", "set", "dev", "there0", "up")
+            await agent.next(LinkUp)
+            reported_from = await router.next_join()
+            assert family == 6 or reported_from == between.here
+            router.close()
+            do("link delete here0")
+            lost = await agent.next(GroupJoined)
+            assert (lost.succeeded, lost.reason) == (False, f"here0 has gone, and {GROUP[family]} with it")
+            between.make()
+            router = Router(between)
+            between.connect()
+            assert (await agent.next(GroupJoined)).succeeded
+            assert is_member(family)
+            between.address()
+            if family == 4:
+                while await router.next_join() != between.here:
+                    pass
+            router.close()
+            await asyncio.get_running_loop().sock_sendto(
+                source := between.source_there(), b"data", (GROUP[family], PORT)
+            )
+            source.close()
+            assert await asyncio.wait_for(agent.heard.get(), 5) == b"data"
+        assert not is_member(family)
+        counted = {name: amount for name, amount in agent.counters.items() if "membership" in name}
+        print(json.dumps(counted), flush=True)
+        assert counted == {"rejoined.membership": 1} | (
+            {"renewed.membership.link-up": 1, "renewed.membership.address": 1} if family == 4 else {}
+        )
+
+
 SCENES: dict[str, Callable[[int], Coroutine[Any, Any, None]]] = {
     "unreachable": one_unreachable_peer_starves_no_other,
     "links-lost": link_events_that_were_lost_are_made_up_for,
+    "ports": a_port_outlives_its_address,
+    "memberships": memberships_outlive_links_and_interfaces,
     "links-held": the_buffer_holds_thousands_of_link_events,
 }
 

@@ -30,3 +30,13 @@ def test_one_unreachable_peer_starves_no_other(family: int) -> None:
 @pytest.mark.parametrize("scene", ["links-held", "links-lost"])
 def test_thousands_of_link_events_hide_none_that_matters(scene: str) -> None:
     played(scene, 4)
+
+
+@FAMILIES
+def test_memberships_outlive_links_and_interfaces(family: int) -> None:
+    played("memberships", family)
+
+
+@FAMILIES
+def test_a_port_outlives_its_address(family: int) -> None:
+    played("ports", family)
