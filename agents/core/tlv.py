@@ -15,11 +15,12 @@ Reader = tuple[int, Callable[[bytes, int, int], Value]]
 
 
 def read_parameters(
-    data: bytes, start: int, header: Struct, readers: Mapping[int, Reader[Value]], kind: str
+    data: bytes, start: int, header: Struct, readers: Mapping[int, Reader[Value]], kind: str, alignment: int = 1
 ) -> tuple[list[Value], int]:
     """The parameters of ``data`` from ``start`` to its end, in order, and the bits of all their readers together.
 
-    ``header`` unpacks to (type, length); the length counts header and value together, in bytes, and there is no padding.
+    ``header`` unpacks to (type, length); the length counts header and value together, in bytes, and not the padding, which
+    fills each parameter up to a multiple of ``alignment`` bytes, a power of two, and whose content is ignored.
     ``readers`` has one for every type that the header can hold. Raises DecodeError ``parameter-overrun`` where a parameter
     leaves the datagram and ``parameter-size`` where its length is smaller than its own header. ``kind`` names the protocol
     in the error's detail.
@@ -45,4 +46,9 @@ def read_parameters(
         bits |= bit
         found.append(read(data, position + size, end))
         position = end
+        if alignment > 1:
+            position += (start - end) & (alignment - 1)
+            if position > end_of_data:
+                detail = f"{kind} parameter {code} is padded to byte {position} of {end_of_data}"
+                raise DecodeError("parameter-overrun", detail)
     return found, bits

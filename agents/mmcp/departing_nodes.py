@@ -7,6 +7,8 @@ remembers the confirm, since a resent HIR gets the same answer [M-23].
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from agents.core.agent import ClosePort, Endpoint, Notify
 from agents.core.machine import Machine
 from agents.mmcp import constants as c
@@ -28,7 +30,7 @@ class DepartingNodes:
         self._profile = Profile[configuration.profile]
         self._own = configuration.own.endpoint
         self._controllers = controllers
-        self._transfers: dict[str, tuple[SessionRecord, bytes]] = {}  # by the name of its port
+        self._transfers: dict[Hashable, tuple[SessionRecord, bytes]] = {}  # by the name of its port
         self._transfer_number = 0
         # All sends of a HIR, and one more [M-23].
         self._confirm_memory = max(c.CONFIRM_MEMORY, (c.HANDOVER_INITIATION_SENDS + 1) * self._timers.hit_s)
@@ -109,7 +111,9 @@ class DepartingNodes:
         self._role.counters.add("exhausted.HCT")
         self._finish(record, handover, now, accepted=False)
 
-    def acknowledged(self, record: SessionRecord, message: Message, source: Endpoint, now: float, port: str) -> None:
+    def acknowledged(
+        self, record: SessionRecord, message: Message, source: Endpoint, now: float, port: Hashable
+    ) -> None:
         """HTA: the handover that is meant is the one whose port it came to [M-16]."""
         known = self._transfers.get(port)
         handover = None if known is None or known[0] is not record else record.handovers.get(known[1])

@@ -8,7 +8,7 @@ away from it goes through HIR-RCVD and HCT-SENT (`agents.mmcp.departing_nodes`);
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 
 from agents.core.agent import Endpoint, Event, GroupJoined, Notify
 from agents.core.machine import Machine
@@ -87,7 +87,7 @@ class LocalMobilityController(Role):
             record.said_leave_at = None
             self._announce(record, now)
 
-    def message_received(self, message: Message, source: Endpoint, now: float, port: str) -> None:
+    def message_received(self, message: Message, source: Endpoint, now: float, port: Hashable) -> None:
         """Take one message; an unknown session is dropped and counted, but for LJR, which is refused."""
         record = self._sessions.get(message.session_id)
         if record is None:

@@ -8,7 +8,7 @@ address that is provisioned for it there, ``address_delay_s`` later; then the MN
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 from agents.core.agent import AddressConfigured, ConfigureAddress, Endpoint, Event, GroupJoined, LinkDown, LinkUp
 from agents.core.timers import TimerKey
@@ -51,7 +51,7 @@ class MobileNode(Role):
             if session.state is State.CLOSED:
                 session.join(now)
 
-    def message_received(self, message: Message, source: Endpoint, now: float, port: str) -> None:
+    def message_received(self, message: Message, source: Endpoint, now: float, port: Hashable) -> None:
         """Take one message; another session's is dropped and counted."""
         session = self._sessions.get(message.session_id)
         if session is None:

@@ -9,7 +9,7 @@ Where the operator's AAA is asked the session stays SJR-RCVD until the last ques
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import cast
 
 from agents.core.agent import AskOperator, Endpoint, Event, Notify, OperatorAnswered
@@ -31,7 +31,7 @@ from agents.mmcp.messages import (
 )
 from agents.mmcp.monitoring import Watch
 from agents.mmcp.reports import report_in, reports_in
-from agents.mmcp.role import Role
+from agents.mmcp.role import FLAG, Role
 from agents.mmcp.session_state import AnnouncedController, Member, SessionInput, SessionRecord, SessionState, Waiting
 
 
@@ -57,7 +57,7 @@ class SessionManager(Role):
         for record in self._sessions.values():
             record.machine.move(SessionInput.CREATE)
 
-    def message_received(self, message: Message, source: Endpoint, now: float, port: str) -> None:
+    def message_received(self, message: Message, source: Endpoint, now: float, port: Hashable) -> None:
         """Take one message; an unknown session is dropped and counted."""
         record = self._sessions.get(message.session_id)
         if record is None or record.machine.state is SessionState.CLOSED:
@@ -258,7 +258,7 @@ class SessionManager(Role):
             assigned = () if lmc is None else (lmc_address(lmc),)
             confirm = encode(Message(c.SJC, session.session_id, (*group, *assigned), accepted, request.profile))
             record.confirms[what] = confirm
-        self.send_encoded(c.SJC, confirm, source, accepted)
+        self.send_encoded(c.SJC, confirm, source, details=FLAG[accepted])
         others_wait = record.waiting and record.has_waiting_requests
         record.machine.move(SessionInput.SJC_OTHERS_WAIT if others_wait else SessionInput.SJC)
 

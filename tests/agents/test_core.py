@@ -133,6 +133,28 @@ def test_parameters_are_read_as_they_were_written(rows: list[tuple[int, bytes]],
     assert bits == sum(1 << code for code in {code for code, _ in rows})
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=20)), max_size=6),
+    st.sampled_from([2, 4]),
+    st.sampled_from([2, 4, 8]),
+    st.binary(max_size=9),
+    st.data(),
+)
+def test_padding_is_passed_over_and_belongs_to_the_message(
+    rows: list[tuple[int, bytes]], size: int, alignment: int, before: bytes, drawn: st.DataObject
+) -> None:
+    header = HEADERS[size]
+    data, padding = before, 0
+    for code, value in rows:
+        data += header.pack(code, size + len(value)) + value
+        padding = -(size + len(value)) % alignment
+        data += drawn.draw(st.binary(min_size=padding, max_size=padding))
+    assert read_parameters(data, len(before), header, READERS, "test", alignment)[0] == rows
+    if padding:
+        with pytest.raises(DecodeError, match=r"parameter-overrun: test parameter \d+ is padded to byte"):
+            read_parameters(data[:-1], len(before), header, READERS, "test", alignment)
+
+
 @given(st.binary(max_size=40), st.sampled_from([2, 4]), st.integers(0, 50))
 def test_reading_covers_everything_or_refuses(data: bytes, size: int, start: int) -> None:
     try:
