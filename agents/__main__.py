@@ -116,7 +116,7 @@ def _run_load(of: Load, path: Path, count: int | None, *, as_json: bool) -> None
 
 @main.group()
 def media() -> None:
-    """The data plane: an RTP source (the MCS) and a receiver (at the MN)."""
+    """The data plane: an RTP source and a receiver."""
 
 
 @media.command(params=[CONFIGURATION])

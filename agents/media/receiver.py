@@ -38,7 +38,7 @@ _REPORT_PERIOD = 0.5  # s, between two reports to the mobile node's agent
 
 @dataclass(frozen=True, slots=True)
 class ReceiverConfiguration:
-    """The group and port; ``media`` is a file for the payloads; ``report_to`` the MN agent's control socket."""
+    """The group and port; ``media`` is a file for the payloads; ``report_to`` the control socket of the agent to tell."""
 
     group: str
     port: int
