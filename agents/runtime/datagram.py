@@ -8,12 +8,12 @@ import errno
 import resource
 import socket
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 
 from agents.core.agent import Endpoint
 from agents.core.counters import Counters
-from agents.runtime.detours import Detours
+from agents.runtime.detours import FULL, Detours, Marks
 
 MAXIMUM_DATAGRAM = 65535  # bytes
 # How many datagrams one wake-up takes before timers and other sockets have their turn.
@@ -29,20 +29,17 @@ _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("=9I")
 _MEMINFO_DROPS = 8  # datagrams that found no room
 _INTEGER = struct.Struct("=i")
+_MULTICAST_INTERFACE = struct.Struct("=8xI")  # struct ip_mreqn: the interface's index at its end
+
+MULTICAST_HOPS = 64  # routers that a datagram to a group may pass: the kernel's own 1 keeps it on its link
+_IP_PKTINFO = 8  # <linux/in.h>, <linux/in6.h>, not in Python's socket module; so with the next
+_MULTICAST_ALL = {4: (socket.IPPROTO_IP, 49), 6: (socket.IPPROTO_IPV6, 29)}
 
 Receiver = Callable[[bytes, Endpoint], None]
 
 
 def _nothing() -> None:
     """What is done after a wake-up where nobody wants to know of its end."""
-
-
-Marks = Sequence[tuple[int, int, bytes]]
-"""Control messages that go with a datagram to the kernel, as ``sendmsg`` takes them."""
-
-MULTICAST_HOPS = 64  # routers that a datagram to a group may pass: the kernel's own 1 keeps it on its link
-_IP_PKTINFO = 8  # <linux/in.h>, <linux/in6.h>, not in Python's socket module; so with the next
-_MULTICAST_ALL = {4: (socket.IPPROTO_IP, 49), 6: (socket.IPPROTO_IPV6, 29)}
 
 
 class PortError(OSError):
@@ -88,58 +85,81 @@ class DatagramPort:
         self._receiver = receiver
         self._drained = drained
         self._is_open = True
+        self._family = family
+        self._protocol = protocol
         self._is_raw = protocol is not None
         self._has_header = self._is_raw and family == 4  # before what is received
         kind = "UDP" if protocol is None else f"IP protocol {protocol} at"
         try:
-            self._socket = socket.socket(
-                socket_family(family), *((socket.SOCK_DGRAM,) if protocol is None else (socket.SOCK_RAW, protocol))
-            )
+            self._socket = self._make_socket(group_on)
         except OSError as error:
             raise PortError(address, port, error, kind) from error
         try:
-            self._prepare(family, group_on)
             scope = (0, socket.if_nametoindex(group_on)) if group_on and family == 6 else ()
             self._socket.bind((address, port, *scope))
         except OSError as error:
             self._socket.close()
             raise PortError(address, port, error, kind) from error
-        self._detours = Detours(self._socket, counters, self._heard_on_detour)
+        self._detours = Detours(self._open_beside, counters, self._heard_on_detour)
         self._detoured = self._detours.open  # a look at a dictionary is all that a send costs while it is empty
         asyncio.get_running_loop().add_reader(self._socket, self._drain)
 
-    def _prepare(self, family: int, group_on: str) -> None:
-        opened = self._socket
-        opened.setblocking(False)
-        if family == 6:
-            if not self._is_raw:
-                opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, MULTICAST_HOPS)
-        else:
-            opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, MULTICAST_HOPS)
-        if group_on:
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # others on this host may take it too
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, group_on.encode() + b"\0")
-        elif not self._is_raw:  # a group's datagrams go to whoever listens to the group, and not here too
-            opened.setsockopt(*_MULTICAST_ALL[family], 0)
+    def _make_socket(self, group_on: str = "") -> socket.socket:
+        """A socket of this port's kind that is not bound yet."""
+        family, kind = socket_family(self._family), socket.SOCK_RAW if self._is_raw else socket.SOCK_DGRAM
+        made = socket.socket(family, kind, self._protocol or 0)
+        try:
+            made.setblocking(False)
+            if self._family == 6:
+                if not self._is_raw:
+                    made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, MULTICAST_HOPS)
+            else:
+                made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, MULTICAST_HOPS)
+            if group_on:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # others on this host may take it too
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, group_on.encode() + b"\0")
+            elif not self._is_raw:  # a group's datagrams go to whoever listens to the group, and not here too
+                made.setsockopt(*_MULTICAST_ALL[self._family], 0)
+        except OSError:
+            made.close()
+            raise
+        return made
+
+    def _open_beside(self, interface: str) -> socket.socket:
+        """Another socket with this one's address and number; what it sends to a group goes by ``interface``, if given."""
+        other = self._make_socket()
+        try:
+            if interface:
+                index = socket.if_nametoindex(interface)
+                if self._family == 4:
+                    other.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _MULTICAST_INTERFACE.pack(index))
+                else:
+                    other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with self.shared():
+                other.bind(self._socket.getsockname())
+        except OSError:
+            other.close()
+            raise
+        return other
 
     def send(self, data: bytes, destination: Endpoint, dscp: int = 0, interface: str = "") -> None:
         """Send one datagram; what the kernel refuses (no route, link down, full queue) is counted as lost here."""
         try:
             marks = self._marks(destination, dscp, interface) if dscp or interface else ()
             if self._detoured and self._detours.leads_to(destination.address):
-                self._detours.send(data, destination, marks)
+                self._detours.send(data, destination, marks, interface)
                 return
             try:
                 if marks:
                     self._socket.sendmsg([data], marks, 0, destination)
                 else:
                     self._socket.sendto(data, destination)
-            except BlockingIOError:  # its buffer is full
-                if self._is_raw:
-                    self._counters.add("unsent.queue-full")
-                else:
-                    self._detours.send(data, destination, marks)
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                self._detours.send(data, destination, marks, interface)
         except OSError as error:
             self._counters.add(f"unsent.{error.__class__.__name__}.{error.errno}")
 
@@ -173,12 +193,13 @@ class DatagramPort:
 
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
-        """While this lasts a group's port of the same number can be opened beside this one."""
+        """While this lasts another port of the same number can be opened beside this one."""
+        before = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             yield
         finally:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, before)
 
     @property
     def dropped(self) -> int:
@@ -220,7 +241,7 @@ class DatagramPort:
             self._drained()
 
     def _heard_on_detour(self, data: bytes, source: tuple[str, int]) -> None:
-        if self._is_open:
+        if self._is_open and not self._is_raw:  # a raw packet comes to every socket
             self._receiver(data, Endpoint(source[0].partition("%")[0], source[1]))
             self._drained()
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import array
 import asyncio
 import contextlib
+import errno
 import fcntl
 import socket
 import termios
@@ -25,19 +26,26 @@ from agents.core.agent import Endpoint
 from agents.core.counters import Counters
 
 BUFFER = 16 * 1024  # bytes asked for; the kernel gives twice that, and counts some 800 for a small datagram
+FULL = (errno.EAGAIN, errno.ENOBUFS)  # what the kernel says of a buffer that is full, of UDP and of bare IP
 DETOURS_MAXIMUM = 1024  # addresses; the kernel itself waits for no more neighbours (gc_thresh3)
 _LOOK = 0.5  # s: how often detours that have carried all are closed
 _DISCARD = 9  # the port of the discard service, which never answers
 _MAXIMUM_DATAGRAM = 65535  # bytes
 
+Marks = Sequence[tuple[int, int, bytes]]
+"""Control messages that go with a datagram to the kernel, as ``sendmsg`` takes them."""
+
 Heard = Callable[[bytes, tuple[str, int]], None]
 
 
 class Detours:
-    """The detours of the port that ``own`` is bound to; in ``open`` are those in which something waited when last seen."""
+    """The detours of a port beside which ``open_beside(interface)`` opens another; ``heard`` is told what they hear.
 
-    def __init__(self, own: socket.socket, counters: Counters, heard: Heard) -> None:
-        self._own = own
+    In ``open`` are those in which something waited when last seen.
+    """
+
+    def __init__(self, open_beside: Callable[[str], socket.socket], counters: Counters, heard: Heard) -> None:
+        self._open_beside = open_beside
         self._counters = counters
         self._heard = heard
         self.open: dict[str, socket.socket] = {}
@@ -52,7 +60,7 @@ class Detours:
             detour = None
         return detour is not None
 
-    def send(self, data: bytes, destination: Endpoint, marks: Sequence[tuple[int, int, bytes]] = ()) -> None:
+    def send(self, data: bytes, destination: Endpoint, marks: Marks = (), interface: str = "") -> None:
         """Send by the detour to that address, or by a new one; raises OSError for what the kernel refuses.
 
         What has no room is lost and counted: ``unsent.queue-full``, or ``unsent.queues-full`` where too many addresses
@@ -63,10 +71,12 @@ class Detours:
             self._counters.add("unsent.queues-full")
             return
         if detour is None:
-            detour = self._make(destination.address)
+            detour = self._make(destination.address, interface)
         try:
             detour.sendmsg([data], marks, 0, destination)
-        except BlockingIOError:
+        except OSError as error:
+            if error.errno not in FULL or not _waiting(detour):
+                raise
             self._counters.add("unsent.queue-full")
         finally:
             if _waiting(detour):
@@ -85,20 +95,10 @@ class Detours:
             detour.close()
         self.open.clear()
 
-    def _make(self, address: str) -> socket.socket:
-        own = self._own
-        detour = socket.socket(own.family, own.type)
+    def _make(self, address: str, interface: str = "") -> socket.socket:
+        detour = self._open_beside(interface)
         try:
-            detour.setblocking(False)
             detour.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
-            if own.family == socket.AF_INET6:
-                detour.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            detour.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                detour.bind(own.getsockname())
-            finally:
-                own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
             try:
                 detour.connect((address, _DISCARD))
             finally:

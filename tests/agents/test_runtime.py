@@ -239,15 +239,21 @@ def test_what_a_detour_hears_before_it_is_deaf_is_handed_over(monkeypatch: pytes
 
 def test_what_finds_the_port_full_takes_a_detour_and_too_many_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
+        def __getattr__(self, name: str) -> object:
+            return getattr(own, name)
+
         def sendto(self, *_: object) -> None:
             raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
+    own: socket.socket
+
     async def scene() -> Mapping[str, int]:
+        nonlocal own
         counters = Counters()
         port = DatagramPort(4, "127.0.0.1", 0, counters, ignore)
+        own = port._socket
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer, monkeypatch.context() as patch:
             peer.bind(("127.0.0.1", 0))
-            own = port._socket
             patch.setattr(port, "_socket", Full())
             port.send(b"first", Endpoint(*peer.getsockname()))
             assert peer.recv(100) == b"first"

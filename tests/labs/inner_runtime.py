@@ -28,6 +28,7 @@ from agents.runtime.links import Links
 from testbed.net.netlink import run_in_network_namespace
 
 PORT = 24793
+GROUP = {4: "239.1.1.1", 6: "ff3e::4:1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,26 @@ class Link:
     def do_there(self, *words: str) -> None:
         run("nsenter", "--net", "--target", str(self.pid), *words)
 
-    def socket_there(self) -> socket.socket:
+    def socket_there(self, protocol: int | None = None) -> socket.socket:
+        family = socket.AF_INET if self.family == 4 else socket.AF_INET6
+        kind = socket.SOCK_DGRAM if protocol is None else socket.SOCK_RAW
+        opened = run_in_network_namespace(self.pid, lambda: socket.socket(family, kind, protocol or 0))
+        opened.bind((self.there, PORT if protocol is None else 0))
+        opened.setblocking(False)
+        return opened
+
+    def group_there(self) -> socket.socket:
+        """A socket at the other end that takes what is sent to the group."""
         family = socket.AF_INET if self.family == 4 else socket.AF_INET6
         opened = run_in_network_namespace(self.pid, lambda: socket.socket(family, socket.SOCK_DGRAM))
-        opened.bind((self.there, PORT))
+        index = run_in_network_namespace(self.pid, lambda: socket.if_nametoindex("there0"))
+        group = socket.inet_pton(family, GROUP[self.family])
+        if self.family == 4:
+            request = group + bytes(4) + index.to_bytes(4, sys.byteorder)  # struct ip_mreqn
+            opened.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+        else:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group + index.to_bytes(4, sys.byteorder))
+        opened.bind((GROUP[self.family], PORT))
         opened.setblocking(False)
         return opened
 
@@ -116,7 +133,15 @@ FLOOD = 4.0  # s: beyond the 3 s after which the kernel gives a neighbour up, so
 BURST = 0.025  # s
 
 
-async def one_unreachable_peer_starves_no_other(family: int) -> None:
+EXPERIMENTAL = 253  # an IP protocol's number [RFC 3692]
+
+
+async def one_unreachable_peer_of_bare_ip_starves_no_other(family: int) -> None:
+    """The same with a port of kind "ip"."""
+    await one_unreachable_peer_starves_no_other(family, EXPERIMENTAL)
+
+
+async def one_unreachable_peer_starves_no_other(family: int, protocol: int | None = None) -> None:
     """1,000 members at 80 absent addresses are sent to again and again; a healthy peer asks every 20 ms meanwhile."""
     with link(family) as between:
         counters = Counters()
@@ -124,9 +149,10 @@ async def one_unreachable_peer_starves_no_other(family: int) -> None:
         def answer(data: bytes, source: Endpoint) -> None:
             port.send(data, source)
 
-        port = DatagramPort(family, between.here, PORT, counters, answer)
+        number = PORT if protocol is None else 0
+        port = DatagramPort(family, between.here, number, counters, answer, protocol=protocol)
         port.enlarge_buffers(send=1)  # none at all, so that it fills at once, as a larger one does with more members
-        peer = between.socket_there()
+        peer, group = between.socket_there(protocol), between.group_there()
         loop = asyncio.get_running_loop()
         flooded, waits, unanswered = 0, list[float](), 0
 
@@ -135,14 +161,16 @@ async def one_unreachable_peer_starves_no_other(family: int) -> None:
             end = loop.time() + FLOOD
             while loop.time() < end:
                 for _ in range(MEMBERS // 10):
-                    port.send(bytes(40), Endpoint(between.absent(flooded % ABSENT), PORT + flooded % MEMBERS))
+                    port.send(
+                        bytes(40), Endpoint(between.absent(flooded % ABSENT), number and number + flooded % MEMBERS)
+                    )
                     flooded += 1
                 await asyncio.sleep(BURST)
 
         flooding = asyncio.create_task(flood())
         while not flooding.done():
             asked = loop.time()
-            await loop.sock_sendto(peer, b"?", (between.here, PORT))
+            await loop.sock_sendto(peer, b"?", (between.here, number))
             try:
                 async with asyncio.timeout(1):
                     await loop.sock_recv(peer, 100)
@@ -153,8 +181,12 @@ async def one_unreachable_peer_starves_no_other(family: int) -> None:
             await asyncio.sleep(0.02)
         await flooding
         detours = len(port._detours.open)
+        if protocol is None:  # a group's datagrams do not wait either
+            port.send(b"to all", Endpoint(GROUP[family], PORT), interface="here0")
+            assert await asyncio.wait_for(loop.sock_recv(group, 100), 1) == b"to all"
         port.close()
         peer.close()
+        group.close()
         said = {
             "flooded": flooded, "asked": len(waits) + unanswered, "unanswered": unanswered, "detours": detours,
             "worst_ms": 1000 * max(waits, default=0), "median_ms": 1000 * statistics.median(waits or [0]),
@@ -264,7 +296,6 @@ async def link_events_while_nobody_reads() -> Mapping[str, int]:
 
 # --- memberships ------------------------------------------------------------------------------------------------------
 
-GROUP = {4: "239.1.1.1", 6: "ff3e::4:1"}
 _IGMP_V3_REPORT, _MLD_V2_REPORT = 0x22, 143
 _TAKES_ALL = (4, 2)  # CHANGE_TO_EXCLUDE_MODE, MODE_IS_EXCLUDE: of a record about a group joined for any source
 
@@ -406,6 +437,7 @@ async def memberships_outlive_links_and_interfaces(family: int) -> None:
 
 SCENES: dict[str, Callable[[int], Coroutine[Any, Any, None]]] = {
     "unreachable": one_unreachable_peer_starves_no_other,
+    "unreachable-ip": one_unreachable_peer_of_bare_ip_starves_no_other,
     "links-lost": link_events_that_were_lost_are_made_up_for,
     "ports": a_port_outlives_its_address,
     "memberships": memberships_outlive_links_and_interfaces,

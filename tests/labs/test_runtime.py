@@ -23,8 +23,9 @@ def played(scene: str, family: int) -> None:
 
 
 @FAMILIES
-def test_one_unreachable_peer_starves_no_other(family: int) -> None:
-    played("unreachable", family)
+@pytest.mark.parametrize("scene", ["unreachable", "unreachable-ip"])
+def test_one_unreachable_peer_starves_no_other(scene: str, family: int) -> None:
+    played(scene, family)
 
 
 @pytest.mark.parametrize("scene", ["links-held", "links-lost"])
