@@ -446,8 +446,7 @@ class AgentHost(Driver[None]):
 
     def _counters(self) -> dict[str, int]:
         """The agent's counters, and what the kernel dropped before the agent saw it."""
-        port = self._ports.get("")
-        dropped = 0 if port is None else port.dropped
+        dropped = sum(port.dropped for port in self._ports.values())
         counted = dict(self._agent.counters.snapshot())
         return {**counted, "dropped.by-kernel": dropped} if dropped else counted
 

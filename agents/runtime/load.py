@@ -12,16 +12,42 @@ import asyncio
 import math
 import resource
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from agents.core.agent import Action, Agent, Endpoint, GroupJoined, JoinGroup, Notify, SendDatagram
+from agents.core.agent import (
+    AddressConfigured,
+    Agent,
+    AskOperator,
+    ClosePort,
+    CloseStream,
+    Commit,
+    Committed,
+    ConfigureAddress,
+    Connect,
+    DeliverData,
+    End,
+    Endpoint,
+    Event,
+    GroupJoined,
+    JoinGroup,
+    LeaveGroup,
+    Notify,
+    OperatorAnswered,
+    RenewMembership,
+    SendDatagram,
+    SendStream,
+    Trace,
+)
 from agents.core.counters import Counters
+from agents.core.driver import Driver
 from agents.core.errors import ConfigurationError
 from agents.core.room import Load, LoadConfiguration
 from agents.core.timers import Timers as Deadlines
 from agents.runtime.datagram import DatagramPort
+from agents.runtime.streams import Streams
+from agents.runtime.tasks import Tasks
 
 PROGRESS_AFTER = 2.0  # s: what takes longer says how far it is, each time as long has passed
 FILES_OF_THE_PROCESS = 32  # open files beside the sockets: standard streams, the event loop's own, libraries
@@ -78,20 +104,25 @@ def _in_words(counted: Mapping[str, int]) -> list[str]:
 
 
 class _Loader:
-    """One agent with its socket, and since when it waits for an answer."""
+    """One agent with its ports and streams, and since when it waits for an answer."""
 
-    __slots__ = ("agent", "asked_at", "deadline", "number", "port")
+    __slots__ = ("agent", "asked_at", "deadline", "number", "ports", "streams")
 
     def __init__(self, number: int, agent: Agent) -> None:
         self.number = number
         self.agent = agent
-        self.port: DatagramPort | None = None
+        self.ports: dict[str, DatagramPort] = {}
+        self.streams: Streams | None = None
         self.asked_at: float | None = None
         self.deadline: float | None = None
 
 
-class Loading:
-    """Drives the many agents of a load; ``progress`` is given a line now and then."""
+class Loading(Driver[_Loader]):
+    """Drives the many agents of a load; ``progress`` is given a line now and then.
+
+    What they need of the world beside their peers is granted and not done: they are members of no group, keep nothing for
+    good, have no operator and no application.
+    """
 
     def __init__(
         self, load: Load, configuration: LoadConfiguration, progress: Callable[[str], None] | None = None
@@ -110,6 +141,13 @@ class Loading:
         self._joined: set[int] = set()
         self._all_settled = asyncio.Event()
         self._latencies: list[float] = []
+        self._ways = self.ways
+        self._tasks = Tasks(self._fail)
+        self._failure: BaseException | None = None
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        self._all_settled.set()
 
     async def run(self) -> LoadResult:
         """Join all, go on for the configured time, leave. Raises OSError or ConfigurationError with a remedy."""
@@ -120,6 +158,8 @@ class Loading:
             for _ in range(self._configuration.joining):
                 self._start_next()
             await self._all_settled.wait()
+            if self._failure is not None:
+                raise self._failure
             join_time = asyncio.get_running_loop().time() - began
             await asyncio.sleep(self._configuration.duration_s)
             if self._configuration.leave:
@@ -131,8 +171,8 @@ class Loading:
             if self._alarm is not None:
                 self._alarm.cancel()
             for node in self._nodes.values():
-                if node.port is not None:
-                    node.port.close()
+                await self._close(node)
+            await self._tasks.close()
 
     # --- driving --------------------------------------------------------------------------------------------------
 
@@ -141,21 +181,52 @@ class Loading:
         if number is None:
             return
         node = self._nodes[number] = _Loader(number, self._load.agent(self._configuration, number))
-        receiver = partial(self._received, node)
-        node.port = DatagramPort(self._family, self._configuration.address, 0, self._counters, receiver)
+        node.agent.keeps_history = False
+        self._open_port(node, "")
         self._drive(node, node.agent.start)
 
-    def _received(self, node: _Loader, data: bytes, source: Endpoint) -> None:
+    def _open_port(self, node: _Loader, name: str) -> DatagramPort:
+        receiver = partial(self._received, node, name)
+        opened = DatagramPort(self._family, self._configuration.address, 0, self._counters, receiver)
+        node.ports[name] = opened
+        return opened
+
+    @staticmethod
+    async def _close(node: _Loader) -> None:
+        for port in node.ports.values():
+            port.close()
+        node.ports.clear()
+        if node.streams is not None:
+            await node.streams.close_all()
+
+    def _received(self, node: _Loader, port: str, data: bytes, source: Endpoint) -> None:
+        self._heard(node, data)
+        self._drive(node, lambda now: node.agent.receive(data, source, now, port))
+
+    def _stream_received(self, node: _Loader, stream: Hashable, data: bytes) -> None:
+        self._heard(node, data)
+        self._drive(node, partial(node.agent.received, stream, data))
+
+    def _heard(self, node: _Loader, data: bytes) -> None:
         if node.asked_at is not None and self._load.is_answer(data):
             self._latencies.append(asyncio.get_running_loop().time() - node.asked_at)
             node.asked_at = None
-        self._drive(node, lambda now: node.agent.receive(data, source, now))
+
+    def _said(self, node: _Loader, data: bytes) -> None:
+        if node.asked_at is None and node.number not in self._settled and self._load.is_request(data):
+            node.asked_at = asyncio.get_running_loop().time()
+
+    def _happened(self, node: _Loader, event: Event) -> None:
+        self._drive(node, partial(node.agent.handle, event))
+
+    def _soon(self, node: _Loader, event: Event) -> None:
+        asyncio.get_running_loop().call_soon(self._happened, node, event)
 
     def _drive(self, node: _Loader, step: Callable[[float], None]) -> None:
-        now = asyncio.get_running_loop().time()
-        step(now)
+        step(asyncio.get_running_loop().time())
+        ways = self._ways
         for action in node.agent.take_actions():
-            self._carry_out(node, action, now)
+            ways[type(action)](node, action)
         deadline = node.agent.next_deadline()
         if deadline == node.deadline:
             return
@@ -166,16 +237,77 @@ class Loading:
             self._deadlines.set(node.number, deadline)
             self._set_alarm()
 
-    def _carry_out(self, node: _Loader, action: Action, now: float) -> None:
-        match action:
-            case SendDatagram() if node.port is not None:
-                if node.asked_at is None and node.number not in self._settled and self._load.is_request(action.data):
-                    node.asked_at = now
-                node.port.send(action.data, action.destination)
-            case JoinGroup():
-                node.agent.handle(GroupJoined(action.group, action.interface, succeeded=True), now)
-            case Notify(event=event) if event in self._load.joined or event in self._load.failed:
-                self._settle(node, joined=event in self._load.joined)
+    # --- the ways of a Driver -------------------------------------------------------------------------------------
+
+    def send_datagram(self, place: _Loader, action: SendDatagram) -> None:
+        """Send from the agent's port of that name."""
+        self._said(place, action.data)
+        port = place.ports.get(action.port) or self._open_port(place, action.port)
+        port.send(action.data, action.destination, action.dscp, action.interface)
+
+    def close_port(self, place: _Loader, action: ClosePort) -> None:
+        """Close it."""
+        port = place.ports.pop(action.port, None)
+        if port is not None:
+            port.close()
+
+    def connect(self, place: _Loader, action: Connect) -> None:
+        """Connect from where all send."""
+        if place.streams is None:
+            tell, received = partial(self._happened, place), partial(self._stream_received, place)
+            place.streams = Streams(place.agent.counters, tell, received, self._tasks)
+        place.streams.connect(action, self._configuration.address)
+
+    def send_stream(self, place: _Loader, action: SendStream) -> None:
+        """Queue the data."""
+        self._said(place, action.data)
+        if place.streams is not None:
+            place.streams.send(action)
+
+    def close_stream(self, place: _Loader, action: CloseStream) -> None:
+        """Close it."""
+        if place.streams is not None:
+            place.streams.close(action)
+
+    def join_group(self, place: _Loader, action: JoinGroup) -> None:
+        """Say that it is done."""
+        self._soon(place, GroupJoined(action.group, action.interface, succeeded=True))
+
+    def leave_group(self, place: _Loader, action: LeaveGroup) -> None:
+        """Nothing was joined."""
+
+    def renew_membership(self, place: _Loader, action: RenewMembership) -> None:
+        """Nothing was joined."""
+
+    def configure_address(self, place: _Loader, action: ConfigureAddress) -> None:
+        """Say that it is done."""
+        self._soon(place, AddressConfigured(action.interface, action.address))
+
+    def commit(self, place: _Loader, action: Commit) -> None:
+        """Say that it is done."""
+        self._soon(place, Committed(action.key, succeeded=True))
+
+    def ask_operator(self, place: _Loader, action: AskOperator) -> None:
+        """Refuse, as where no command is configured."""
+        self._soon(place, OperatorAnswered(action.key, granted=False, reason="a load has no operator"))
+
+    def deliver_data(self, place: _Loader, action: DeliverData) -> None:
+        """Count it."""
+        self._counters.add("undelivered.no-application")
+
+    def notify(self, place: _Loader, action: Notify) -> None:
+        """Take note of what settles the agent."""
+        if action.event in self._load.joined or action.event in self._load.failed:
+            self._settle(place, joined=action.event in self._load.joined)
+
+    def write_trace(self, place: _Loader, action: Trace) -> None:
+        """Nobody reads a history of so many."""
+
+    def end(self, place: _Loader, action: End) -> None:
+        """Close what the agent has; one that ends before it has joined has failed."""
+        self._tasks.begin(self._close(place))
+        if place.number not in self._settled:
+            self._settle(place, joined=False)
 
     def _settle(self, node: _Loader, *, joined: bool) -> None:
         (self._joined.add if joined else self._joined.discard)(node.number)

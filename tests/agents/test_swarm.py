@@ -8,17 +8,41 @@ import json
 import re
 import resource
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, get_args
 
 import pytest
 from click.testing import CliRunner
 
 from agents.__main__ import main
+from agents.core.agent import (
+    Action,
+    AddressConfigured,
+    AskOperator,
+    ClosePort,
+    CloseStream,
+    Commit,
+    Committed,
+    ConfigureAddress,
+    Connect,
+    DeliverData,
+    End,
+    Endpoint,
+    Event,
+    GroupJoined,
+    JoinGroup,
+    LeaveGroup,
+    Notify,
+    OperatorAnswered,
+    RenewMembership,
+    SendDatagram,
+    SendStream,
+    StreamOpened,
+)
 from agents.core.errors import ConfigurationError
-from agents.core.room import Port
+from agents.core.room import LoadConfiguration, Port
 from agents.mmcp.configuration import (
     Controller,
     LocalMobilityControllerConfiguration,
@@ -33,6 +57,7 @@ from agents.runtime import load
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.host import AgentHost
 from agents.runtime.load import FILES_OF_THE_PROCESS, Loading, LoadResult, percentiles, require_open_files
+from tests.agents.roles import Asking
 
 HERE, SESSION = "127.0.0.1", 1
 TIMERS = Timers(srt_s=0.05)
@@ -186,3 +211,69 @@ def test_the_command_prints_json_and_tells_by_its_status_that_some_failed(tmp_pa
     path.write_text("counts = 1")
     ran = CliRunner().invoke(main, ["mmcp", "swarm", "--config", str(path)])
     assert ran.exit_code == 2
+
+
+class Streaming(Asking):
+    """Asks on a stream once all it wanted of the world has been granted, and again from a second port when it is answered."""
+
+    WANTED: ClassVar = {GroupJoined, AddressConfigured, Committed, OperatorAnswered}
+
+    def __init__(self, where: Endpoint) -> None:
+        super().__init__(
+            JoinGroup("239.1.1.1", "none"),
+            RenewMembership("239.1.1.1", "none"),
+            LeaveGroup("239.1.1.1", "none"),
+            ConfigureAddress("none", "10.0.0.1/24", "10.0.0.2"),
+            Commit("k", {}),
+            AskOperator("q", (), 1.0),
+            DeliverData(b"x"),
+        )
+        self.where = where
+
+    def handle(self, event: Event, now: float) -> None:
+        super().handle(event, now)
+        if {type(each) for each in self.told} == self.WANTED:
+            self.act(Connect("s", self.where))
+        elif isinstance(event, StreamOpened):
+            self.act(SendStream(event.stream, b"?"))
+
+    def received(self, stream: Hashable, data: bytes, now: float) -> None:
+        self.act(SendDatagram(b"bye", self.where, "second"))
+        self.act(ClosePort("second"))
+        self.act(CloseStream(stream))
+        self.act(Notify("in"))
+        self.act(End())
+
+
+def test_load_of_any_protocol_may_use_streams_and_all_else() -> None:
+    async def scene() -> LoadResult:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"!" + await reader.readexactly(1))
+            await reader.read()
+            writer.close()
+
+        async with await asyncio.start_server(answer, HERE, 0) as server:
+            where = Endpoint(*server.sockets[0].getsockname())
+            of = replace(
+                SWARM,
+                agent=lambda _, __: Streaming(where),
+                family=lambda _: 4,
+                is_request=lambda data: data == b"?",
+                is_answer=lambda data: data == b"!?",
+                joined=frozenset({"in"}),
+                counted={},
+            )
+            given = LoadConfiguration(count=5, address="127.0.0.8", joining=2, leave=False)
+            async with asyncio.timeout(10):
+                return await Loading(of, given).run()
+
+    result = asyncio.run(scene())
+    assert (result.joined, result.failed, result.round_trips) == (5, 0, 5)
+    assert result.counters == {"undelivered.no-application": 5}
+
+
+def test_load_has_a_way_for_every_action() -> None:
+    async def scene() -> set[object]:
+        return set(Loading(SWARM, GIVEN).ways)
+
+    assert asyncio.run(scene()) == set(get_args(Action))
