@@ -13,7 +13,11 @@ import pytest
 from testbed import protocols
 from testbed.host.sandbox import PROJECT_ROOT
 
-RECORD = "import click\nfrom testbed.protocol import Protocol\nPROTOCOL = Protocol('tea', (click.Command('party', help='Tea.'),))\n"
+RECORD = """
+from testbed.protocol import Protocol
+from testbed.sim.world import Simulation
+PROTOCOL = Protocol('tea', (Simulation('party', 'tea is served', 'Tea.', print),))
+"""
 LAB = (
     "from testbed.run.laboratory import Topology\n"
     "TOPOLOGY = Topology('teahouse', 'a lab of a folder beside', (), print, print, print)\n"
