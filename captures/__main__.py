@@ -24,8 +24,8 @@ from captures.protocols import names, protocol
 if TYPE_CHECKING:
     import io
 
+    from captures.rules.judgement import Judgement
     from captures.rules.packs.pack import Settings
-    from captures.rules.verify import Verification
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -58,7 +58,7 @@ def merge_command(run_folder: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the whole judgement as JSON.")
 def judge_command(file: Path, *, as_json: bool) -> None:
-    """Check every rule on a lab's pcapng FILE, the lab's own and all packs whose protocol occurs.
+    """Check every rule of the protocols that occur in a lab's pcapng FILE.
 
     Exit 0: no rule failed, 1: one did, 2: could not judge, or not to the end.
 
@@ -66,30 +66,31 @@ def judge_command(file: Path, *, as_json: bool) -> None:
     Example: python -m captures judge captures/runs/latest/lab.pcapng --json
     """
     from captures.report.terminal import show
-    from captures.rules.ruling import rule_on
+    from captures.rules.engine import judge
 
-    ruling = rule_on(file)
-    with answering(ruling.exit_code()):
+    judgement = judge(file)
+    with answering(judgement.exit_code()):
         if as_json:
-            click.echo(json.dumps(ruling.as_dict(), indent=2))
+            click.echo(json.dumps(judgement.of_run(), indent=2))
         else:
-            show(ruling)
-    say_where_it_breaks_off(str(file), ruling.truncated)
-    sys.exit(ruling.exit_code())
+            show(judgement)
+    say_where_it_breaks_off(str(file), judgement.truncated)
+    sys.exit(judgement.exit_code())
 
 
 def _pack_names(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    from captures.rules.judge import LAB
-    from captures.rules.verify import PACKS
+    from captures.rules.packs import pack_names
 
     names = tuple(name.strip() for name in value.split(",") if name.strip())
-    unknown = [name for name in names if name not in (*PACKS, LAB)]
+    unknown = [name for name in names if name not in pack_names()]
     if unknown or (value and not names):
-        raise click.BadParameter(f"{', '.join(unknown) or repr(value)}: the packs are {', '.join((*PACKS, LAB))}")
+        raise click.BadParameter(f"{', '.join(unknown) or repr(value)}: the packs are {', '.join(pack_names())}")
     return names
 
 
 def _timers(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    from captures.rules.packs import timer_names
+
     found = {}
     for value in values:
         name, _, text = value.partition("=")
@@ -97,9 +98,10 @@ def _timers(_context: click.Context, _parameter: click.Parameter, values: tuple[
             seconds = float(text)
         except ValueError:
             seconds = 0.0
-        if name.lower() not in ("jwt", "srt", "spt", "hit", "ctt") or not 0 < seconds < 86_400:
-            raise click.BadParameter(f"{value}: give jwt, srt, spt, hit or ctt and its seconds, as in srt=2")
-        found[f"{name.lower()}_s"] = seconds
+        if name.lower() not in timer_names() or not 0 < seconds < 86_400:
+            *most, last = timer_names()
+            raise click.BadParameter(f"{value}: give {', '.join(most)} or {last} and its seconds, as in {most[0]}=2")
+        found[name.lower()] = seconds
     return found
 
 
@@ -111,7 +113,7 @@ def _timers(_context: click.Context, _parameter: click.Parameter, values: tuple[
     default="",
     callback=_pack_names,
     metavar="PACKS",
-    help="mmcp, igmp, mld, pim, rtp, lab, separated by commas.  [default: all whose protocol occurs]",
+    help="mmcp, igmp, mld, pim, rtp, separated by commas.  [default: all whose protocol occurs]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the verdicts as JUnit XML, too.")
@@ -154,9 +156,8 @@ def verify_command(
         max_loss=max_loss / 100,
         max_gap_s=max_gap,
         max_jitter_s=None if max_jitter is None else max_jitter / 1000,
-        given=frozenset(timers),
+        timers=timers,
         ports=ports,
-        **timers,
     )
     verification = _verified(file, names, limits)
     if junit is not None:
@@ -183,26 +184,21 @@ def verify_command(
     sys.exit(verification.exit_code())
 
 
-def _verified(file: Path, names: tuple[str, ...], settings: Settings) -> Verification:
+def _verified(file: Path, names: tuple[str, ...], settings: Settings) -> Judgement:
     from captures.files.reading import CaptureReader
     from captures.report.progress import Progress
-    from captures.rules.judge import LAB
-    from captures.rules.verify import verify, verify_file
+    from captures.rules.engine import verify
 
+    if str(file) == "-" and sys.stdin.isatty():
+        raise CaptureError("stdin is a terminal: pipe a capture into it")
     with Progress() as progress:
         try:
-            if str(file) != "-":
-                return verify_file(file, names, settings, progress)
-            if sys.stdin.isatty():
-                raise CaptureError("stdin is a terminal: pipe a capture into it")
-            found = verify(CaptureReader(cast("io.BufferedIOBase", sys.stdin.buffer)), names, settings, progress)
+            source = cast("io.BufferedIOBase", sys.stdin.buffer) if str(file) == "-" else file
+            return verify(CaptureReader(source), names, settings, progress)
         except KeyboardInterrupt:
             progress.clear()
             click.echo(f"captures: interrupted after {progress.frames} packets or more", err=True)
             sys.exit(INTERRUPTED)
-    if LAB in names or (not names and found.has_parameters):
-        found.warnings.append("the lab rules were left out: they read the capture twice, so they need a file")
-    return found
 
 
 @main.command("report")

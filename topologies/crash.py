@@ -72,12 +72,12 @@ OPTIONS = (
 
 WHY = "a role is killed in this lab"
 LEFT_OUT = (
-    "asr-names-members", "asr-period", "data-waits-for-mn", "fallback-join", "handover-context", "handover-order",
-    "local-join-after-link-up", "new-cell-cold", "no-session-join-after-confirm", "old-lmc-forgets-mn",
-    "probe-schedule", "session-join-order", "usr-period",
+    "mmcp-asr-complete", "mmcp-data-waits-for-mn", "mmcp-fallback-join", "mmcp-handover-context", "mmcp-handover-order",
+    "mmcp-join-order", "mmcp-local-join-after-link-up", "mmcp-new-cell-cold", "mmcp-no-session-join-after-confirm",
+    "mmcp-old-lmc-forgets", "mmcp-probe-schedule", "rtp-loss",
     # Who comes after it knows nothing of what it was asked, how often it has sent, or when it was to report.
-    "mmcp-asr-period", "mmcp-handover-answered", "mmcp-local-join-answered", "mmcp-probe-answered", "mmcp-session-join-answered",
-    "mmcp-transfer-answered", "mmcp-transfer-count", "mmcp-transfer-pace", "mmcp-usr-period", "rtp-loss",
+    "mmcp-asr-period", "mmcp-handover-answered", "mmcp-local-join-answered", "mmcp-probe-answered",
+    "mmcp-session-join-answered", "mmcp-transfer-answered", "mmcp-transfer-count", "mmcp-transfer-pace", "mmcp-usr-period",
 )  # fmt: skip
 
 

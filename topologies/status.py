@@ -204,7 +204,9 @@ class _Silences:
 def conclude(_values: Values, measurements: SessionMeasurements, verdict: Mapping[str, Any]) -> Conclusion:
     """What the capture shows of each silence, beside when the roles knew of it; before that, the reports on schedule."""
     conclusion = conclude_cases(measurements, verdict["silences"], "silences", _problems, _in_words)
-    periods = [rule["message"] for rule in verdict["rules"]["all"] if rule["rule"] in ("usr-period", "asr-period")]
+    periods = [
+        rule["message"] for rule in verdict["rules"]["all"] if rule["rule"] in ("mmcp-usr-period", "mmcp-asr-period")
+    ]
     conclusion.rows[CASES.name].insert(0, {"case": "periodic", "seen": "; ".join(periods), "problems": []})
     return conclusion
 

@@ -182,7 +182,7 @@ def show_command(
 
 def answer_truncated(truncated: str | None, named: str, *, failed: int) -> None:
     """Of a capture that breaks off say so and end the program: with status 1 if a rule failed in what there was, else 2."""
-    from captures.rules.judge import exit_code
+    from captures.rules.judgement import exit_code
 
     if truncated is not None:
         sys.stdout.flush()

@@ -10,7 +10,6 @@ from captures.files.capture import CaptureError
 from captures.mmcp.handovers import Handover, accepted_confirm, first_data_after, handover_requests
 from captures.mmcp.joins import Session, observe_join
 from captures.report.additions import Additions, Bar, Column, Facts, Line, Moment, Part, Stretch, Table, Tile, View
-from captures.rules import Case
 
 if TYPE_CHECKING:
     from captures.files.capture import Step
@@ -28,9 +27,8 @@ _GOOD_OUTCOMES = ("predictive", "reactive", "silent")
 
 def additions(timeline: Timeline, records: Mapping[str, Any], failed: Collection[str]) -> Additions:
     """Each handover is a part; without handovers each session is, and each silence."""
-    case = Case(timeline)
-    handovers = case.handovers
-    parts = _handover_parts(timeline, handovers) if handovers else _other_parts(timeline, case)
+    handovers = timeline.handovers
+    parts = _handover_parts(timeline, handovers) if handovers else _other_parts(timeline)
     lines = list(records.get("handovers", ()))
     return Additions(
         parts=tuple(parts),
@@ -208,7 +206,7 @@ def _tiles(records: Sequence[Mapping[str, Any]]) -> Iterator[Tile]:
 # --- joins, leaves and silences
 
 
-def _other_parts(timeline: Timeline, case: Case) -> list[Part]:
+def _other_parts(timeline: Timeline) -> list[Part]:
     sessions = [step for step in timeline.steps if step.name == "session_begin"]
     heads = [(step, f"session-{n}", str(n), _session_title(n, step)) for n, step in enumerate(sessions, 1)]
     if "status" in timeline.parameters.expects:
@@ -217,7 +215,7 @@ def _other_parts(timeline: Timeline, case: Case) -> list[Part]:
         heads.sort(key=lambda head: head[0].t_ns)
     ends = [*(step.t_ns for step, *_ in heads[1:]), timeline.end_ns + 1]
     return [
-        Part(anchor, short, title, step.t_ns, _stretch(timeline, case, step.t_ns, end))
+        Part(anchor, short, title, step.t_ns, _stretch(timeline, step.t_ns, end))
         for (step, anchor, short, title), end in zip(heads, ends, strict=False)  # of no heads there is one end
     ]
 
@@ -232,12 +230,12 @@ def _silence_title(number: int, step: Step) -> str:
     return f"Silence {number}, of {step.fields.get('role', 'a role')}: {why}"
 
 
-def _stretch(timeline: Timeline, case: Case, begin_ns: int, end_ns: int) -> Stretch | None:
+def _stretch(timeline: Timeline, begin_ns: int, end_ns: int) -> Stretch | None:
     """What is drawn of a part; None where it has nothing of the kind."""
     if not timeline.parameters.mns:
         return None
     try:
-        silences, leaves, sessions = case.silences, case.leaves, case.sessions
+        silences, leaves, sessions = timeline.silences, timeline.leaves, timeline.sessions
     except CaptureError:  # the judgement says what is wrong with a step
         return None
     silence = next((each for each in silences if each.begin_ns == begin_ns), None)

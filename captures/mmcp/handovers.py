@@ -104,40 +104,10 @@ def find_handovers(timeline: Timeline) -> list[Handover]:
     return sorted(found, key=lambda handover: handover.begin_ns)
 
 
-def messages_at(
-    timeline: Timeline,
-    interface: str,
-    packet: str,
-    *,
-    begin_ns: int,
-    end_ns: int,
-    source: str | None = None,
-    destination: str | None = None,
-    mn_id: str | None = None,
-    f: int | None = None,
-) -> list[Message]:
-    """MMCP messages of the lab's session that one interface saw in a window, both ends included."""
-    session_id = timeline.parameters.session_id
-    return [
-        message
-        for message in timeline.messages
-        if message.interface == interface
-        and message.packet == packet
-        and begin_ns <= message.t_ns <= end_ns
-        and message.session_id == session_id
-        and (source is None or message.source == source)
-        and (destination is None or message.destination == destination)
-        and (mn_id is None or message.mn_id == mn_id)
-        and (f is None or message.f == f)
-    ]
-
-
 def handover_requests(timeline: Timeline, handover: Handover) -> list[Message]:
     """HIRs the MN sent in the window, at its own interface."""
     mn = handover.mn
-    return messages_at(
-        timeline, mn.interface, "HIR", begin_ns=handover.begin_ns, end_ns=handover.end_ns, mn_id=mn.mn_id
-    )
+    return timeline.said(mn.interface, "HIR", handover.begin_ns, handover.end_ns, mn_id=mn.mn_id)
 
 
 def accepted_confirm(timeline: Timeline, handover: Handover) -> Message | None:
@@ -146,9 +116,7 @@ def accepted_confirm(timeline: Timeline, handover: Handover) -> Message | None:
     if not requests:
         return None
     peers = {request.destination for request in requests}
-    confirms = messages_at(
-        timeline, handover.mn.interface, "HIC", begin_ns=requests[0].t_ns, end_ns=handover.end_ns, f=1
-    )
+    confirms = timeline.said(handover.mn.interface, "HIC", requests[0].t_ns, handover.end_ns, f=1)
     return next((confirm for confirm in confirms if confirm.source in peers), None)
 
 
@@ -162,12 +130,11 @@ def established_after(timeline: Timeline, handover: Handover) -> Message | None:
     """The LJC F=1 of the new LMC at the MN's interface after link up."""
     if handover.up_ns is None or handover.new_lmc is None:
         return None
-    confirms = messages_at(
-        timeline,
+    confirms = timeline.said(
         handover.mn.interface,
         "LJC",
-        begin_ns=handover.up_ns,
-        end_ns=handover.end_ns,
+        handover.up_ns,
+        handover.end_ns,
         source=handover.new_lmc.address,
         f=1,
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from captures.mmcp.handovers import messages_at
-
 if TYPE_CHECKING:
     from captures.mmcp.parameters import MobileNode
     from captures.mmcp.timeline import Membership, Message, Timeline
@@ -94,7 +92,7 @@ def observe_join(timeline: Timeline, session: Session) -> Join:
     """What the MN's interface saw of its join. Answers count that come after what they answer."""
     mn, begin, end = session.mn, session.begin_ns, session.end_ns
     own = set(mn.addresses.values())
-    requests = messages_at(timeline, mn.interface, "SJR", begin_ns=begin, end_ns=end, mn_id=mn.mn_id)
+    requests = timeline.said(mn.interface, "SJR", begin, end, mn_id=mn.mn_id)
     confirm = local_request = local_confirm = None
     if requests:
         sm = timeline.parameters.session_manager
@@ -102,9 +100,7 @@ def observe_join(timeline: Timeline, session: Session) -> Join:
     named = None if confirm is None or not confirm.f else confirm.parameter("lmc")
     if confirm is not None and named is not None:
         lmc = str(named[0])
-        local_requests = messages_at(
-            timeline, mn.interface, "LJR", begin_ns=confirm.t_ns, end_ns=end, mn_id=mn.mn_id, destination=lmc
-        )
+        local_requests = timeline.said(mn.interface, "LJR", confirm.t_ns, end, mn_id=mn.mn_id, destination=lmc)
         if local_requests:
             local_request = local_requests[0]
             local_confirm = _answer(timeline, mn, own, "LJC", lmc, local_request.t_ns, end)
@@ -114,7 +110,7 @@ def observe_join(timeline: Timeline, session: Session) -> Join:
 def _answer(
     timeline: Timeline, mn: MobileNode, own: set[str], packet: str, source: str, begin_ns: int, end_ns: int
 ) -> Message | None:
-    found = messages_at(timeline, mn.interface, packet, begin_ns=begin_ns, end_ns=end_ns, source=source)
+    found = timeline.said(mn.interface, packet, begin_ns, end_ns, source=source)
     return next((message for message in found if message.destination in own), None)
 
 
@@ -124,7 +120,7 @@ def group_reports(timeline: Timeline, session: Session) -> list[Membership]:
     return [
         report
         for report in timeline.reports_of(mn.interface, mn.addresses.values())
-        if timeline.parameters.group in report.message.joins and session.begin_ns <= report.t_ns <= session.end_ns
+        if timeline.parameters.group in report.joins and session.begin_ns <= report.t_ns <= session.end_ns
     ]
 
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from captures.mmcp.handovers import messages_at
-
 if TYPE_CHECKING:
     from captures.files.capture import Step
     from captures.mmcp.joins import Session
@@ -64,18 +62,16 @@ def observe_leave(timeline: Timeline, session: Session, step: Step, confirms: Se
     begins = (s.t_ns for s in timeline.steps if s.name == "session_begin" and s.t_ns > begin)
     until = next(begins, timeline.steps[-1].t_ns)
     before = [confirm.source for confirm in confirms if confirm.t_ns < begin]
-    requests = messages_at(timeline, mn.interface, "ULR", begin_ns=begin, end_ns=until, mn_id=mn.mn_id)
+    requests = timeline.said(mn.interface, "ULR", begin, until, mn_id=mn.mn_id)
     confirm = None
     if requests:
-        answers = messages_at(
-            timeline, mn.interface, "ULC", begin_ns=requests[0].t_ns, end_ns=until, source=requests[0].destination
-        )
+        answers = timeline.said(mn.interface, "ULC", requests[0].t_ns, until, source=requests[0].destination)
         confirm = next((answer for answer in answers if answer.destination in own), None)
     report = next(
         (
             report
             for report in timeline.reports_of(mn.interface, own)
-            if timeline.parameters.group in report.message.leaves and begin <= report.t_ns <= until
+            if timeline.parameters.group in report.leaves and begin <= report.t_ns <= until
         ),
         None,
     )
@@ -103,9 +99,7 @@ def first_report_without(timeline: Timeline, leave: Leave) -> Message | None:
     if lmc is None:
         return None
     since = leave.since_ns if leave.confirm is None else leave.confirm.t_ns
-    reports = messages_at(
-        timeline, lmc.interface, "ASR", begin_ns=since, end_ns=timeline.steps[-1].t_ns, source=lmc.address
-    )
+    reports = timeline.said(lmc.interface, "ASR", since, timeline.steps[-1].t_ns, source=lmc.address)
     wanted = ("mn_id", leave.session.mn.mn_id)
     return next((report for report in reports if wanted not in report.params), None)
 

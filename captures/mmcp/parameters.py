@@ -9,12 +9,11 @@ from typing import Any
 
 from captures.files.capture import CaptureError, Step
 from captures.mmcp.constants import MMCP_PORT
+from captures.rules.packs.pack import SECONDS_MAX
 
 _LAST_MEMBER_QUERY_S = 2.0  # two queries, a second apart [RFC 3376 8.8, 8.9; RFC 3810 9.8, 9.9]
 _SPT_IN_SRT = 3  # SPT unless the lab says otherwise [7.4]
 
-SECONDS_MAX = 1_000_000.0
-"""No timer of a lab is longer."""
 _PORT_MAX = 65_535
 _SESSION_MAX = (1 << 32) - 1
 _SPACING_MAX_NS = 1_000_000_000_000

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from captures.mmcp.handovers import messages_at
-
 if TYPE_CHECKING:
     from captures.mmcp.children import Child, Family
     from captures.mmcp.timeline import Message, Timeline
@@ -88,8 +86,7 @@ def first_report_without(timeline: Timeline, reaction: Reaction) -> Message | No
     parent = reaction.child.parent
     if parent.is_session_manager or not reaction.failed:
         return None
-    reports = messages_at(
-        timeline, parent.interface, "ASR", begin_ns=reaction.last.t_ns, end_ns=timeline.steps[-1].t_ns,
+    reports = timeline.said(parent.interface, "ASR", reaction.last.t_ns, timeline.steps[-1].t_ns,
         source=parent.address,
     )  # fmt: skip
     wanted = ("mn_id", reaction.child.identifier)

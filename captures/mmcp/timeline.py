@@ -1,7 +1,8 @@
-"""What happened in a lab, in one ordered list: control messages, membership reports and scenario steps, on one clock.
+"""What a capture says of an MMCP lab: who is who, what was said, joined and received, and what the scenario did.
 
-Control packets are dissected one by one. Data packets only leave their time, sequence number and frame number, by
-interface. Names, addresses and interfaces come from the capture's own ``parameters`` step.
+It is gathered from the events of a capture, while rules look at the same events. Data packets only leave their time, sequence
+number and frame number, by interface. Names, addresses and interfaces come from the capture's own ``parameters`` step;
+without one nothing is kept but the last events before it may come.
 """
 
 from __future__ import annotations
@@ -9,19 +10,29 @@ from __future__ import annotations
 import ipaddress
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from captures.dissectors.membership import MembershipMessage, membership_message
-from captures.files.capture import CaptureError, Frame, Step
+from captures.dissectors.membership import MODE_IS_EXCLUDE, TO_EXCLUDE
+from captures.files.capture import CaptureError, Step
 from captures.files.reading import CaptureReader
-from captures.mmcp.dissector import dissect
+from captures.history.events import Event
+from captures.history.history import History
+from captures.mmcp.children import Family, find_families
+from captures.mmcp.handovers import Handover, find_handovers, handover_record
+from captures.mmcp.joins import OUTCOMES, Join, Session, join_record, observe_join
+from captures.mmcp.leaves import Leave, leave_record, observe_leave
 from captures.mmcp.parameters import UNKNOWN, Parameters
-from captures.wire.headers import PROTOCOL_UDP, Packet, ip_packet, known_link_type
-from captures.wire.internet import printed
-from captures.wire.malformed import MalformedMessageError
+from captures.mmcp.silences import Silence, find_silences, silence_record
+from captures.rules.reading import Reading
+from captures.wire.rtp import KeptStream, Streams
+
+_BEFORE_PARAMETERS_MAX = 4096  # events that are remembered until a parameters step comes
+_RECOVERY_NS = 500_000_000  # in which a role that speaks again answers what has gathered meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +63,21 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Malformed:
-    """A datagram on the MMCP port that is no MMCP message, and why."""
-
-    number: int
-    t_ns: int
-    interface: str
-    source: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Membership:
-    """One IGMP or MLD message as one interface saw it; `mac` is the link layer's source, empty where there is none."""
+    """One IGMP or MLD report or leave as one interface saw it; `mac` is the link layer's source in hex, or empty.
+
+    `sources`: for each of the groups of `joins` the sources it is joined from, empty for any source.
+    """
 
     number: int
     t_ns: int
     interface: str
     source: str
-    mac: bytes
-    hop_limit: int
-    message: MembershipMessage
+    mac: str
+    version: str
+    joins: tuple[str, ...]
+    leaves: tuple[str, ...]
+    sources: tuple[tuple[str, ...], ...]
 
 
 @dataclass(slots=True)
@@ -82,11 +87,18 @@ class DataFlow:
     number: array[int] = field(default_factory=lambda: array("Q"))
     t_ns: array[int] = field(default_factory=lambda: array("Q"))
     sequence: array[int] = field(default_factory=lambda: array("H"))
-    sources: set[bytes] = field(default_factory=set)
+    sources: set[int] = field(default_factory=set)
 
     def span(self, begin_ns: int, end_ns: int) -> range:
         """Indexes of the packets with ``begin_ns <= time <= end_ns``."""
         return range(bisect_left(self.t_ns, begin_ns), bisect_right(self.t_ns, end_ns))
+
+    def add(self, stream: KeptStream) -> None:
+        """Take a stream's packets in."""
+        self.number.extend(stream.numbers)
+        self.t_ns.extend(stream.times)
+        self.sequence.extend(stream.sequences)
+        self.sources.add(stream.key.ssrc)
 
     def sort(self) -> None:
         """Put packets that were captured out of order of time into it."""
@@ -98,188 +110,326 @@ class DataFlow:
         self.sequence = array("H", [self.sequence[i] for i in order])
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class Timeline:
-    """Everything the rules look at; the lists are in order of time, ties in order of frame numbers."""
+    """Everything that rules about who is who look at; the lists are in order of time, ties in order of frame numbers.
 
-    parameters: Parameters
+    `warnings`: what is odd about it. `problem`: why the capture's ``parameters`` step cannot be used, None if it can.
+    """
+
+    protocols = frozenset({"mmcp", "igmp", "mld", "step"})
+    """Of which protocols it takes the events."""
+
+    parameters: Parameters = UNKNOWN
     messages: list[Message] = field(default_factory=list)
-    malformed: list[Malformed] = field(default_factory=list)
     memberships: list[Membership] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     data: dict[str, DataFlow] = field(default_factory=dict)
-    interfaces: dict[str, int] = field(default_factory=dict)
-    macs: dict[str, set[bytes]] = field(default_factory=dict)
-    """Link-layer addresses of each MN and LMC, by its interface, learned from what it sent from its own addresses."""
+    interfaces: Mapping[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    truncated: str | None = None
+    problem: str | None = None
     begin_ns: int = 0
     end_ns: int = 0
+    truncated: str | None = None
+    everything: bool = False
+    """Whether to keep what comes while there is no ``parameters`` step, however much it is."""
+
+    def __post_init__(self) -> None:
+        """Begin to gather."""
+        self._events: deque[Event] = deque(maxlen=None if self.everything else _BEFORE_PARAMETERS_MAX)
+
+    # --- gathering
+
+    @property
+    def known(self) -> bool:
+        """Whether the capture says who is who."""
+        return self.parameters.known
+
+    def learn(self, step: Step, streams: Streams) -> None:
+        """Take the first ``parameters`` step, when it is read: ahead of the events of its time."""
+        if self.known or self.problem is not None:
+            return
+        try:
+            self.parameters = Parameters.read(step)
+        except CaptureError as error:
+            self.problem = str(error)
+            return
+        self._events = deque(self._events)
+        streams.keep(ipaddress.ip_address(self.parameters.group).packed, self.parameters.port)
+
+    def event(self, event: Event) -> None:
+        """Take the next event of its `protocols`."""
+        self._events.append(event)
+
+    def finish(self, history: History, interfaces: Mapping[str, int], truncated: str | None) -> None:
+        """The capture ended: `interfaces` are frames by name, `truncated` is where it broke off."""
+        self.interfaces, self.truncated = interfaces, truncated
+        self.begin_ns, self.end_ns = history.begin_ns, history.end_ns
+        places = {other: mn.interface for mn in self.parameters.mns for other in mn.other_interfaces}
+        for name in history.began:  # what a VLAN carries counts as seen at the interface itself
+            places.setdefault(name, places.get(plain := _without_vlans(name, interfaces), plain))
+        self._own: dict[str, set[str]] = {}
+        for mn in self.parameters.mns:
+            self._own.setdefault(mn.interface, set()).update(mn.addresses.values())
+        for lmc in self.parameters.lmcs:
+            self._own.setdefault(lmc.interface, set()).add(lmc.address)
+        for event in sorted(self._events, key=lambda event: (event.t_ns, event.number)):
+            self._sort_in(event, places.get(event.interface, event.interface))
+        self._events.clear()
+        for stream in history.streams.kept():
+            interface = places.get(stream.key.interface, stream.key.interface)
+            self.data.setdefault(interface, DataFlow()).add(stream)
+        for interface, flow in self.data.items():
+            flow.sort()
+            if len(flow.sources) > 1:
+                self.warnings.append(f"{interface} saw {len(flow.sources)} RTP sources: sequence numbers may mix")
+        named = [mn.interface for mn in self.parameters.mns] + [lmc.interface for lmc in self.parameters.lmcs]
+        self.warnings += [f"{name} captured nothing" for name in dict.fromkeys(named) if not interfaces.get(name)]
+
+    def _sort_in(self, event: Event, interface: str) -> None:
+        number, t_ns, _, protocol, kind, source, destination, fields = event
+        if protocol == "step":
+            self.steps.append(Step(number, t_ns, kind, dict(fields)))
+            return
+        if protocol != "mmcp" and kind in ("report", "leave"):
+            self.memberships.append(_membership(event, interface))
+        elif protocol == "mmcp" and kind not in ("malformed", "unreachable"):
+            source_port, port = fields["ports"]
+            told = (kind, fields["session"], fields["f"], fields["params"])
+            self.messages.append(Message(number, t_ns, interface, source, destination, source_port, port, *told))
+        if fields["mac"] and source in self._own.get(interface, ()):
+            self._macs.setdefault(interface, set()).add(fields["mac"])
+
+    @cached_property
+    def _macs(self) -> dict[str, set[str]]:
+        """Link-layer addresses of each MN and LMC, by its interface, learned from what it sent from its own addresses."""
+        return {}
+
+    # --- telling
 
     def flow(self, interface: str) -> DataFlow:
         """Data packets seen at the interface; empty if there were none."""
         return self.data.get(interface, _NO_DATA)
 
     def reports_of(self, interface: str, addresses: Iterable[str]) -> list[Membership]:
-        """IGMP and MLD messages that a node sent, as its own interface saw them.
+        """IGMP and MLD reports and leaves that a node sent, as its own interface saw them.
 
         A node is known by its addresses and by the link-layer addresses it used with them, for MLD comes from
         link-local addresses and IGMP may come from 0.0.0.0.
         """
-        known, macs = set(addresses), self.macs.get(interface, set())
+        known, macs = set(addresses), self._macs.get(interface, set())
         return [
             membership
             for membership in self.memberships
             if membership.interface == interface and (membership.source in known or membership.mac in macs)
         ]
 
+    @cached_property
+    def handovers(self) -> list[Handover]:
+        """All handovers, in order of time."""
+        return find_handovers(self)
+
+    @cached_property
+    def sessions(self) -> list[Session]:
+        """Sessions of mode "proactive": in the other modes the MN runs without MMCP. Raises CaptureError."""
+        found: list[Session] = []
+        steps = self.steps
+        for index, step in enumerate(steps):
+            mn = self.parameters.mn(str(step.fields.get("mn")))
+            if step.name != "session_begin" or step.fields.get("mode") != "proactive" or mn is None:
+                continue
+            ends = (s.t_ns for s in steps[index + 1 :] if s.name == "session_end" and s.fields.get("mn") == mn.name)
+            expected = step.fields.get("expected")
+            if expected not in (None, *OUTCOMES):
+                raise CaptureError(f"session_begin (frame {step.number}) expects {expected!r}: no way a join can end")
+            found.append(Session(mn, step.t_ns, next(ends, self.end_ns), step.number, expected))
+        return found
+
+    @cached_property
+    def silences(self) -> list[Silence]:
+        """What the scenario did to roles between its silence_begin and silence_end steps, in order of time."""
+        return find_silences(self)
+
+    def silences_of(self, role: str) -> list[tuple[int, int]]:
+        """Begin and end of each of a role's silences, which ends when it has had time to say what it had to."""
+        return [(s.begin_ns, s.end_ns + _RECOVERY_NS) for s in self.silences if s.role == role]
+
+    @cached_property
+    def families(self) -> list[Family]:
+        """Every LMC with its MNs, and the SM with its children."""
+        return find_families(self)
+
+    @cached_property
+    def joins(self) -> list[Join]:
+        """The first join of each session."""
+        return [observe_join(self, session) for session in self.sessions]
+
+    @cached_property
+    def leaves(self) -> list[Leave]:
+        """What the scenario announces with a step ``leave``, each in the session of its MN."""
+        found: list[Leave] = []
+        for step in self.steps:
+            if step.name == "leave":
+                name, t_ns = step.fields.get("mn"), step.t_ns
+                within = (s for s in self.sessions if s.mn.name == name and s.begin_ns <= t_ns <= s.end_ns)
+                session = next(within, None)
+                if session is None:
+                    raise CaptureError(f"the leave in frame {step.number} is in no session of {name!r}")
+                found.append(observe_leave(self, session, step, self.confirms(session)))
+        return found
+
+    def confirms(self, session: Session) -> list[Message]:
+        """What made the MN a member in a session, at its interface: each LJC F=1, and each SJC F=1 without an LMC."""
+        mn, begin, end = session.mn, session.begin_ns, session.end_ns
+        own = set(mn.addresses.values())
+        local = self.said(mn.interface, "LJC", begin, end, f=1)
+        direct = [
+            confirm
+            for confirm in self.said(mn.interface, "SJC", begin, end, f=1)
+            if confirm.parameter("lmc") is None and confirm.source == self.parameters.session_manager
+        ]
+        return sorted((c for c in (*local, *direct) if c.destination in own), key=lambda c: (c.t_ns, c.number))
+
+    def parent_at(self, session: Session, t_ns: int) -> str | None:
+        """Address of the one whose member the MN was at a time, as its own interface shows it; None: nobody's.
+
+        Nobody's it is from its leave on, and until it is a member again from a HIC with another LMC, or an SJR that renews
+        nothing.
+        """
+        confirms = [confirm for confirm in self.confirms(session) if confirm.t_ns < t_ns]
+        if not confirms or any(leave.session is session and leave.begin_ns < t_ns for leave in self.leaves):
+            return None
+        mn, since, parent = session.mn, confirms[-1].t_ns, confirms[-1].source
+        gone = self.said(mn.interface, "ULR", since, t_ns, mn_id=mn.mn_id, destination=parent)
+        if confirms[-1].packet == "LJC":
+            gone += self.said(mn.interface, "SJR", since, t_ns, mn_id=mn.mn_id)
+        handed_over = self.said(mn.interface, "HIC", since, t_ns, source=parent, f=1)
+        gone += [confirm for confirm in handed_over if (confirm.parameter("lmc") or (parent,))[0] != parent]
+        return None if gone else parent
+
+    def proactive(self) -> list[Handover]:
+        """Handovers the MN was to make with MMCP."""
+        return [handover for handover in self.handovers if handover.mode == "proactive"]
+
+    def said(
+        self,
+        interface: str,
+        packet: str,
+        begin_ns: int,
+        end_ns: int,
+        *,
+        source: str | None = None,
+        destination: str | None = None,
+        mn_id: str | None = None,
+        f: int | None = None,
+    ) -> list[Message]:
+        """MMCP messages of the lab's session that one interface saw in a window, both ends included."""
+        session_id = self.parameters.session_id
+        return [
+            message
+            for message in self.messages
+            if message.interface == interface
+            and message.packet == packet
+            and begin_ns <= message.t_ns <= end_ns
+            and message.session_id == session_id
+            and (source is None or message.source == source)
+            and (destination is None or message.destination == destination)
+            and (mn_id is None or message.mn_id == mn_id)
+            and (f is None or message.f == f)
+        ]
+
+    # --- the judgement's facts
+
+    @property
+    def expects(self) -> tuple[str, ...]:
+        """What the lab is about, of `captures.mmcp.parameters.TOPICS`."""
+        return self.parameters.expects
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Rules that cannot be asked of the lab, each with the reason."""
+        return self.parameters.left_out
+
+    def shows(self, topic: str) -> str | None:
+        """None if the capture shows what a lab may be about, else the step that it lacks. Raises CaptureError."""
+        things, step = {
+            "handover": (self.handovers, "handover_begin"),
+            "join": (self.joins, "session_begin"),
+            "leave": (self.leaves, "leave"),
+            "status": (self.silences, "silence_begin"),
+        }[topic]
+        return None if things else step
+
+    def undecided_from(self) -> int | None:
+        """Frame number from which on something was under way when the capture broke off; None if nothing was.
+
+        That is a handover, and in a lab that is not about handovers a session, in which leaves and silences lie.
+        """
+        begun: dict[tuple[str, object], int] = {}
+        for step in self.steps:
+            topic, _, moment = step.name.rpartition("_")
+            if topic == "handover" or (topic == "session" and not self.handovers):
+                thing = topic, str(step.fields.get("handover" if topic == "handover" else "mn"))
+                if moment == "begin":
+                    begun[thing] = step.number
+                elif moment == "end":
+                    begun.pop(thing, None)
+        return min(begun.values(), default=None)
+
+    def records(self) -> dict[str, list[dict[str, Any]]]:
+        """What a judgement says of the lab beside verdicts, each in order of time. Raises CaptureError.
+
+        ``handovers``: as `captures.mmcp.handovers.handover_record`; ``joins``, of each session: `captures.mmcp.joins.join_record`;
+        ``leaves`` and ``silences`` that the scenario announces: `captures.mmcp.leaves.leave_record` and
+        `captures.mmcp.silences.silence_record`.
+        """
+        return {
+            "handovers": [handover_record(self, handover) for handover in self.handovers],
+            "joins": [join_record(self, session) for session in self.sessions],
+            "leaves": [leave_record(self, leave) for leave in self.leaves],
+            "silences": [silence_record(self, self.families, silence) for silence in self.silences],
+        }
+
 
 _NO_DATA = DataFlow()
+
+
+def _without_vlans(name: str, interfaces: Mapping[str, int]) -> str:
+    """The interface that a capture calls ``name.id`` for each VLAN."""
+    while name not in interfaces and "." in name:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def _membership(event: Event, interface: str) -> Membership:
+    message = event.fields["message"]
+    joined = [record for record in message.records if record.joins()]
+    return Membership(
+        event.number,
+        event.t_ns,
+        interface,
+        event.source,
+        event.fields["mac"],
+        f"{event.protocol.upper()}v{message.version}",
+        joins=tuple(record.group for record in joined),
+        leaves=tuple(record.group for record in message.records if record.leaves()),
+        sources=tuple(() if record.kind in (MODE_IS_EXCLUDE, TO_EXCLUDE) else record.sources for record in joined),
+    )
 
 
 def read_timeline(path: Path, *, any_capture: bool = False) -> Timeline:
     """Read a lab's pcapng.
 
     Raises `CaptureError` if it cannot be read or has no ``parameters`` step; of `any_capture` the parameters may be UNKNOWN,
-    and then nothing in it counts as data. A file that breaks off is read as far as
-    it goes, and `Timeline.truncated` says so.
+    and then nothing in it counts as data. A file that breaks off is read as far as it goes, and `Timeline.truncated` says so.
     """
-    reader = CaptureReader(path)
-    parameters = _find_parameters(reader, any_capture=any_capture)
-    timeline = Timeline(parameters)
-    collector = _Collector(timeline)
-    for record in reader:
-        if isinstance(record, Frame):
-            collector.frame(record)
-        else:
-            timeline.steps.append(record)
-    timeline.interfaces = dict(reader.packets)
-    timeline.truncated = reader.truncated
-    timeline.warnings = [*reader.warnings, *collector.warnings]
-    collector.finish()
+    timeline = Timeline(everything=any_capture)
+    reading = Reading(CaptureReader(path), {})
+    reading.gather(timeline)
+    reading.read()
+    if timeline.problem is not None:
+        raise CaptureError(timeline.problem)
+    if not timeline.known and not any_capture:
+        raise CaptureError(f"{path} has no parameters step")
+    timeline.warnings += reading.reader.warnings
     return timeline
-
-
-def _find_parameters(reader: CaptureReader, *, any_capture: bool) -> Parameters:
-    frames = 0
-    for record in reader:
-        if isinstance(record, Frame):
-            frames += 1
-        elif record.name == "parameters":
-            return Parameters.read(record)
-    broken = f" before it breaks off ({reader.truncated})" if reader.truncated else ""
-    if not frames:
-        raise CaptureError(f"{reader.path} holds no packets{broken}")
-    if any_capture:
-        return UNKNOWN
-    raise CaptureError(
-        f"{reader.path} has {frames} packets but no parameters step{broken}, so nothing tells who is who in it;"
-        " merge the run's folder with its steps.jsonl first, or ask `python -m captures verify` for what any capture tells"
-    )
-
-
-class _Collector:
-    """Sorts frames into a timeline's lists."""
-
-    def __init__(self, timeline: Timeline) -> None:
-        self.timeline = timeline
-        self.warnings: list[str] = []
-        parameters = timeline.parameters
-        self._group = ipaddress.ip_address(parameters.group).packed if parameters.known else b""
-        self._data_port = parameters.port.to_bytes(2, "big")
-        self._mmcp_port = parameters.mmcp_port.to_bytes(2, "big")
-        # What each node's own interface would show as sent by the node itself.
-        self._own: dict[str, set[bytes]] = {}
-        for mn in parameters.mns:
-            self._own.setdefault(mn.interface, set()).update(_packed(mn.addresses.values()))
-        for lmc in parameters.lmcs:
-            self._own.setdefault(lmc.interface, set()).update(_packed([lmc.address]))
-        self._one_of_mn = {other: mn.interface for mn in parameters.mns for other in mn.other_interfaces}
-        self._unreadable: dict[int, int] = {}
-        self._first = self._last = 0
-
-    def frame(self, frame: Frame) -> None:
-        if frame.interface in self._one_of_mn:
-            frame = frame._replace(interface=self._one_of_mn[frame.interface])
-        number, t_ns, interface, link_type, data = frame
-        if not self._first or t_ns < self._first:
-            self._first = t_ns
-        self._last = max(self._last, t_ns)
-        packet = ip_packet(link_type, data)
-        if packet is None:
-            if not known_link_type(link_type):
-                self._unreadable[link_type] = self._unreadable.get(link_type, 0) + 1
-            return
-        begin = packet.begin
-        if packet.protocol == PROTOCOL_UDP and not packet.fragment:
-            if packet.destination == self._group and data[begin + 2 : begin + 4] == self._data_port:
-                self._data(frame, begin)
-                return
-            if self._mmcp_port in (data[begin : begin + 2], data[begin + 2 : begin + 4]):
-                self._mmcp(frame, packet)
-        elif message := membership_message(packet, data):
-            self.timeline.memberships.append(
-                Membership(number, t_ns, interface, printed(packet.source), packet.mac, packet.hop_limit, message)
-            )
-        if packet.mac and packet.source in self._own.get(interface, ()):
-            self.timeline.macs.setdefault(interface, set()).add(packet.mac)
-
-    def _data(self, frame: Frame, udp: int) -> None:
-        rtp = udp + 8
-        data = frame.data
-        if len(data) < rtp + 12 or data[rtp] >> 6 != 2:
-            return  # to group and port, but no RTP version 2
-        flow = self.timeline.data.get(frame.interface)
-        if flow is None:
-            flow = self.timeline.data[frame.interface] = DataFlow()
-        flow.number.append(frame.number)
-        flow.t_ns.append(frame.t_ns)
-        flow.sequence.append(data[rtp + 2] << 8 | data[rtp + 3])
-        flow.sources.add(data[rtp + 8 : rtp + 12])
-
-    def _mmcp(self, frame: Frame, packet: Packet) -> None:
-        udp = packet.begin
-        data = frame.data
-        # UDP's own Length is the datagram; MMCP's Payload Length must agree with it.
-        end = min(udp + (data[udp + 4] << 8 | data[udp + 5]), packet.end) if packet.end >= udp + 8 else packet.end
-        source = printed(packet.source)
-        try:
-            fields = dissect(data[udp + 8 : end])
-        except MalformedMessageError as error:
-            self.timeline.malformed.append(Malformed(frame.number, frame.t_ns, frame.interface, source, str(error)))
-            return
-        self.timeline.messages.append(
-            Message(
-                frame.number,
-                frame.t_ns,
-                frame.interface,
-                source,
-                printed(packet.destination),
-                data[udp] << 8 | data[udp + 1],
-                data[udp + 2] << 8 | data[udp + 3],
-                fields["packet"],
-                fields["session_id"],
-                fields["f"],
-                tuple(tuple(parameter) for parameter in fields["params"]),
-            )
-        )
-
-    def finish(self) -> None:
-        timeline = self.timeline
-        for link_type, count in sorted(self._unreadable.items()):
-            timeline.warnings.append(f"{count} frames of link type {link_type} cannot be read and are passed over")
-        for things in (timeline.messages, timeline.malformed, timeline.memberships, timeline.steps):
-            things.sort(key=lambda thing: (thing.t_ns, thing.number))
-        for interface, flow in timeline.data.items():
-            flow.sort()
-            if len(flow.sources) > 1:
-                timeline.warnings.append(f"{interface} saw {len(flow.sources)} RTP sources: sequence numbers may mix")
-        timeline.begin_ns, timeline.end_ns = self._first, self._last
-        named = [mn.interface for mn in timeline.parameters.mns] + [lmc.interface for lmc in timeline.parameters.lmcs]
-        for interface in named:
-            if not timeline.interfaces.get(interface):
-                timeline.warnings.append(f"{interface} captured nothing")
-
-
-def _packed(addresses: Iterable[str]) -> set[bytes]:
-    return {ipaddress.ip_address(address).packed for address in addresses}

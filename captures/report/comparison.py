@@ -23,7 +23,8 @@ from captures.ladder.rows import Ladder, MessageRow
 from captures.ladder.words import is_periodic
 from captures.protocol import Compared
 from captures.protocols import names, protocol, protocols
-from captures.rules.judge import Judgement, judge
+from captures.rules.engine import judge
+from captures.rules.judgement import Judgement
 
 MEDIAN = "median"
 """The subject of a figure that is that of all records of a group."""
@@ -292,7 +293,7 @@ def _delays(a: Side, b: Side) -> Iterable[Delay]:
 
 
 def _records(side: Side, compared: Compared) -> dict[str, Mapping[str, Any]]:
-    told = [] if side.judgement is None else side.judgement.as_dict().get(compared.records, [])
+    told = [] if side.judgement is None else side.judgement.records.get(compared.records, [])
     return {str(record[compared.name]): record for record in told}
 
 
@@ -332,7 +333,7 @@ def _rules(a: Judgement | None, b: Judgement | None) -> Iterable[RuleChange]:
 def _by_subject(judgement: Judgement | None) -> dict[tuple[str, str], tuple[str, str]]:
     """Verdict and message by rule and subject; frame numbers differ from run to run, so subjects are counted instead."""
     found: dict[tuple[str, str], tuple[str, str]] = {}
-    for verdict in judgement.verdicts if judgement is not None else ():
+    for verdict in judgement.decided if judgement is not None else ():
         subject = plain = _FRAME_IN_SUBJECT.sub("", verdict.subject)
         count = 1
         while (verdict.rule, subject) in found:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from captures.rules.verdict import Verdict
-from captures.rules.verify import Verification
+from captures.rules.findings import Verdict
+from captures.rules.judgement import Judgement
 
 
-def write(verification: Verification, path: Path) -> None:
+def write(judgement: Judgement, path: Path) -> None:
     """Write the file anew. Raises OSError."""
     report = JUnitXml("captures")
-    for pack in verification.packs:
+    for pack in judgement.packs:
         suite = TestSuite(pack.name)
         for verdict in pack.verdicts:
             suite.add_testcase(_case(pack.name, verdict))

@@ -12,7 +12,7 @@ from captures.ladder.table import Fields, table_of
 from captures.report.chapters import Chapter
 from captures.report.rule_table import RuleRow, failures_by_frame, rule_table
 from captures.report.seen import Seen
-from captures.rules.judge import LAB
+from captures.rules.ruling import Verdicts
 
 
 def draw_ladders(
@@ -20,7 +20,7 @@ def draw_ladders(
     model: Mapping[str, Any],
     seen: Seen,
     chapters: Sequence[Chapter],
-    verdicts: Sequence[Mapping[str, Any]],
+    told: Verdicts,
 ) -> tuple[list[RuleRow], tuple[str, ...]]:
     """Give each chapter its part of the ladder.
 
@@ -28,13 +28,15 @@ def draw_ladders(
     """
     fields = Fields()
     ladder = build(fields.watching(events_of(run)), model=model)
-    # What a pack finds good is nearly every packet: only what it finds broken is worth a row of its own.
-    telling = [verdict for verdict in verdicts if verdict["pack"] == LAB or verdict["verdict"] == "failed"]
+    # What packs find good beside is nearly every packet: only what they find broken is worth a row of its own.
+    telling = [
+        verdict for verdict in told.verdicts if verdict["pack"] in told.deciding or verdict["verdict"] == "failed"
+    ]
     wanted = {int(frame) for verdict in telling for frame in verdict.get("frames", ())}
     in_rows = {frame for row in ladder.rows for frame in row.frames}
     rows = shown(ladder, evidence(seen.data, wanted, in_rows), wanted)
     parts = [[row for row in rows if chapter.part.begin_ns <= row.t_ns < chapter.end_ns] for chapter in chapters]
-    rules = rule_table(verdicts, {frame for part in parts for row in part for frame in frames_of(row)})
+    rules = rule_table(told.verdicts, {frame for part in parts for row in part for frame in frames_of(row)})
     flags = failures_by_frame(rules)
     drawer = Drawer(ladder, rows, flags)
     for chapter, part in zip(chapters, parts, strict=True):

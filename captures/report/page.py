@@ -116,7 +116,7 @@ def make_page(material: Material, report: Path) -> Page:
     plan = _plan(model, notes)
     chapters, left_out = chapters_of(seen, additions, failed)
     draw_scenes(seen, additions, chapters, plan, details.source_of(seen))
-    rules, occurring = draw_ladders(run, model, seen, chapters, told.verdicts)
+    rules, occurring = draw_ladders(run, model, seen, chapters, told)
     tables = summary.tables_of(additions, chapters)
     cases = summary.cases_of(result)
     verdict, kind = summary.verdict_of(result, rules, truncated=seen.truncated)

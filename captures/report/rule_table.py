@@ -6,8 +6,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from captures.rules import RULES
-from captures.rules.verify import rule_summaries
+from captures.rules.engine import summaries
 
 FRAMES_SHOWN = 12  # links of one verdict; the rest is a number
 VERDICTS = ("failed", "unseen", "passed")
@@ -33,10 +32,7 @@ class SubjectVerdict:
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """One rule with all its verdicts of one kind; `meaning` is the rule in one sentence, empty for a rule of old.
-
-    `pack`: "lab" for the lab's own rules.
-    """
+    """One rule with all its verdicts of one kind; `meaning` is the rule in one sentence, empty for a rule of old."""
 
     verdict: str
     pack: str
@@ -48,7 +44,7 @@ class RuleRow:
 
 def rule_table(verdicts: Iterable[Mapping[str, Any]], in_ladder: Container[int]) -> list[RuleRow]:
     """Group what the judge said: failed, unseen, passed, each in the judge's own order of rules."""
-    meanings = {rule.name: _first_line(rule.function.__doc__) for rule in RULES} | rule_summaries()
+    meanings = summaries()
     groups: dict[tuple[str, str, str, str], list[Mapping[str, Any]]] = {}
     for verdict in verdicts:
         kind, pack, rule, clause = (str(verdict[name]) for name in ("verdict", "pack", "rule", "clause"))
@@ -79,7 +75,3 @@ def failures_by_frame(rows: Sequence[RuleRow]) -> dict[int, list[tuple[str, str,
 def _subject(anchor: str, verdict: Mapping[str, Any], in_ladder: Container[int]) -> SubjectVerdict:
     frames = tuple(Evidence(int(frame), int(frame) in in_ladder) for frame in verdict.get("frames", ()))
     return SubjectVerdict(anchor, str(verdict["subject"]), str(verdict["message"]), frames)
-
-
-def _first_line(documentation: str | None) -> str:
-    return (documentation or "").strip().partition("\n")[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from captures.protocols import protocols
 
 if TYPE_CHECKING:
-    from captures.rules.ruling import Ruling
+    from captures.rules.judgement import Judgement
 
 _ORDER = {"failed": 0, "unseen": 1, "passed": 2}
 _COLOURS = {"failed": "bold red", "unseen": "yellow", "passed": "green"}
@@ -17,35 +17,34 @@ _RULE_COLUMNS = ("verdict", "rule", "clause", "subject", "what was seen", "frame
 _FRAMES_SHOWN = 8
 
 
-def show(ruling: Ruling) -> None:
-    """Print it to stdout: every verdict of the lab's rules, and how many the packs have, with those that failed."""
-    judgement = ruling.lab
+def show(judgement: Judgement) -> None:
+    """Print it to stdout: every verdict that decides, and how many the other packs have, with those that failed."""
     table = rich_table if sys.stdout.isatty() else plain_table
     topics = {topic.name: topic for known in protocols() for topic in known.topics}
     for topic in judgement.about:
         title, field, columns = topics[topic].title, topics[topic].records, topics[topic].columns
-        rows = [[_cell(record[key]) for _, key in columns] for record in getattr(judgement, field)]
+        rows = [[_cell(record[key]) for _, key in columns] for record in judgement.records[field]]
         table(title, [name for name, _ in columns], rows)
         print()
-    verdicts = sorted(judgement.verdicts, key=lambda verdict: _ORDER[verdict.verdict])
+    verdicts = sorted(judgement.decided, key=lambda verdict: _ORDER[verdict.verdict])
     rules = [
         [verdict.verdict, verdict.rule, verdict.clause, verdict.subject, verdict.message, frames_shown(verdict.frames)]
         for verdict in verdicts
     ]
     table("Rules", _RULE_COLUMNS, rules)
     print()
-    if ruling.packs:
-        rows = [[pack.name, *(str(pack.count(outcome)) for outcome in _ORDER)] for pack in ruling.packs]
+    if judgement.beside:
+        rows = [[pack.name, *(str(pack.count(outcome)) for outcome in _ORDER)] for pack in judgement.beside]
         table("Packs", ("pack", *_ORDER), rows)
         print()
-    broken = [verdict for pack in ruling.packs for verdict in pack.verdicts if verdict.verdict == "failed"]
+    broken = [verdict for pack in judgement.beside for verdict in pack.verdicts if verdict.verdict == "failed"]
     if broken:
         rows = [[v.verdict, v.rule, v.clause, v.subject, v.message, frames_shown(v.frames)] for v in broken]
         table("Rules of packs that are broken", _RULE_COLUMNS, rows)
         print()
-    for warning in ruling.warnings:
+    for warning in judgement.warnings:
         print(f"warning: {warning}")
-    print(", ".join(f"{ruling.count(outcome)} {outcome}" for outcome in _ORDER))
+    print(", ".join(f"{judgement.count(outcome)} {outcome}" for outcome in _ORDER))
 
 
 def _cell(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from captures.report.terminal import frames_shown, plain_table, rich_table
 
 if TYPE_CHECKING:
-    from captures.rules.verify import PackVerdicts, Verification
+    from captures.rules.judgement import Judgement, PackVerdicts
     from captures.wire.rtp import Stream
 
 _OUTCOMES = ("passed", "failed", "unseen")
@@ -21,7 +21,7 @@ _RULE_TITLES = ("verdict", "rule", "clause", "subject", "what was seen", "frames
 _PASSED_TITLES = ("rule", "clause", "verdict", "where")
 
 
-def show_verification(verification: Verification) -> None:
+def show_verification(verification: Judgement) -> None:
     """Print it to stdout."""
     print(
         f"{verification.source}: {verification.frames} packets in {verification.seconds:.3f} s"

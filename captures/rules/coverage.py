@@ -6,6 +6,7 @@ from typing import Any
 
 from captures.history.events import Event
 from captures.rules.bounded import STATE_MAX, Bounded
+from captures.wire.rtp import Streams
 
 _FOR_EVER = 1 << 63
 
@@ -16,10 +17,14 @@ def who(event: Event) -> str:
 
 
 class Coverage:
-    """What all checks of a capture share: who was heard where. Kept up to date ahead of the checks."""
+    """What all checks of a capture share: who was heard where. Kept up to date ahead of the checks.
+
+    `began`: when each interface was heard first. `streams`: what was seen of RTP so far.
+    """
 
     def __init__(self) -> None:
         self.began: dict[str, int] = {}
+        self.streams = Streams()
         self._directions: Bounded[tuple[str, str, str, str], bool] = Bounded(16 * STATE_MAX)
         self._refused: Bounded[tuple[str, str, str], bool] = Bounded()
         self._last: Bounded[str, dict[str, int]] = Bounded()

@@ -65,8 +65,9 @@ def frames_of(*things: Any) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One thing that was not as it has to be: what, and in which frames."""
+    """One thing that was not as it has to be: of what, what it was, and in which frames."""
 
+    subject: str
     text: str
     frames: tuple[int, ...]
 
@@ -135,7 +136,7 @@ class Outcomes:
         tally = self._tally(subject)
         tally.failed += 1
         if len(tally.failures) < _FAILURES_MAX:
-            tally.failures.append(Failure(text, tuple(frames)))
+            tally.failures.append(Failure(subject, text, tuple(frames)))
 
     def unseen(self, subject: str, text: str) -> None:
         """Something came up, but the wire does not tell how it was."""

@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from captures.history.events import Event
@@ -179,3 +180,20 @@ class Rule:
     knowing: Knowing | None = None
     topics: tuple[str, ...] = ()
     explained_by: tuple[str, ...] = ()
+
+
+def knowing(
+    name: str, clause: str, *topics: str, explained_by: tuple[str, ...] = ()
+) -> Callable[[Callable[[Any], Iterator[Finding]]], Rule]:
+    """Make a rule of a check that knows who is who; the first line of its docstring is the summary."""
+
+    def rule(check: Callable[[Any], Iterator[Finding]]) -> Rule:
+        summary = (check.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+        return Rule(name, clause, summary, knowing=check, topics=topics, explained_by=explained_by)
+
+    return rule
+
+
+def rules_in(module: ModuleType) -> tuple[Rule, ...]:
+    """The rules that a module defines, in its order."""
+    return tuple(value for value in vars(module).values() if isinstance(value, Rule))

@@ -20,6 +20,7 @@ one card, `backward` counts it, and a late packet is `reordered` only if it came
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
@@ -274,6 +275,25 @@ class Stream:
         }
 
 
+class KeptStream(Stream):
+    """A stream of which every packet's frame number, time in ns and sequence number is kept, in the order of the file."""
+
+    __slots__ = ("numbers", "sequences", "times")
+
+    def __init__(
+        self, key: StreamKey, number: int, t_ns: int, payload_type: int, sequence: int, timestamp: int
+    ) -> None:
+        super().__init__(key, number, t_ns, payload_type, sequence, timestamp)
+        self.numbers, self.times, self.sequences = array("Q", [number]), array("Q", [t_ns]), array("H", [sequence])
+
+    def add(self, number: int, t_ns: int, sequence: int, timestamp: int, changed_ns: int) -> None:
+        """As `Stream.add`."""
+        self.numbers.append(number)
+        self.times.append(t_ns)
+        self.sequences.append(sequence)
+        super().add(number, t_ns, sequence, timestamp, changed_ns)
+
+
 class Streams:
     """All streams of a capture, the `limit` that were used last; what was evicted is counted.
 
@@ -287,6 +307,15 @@ class Streams:
         self._limit = limit
         self._found: dict[StreamKey, Stream] = {}
         self._changed: dict[str, int] = {}
+        self._kept: set[tuple[bytes, bytes]] = set()
+
+    def keep(self, group: bytes, port: int) -> None:
+        """From now on, keep every packet that is sent to a group, given packed, and port, in memory that grows with them."""
+        self._kept.add((group, port.to_bytes(2)))
+
+    def kept(self) -> list[KeptStream]:
+        """What was kept of which streams, of whatever length, in order of their first packets."""
+        return [stream for stream in self._found.values() if isinstance(stream, KeptStream)]
 
     def changed(self, interface: str, t_ns: int) -> None:
         """Somebody at the interface joined or left, or lost the link: what is missing just then was not lost."""
@@ -312,7 +341,9 @@ class Streams:
             return
         if len(self._found) >= self._limit:
             self._evict()
-        self._found[StreamKey(*key)] = Stream(StreamKey(*key), number, t_ns, payload_type, sequence, timestamp)
+        octets = (len(flow) - 4) // 2
+        kind = KeptStream if (flow[octets:-4], flow[-2:]) in self._kept else Stream
+        self._found[StreamKey(*key)] = kind(StreamKey(*key), number, t_ns, payload_type, sequence, timestamp)
 
     def _evict(self) -> None:
         """Drop the quarter that is least worth keeping: what is no stream first, then what was silent longest."""

@@ -4,10 +4,11 @@
 run), failures (bounds and agreements not kept), tables (what the lab's tables are called and what is in their columns:
 [{name, note, columns: [{title, key, unit}]}]), under each table's name its rows (one object each, with verdict, "fail" or
 "pass" and perhaps words after it, problems, and whatever else the lab knows; the module of the table says what), rules
-{checked, passed, unseen, failed: [{pack, rule, clause, subject, verdict, message, frames}], all} (the lab's own,
-whose pack is "lab"), packs (what each pack of rules for a protocol says that the capture shows, by the pack's name: {passed,
-failed, unseen, verdicts}, of which the first three are counts and the last is a list of objects like those of rules; they
-are shown and do not fail the run), warnings, pcap, started (ISO 8601, UTC), duration_s, start_to_first_data_s,
+{checked, passed, unseen, failed: [{pack, rule, clause, subject, verdict, message, frames, follows}], all} (of the
+protocols whose lab it is: they decide; follows names the rule whose failure explains what an unseen one found, and is only
+there then), packs (of the other protocols that the capture shows, by name: {passed, failed, unseen, verdicts}, of which the
+first three are counts and the last is a list of objects like those of rules; they are shown and do not fail the run),
+warnings, pcap, started (ISO 8601, UTC), duration_s, start_to_first_data_s,
 counters (by role: what it sent, received, dropped and why, resent, refused), versions, parameters. Times in ms unless the
 name says otherwise; null where there is nothing to measure.
 """

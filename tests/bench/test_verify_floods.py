@@ -14,8 +14,8 @@ import pytest
 
 from captures.files.capture import Interface, PcapngWriter
 from captures.files.reading import CaptureReader
+from captures.rules.engine import verify
 from captures.rules.packs.pack import Settings
-from captures.rules.verify import verify
 from tests.captures.scripted_link import T0, ScriptedLink, ethernet, ip, older_report, query, summed
 
 FLOOD = 8_000
@@ -73,7 +73,7 @@ def seconds(path: Path, frames: Frames) -> float:
             writer.frame(T0 + round(at_s * 1e9), 0, data)
         writer.flush()
     began = time.process_time()
-    verify(CaptureReader(path), settings=Settings(srt_s=2.0))
+    verify(CaptureReader(path), settings=Settings(timers={"srt": 2.0}))
     return time.process_time() - began
 
 

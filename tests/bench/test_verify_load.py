@@ -36,9 +36,9 @@ import json, resource, sys, time
 from pathlib import Path
 from captures.files.reading import CaptureReader
 from captures.rules.packs.pack import Settings
-from captures.rules.verify import verify
+from captures.rules.engine import verify
 began = time.process_time()
-found = verify(CaptureReader(Path(sys.argv[1])), settings=Settings(srt_s=2.0))
+found = verify(CaptureReader(Path(sys.argv[1])), settings=Settings(timers={"srt": 2.0}))
 seconds = time.process_time() - began
 print(json.dumps({
     "frames": found.frames, "seconds": seconds, "rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,

@@ -19,13 +19,13 @@ _TWICE = {
     "SJR": "session-join-pace", "SJC": "session-confirm-asked", "LJR": "local-join-pace", "LJC": "local-confirm-asked",
     "ULC": "leave-confirm-asked", "HIR": "handover-pace", "HIC": "handover-confirm-asked", "HCT": "transfer-pace",
     "HIC that is asked for again": "handover-confirm-asked",
-    "HTA": "transfer-ack-asked", "USP": "probe-pace", "USP without answer": "probe-pace",
+    "HTA": "transfer-ack-asked", "USP": "probe-schedule", "USP without answer": "probe-schedule",
 }  # fmt: skip
 _SWAPPED = {
     "SJR>SJC": "session-confirm-asked", "SJC>LJR": "join-order", "LJR>LJC": "local-confirm-asked", "ULR>ULC": "leave-confirm-asked",
     "HIR>HIC": "handover-confirm-asked", "HIR>HCT": "transfer-first", "HCT>HTA": "transfer-ack-asked", "HTA>HIC": "transfer-first",
     "HTA>HIC that is asked for again": "transfer-first",
-    "USP>answer to a probe": "probe-after-silence", "USP>last answer to a probe": "probe-after-silence",
+    "USP>answer to a probe": "probe-schedule", "USP>last answer to a probe": "probe-schedule",
 }  # fmt: skip
 _REPORTS = ("query", "specific query", "change", "repeat", "answer", "unasked report")
 

@@ -13,7 +13,7 @@ from captures.files.capture import CaptureError
 from captures.files.merge import merge
 from captures.report.material import find_material
 from captures.report.page import write_report
-from captures.rules.judge import judge
+from captures.rules.engine import judge
 from testbed.mmcp.two_cells import two_cells
 from tests.captures.scripted_lab import INTERFACES, ScriptedLab
 
@@ -58,13 +58,19 @@ def result_of(pcapng: Path) -> dict[str, Any]:
         "counters": {"mn": {"sent.HIR": 1}},
     }
     try:
-        judgement = judge(pcapng).as_dict()
+        judgement = judge(pcapng).of_run()
     except CaptureError as error:
         empty: dict[str, Any] = {"checked": 0, "passed": 0, "unseen": [], "failed": []}
         return {**result, "verdict": "could-not-run", "error": str(error), "handovers": [], "rules": empty}
     handovers = [{**record, "problems": []} for record in judgement["handovers"]]
     verdict = "fail" if judgement["rules"]["failed"] else "pass"
-    return {**result, "verdict": verdict, "handovers": handovers, "rules": judgement["rules"]}
+    return {
+        **result,
+        "verdict": verdict,
+        "handovers": handovers,
+        "rules": judgement["rules"],
+        "packs": judgement["packs"],
+    }
 
 
 def report_of(named: Path, target: Path | None = None) -> Path:

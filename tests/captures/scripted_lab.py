@@ -99,6 +99,18 @@ def udp(source_port: int, destination_port: int, payload: bytes) -> bytes:
     return struct.pack("!HHHH", source_port, destination_port, 8 + len(payload), 0) + payload
 
 
+def summed_anew(frame: bytes) -> bytes:
+    """The frame with the checksum of what its IP packet carries, for its octets have changed."""
+    four = frame[14] >> 4 == 4
+    at = 14 + ((frame[14] & 15) * 4 if four else 40)
+    protocol, addresses = (frame[23], frame[26:34]) if four else (frame[20], frame[22:54])
+    if protocol == 0:  # hop-by-hop options
+        protocol, at = frame[at], at + (frame[at + 1] + 1) * 8
+    payload = frame[at:]
+    where = {2: 2, 17: 6, 58: 2}[protocol]
+    return frame[:at] + _summed(protocol, payload[:where] + bytes(2) + payload[where + 2 :], addresses)
+
+
 def ethernet(mac: str, packet: bytes) -> bytes:
     ethertype = b"\x08\x00" if packet[0] >> 4 == 4 else b"\x86\xdd"
     return bytes.fromhex("01005e010101") + bytes.fromhex(mac) + ethertype + packet
@@ -225,9 +237,9 @@ class ScriptedLab:
         return self
 
     def patch(self, pattern: str, old: bytes, new: bytes) -> ScriptedLab:
-        """Replace octets in the frames; they must be there."""
+        """Replace octets in the frames, with the checksum that goes with them; they must be there."""
         assert all(old in frame.data for frame in self._matching(pattern))
-        return self.change(pattern, lambda frame: replace(frame, data=frame.data.replace(old, new)))
+        return self.change(pattern, lambda frame: replace(frame, data=summed_anew(frame.data.replace(old, new))))
 
     def copy(self, pattern: str, by_ms: float) -> ScriptedLab:
         self.frames += [replace(f, at_ms=f.at_ms + by_ms, tag=f"copy.{f.tag}") for f in self._matching(pattern)]
@@ -268,6 +280,12 @@ class ScriptedLab:
             (folder / "capture" / f"{name}.pcap").write_bytes(b"".join(records))
         (folder / "steps.jsonl").write_text("".join(json.dumps(step) + "\n" for step in self.steps))
         return folder
+
+
+def at_cell(lab: ScriptedLab, cell: int) -> ScriptedLab:
+    """The lab with the MN in a cell, for the messages that follow."""
+    lab.cell = cell
+    return lab
 
 
 def good_lab(family: int = 4, *, fallback: bool = False, source_specific: bool = False) -> ScriptedLab:

@@ -20,67 +20,67 @@ def aggregate(lab: ScriptedLab, due: int, *members: list[str]) -> ScriptedLab:
     return lab.drop(f"{due}.ASR@*").mmcp(due, f"x.{due}.ASR", "lmc1", "sm", [["membership", len(members)], *members])
 
 
-# What is spoiled, and the rules that must fail for it: these and no others.
-BROKEN_STATUS: dict[str, tuple[Spoil, set[str]]] = {
+# What is spoiled, and the rules that must fail for it, these and no others; then those whose failure follows from theirs.
+BROKEN_STATUS: dict[str, tuple[Spoil, *tuple[set[str], ...]]] = {
     # one that is there
-    "the probe is not answered": (lambda lab: lab.drop("answer.USR@*"), {"probe-answered"}),
-    "the probe is answered late": (lambda lab: lab.move("answer.USR@*", 250), {"probe-answered"}),
+    "the probe is not answered": (lambda lab: lab.drop("answer.USR@*"), {"mmcp-probe-answered"}),
+    "the probe is answered late": (lambda lab: lab.move("answer.USR@*", 250), {"mmcp-probe-answered"}),
     "the answer goes elsewhere": (
         lambda lab: lab.drop("answer.USR@*").mmcp(2617, "x.USR", "mn", "sm", [MN]),
-        {"probe-answered", "usr-to-parent"},
+        {"mmcp-usr-to-parent"}, {"mmcp-probe-answered"},
     ),
     "no probe of one whose reports are lost": (
         lambda lab: lab.drop("lost.USP@*").drop("answer.USR@*"),
-        {"probe-schedule"},
+        {"mmcp-probe-schedule"},
     ),
     "a probe of one that reports": (
         lambda lab: lab.mmcp(1000, "x.USP", "lmc1", "mn").mmcp(1001, "x.USR", "mn", "lmc1", [MN]),
-        {"probe-schedule"},
+        {"mmcp-probe-schedule"},
     ),
     "an LMC does not answer": (
         lambda lab: lab.mmcp(9000, "x.USP", "sm", "lmc1").drop("9012.ASR@*"),
-        {"probe-answered", "probe-schedule", "asr-period"},
+        {"mmcp-probe-answered", "mmcp-probe-schedule"}, {"mmcp-asr-period"},
     ),
     # one that is not
-    "an early probe": (lambda lab: lab.move("stopped.2.USP@*", -250), {"probe-schedule"}),
-    "a late probe": (lambda lab: lab.move("stopped.2.USP@*", 250), {"probe-schedule"}),
-    "a fourth probe": (lambda lab: lab.copy("stopped.3.USP@*", 1500), {"probe-schedule"}),
+    "an early probe": (lambda lab: lab.move("stopped.2.USP@*", -250), {"mmcp-probe-schedule"}),
+    "a late probe": (lambda lab: lab.move("stopped.2.USP@*", 250), {"mmcp-probe-schedule"}),
+    "a fourth probe": (lambda lab: lab.copy("stopped.3.USP@*", 1500), {"mmcp-probe-schedule"}),
     "only two probes": (
         lambda lab: lab.drop("stopped.3.USP@*"),
-        {"probe-schedule", "silent-child-given-up", "asr-names-members"},
+        {"mmcp-probe-schedule"}, {"mmcp-asr-complete", "mmcp-silent-child-given-up"},
     ),
     "no probes of the SM": (
         lambda lab: lab.drop("direct.?.USP@*"),
-        {"probe-schedule", "silent-child-given-up"},
+        {"mmcp-probe-schedule"}, {"mmcp-silent-child-given-up"},
     ),
-    "given up too early": (lambda lab: aggregate(lab, 9012), {"asr-names-members"}),
+    "given up too early": (lambda lab: aggregate(lab, 9012), {"mmcp-asr-complete"}),
     "not given up": (
         lambda lab: aggregate(aggregate(lab, 10_012, MN), 10_512, MN).move("9512.ASR@*", 0),
-        {"asr-names-members", "silent-child-given-up"},
+        {"mmcp-silent-child-given-up"}, {"mmcp-asr-complete"},
     ),
     "never given up": (
         lambda lab: [aggregate(lab, due, MN) for due in (10_012, 10_512, 11_012)] and lab.drop("again.*@*"),
-        {"asr-names-members", "silent-child-given-up"},
+        {"mmcp-silent-child-given-up"}, {"mmcp-asr-complete"},
     ),
     # an LMC that is not there
-    "a dead LMC is assigned": (assigned_anew, {"failed-lmc-not-assigned"}),
-    "back to SJR after two renewals": (lambda lab: lab.drop("vain.2.LJR@*"), {"lost-parent"}),
+    "a dead LMC is assigned": (assigned_anew, {"mmcp-failed-lmc-not-assigned"}, {"mmcp-session-confirm-asked"}),
+    "back to SJR after two renewals": (lambda lab: lab.drop("vain.2.LJR@*"), {"mmcp-lost-parent"}),
     "no SJR": (
         lambda lab: [lab.drop(f"{name}.*@*") for name in ("first", "second", "third")],
-        {"lost-parent", "usr-to-parent", "usr-period"},
+        {"mmcp-lost-parent"}, {"mmcp-usr-period", "mmcp-usr-to-parent"},
     ),
     "a late SJR": (
         lambda lab: lab.drop("first.*@*").drop("second.*@*").move("third.*@*", 500).drop("17212.USR@*"),
-        {"lost-parent", "usr-period", "usr-to-parent"},
+        {"mmcp-lost-parent"}, {"mmcp-usr-period", "mmcp-usr-to-parent"},
     ),
     "no membership again": (
         lambda lab: lab.drop("third.SJC@*").drop("17???.USR@*").drop("18???.USR@*"),
-        {"lost-parent"},
+        {"mmcp-session-join-answered"}, {"mmcp-lost-parent"},
     ),
-    "the group is left meanwhile": (lambda lab: lab.report(13_000, "x", "mn", kind=3), {"lost-parent"}),
+    "the group is left meanwhile": (lambda lab: lab.report(13_000, "x", "mn", kind=3), {"mmcp-lost-parent"}),
     "no USR to the SM": (
         lambda lab: lab.drop("17701.USR@*"),
-        {"usr-period"},
+        {"mmcp-usr-period"},
     ),
 }  # fmt: skip
 

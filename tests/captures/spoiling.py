@@ -1,13 +1,23 @@
-"""Ways to spoil a scripted link that any protocol's cases use."""
+"""Ways to spoil a scripted link or lab that any protocol's cases use, and what must be noticed of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+from captures.rules.engine import judge
+from captures.rules.judgement import Judgement
+from captures.rules.packs import all_packs
+from captures.rules.packs.pack import Settings
+from tests.captures.scripted_lab import ScriptedLab
 from tests.captures.scripted_link import ScriptedLink
 
 Spoil = Callable[[ScriptedLink], object]
+
+KNOWING = {rule.name for pack in all_packs(Settings()) for rule in pack.rules if rule.knowing is not None}
+"""The rules that ask who is who."""
 
 
 def bigger(frame_data: bytes) -> bytes:
@@ -29,3 +39,15 @@ def flip_last(pattern: str) -> Spoil:
 
 def both(*spoils: Spoil) -> Spoil:
     return lambda link: [spoil(link) for spoil in spoils]
+
+
+def assert_noticed(case: Sequence[Any], lab: ScriptedLab, folder: Path) -> Judgement:
+    """A spoiled lab fails the rules of its case, no others, and those of which it says so follow from these."""
+    spoil, failing, *more = case
+    spoil(lab)
+    judgement = judge(lab.write(folder / "lab.pcapng"))
+    failed = judgement.with_verdict("failed")
+    assert {verdict.rule for verdict in failed} == failing, [(verdict.rule, verdict.message) for verdict in failed]
+    follows = {verdict.rule for verdict in judgement.decided if verdict.follows} - failing
+    assert follows == (more[0] if more else set())
+    return judgement

@@ -74,7 +74,7 @@ def test_a_mistake_of_ours_is_no_rule_that_failed(good: Path, monkeypatch: pytes
     def mistaken(_path: Path) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr("captures.rules.ruling.rule_on", mistaken)
+    monkeypatch.setattr("captures.rules.engine.judge", mistaken)
     answer = run("judge", good)
     assert answer.exit_code == 2
     assert "Traceback" in answer.stderr
@@ -88,7 +88,7 @@ def pipe_of(argv: list[str]) -> tuple[subprocess.Popen[bytes], IO[bytes], IO[byt
     return process, process.stdout, process.stderr
 
 
-@pytest.mark.parametrize("command", [("judge",), ("verify", "--rules", "lab")])
+@pytest.mark.parametrize("command", [("judge",), ("verify", "--rules", "mmcp")])
 def test_a_closed_pipe_changes_no_verdict(good: Path, bad: Path, command: tuple[str, ...]) -> None:
     for path, status in ((good, 0), (bad, 1)):
         for more in ((), ("--json",)):
@@ -102,12 +102,12 @@ def test_a_closed_pipe_changes_no_verdict(good: Path, bad: Path, command: tuple[
 READING = """
 import sys
 from captures.__main__ import main
-import captures.rules.judge
+import captures.rules.engine
 def judge(path):
     print("reading", flush=True)
     while True:
         pass
-captures.rules.judge.judge = judge
+captures.rules.engine.judge = judge
 main(["judge", "lab.pcapng"])
 """
 

@@ -49,7 +49,7 @@ def test_judge_shows_what_the_lab_is_about(tmp_path: Path) -> None:
     assert answer.exit_code == 0
     assert answer.stdout.startswith("mn  ")
     joins, rules, packs, counts = answer.stdout.split("\n\n")
-    assert [line.split()[:2] for line in packs.splitlines()[1:]] == [["mmcp", "0"], ["igmp", "0"], ["rtp", "0"]]
+    assert [line.split()[:2] for line in packs.splitlines()[1:]] == [["igmp", "0"], ["rtp", "0"]]
     assert counts.startswith("0 failed, ")
     assert [line.split()[2] for line in joins.splitlines()[1:]] == [
         "lmc", "refused-by-sm", "refused-by-lmc", "direct", "unanswered",
@@ -93,7 +93,7 @@ def test_judge_json_has_the_documented_fields(good: Path) -> None:
     assert len(rules["all"]) == rules["checked"] + len(rules["unseen"])
     assert set(rules["all"][0]) == {"pack", "rule", "clause", "subject", "verdict", "message", "frames"}
     assert answer["interfaces"]["mn:mn-radio"] > 1000
-    assert set(answer["packs"]) == {"mmcp", "igmp", "rtp"}
+    assert set(answer["packs"]) == {"igmp", "rtp"}
     for name, pack in answer["packs"].items():
         assert (pack["failed"], {verdict["pack"] for verdict in pack["verdicts"]}) == (0, {name})
 
@@ -104,7 +104,7 @@ def test_judge_fails_a_bad_lab_and_shows_failures_first(tmp_path: Path) -> None:
     assert answer.exit_code == 1
     rules = answer.stdout.split("\n\n")[1].splitlines()
     assert rules[1].startswith("failed")
-    assert "handover-order" in rules[1]
+    assert "mmcp-handover-order" in rules[1]
 
 
 def no_interfaces(path: Path) -> None:

@@ -92,7 +92,7 @@ def test_what_comes_by_the_clock_is_no_difference(good: Path) -> None:
 def test_rules_that_changed_their_verdict(good: Path) -> None:
     found = compared(good, good_lab().move("h1.LJR@*", -120))
     changed = {(change.rule, change.a, change.b) for change in found.rules}
-    assert ("local-join-after-link-up", "passed", "failed") in changed
+    assert ("mmcp-local-join-after-link-up", "passed", "failed") in changed
     assert found.verdicts == ("pass", "fail")
 
 
@@ -108,7 +108,7 @@ def test_a_handover_that_only_one_has(good: Path) -> None:
     lab.steps = [step for step in lab.steps if step.get("handover") != 2]
     found = compared(good, lab)
     assert [(s.name, s.only_in) for s in found.sections] == [("handover 2", "a")]
-    assert ("new-cell-cold", "passed", "absent") in {(change.rule, change.a, change.b) for change in found.rules}
+    assert ("mmcp-new-cell-cold", "passed", "absent") in {(change.rule, change.a, change.b) for change in found.rules}
 
 
 def test_other_protocols_where_they_are_asked_for(good: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from captures.mmcp.handovers import extended_sequence, stream_numbers
 from captures.mmcp.timeline import DataFlow
-from captures.rules.judge import judge
+from captures.rules.engine import judge
 from tests.captures.scripted_lab import T0, ScriptedLab, good_lab
 
 MS = 1_000_000
@@ -29,7 +29,7 @@ def flow(*packets: tuple[int, int]) -> DataFlow:
 
 
 def records(lab: ScriptedLab, folder: Path) -> list[dict[str, Any]]:
-    return judge(lab.write(folder / "lab.pcapng")).handovers
+    return judge(lab.write(folder / "lab.pcapng")).records["handovers"]
 
 
 def test_loss_duplicates_and_gap_are_counted() -> None:
@@ -133,6 +133,6 @@ def test_out_of_order_capture_is_put_in_order(tmp_path: Path) -> None:
     """Time decides, not the place in the file."""
     lab = good_lab()
     path = lab.write(tmp_path / "a.pcapng")
-    expected = judge(path).handovers
+    expected = judge(path).records["handovers"]
     lab.frames.sort(key=lambda frame: frame.data)
     assert records(lab, tmp_path) == expected

@@ -17,7 +17,7 @@ from captures.history.events import Event
 from captures.history.run import find_run, history_of
 from captures.ladder.builder import LadderBuilder, build
 from captures.ladder.rows import Failure, Ladder, MessageRow, Selection, StepRow, StreamRow, failures_of, select
-from captures.rules.judge import judge
+from captures.rules.engine import judge
 from tests.captures.scripted_lab import ADDRESSES, INTERFACES, T0, ScriptedLab, Sent, ethernet, good_lab, ip
 
 MODEL = {
@@ -192,11 +192,11 @@ def test_a_slow_stream_does_not_stop_between_two_packets(ladder_of: Callable[...
 
 def test_failures_stand_at_the_rows_that_show_them(ladder_of: Callable[..., Ladder], tmp_path: Path) -> None:
     lab = good_lab().drop("h1.HTA@*")
-    failed = failures_of(judge(lab.write(tmp_path / "judged.pcapng")).as_dict()["rules"]["failed"])
+    failed = failures_of(judge(lab.write(tmp_path / "judged.pcapng")).of_run()["rules"]["failed"])
     stranger = Failure("other", "1", "x", "y", (10**6,))
     ladder = ladder_of(lab, failed=[*failed, stranger])
     [request] = messages(ladder, "HIR")
-    assert "handover-order" in {failure.rule for failure in request.failures}
+    assert "mmcp-handover-order" in {failure.rule for failure in request.failures}
     assert ladder.unplaced == (stranger,)
     assert set(ladder.failures) == {*failed, stranger}
 

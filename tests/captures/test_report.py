@@ -110,10 +110,10 @@ def test_failed_rules_stand_first_and_lead_to_where_it_happened(tmp_path: Path) 
     flags = page.all("a", "flag")
     assert flags
     assert {(e.attributes["href"] or "")[1:] for e in flags} <= set(page.ids())
-    assert any("report-on-new-link" in flag.text for flag in flags)
+    assert any("mmcp-report-on-new-link" in flag.text for flag in flags)
     assert page.all("a", "has-failure")
     problems = page.all("section", "problems")
-    assert "report-on-new-link" in problems[0].text
+    assert "mmcp-report-on-new-link" in problems[0].text
 
 
 def test_every_frame_a_verdict_names_is_in_the_ladder(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_data_packet_that_a_verdict_names_has_a_row_of_its_own(tmp_path: Path)
     lab.frames += [replace(frame, interface=INTERFACES["lmc2"], tag=f"early.{frame.tag}") for frame in early]
     folder = run_folder(lab, tmp_path / "run")
     failed = json.loads((folder / "result.json").read_text())["rules"]["failed"]
-    first, last = next(verdict["frames"] for verdict in failed if verdict["rule"] == "new-cell-cold")
+    first, last = next(verdict["frames"] for verdict in failed if verdict["rule"] == "mmcp-new-cell-cold")
     page = read_page(report_of(folder))
     assert {f"frame-{first}", f"frame-{last}"} <= set(page.ids())
     row = next(e for e in page.elements if e.attributes.get("id") == f"row-{last}")

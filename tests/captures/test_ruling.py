@@ -12,8 +12,7 @@ from click.testing import CliRunner, Result
 
 from captures.__main__ import main
 from captures.files.merge import merge
-from captures.rules.judge import judge
-from captures.rules.ruling import rule_on
+from captures.rules.engine import judge
 from tests.captures.reported_run import read_page, run_folder
 from tests.captures.scripted_joins import good_join_lab
 from tests.captures.scripted_lab import INTERFACES, MN_ID, ScriptedLab, Sent, ethernet, good_lab, ip
@@ -44,16 +43,16 @@ def with_wrong_checksum(lab: ScriptedLab, tag: str = "join.report@mn") -> Script
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("lab", LABS)
 def test_good_labs_pass_the_packs_too(tmp_path: Path, lab: Callable[[int], ScriptedLab], family: int) -> None:
-    ruling = rule_on(lab(family).write(tmp_path / "lab.pcapng"))
-    assert [pack.name for pack in ruling.packs] == ["mmcp", "igmp" if family == 4 else "mld", "rtp"]
-    assert [v for pack in ruling.packs for v in pack.verdicts if v.verdict == "failed"] == []
-    assert ruling.exit_code() == 0
-    assert all(pack.count("passed") for pack in ruling.packs)
+    judgement = judge(lab(family).write(tmp_path / "lab.pcapng"))
+    assert [pack.name for pack in judgement.beside] == ["igmp" if family == 4 else "mld", "rtp"]
+    assert [v for pack in judgement.beside for v in pack.verdicts if v.verdict == "failed"] == []
+    assert judgement.exit_code() == 0
+    assert all(pack.count("passed") for pack in judgement.beside)
 
 
 def test_a_rule_of_a_pack_fails_a_lab_that_its_own_rules_pass(tmp_path: Path) -> None:
     path = with_wrong_checksum(good_lab()).write(tmp_path / "lab.pcapng")
-    assert judge(path).exit_code() == 0
+    assert judge(path).with_verdict("failed") == []
     answer = run("judge", path)
     assert answer.exit_code == 1
     [broken] = [line for line in answer.stdout.splitlines() if line.startswith("failed  ")]
@@ -77,7 +76,7 @@ def test_page_and_ladder_mark_it_where_it_is(tmp_path: Path) -> None:
 
 def test_a_result_says_it_and_is_believed(tmp_path: Path) -> None:
     folder = run_folder(good_lab(), tmp_path / "run")
-    told = rule_on(folder / "lab.pcapng").as_dict()
+    told = judge(folder / "lab.pcapng").as_dict()
     result = json.loads((folder / "result.json").read_text())
     verdict = {
         "pack": "pim", "rule": "pim-made-up", "clause": "RFC 7761", "subject": "ar1:ar1-rr", "verdict": "failed",
@@ -132,8 +131,8 @@ def test_a_host_on_the_link_that_was_left_owes_no_answer(tmp_path: Path) -> None
     say(2990, query(4, response_s=10.0), "020000000011", "224.0.0.1")
     for at_ms in (12_000, 13_900, 14_600):
         say(at_ms, groups[1], "020000000077", "224.0.0.22")
-    ruling = rule_on(lab.write(tmp_path / "lab.pcapng"))
-    [answered] = [v for p in ruling.packs for v in p.verdicts if v.rule == "igmp-query-answered"]
+    judgement = judge(lab.write(tmp_path / "lab.pcapng"))
+    [answered] = [v for p in judgement.beside for v in p.verdicts if v.rule == "igmp-query-answered"]
     assert (answered.verdict, answered.message) == ("passed", "1 times, 1 unseen"), "the node's own answer"
 
 
@@ -141,7 +140,7 @@ def test_a_node_made_silent_owes_no_report(tmp_path: Path) -> None:
     lab = good_status_lab()
     silences = [step for step in lab.steps if step["step"].startswith("silence")]
     lab.steps = [step for step in lab.steps if step not in silences[:4]]
-    packs = rule_on(lab.write(tmp_path / "lab.pcapng")).packs
+    packs = judge(lab.write(tmp_path / "lab.pcapng")).packs
     assert {v.rule for p in packs for v in p.verdicts if v.verdict == "failed"} == {
         "mmcp-probe-answered",
         "mmcp-usr-period",
@@ -156,7 +155,7 @@ def test_who_was_killed_has_forgotten_what_it_answered(tmp_path: Path, crashed: 
     lab.cell = 1
     lab.mmcp(3500, "again.HIR", "mn", "lmc1", [["mn_id", MN_ID], ["poa_id", b"poa2".hex()]])
     lab.mmcp(3510, "again.HIC", "lmc1", "mn", f=0)
-    packs = rule_on(lab.write(tmp_path / "lab.pcapng")).packs
+    packs = judge(lab.write(tmp_path / "lab.pcapng")).packs
     told = {v.subject: v.verdict for p in packs for v in p.verdicts if v.rule == "mmcp-same-confirm"}
     assert told["lmc1:lmc1-poa1"] == verdict
 
@@ -169,10 +168,10 @@ def test_who_was_killed_has_forgotten_what_it_answered(tmp_path: Path, crashed: 
 def test_no_rule_fails_for_what_might_have_come(tmp_path: Path, lab: Callable[[], ScriptedLab], share: float) -> None:
     path = lab().write(tmp_path / "lab.pcapng")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share) // 4 * 4 + 2])
-    ruling = rule_on(path)
-    assert ruling.truncated
-    assert [v for v in ruling.lab.verdicts if v.verdict == "failed"] == []
-    assert ruling.exit_code() == 2
+    judgement = judge(path)
+    assert judgement.truncated
+    assert [v for v in judgement.decided if v.verdict == "failed"] == []
+    assert judgement.exit_code() == 2
 
 
 @pytest.mark.parametrize("of", ["lab", "pack", None])

@@ -23,7 +23,7 @@ from captures.history.run import find_run, history_of
 from captures.ladder.builder import build
 from captures.ladder.rows import Selection, select
 from captures.ladder.text import ladder_lines
-from captures.rules.judge import judge
+from captures.rules.engine import judge
 from tests.captures.scripted_lab import INTERFACES, good_lab
 from tests.captures.scripted_link import good_link
 
@@ -98,13 +98,13 @@ def test_a_lost_message_ends_in_a_cross_and_says_where(tmp_path: Path) -> None:
 def test_failed_rules_of_a_run_stand_where_their_frames_are(tmp_path: Path) -> None:
     folder = good_lab().drop("h1.HTA@*").write_run_folder(tmp_path / "run")
     merge(folder)
-    rules = judge(folder / "lab.pcapng").as_dict()["rules"]
+    rules = judge(folder / "lab.pcapng").of_run()["rules"]
     (folder / "result.json").write_text(json.dumps({"rules": rules}))
     lines = show(folder).stdout.splitlines()
-    [at] = [number for number, line in enumerate(lines) if "FAILED handover-order [7.5]" in line]
+    [at] = [number for number, line in enumerate(lines) if "FAILED mmcp-handover-order [7.5]" in line]
     assert "HIR" in lines[at - 1]
     assert "✗" in lines[at - 1].split("│")[0]
-    assert sum("FAILED handover-order" in line for line in lines) == 1
+    assert sum("FAILED mmcp-handover-order" in line for line in lines) == 1
 
 
 def test_times_choose_rows_as_they_are_shown(good: Path) -> None:

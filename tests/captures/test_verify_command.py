@@ -62,7 +62,6 @@ def test_a_bad_capture_fails_and_says_what_and_where(bad: Path) -> None:
     failed = [line for line in answer.stdout.splitlines() if line.startswith("failed")]
     assert [line.split()[1] for line in failed] == [
         "mmcp-transfer-answered",
-        "mmcp-transfer-first",
         "igmp-query-period",
     ]
     assert all("frame" in line and "eth0" in line for line in failed)
@@ -139,27 +138,28 @@ def test_junit_that_cannot_be_written_is_said(tmp_path: Path, good: Path) -> Non
     assert "No such file" in answer.stderr
 
 
-def test_a_lab_is_judged_by_its_own_rules_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", ["", "mmcp"])
+def test_a_lab_is_judged_by_who_is_who_from_a_file_and_from_stdin(tmp_path: Path, names: str) -> None:
     path = good_lab().drop("h1.HTA@*").write(tmp_path / "lab.pcapng")
-    answer = json.loads(run(path, "--json").stdout)
-    failed = {verdict["rule"] for verdict in answer["packs"]["lab"]["verdicts"] if verdict["verdict"] == "failed"}
-    assert "handover-order" in failed
-    only = json.loads(run(path, "--json", "--rules", "lab").stdout)
-    assert set(only["packs"]) == {"lab"}
+    answers = [
+        json.loads(run(path, "--json", "--rules", names).stdout),
+        json.loads(run("-", "--json", "--rules", names, stdin=path.read_bytes()).stdout),
+    ]
+    for answer in answers:
+        failed = {verdict["rule"] for verdict in answer["packs"]["mmcp"]["verdicts"] if verdict["verdict"] == "failed"}
+        assert failed == {"mmcp-handover-order"}
+        assert answer["warnings"] == []
+    assert answers[0]["packs"] == answers[1]["packs"]
 
 
-def test_a_lab_from_stdin_says_that_its_rules_are_left_out(tmp_path: Path) -> None:
-    path = good_lab().write(tmp_path / "lab.pcapng")
-    answer = json.loads(run("-", "--json", stdin=path.read_bytes()).stdout)
-    assert "lab" not in answer["packs"]
-    assert any("lab rules" in warning for warning in answer["warnings"])
-
-
-@pytest.mark.parametrize("names", ["igmp", "igmp,mmcp"])
-def test_a_lab_from_stdin_is_not_warned_of_rules_that_nobody_asked_for(tmp_path: Path, names: str) -> None:
-    path = good_lab().write(tmp_path / "lab.pcapng")
-    answer = json.loads(run("-", "--json", "--rules", names, stdin=path.read_bytes()).stdout)
-    assert not any("lab rules" in warning for warning in answer["warnings"])
+def test_steps_that_cannot_be_used_leave_what_needs_no_knowledge(tmp_path: Path) -> None:
+    lab = good_lab()
+    lab.steps[0]["srt_s"] = -1
+    answer = json.loads(run(lab.write(tmp_path / "lab.pcapng"), "--json").stdout)
+    told = {verdict["rule"]: verdict for verdict in answer["packs"]["mmcp"]["verdicts"]}
+    assert told["mmcp-handover-order"]["message"].startswith("nothing says who is who: ")
+    assert told["mmcp-well-formed"]["verdict"] == "passed"
+    assert ["not judged as a lab" in warning for warning in answer["warnings"]] == [True]
 
 
 def test_a_pack_that_was_named_must_have_something_to_judge(tmp_path: Path) -> None:
@@ -167,12 +167,12 @@ def test_a_pack_that_was_named_must_have_something_to_judge(tmp_path: Path) -> N
     link.frames = [frame for frame in link.frames if frame.tag.startswith("data")]
     path = link.write(tmp_path / "a.pcapng")
     assert run(path, "--rules", "rtp").exit_code == 0
-    for names, missing in (("rtp,lab", "lab"), ("mmcp,igmp,rtp", "mmcp, igmp"), ("pim", "pim")):
+    for names, missing in (("rtp,mmcp", "mmcp"), ("mmcp,igmp,rtp", "mmcp, igmp"), ("pim", "pim")):
         answer = run(path, "--rules", names, "--json")
         assert answer.exit_code == 2
         assert answer.stderr.splitlines() == [f"captures: {path} shows nothing that could be judged by {missing}"]
         assert json.loads(answer.stdout)["not_judged"] == missing.split(", ")
-    piped = run("-", "--rules", "rtp,lab", stdin=path.read_bytes())
+    piped = run("-", "--rules", "rtp,mmcp", stdin=path.read_bytes())
     assert (piped.exit_code, piped.stderr.count("\n")) == (2, 1)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from captures.files.capture import Frame
 from captures.files.reading import CaptureReader
-from captures.rules.verify import verify
+from captures.rules.engine import verify
 from tests.captures.scripted_lab import good_lab
 from tests.captures.scripted_link import ScriptedLink
 from tests.captures.wireshark_streams import measured_by_wireshark, wireshark

@@ -9,18 +9,19 @@ import pytest
 
 from captures.files.capture import Interface, PcapngWriter
 from captures.files.reading import CaptureReader
+from captures.rules.engine import verify
+from captures.rules.judgement import Judgement
 from captures.rules.packs.pack import Settings
-from captures.rules.verify import Verification, verify
 from tests.captures.scripted_link import SRT_S, T0, good_link
 
 ON_ITS_WAY_NS = 100_000  # from one interface to the next
 
 
-def judged(path: Path) -> Verification:
-    return verify(CaptureReader(path), settings=Settings(srt_s=SRT_S))
+def judged(path: Path) -> Judgement:
+    return verify(CaptureReader(path), settings=Settings(timers={"srt": SRT_S}))
 
 
-def failures(found: Verification) -> set[str]:
+def failures(found: Judgement) -> set[str]:
     return {verdict.rule for verdict in found.verdicts if verdict.verdict == "failed"}
 
 

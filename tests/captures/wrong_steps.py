@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from captures.files.capture import JOURNAL_EXPORT, STEP_FIELD, CaptureError, Interface, PcapngWriter
+from captures.files.reading import CaptureReader
 from captures.history.run import find_run, write_history
 from captures.ladder.text import ladder_lines
 from captures.report.comparison import compare, read_side
 from captures.report.comparison_text import comparison_lines
 from captures.report.material import find_material
 from captures.report.page import write_report
-from captures.rules.judge import judge
-from captures.rules.verify import verify_file
+from captures.rules.engine import judge, verify
 from tests.captures.reported_run import model_of
 from tests.captures.scripted_joins import good_join_lab
 from tests.captures.scripted_lab import T0, ScriptedLab, good_lab
@@ -106,8 +106,10 @@ def _diff(path: Path) -> None:
 
 
 READERS: Mapping[str, Callable[[Path], object]] = {
-    "judge": lambda path: json.dumps(judge(path).as_dict(), allow_nan=False, ensure_ascii=False).encode(),
-    "verify": lambda path: json.dumps(verify_file(path).as_dict(), allow_nan=False, ensure_ascii=False).encode(),
+    "judge": lambda path: json.dumps(judge(path).of_run(), allow_nan=False, ensure_ascii=False).encode(),
+    "verify": lambda path: json.dumps(
+        verify(CaptureReader(path)).as_dict(), allow_nan=False, ensure_ascii=False
+    ).encode(),
     "timeline": lambda path: write_history(find_run(str(path)), io.StringIO()),
     "diff": _diff,
     "report": _report,

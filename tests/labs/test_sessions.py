@@ -36,8 +36,8 @@ def test_every_way_a_join_can_end(tmp_path: Path, family: str, names: tuple[str,
         assert rules["unseen"] == []
         judged = {verdict["rule"] for verdict in rules["all"]}
         assert judged >= {
-            "join-outcome", "refusal-is-empty", "nothing-after-refusal", "no-report-when-refused", "no-data-when-refused",
-            "join-retries", "report-follows-join", "usr-to-parent",
+            "mmcp-join-outcome", "mmcp-refusal-empty", "mmcp-nothing-after-refusal", "mmcp-no-report-when-refused", "mmcp-no-data-when-refused",
+            "mmcp-join-retries", "mmcp-report-follows-join", "mmcp-usr-to-parent",
         }  # fmt: skip
     assert f"PASS  {len(names)} cases" in finished.out
 
@@ -49,8 +49,8 @@ def test_an_sm_that_admits_everybody_is_found_out(tmp_path: Path) -> None:
     finished = run(tmp_path, "join", "--cases", "refused-by-sm", "--lab-config", str(configuration))
     assert finished.status == 1, finished.explain()
     assert {verdict["rule"] for verdict in finished.result["rules"]["failed"]} >= {
-        "join-outcome",
-        "no-data-when-refused",
+        "mmcp-join-outcome",
+        "mmcp-no-data-when-refused",
     }
     assert "refused-by-sm: the capture shows lmc" in finished.result["failures"]
     assert "FAILED join-outcome [7.2]" in finished.out
@@ -75,10 +75,16 @@ def test_every_way_to_leave(tmp_path: Path, family: str, cases: str, latency_ms:
         assert (rows["killed"]["notice"], rows["killed"]["ulr_ulc_ms"]) == (False, None)
         assert 4200 < rows["killed"]["unnamed_ms"] < 6500, "4 SPT after its last report"
         judged = {verdict["rule"] for verdict in result["rules"]["all"]}
-        assert judged >= {"leave-request", "leave-confirmed", "leave-ends-stream", "asr-on-leave", "probe-schedule"}
+        assert judged >= {
+            "mmcp-leave-request",
+            "mmcp-leave-answered",
+            "mmcp-leave-ends-stream",
+            "mmcp-asr-on-leave",
+            "mmcp-probe-schedule",
+        }
     assert result["rules"]["failed"] == []
     assert {verdict["rule"] for verdict in result["rules"]["unseen"]} == (
-        set() if "killed" in rows else {"probe-schedule"}
+        set() if "killed" in rows else {"mmcp-probe-schedule"}
     )
     assert f"PASS  {len(rows)} cases" in finished.out
 
@@ -102,8 +108,8 @@ def test_every_silence_is_noticed(tmp_path: Path, family: str) -> None:
     assert (rules["failed"], rules["unseen"]) == ([], [])
     judged = {verdict["rule"] for verdict in rules["all"]}
     assert judged >= {
-        "probe-schedule", "probe-answered", "asr-names-members", "silent-child-given-up", "failed-lmc-not-assigned",
-        "lost-parent",
+        "mmcp-probe-schedule", "mmcp-probe-answered", "mmcp-asr-complete", "mmcp-silent-child-given-up", "mmcp-failed-lmc-not-assigned",
+        "mmcp-lost-parent",
     }  # fmt: skip
     assert result["counters"]["sm"]["failed.lmc"] == result["counters"]["sm"]["failed.mn"] == 1
     assert "PASS  5 cases" in finished.out

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from captures.files.reading import CaptureReader
-from captures.rules.verify import verify
+from captures.rules.engine import verify
 from tests.captures.tshark import scripts, tshark
 from tests.captures.wireshark_streams import measured_by_wireshark, with_known_clock
 from tests.labs.runs import run

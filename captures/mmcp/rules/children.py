@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from captures.mmcp.children import PROBES, Child, Family, name_of
-from captures.rules.findings import Finding
-from captures.rules.verdict import Case, numbers, rule
+from captures.rules.findings import Finding, frames_of
 
 if TYPE_CHECKING:
-    from captures.mmcp.timeline import Message
+    from captures.mmcp.timeline import Message, Timeline
 
 _SECOND = 1_000_000_000
 _TOLERANCE_SHARE = 0.1  # of SPT, but at least:
@@ -18,24 +17,23 @@ _TOLERANCE_MIN_NS = 200_000_000  # which a machine that is busy may be late by, 
 _BURST_NS = 100_000_000  # ASRs in a row that are one, split to fit in 1400 bytes [D M-12]
 
 
-def spt_tolerance_ns(case: Case) -> int:
+def spt_tolerance_ns(lab: Timeline) -> int:
     """How far from its time a probe may be."""
-    return max(round(case.parameters.spt_s * _SECOND * _TOLERANCE_SHARE), _TOLERANCE_MIN_NS)
+    return max(round(lab.parameters.spt_s * _SECOND * _TOLERANCE_SHARE), _TOLERANCE_MIN_NS)
 
 
-@rule("probe-schedule", "7.4, D M-13", "status", "leave")
-def probe_schedule(case: Case) -> Iterator[Finding]:
+def probe_schedule(lab: Timeline) -> Iterator[Finding]:
     """A parent probes a silent child SPT, 2 SPT and 3 SPT after it was last heard, and then no more."""
-    for family in case.families:
+    for family in lab.families:
         for child in family.children:
-            if finding := _judge_probes(case, child):
+            if finding := _judge_probes(lab, child):
                 yield finding
         gone = {child.address: child for child in family.children if child.ended in ("failed", "left")}
         for stray in family.strays:
             former = gone.get(stray.destination)
             if former is not None and former.end_ns < stray.t_ns:
                 text = f"{family.parent.name} probed {former.name}, which had {former.ended}"
-                evidence = numbers(former.heard[-1], *former.probes[-PROBES:], stray)
+                evidence = frames_of(former.heard[-1], *former.probes[-PROBES:], stray)
                 yield Finding(_subject(former), "failed", text, evidence)
 
 
@@ -43,22 +41,22 @@ def _subject(child: Child) -> str:
     return f"{child.name} with {child.parent.name} from frame {child.heard[0].number}"
 
 
-def _judge_probes(case: Case, child: Child) -> Finding | None:
+def _judge_probes(lab: Timeline, child: Child) -> Finding | None:
     """One stay of a child; None where no probe was due and none was sent."""
-    spt_ns, tolerance = round(case.parameters.spt_s * _SECOND), spt_tolerance_ns(case)
+    spt_ns, tolerance = round(lab.parameters.spt_s * _SECOND), spt_tolerance_ns(lab)
     seen: list[str] = []
     for last, probes, heard, until in child.silences():
         due = min((until - last.t_ns - tolerance) // spt_ns, PROBES)
-        away_ns = _left_its_link(case, child, last.t_ns, until)
+        away_ns = _left_its_link(lab, child, last.t_ns, until)
         due_while_there = min((away_ns - last.t_ns - tolerance) // spt_ns, due)
         after = [probe.t_ns - last.t_ns for probe in probes]
-        evidence = numbers(last, *probes, heard)
+        evidence = frames_of(last, *probes, heard)
         for count, waited in enumerate(after, 1):
             if count > PROBES or abs(waited - count * spt_ns) > tolerance:
                 text = (
                     f"{child.parent.name} sent {child.name} probe {count} {waited / _SECOND:.3f} s after it was heard"
                 )
-                return Finding(_subject(child), "failed", f"{text}; {_what_is_due(case)}", evidence)
+                return Finding(_subject(child), "failed", f"{text}; {_what_is_due(lab)}", evidence)
         if due_while_there <= len(probes) < due:
             text = f"{child.name} left the link of {child.parent.name} unheard: probes there need not reach the wire"
             return Finding(_subject(child), "unseen", text, evidence)
@@ -66,52 +64,51 @@ def _judge_probes(case: Case, child: Child) -> Finding | None:
             text = (
                 f"{child.parent.name} did not hear {child.name} for {(until - last.t_ns) / _SECOND:.3f} s and sent it "
             )
-            return Finding(_subject(child), "failed", f"{text}{len(probes)} probe(s); {_what_is_due(case)}", evidence)
+            return Finding(_subject(child), "failed", f"{text}{len(probes)} probe(s); {_what_is_due(lab)}", evidence)
         if probes:
             times = ", ".join(f"{waited / _SECOND:.3f}" for waited in after)
             seen.append(f"probed {times} s after it was heard, {'then heard' if heard else f'then {child.ended}'}")
     if not seen:
         return None
-    evidence = numbers(*child.probes)
+    evidence = frames_of(*child.probes)
     return Finding(_subject(child), "passed", f"{child.parent.name}: {child.name} {'; '.join(seen)}", evidence)
 
 
-def _left_its_link(case: Case, child: Child, begin_ns: int, end_ns: int) -> int:
+def _left_its_link(lab: Timeline, child: Child, begin_ns: int, end_ns: int) -> int:
     """When an MN left the link of its LMC, on which nobody answers for its address from then on; else ``end_ns``."""
     if child.parent.is_session_manager:
         return end_ns
-    downs = (handover.down_ns for handover in case.handovers if handover.mn.name == child.name)
+    downs = (handover.down_ns for handover in lab.handovers if handover.mn.name == child.name)
     return min((down for down in downs if down is not None and begin_ns <= down <= end_ns), default=end_ns)
 
 
-def _what_is_due(case: Case) -> str:
-    return f"SPT is {case.parameters.spt_s:g} s, {PROBES} probes are due"
+def _what_is_due(lab: Timeline) -> str:
+    return f"SPT is {lab.parameters.spt_s:g} s, {PROBES} probes are due"
 
 
-@rule("asr-names-members", "7.4, 8.5.2", "status", "leave")
-def asr_names_members(case: Case) -> Iterator[Finding]:
+def asr_names_members(lab: Timeline) -> Iterator[Finding]:
     """An ASR counts and names exactly the MNs that the LMC has: nobody who left or failed, and everybody else."""
-    for family in case.families:
+    for family in lab.families:
         parent = family.parent
         if parent.is_session_manager:
             continue
-        end_ns = case.timeline.steps[-1].t_ns if case.timeline.steps else case.timeline.end_ns
-        reports = case.messages(parent.interface, "ASR", case.timeline.begin_ns, end_ns, source=parent.address)
+        end_ns = lab.steps[-1].t_ns if lab.steps else lab.end_ns
+        reports = lab.said(parent.interface, "ASR", lab.begin_ns, end_ns, source=parent.address)
         wrong: list[tuple[str, list[Message]]] = []
         named = 0
         for whole in _whole_reports(reports):
             identifiers = _named(whole)
             named += len(identifiers)
-            problem = _wrong_about(case, family, whole, identifiers)
+            problem = _wrong_about(lab, family, whole, identifiers)
             if problem:
                 wrong.append((problem, whole))
         if wrong:
             more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-            frames = numbers(*(message for _, whole in wrong for message in whole))
+            frames = frames_of(*(message for _, whole in wrong for message in whole))
             yield Finding(parent.name, "failed", f"the ASR of {parent.name} {wrong[0][0]}{more}", frames)
         elif named:  # an LMC that never had anybody says nothing about those it forgot
             text = f"{len(reports)} ASRs of {parent.name} name whom it had, {named} times in all"
-            yield Finding(parent.name, "passed", text, numbers(*reports))
+            yield Finding(parent.name, "passed", text, frames_of(*reports))
 
 
 def _whole_reports(reports: list[Message]) -> Iterator[list[Message]]:
@@ -130,12 +127,14 @@ def _whole_reports(reports: list[Message]) -> Iterator[list[Message]]:
         yield whole
 
 
-def _named(whole: list[Message]) -> set[str]:
-    return {str(values[0]) for message in whole for kind, *values in message.params if kind == "mn_id"}
+def _named(whole: list[Message]) -> list[str]:
+    return [str(values[0]) for message in whole for kind, *values in message.params if kind == "mn_id"]
 
 
-def _wrong_about(case: Case, family: Family, whole: list[Message], identifiers: set[str]) -> str | None:
-    t_ns, tolerance = whole[0].t_ns, spt_tolerance_ns(case)
+def _wrong_about(lab: Timeline, family: Family, whole: list[Message], named: list[str]) -> str | None:
+    t_ns, tolerance, identifiers = whole[0].t_ns, spt_tolerance_ns(lab), set(named)
+    if len(named) > len(identifiers):
+        return "names an MN twice"
     counted = whole[0].parameter("membership")
     if counted is None or counted[0] != len(identifiers):
         return f"counts {'nobody' if counted is None else counted[0]} and names {len(identifiers)}"
@@ -153,6 +152,6 @@ def _wrong_about(case: Case, family: Family, whole: list[Message], identifiers: 
     too_many = sorted(identifiers - members.keys() - open_question)
     if not too_many:
         return None
-    name = name_of(case.parameters, too_many[0])
+    name = name_of(lab.parameters, too_many[0])
     how = [child.ended for child in family.children if child.identifier == too_many[0] and child.end_ns <= t_ns]
     return f"names {name}, which {f'had {how[-1]}' if how else 'it has not admitted'}"

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from captures.mmcp.handovers import Handover, accepted_confirm, handover_requests, is_predictive
 from captures.mmcp.rules.stream import report_of_lmc
-from captures.rules.findings import Finding
-from captures.rules.verdict import Case, milliseconds, numbers, rule
+from captures.rules.findings import Finding, frames_of
+from captures.rules.language import in_seconds, knowing
 
 if TYPE_CHECKING:
     from captures.mmcp.parameters import LocalMobilityController
-    from captures.mmcp.timeline import Message
+    from captures.mmcp.timeline import Message, Timeline
 
 # An MN whose link goes down this soon after the link trigger may have had no time for its HIR.
 _TIME_FOR_REQUEST_NS = 50_000_000
@@ -30,7 +30,7 @@ class _Event:
 
 
 def _events(
-    case: Case, handover: Handover, old: LocalMobilityController, new: LocalMobilityController
+    lab: Timeline, handover: Handover, old: LocalMobilityController, new: LocalMobilityController
 ) -> list[tuple[str, _Event | None]]:
     """The first of each event of a context transfer, in the order the clause asks for; None for what was not seen.
 
@@ -38,24 +38,24 @@ def _events(
     """
     mn = handover.mn
     begin, end = handover.begin_ns, handover.end_ns
-    request = next(iter(handover_requests(case.timeline, handover)), None)
-    transfers = case.messages(old.interface, "HCT", begin, end, destination=new.address, mn_id=mn.mn_id)
-    arrived = case.messages(new.interface, "HCT", begin, end, source=old.address, mn_id=mn.mn_id)
+    request = next(iter(handover_requests(lab, handover)), None)
+    transfers = lab.said(old.interface, "HCT", begin, end, destination=new.address, mn_id=mn.mn_id)
+    arrived = lab.said(new.interface, "HCT", begin, end, source=old.address, mn_id=mn.mn_id)
     # An HTA names no MN: it belongs to the HCT whose port it returns to [D M-16].
     ports = {transfer.source_port for transfer in transfers} or {transfer.source_port for transfer in arrived}
 
     def acknowledgement(interface: str) -> Message | None:
-        found = case.messages(interface, "HTA", begin, end, source=new.address, destination=old.address, f=1)
+        found = lab.said(interface, "HTA", begin, end, source=new.address, destination=old.address, f=1)
         return next((message for message in found if message.destination_port in ports), None)
 
-    report = report_of_lmc(case, handover)
+    report = report_of_lmc(lab, handover)
     # In a cell that is warm the LMC may be a member still, and then has nothing to report.
     reported = (
         f"IGMP or MLD report of {new.name} for the group on the new link",
         None if report is None else _Event("report", *report),
     )
     addresses = set(mn.addresses.values())
-    sent = (m for m in case.messages(old.interface, "HIC", begin, end, f=1) if m.source == old.address)
+    sent = (m for m in lab.said(old.interface, "HIC", begin, end, f=1) if m.source == old.address)
     return [
         (f"HIR sent by {mn.name}", _event("HIR", request)),
         (f"HCT sent by {old.name}", _event("HCT", next(iter(transfers), None))),
@@ -64,7 +64,7 @@ def _events(
         (f"HTA F=1 sent by {new.name}", _event("HTA", acknowledgement(new.interface))),
         (f"HTA F=1 received by {old.name}", _event("HTA", acknowledgement(old.interface))),
         (f"HIC F=1 sent by {old.name}", _event("HIC", next((m for m in sent if m.destination in addresses), None))),
-        (f"HIC F=1 received by {mn.name}", _event("HIC", accepted_confirm(case.timeline, handover))),
+        (f"HIC F=1 received by {mn.name}", _event("HIC", accepted_confirm(lab, handover))),
     ]
 
 
@@ -84,17 +84,17 @@ def _had_time_for_request(handover: Handover) -> bool:
     return handover.down_ns - handover.trigger_ns >= _TIME_FOR_REQUEST_NS
 
 
-@rule("handover-order", "7.5", "handover")
-def handover_order(case: Case) -> Iterator[Finding]:
+@knowing("mmcp-handover-order", "7.5", "handover")
+def handover_order(lab: Timeline) -> Iterator[Finding]:
     """A proactive handover goes HIR, HCT, report by the new LMC on the new link, HTA, HIC."""
-    for handover in case.proactive():
+    for handover in lab.proactive():
         lmcs = _two_lmcs(handover)
         if lmcs is None:
             yield Finding(handover.name, "unseen", "both cells have one LMC, or a cell has none: nothing to transfer")
             continue
-        events = _events(case, handover, *lmcs)
+        events = _events(lab, handover, *lmcs)
         seen = [event for _, event in events if event is not None]
-        evidence = numbers(*seen) or tuple(handover.frames("handover_begin"))
+        evidence = frames_of(*seen) or tuple(handover.frames("handover_begin"))
         missing = [what for what, event in events if event is None]
         if events[0][1] is None and _had_time_for_request(handover):
             yield Finding(handover.name, "failed", f"{handover.mn.name} sent no HIR", evidence)
@@ -102,14 +102,14 @@ def handover_order(case: Case) -> Iterator[Finding]:
         disorder = _disorder(events)
         if disorder is not None:
             yield Finding(handover.name, "failed", disorder, evidence)
-        elif not is_predictive(case.timeline, handover):
+        elif not is_predictive(lab, handover):
             # The link went first: what is missing is no fault, and the fall-back has a rule of its own.
             text = f"the link went down before HIC (not seen: {'; '.join(missing) or 'nothing'}): a fall-back"
             yield Finding(handover.name, "unseen", text, evidence)
         elif missing:
             yield Finding(handover.name, "failed", f"not seen: {'; '.join(missing)}", evidence)
         else:
-            took = milliseconds(seen[-1].t_ns - seen[0].t_ns)
+            took = in_seconds(seen[-1].t_ns - seen[0].t_ns)
             yield Finding(handover.name, "passed", f"HIR, HCT, report, HTA, HIC in {took}", evidence)
 
 
@@ -117,26 +117,26 @@ def _disorder(events: list[tuple[str, _Event | None]]) -> str | None:
     present = [(what, event) for what, event in events if event is not None]
     for (earlier, first), (later, second) in pairwise(present):
         if second.t_ns < first.t_ns:
-            ahead = milliseconds(first.t_ns - second.t_ns)
+            ahead = in_seconds(first.t_ns - second.t_ns)
             return f"{later} (frame {second.number}) came {ahead} before {earlier} (frame {first.number})"
     return None
 
 
-@rule("handover-context", "7.5", "handover")
-def handover_context(case: Case) -> Iterator[Finding]:
+@knowing("mmcp-handover-context", "7.5", "handover")
+def handover_context(lab: Timeline) -> Iterator[Finding]:
     """HCT carries the session's group, and HIC F=1 the address of the LMC that serves the new PoA."""
-    for handover in case.proactive():
+    for handover in lab.proactive():
         lmcs = _two_lmcs(handover)
         if lmcs is None:
             continue
         old, new = lmcs
-        transfers = case.messages(
+        transfers = lab.said(
             old.interface, "HCT", handover.begin_ns, handover.end_ns, source=old.address, mn_id=handover.mn.mn_id
         )
-        confirm = accepted_confirm(case.timeline, handover)
+        confirm = accepted_confirm(lab, handover)
         if not transfers and confirm is None:
             continue
-        channel = (case.parameters.group, case.parameters.port)
+        channel = (lab.parameters.group, lab.parameters.port)
         problems = [
             f"HCT (frame {t.number}) carries {_channel(t)}" for t in transfers if t.parameter("multicast") != channel
         ]
@@ -152,7 +152,7 @@ def handover_context(case: Case) -> Iterator[Finding]:
         verdict = Finding(handover.name, "passed", "HCT and HIC name the group and the new LMC")
         if problems:
             verdict = Finding(handover.name, "failed", "; ".join(problems))
-        yield Finding(verdict.subject, verdict.verdict, verdict.message, numbers(*transfers, confirm))
+        yield Finding(verdict.subject, verdict.verdict, verdict.message, frames_of(*transfers, confirm))
 
 
 def _channel(transfer: Message) -> str:
@@ -160,82 +160,82 @@ def _channel(transfer: Message) -> str:
     return "no group" if found is None else f"{found[0]} port {found[1]}"
 
 
-@rule("local-join-after-link-up", "7.5", "handover")
-def local_join_after_link_up(case: Case) -> Iterator[Finding]:
+@knowing("mmcp-local-join-after-link-up", "7.5", "handover")
+def local_join_after_link_up(lab: Timeline) -> Iterator[Finding]:
     """After a handover the MN sends LJR to the new LMC, not before link up, and gets LJC F=1."""
-    for handover in case.proactive():
+    for handover in lab.proactive():
         new, up = handover.new_lmc, handover.up_ns
         if new is None or up is None:
             continue
         mn, end = handover.mn, handover.end_ns
-        requests = case.messages(mn.interface, "LJR", handover.begin_ns, end, destination=new.address, mn_id=mn.mn_id)
+        requests = lab.said(mn.interface, "LJR", handover.begin_ns, end, destination=new.address, mn_id=mn.mn_id)
         early = [request for request in requests if request.t_ns < up]
         if early:
-            ahead = milliseconds(up - early[0].t_ns)
+            ahead = in_seconds(up - early[0].t_ns)
             text = f"{mn.name} sent LJR to {new.name} {ahead} before link up"
-            yield Finding(handover.name, "failed", text, numbers(*early))
+            yield Finding(handover.name, "failed", text, frames_of(*early))
         elif not requests:
             text = f"{mn.name} sent no LJR to {new.name} after link up"
-            yield Finding(handover.name, "failed", text, tuple(handover.frames("link_up")))
+            unasked = lab.said(mn.interface, "LJC", up, end, source=new.address)
+            yield Finding(handover.name, "failed", text, (*handover.frames("link_up"), *frames_of(*unasked)))
         else:
-            confirms = case.messages(mn.interface, "LJC", requests[0].t_ns, end, source=new.address, f=1)
+            confirms = lab.said(mn.interface, "LJC", requests[0].t_ns, end, source=new.address, f=1)
             confirm = next((c for c in confirms if c.destination in mn.addresses.values()), None)
             if confirm is None:
                 text = f"no LJC F=1 of {new.name} answered the LJR of {mn.name}"
-                yield Finding(handover.name, "failed", text, numbers(*requests))
+                yield Finding(handover.name, "failed", text, frames_of(*requests))
             else:
-                text = f"LJR {milliseconds(requests[0].t_ns - up)} after link up, answered"
-                yield Finding(handover.name, "passed", text, numbers(requests[0], confirm))
+                text = f"LJR {in_seconds(requests[0].t_ns - up)} after link up, answered"
+                yield Finding(handover.name, "passed", text, frames_of(requests[0], confirm))
 
 
-@rule("report-on-new-link", "7.5", "handover")
-def report_on_new_link(case: Case) -> Iterator[Finding]:
+@knowing("mmcp-report-on-new-link", "7.5", "handover")
+def report_on_new_link(lab: Timeline) -> Iterator[Finding]:
     """After link up the MN makes its own IGMP or MLD join visible on the new link."""
-    for handover in case.proactive():
+    for handover in lab.proactive():
         if handover.up_ns is None:
             continue
         mn = handover.mn
         report = next(
             (
                 report
-                for report in case.timeline.reports_of(mn.interface, mn.addresses.values())
-                if case.parameters.group in report.message.joins and handover.up_ns <= report.t_ns <= handover.end_ns
+                for report in lab.reports_of(mn.interface, mn.addresses.values())
+                if lab.parameters.group in report.joins and handover.up_ns <= report.t_ns <= handover.end_ns
             ),
             None,
         )
         if report is None:
-            text = f"{mn.name} sent no report for {case.parameters.group} after link up"
+            text = f"{mn.name} sent no report for {lab.parameters.group} after link up"
             yield Finding(handover.name, "failed", text, tuple(handover.frames("link_up", "handover_end")))
         else:
-            text = f"{report.message.version} report {milliseconds(report.t_ns - handover.up_ns)} after link up"
-            yield Finding(handover.name, "passed", text, numbers(report))
+            text = f"{report.version} report {in_seconds(report.t_ns - handover.up_ns)} after link up"
+            yield Finding(handover.name, "passed", text, frames_of(report))
 
 
-@rule("no-session-join-after-confirm", "D M-14", "handover")
-def no_session_join_after_confirm(case: Case) -> Iterator[Finding]:
+@knowing("mmcp-no-session-join-after-confirm", "D M-14", "handover")
+def no_session_join_after_confirm(lab: Timeline) -> Iterator[Finding]:
     """With its HIC in hand the MN sends no SJR at the new PoA, unless its local join was refused."""
-    for handover in case.proactive():
-        if handover.up_ns is None or handover.new_lmc is None or not is_predictive(case.timeline, handover):
+    for handover in lab.proactive():
+        if handover.up_ns is None or handover.new_lmc is None or not is_predictive(lab, handover):
             continue
         mn, up, end = handover.mn, handover.up_ns, handover.end_ns
-        joins = case.messages(mn.interface, "SJR", handover.begin_ns, end, mn_id=mn.mn_id)
-        refused = case.messages(mn.interface, "LJC", up, end, source=handover.new_lmc.address, f=0)
-        requests = case.messages(mn.interface, "LJR", up, end, mn_id=mn.mn_id)
+        joins = lab.said(mn.interface, "SJR", handover.begin_ns, end, mn_id=mn.mn_id)
+        refused = lab.said(mn.interface, "LJC", up, end, source=handover.new_lmc.address, f=0)
+        requests = lab.said(mn.interface, "LJR", up, end, mn_id=mn.mn_id)
         unasked = [join for join in joins if not refused or join.t_ns < refused[0].t_ns]
         if unasked:
             text = f"{mn.name} sent SJR although its HIC had come"
-            yield Finding(handover.name, "failed", text, numbers(accepted_confirm(case.timeline, handover), *unasked))
+            yield Finding(handover.name, "failed", text, frames_of(accepted_confirm(lab, handover), *unasked))
         elif requests:
-            yield Finding(handover.name, "passed", f"{mn.name} joined locally, without SJR", numbers(requests[0]))
+            yield Finding(handover.name, "passed", f"{mn.name} joined locally, without SJR", frames_of(requests[0]))
         else:
             yield Finding(handover.name, "unseen", f"{mn.name} sent neither LJR nor SJR after link up")
 
 
-@rule("old-lmc-forgets-mn", "7.5, D M-14", "handover")
-def old_lmc_forgets_mn(case: Case) -> Iterator[Finding]:
+def old_lmc_forgets_mn(lab: Timeline) -> Iterator[Finding]:
     """After its HIC the old LMC sends the MN nothing unasked until the MN is with it again."""
     answers = {"HIC": "HIR", "ULC": "ULR"}  # answered always, duplicates too, also from an MN that has left
-    for handover in case.proactive():
+    for handover in lab.proactive():
         lmcs = _two_lmcs(handover)
         if lmcs is None:
             continue
@@ -243,58 +243,66 @@ def old_lmc_forgets_mn(case: Case) -> Iterator[Finding]:
         addresses = set(mn.addresses.values())
         sent = [
             message
-            for message in case.timeline.messages
+            for message in lab.messages
             if message.interface == old.interface
             and message.source == old.address
             and message.destination in addresses
-            and message.session_id == case.parameters.session_id
+            and message.session_id == lab.parameters.session_id
         ]
         confirm = next((m for m in sent if m.packet == "HIC" and m.f == 1 and handover.within(m.t_ns)), None)
         if confirm is None:
             continue
-        last = case.timeline.end_ns
-        back = case.messages(old.interface, "LJR", confirm.t_ns, last, destination=old.address, mn_id=mn.mn_id)
+        last = lab.end_ns
+        back = lab.said(old.interface, "LJR", confirm.t_ns, last, destination=old.address, mn_id=mn.mn_id)
         until = back[0].t_ns if back else last
         wrong = []
         for message in sent:
             if not confirm.t_ns < message.t_ns < until:
                 continue
             request = answers.get(message.packet)
-            asked = request is not None and case.messages(
+            asked = request is not None and lab.said(
                 old.interface, request, confirm.t_ns, message.t_ns, destination=old.address, mn_id=mn.mn_id
             )
             if not asked:
                 wrong.append(message)
         if wrong:
-            after = milliseconds(wrong[0].t_ns - confirm.t_ns)
+            after = in_seconds(wrong[0].t_ns - confirm.t_ns)
             text = f"{old.name} sent {mn.name} {wrong[0].packet} {after} after its HIC"
-            yield Finding(handover.name, "failed", text, numbers(confirm, *wrong))
+            yield Finding(handover.name, "failed", text, frames_of(confirm, *wrong))
         else:
             how_long = f"{(until - confirm.t_ns) / 1e9:.1f} s"
             text = f"{old.name} was silent for {mn.name} for {how_long} after its HIC"
-            yield Finding(handover.name, "passed", text, numbers(confirm, *back[:1]))
+            yield Finding(handover.name, "passed", text, frames_of(confirm, *back[:1]))
 
 
-@rule("fallback-join", "7.5", "handover")
-def fallback_join(case: Case) -> Iterator[Finding]:
+@knowing(
+    "mmcp-fallback-join",
+    "7.5",
+    "handover",
+    explained_by=(
+        "mmcp-handover-order",
+        "mmcp-transfer-first",
+    ),
+)
+def fallback_join(lab: Timeline) -> Iterator[Finding]:
     """If the link goes down before HIC, the MN joins at the new PoA with SJR, SJC, LJR, LJC after link up."""
-    for handover in case.proactive():
-        if is_predictive(case.timeline, handover) or handover.up_ns is None:
+    for handover in lab.proactive():
+        if is_predictive(lab, handover) or handover.up_ns is None:
             continue
         mn, up, end = handover.mn, handover.up_ns, handover.end_ns
         own = set(mn.addresses.values())
-        request = next(iter(case.messages(mn.interface, "SJR", up, end, mn_id=mn.mn_id)), None)
-        confirms = case.messages(mn.interface, "SJC", up, end, source=case.parameters.session_manager, f=1)
+        request = next(iter(lab.said(mn.interface, "SJR", up, end, mn_id=mn.mn_id)), None)
+        confirms = lab.said(mn.interface, "SJC", up, end, source=lab.parameters.session_manager, f=1)
         confirm = next((c for c in confirms if c.destination in own), None)
         lmc = None if confirm is None else confirm.parameter("lmc")
         chain: list[tuple[str, Message | None]] = [("SJR", request), ("SJC F=1", confirm)]
         if confirm is None or lmc is not None:
             to = None if lmc is None else lmc[0]
-            local = next(iter(case.messages(mn.interface, "LJR", up, end, mn_id=mn.mn_id, destination=to)), None)
-            accepted = (c for c in case.messages(mn.interface, "LJC", up, end, source=to, f=1) if c.destination in own)
+            local = next(iter(lab.said(mn.interface, "LJR", up, end, mn_id=mn.mn_id, destination=to)), None)
+            accepted = (c for c in lab.said(mn.interface, "LJC", up, end, source=to, f=1) if c.destination in own)
             chain += [("LJR", local), ("LJC F=1", next(accepted, None))]
         events = [(name, _event(name, message)) for name, message in chain]
-        evidence = numbers(*(event for _, event in events)) or tuple(handover.frames("link_up"))
+        evidence = frames_of(*(event for _, event in events)) or tuple(handover.frames("link_up"))
         missing = [name for name, event in events if event is None]
         disorder = _disorder(events)
         if missing:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from captures.mmcp.joins import Session
-from captures.rules.findings import Finding
-from captures.rules.verdict import Case, numbers, rule
+from captures.rules.findings import Finding, frames_of
+from captures.rules.language import knowing
 
 if TYPE_CHECKING:
-    from captures.mmcp.timeline import Message
+    from captures.mmcp.timeline import Message, Timeline
 
 _SECOND = 1_000_000_000
 _TOLERANCE_SHARE = 0.1  # of the period, but at least:
 _TOLERANCE_MIN_NS = 200_000_000  # which a machine that is busy may be late by, however short the period
 _ANSWER_NS = 500_000_000  # a report this soon after a probe or a leave answers it
 _CROSSING_NS = 20_000_000  # two messages this close may have crossed
+_BEATS_MAX, _BEAT_SLACK_NS = 4, 50_000_000  # renewals that are lost in a row, and what each may be late by
 _BURST_NS = 100_000_000  # reports in a row that are one, split to fit in 1400 bytes [D M-12]
 
 
@@ -88,31 +90,30 @@ class _Schedule:
             self._note(f"missing for {since / _SECOND:.3f} s before {what}", report)
 
     def _note(self, problem: str, report: Message | None) -> None:
-        self.wrong.append((problem, numbers(self._last, report)))
+        self.wrong.append((problem, frames_of(self._last, report)))
 
 
-@rule("usr-period", "7.4")
-def usr_period(case: Case) -> Iterator[Finding]:
+def usr_period(lab: Timeline) -> Iterator[Finding]:
     """Each MN reports its status every SRT while it is established; reports lost in a handover or a silence are excused."""
-    for session in case.sessions:
+    for session in lab.sessions:
         mn, begin, end = session.mn, session.begin_ns, session.end_ns
         own = set(mn.addresses.values())
-        confirms = case.confirms(session)
+        confirms = lab.confirms(session)
         if not confirms and session.is_to_fail:
             continue
         if not confirms:
             yield Finding(session.name, "unseen", f"{mn.name} was never established, nothing is due")
             continue
-        reports = case.messages(mn.interface, "USR", begin, end, mn_id=mn.mn_id)
-        leaves = case.messages(mn.interface, "ULR", confirms[0].t_ns, end, mn_id=mn.mn_id)
-        gone = [leave.begin_ns for leave in case.leaves if leave.session is session]
+        reports = lab.said(mn.interface, "USR", begin, end, mn_id=mn.mn_id)
+        leaves = lab.said(mn.interface, "ULR", confirms[0].t_ns, end, mn_id=mn.mn_id)
+        gone = [leave.begin_ns for leave in lab.leaves if leave.session is session]
         until = min([end, *gone, *(leave.t_ns for leave in leaves)])
-        probes = [p for p in case.messages(mn.interface, "USP", begin, end) if p.destination in own]
-        schedule = _Schedule(case.parameters.srt_s, confirms[0].t_ns)
+        probes = [p for p in lab.said(mn.interface, "USP", begin, end) if p.destination in own]
+        schedule = _Schedule(lab.parameters.srt_s, confirms[0].t_ns)
         interruptions = [
-            *_interruptions(case, session, confirms),
-            *_returns(case, session, confirms),
-            *case.silences_of(mn.name),
+            *_interruptions(lab, session, confirms),
+            *_returns(lab, session, confirms),
+            *lab.silences_of(mn.name),
         ]
         yield _judge(
             session.name,
@@ -120,29 +121,33 @@ def usr_period(case: Case) -> Iterator[Finding]:
             schedule,
             [report for report in reports if confirms[0].t_ns <= report.t_ns <= until],
             asked=[probe.t_ns for probe in probes],
-            restarts=[confirm.t_ns for confirm in confirms[1:]],
+            restarts=_restarts(lab, confirms),
             interruptions=interruptions,
             until=until,
         )
 
 
-@rule("usr-to-parent", "7.4")
-def usr_to_parent(case: Case) -> Iterator[Finding]:
+@knowing(
+    "mmcp-usr-to-parent",
+    "7.4",
+    explained_by=("mmcp-join-order", "mmcp-local-join-after-link-up", "mmcp-lost-parent"),
+)
+def usr_to_parent(lab: Timeline) -> Iterator[Finding]:
     """An MN reports to the one that made it a member: its LMC, or the SM where it has none."""
-    for session in case.sessions:
+    for session in lab.sessions:
         mn, begin, end = session.mn, session.begin_ns, session.end_ns
-        confirms = case.confirms(session)
-        reports = case.messages(mn.interface, "USR", begin, end, mn_id=mn.mn_id)
+        confirms = lab.confirms(session)
+        reports = lab.said(mn.interface, "USR", begin, end, mn_id=mn.mn_id)
         pairs = [(report, confirm) for report in reports if (confirm := _parent_for(report, confirms))]
         wrong = [(report, confirm) for report, confirm in pairs if report.destination != confirm.source]
         if wrong:
             report, confirm = wrong[0]
             text = f"{mn.name} reported to {report.destination}, {confirm.source} had made it a member"
-            yield Finding(session.name, "failed", text, numbers(report, confirm))
+            yield Finding(session.name, "failed", text, frames_of(report, confirm))
         elif pairs:
             parents = " and ".join(sorted({confirm.source for _, confirm in pairs}))
             text = f"{mn.name} sent {len(pairs)} USR to its parent, {parents}"
-            yield Finding(session.name, "passed", text, numbers(*(report for report, _ in pairs)))
+            yield Finding(session.name, "passed", text, frames_of(*(report for report, _ in pairs)))
 
 
 def _parent_for(report: Message, confirms: Sequence[Message]) -> Message | None:
@@ -154,10 +159,10 @@ def _parent_for(report: Message, confirms: Sequence[Message]) -> Message | None:
     return before[-1] if before else None
 
 
-def _interruptions(case: Case, session: Session, confirms: Sequence[Message]) -> list[tuple[int, int]]:
+def _interruptions(lab: Timeline, session: Session, confirms: Sequence[Message]) -> list[tuple[int, int]]:
     """Times in which a handover may cost reports: from the link trigger until the MN is established again."""
     found = []
-    for handover in case.handovers:
+    for handover in lab.handovers:
         if handover.mn.name != session.mn.name or not session.begin_ns <= handover.begin_ns <= session.end_ns:
             continue
         begin = handover.trigger_ns or handover.begin_ns
@@ -167,10 +172,10 @@ def _interruptions(case: Case, session: Session, confirms: Sequence[Message]) ->
     return found
 
 
-def _returns(case: Case, session: Session, confirms: Sequence[Message]) -> list[tuple[int, int]]:
+def _returns(lab: Timeline, session: Session, confirms: Sequence[Message]) -> list[tuple[int, int]]:
     """Times in which an MN that has lost its LMC is nobody's: from an SJR that is no renewal until it is a member again."""
     mn, found = session.mn, []
-    for request in case.messages(mn.interface, "SJR", confirms[0].t_ns, session.end_ns, mn_id=mn.mn_id):
+    for request in lab.said(mn.interface, "SJR", confirms[0].t_ns, session.end_ns, mn_id=mn.mn_id):
         before = [confirm for confirm in confirms if confirm.t_ns < request.t_ns]
         if before and before[-1].packet == "LJC":
             again = next((confirm.t_ns for confirm in confirms if confirm.t_ns > request.t_ns), session.end_ns)
@@ -178,30 +183,29 @@ def _returns(case: Case, session: Session, confirms: Sequence[Message]) -> list[
     return found
 
 
-@rule("asr-period", "7.4")
-def asr_period(case: Case) -> Iterator[Finding]:
+def asr_period(lab: Timeline) -> Iterator[Finding]:
     """Each LMC reports to the SM every SRT; reports split over several packets count once."""
-    timeline, parameters = case.timeline, case.parameters
-    if not timeline.steps:
+    parameters = lab.parameters
+    if not lab.steps:
         return
     # After the last step the lab is being taken down.
-    begin, end = timeline.begin_ns, timeline.steps[-1].t_ns
+    begin, end = lab.begin_ns, lab.steps[-1].t_ns
     for lmc in parameters.lmcs:
         sm = parameters.session_manager
-        confirms = case.messages(lmc.interface, "SJC", begin, end, source=sm, destination=lmc.address, f=1)
-        reports = case.messages(lmc.interface, "ASR", begin, end, source=lmc.address, destination=sm)
+        confirms = lab.said(lmc.interface, "SJC", begin, end, source=sm, destination=lmc.address, f=1)
+        reports = lab.said(lmc.interface, "ASR", begin, end, source=lmc.address, destination=sm)
         # An LMC that was announced before the capture began is judged from its first report.
         known = [message.t_ns for message in (*confirms[:1], *reports[:1])]
         if not known:
-            used = [message for message in timeline.messages if message.source == lmc.address]
+            used = [message for message in lab.messages if message.source == lmc.address]
             if used:
                 first = used[0].number
                 yield Finding(lmc.name, "failed", f"{lmc.name} spoke MMCP, but no ASR of it was seen", (first,))
             else:
                 yield Finding(lmc.name, "unseen", f"{lmc.name} was never heard")
             continue
-        leaves = case.messages(lmc.interface, "ULR", begin, end, destination=lmc.address)
-        probes = case.messages(lmc.interface, "USP", begin, end, source=sm, destination=lmc.address)
+        leaves = lab.said(lmc.interface, "ULR", begin, end, destination=lmc.address)
+        probes = lab.said(lmc.interface, "USP", begin, end, source=sm, destination=lmc.address)
         schedule = _Schedule(parameters.srt_s, min(known))
         yield _judge(
             lmc.name,
@@ -209,10 +213,22 @@ def asr_period(case: Case) -> Iterator[Finding]:
             schedule,
             _without_bursts(reports),
             asked=sorted(message.t_ns for message in (*leaves, *probes)),
-            restarts=[confirm.t_ns for confirm in confirms[1:]],  # announced anew: it was started again
-            interruptions=case.silences_of(lmc.name),
+            restarts=_restarts(lab, confirms),  # announced anew: it was started again
+            interruptions=lab.silences_of(lmc.name),
             until=end,
         )
+
+
+def _restarts(lab: Timeline, confirms: Sequence[Message]) -> list[int]:
+    """When a schedule may begin anew: with each confirm but the first, and those that only renew, SPT after the one before."""
+    found, spt_ns = [], round(lab.parameters.spt_s * _SECOND)
+    for before, confirm in pairwise(confirms):
+        passed = confirm.t_ns - before.t_ns
+        beats = round(passed / spt_ns)
+        on_beat = 0 < beats <= _BEATS_MAX and abs(passed - beats * spt_ns) <= beats * (_BEAT_SLACK_NS + spt_ns // 100)
+        if not on_beat or confirm.source != before.source:
+            found.append(confirm.t_ns)
+    return found
 
 
 def _without_bursts(reports: Sequence[Message]) -> list[Message]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from captures.mmcp.handovers import (
     Handover,
@@ -13,13 +14,16 @@ from captures.mmcp.handovers import (
     stream_numbers,
 )
 from captures.rules.findings import Finding
-from captures.rules.verdict import Case, milliseconds, rule
+from captures.rules.language import in_seconds, knowing
+
+if TYPE_CHECKING:
+    from captures.mmcp.timeline import Timeline
 
 
-@rule("stream-after-handover", "7.5", "handover")
-def stream_after_handover(case: Case) -> Iterator[Finding]:
+@knowing("mmcp-stream-after-handover", "7.5", "handover")
+def stream_after_handover(lab: Timeline) -> Iterator[Finding]:
     """The MN receives data in the window of every handover, and again after link up."""
-    for handover in case.handovers:
+    for handover in lab.handovers:
         if not handover.complete:
             missing = [s for s in ("link_down", "link_up", "handover_end") if s not in handover.steps]
             steps = ", ".join(missing)
@@ -30,9 +34,9 @@ def stream_after_handover(case: Case) -> Iterator[Finding]:
                 tuple(handover.frames("handover_begin")),
             )
             continue
-        flow = case.timeline.flow(handover.mn.interface)
+        flow = lab.flow(handover.mn.interface)
         found = stream_numbers(flow, handover.begin_ns, handover.end_ns)
-        first = first_data_after(case.timeline, handover)
+        first = first_data_after(lab, handover)
         evidence = tuple(handover.frames("handover_begin", "handover_end"))
         if found is None:
             count = len(flow.span(handover.begin_ns, handover.end_ns))
@@ -47,14 +51,14 @@ def stream_after_handover(case: Case) -> Iterator[Finding]:
             )
 
 
-@rule("new-cell-cold", "7.5", "handover")
-def new_cell_cold(case: Case) -> Iterator[Finding]:
+@knowing("mmcp-new-cell-cold", "7.5", "handover", explained_by=("mmcp-handover-order",))
+def new_cell_cold(lab: Timeline) -> Iterator[Finding]:
     """No data reaches the new cell before its LMC or the MN has asked for it there, else the figures would lie."""
-    for handover in case.handovers:
+    for handover in lab.handovers:
         if handover.new_lmc is None or handover.up_ns is None or not handover.cold:
             continue
-        limit, asked = _cold_until(case, handover, handover.up_ns)
-        flow = case.timeline.flow(handover.new_lmc.interface)
+        limit, asked = _cold_until(lab, handover, handover.up_ns)
+        flow = lab.flow(handover.new_lmc.interface)
         early = flow.span(handover.begin_ns, limit - 1)
         if early:
             yield Finding(
@@ -63,29 +67,29 @@ def new_cell_cold(case: Case) -> Iterator[Finding]:
                 f"{len(early)} data packets reached {handover.new_lmc.interface} before {asked}: the cell was not cold",
                 (flow.number[early[0]], flow.number[early[-1]]),
             )
-        elif not flow.span(limit, case.timeline.end_ns):
+        elif not flow.span(limit, lab.end_ns):
             yield Finding(
                 handover.name, "unseen", f"no data was ever seen at {handover.new_lmc.interface} from {asked} on"
             )
         else:
-            first = flow.number[flow.span(limit, case.timeline.end_ns)[0]]
+            first = flow.number[flow.span(limit, lab.end_ns)[0]]
             yield Finding(handover.name, "passed", f"no data on the new cell before {asked}", (first,))
 
 
-def _cold_until(case: Case, handover: Handover, up_ns: int) -> tuple[int, str]:
+def _cold_until(lab: Timeline, handover: Handover, up_ns: int) -> tuple[int, str]:
     """Until when nothing had asked for the group on the new cell, and what then did."""
-    requests = handover_requests(case.timeline, handover)
+    requests = handover_requests(lab, handover)
     if not requests:  # without HIR no LMC has a reason to be joined, nor to join, before the MN comes
         return up_ns, "link up"
-    report = report_of_lmc(case, handover)
+    report = report_of_lmc(lab, handover)
     if report is not None and requests[0].t_ns < report[0] < up_ns:
         return report[0], "the report of its LMC"
-    if is_predictive(case.timeline, handover):
+    if is_predictive(lab, handover):
         return requests[0].t_ns, "the HIR"
     return up_ns, "link up"
 
 
-def report_of_lmc(case: Case, handover: Handover) -> tuple[int, int] | None:
+def report_of_lmc(lab: Timeline, handover: Handover) -> tuple[int, int] | None:
     """Time and frame number of the new LMC's first report for the group on its link, inside the window."""
     lmc = handover.new_lmc
     if lmc is None:
@@ -93,34 +97,34 @@ def report_of_lmc(case: Case, handover: Handover) -> tuple[int, int] | None:
     return next(
         (
             (report.t_ns, report.number)
-            for report in case.timeline.reports_of(lmc.interface, [lmc.address])
-            if case.parameters.group in report.message.joins and handover.within(report.t_ns)
+            for report in lab.reports_of(lmc.interface, [lmc.address])
+            if lab.parameters.group in report.joins and handover.within(report.t_ns)
         ),
         None,
     )
 
 
-@rule("data-waits-for-mn", "7.5", "handover")
-def data_waits_for_mn(case: Case) -> Iterator[Finding]:
+@knowing("mmcp-data-waits-for-mn", "7.5", "handover")
+def data_waits_for_mn(lab: Timeline) -> Iterator[Finding]:
     """In a proactive handover with HIC, data flows on the new cell before the MN arrives there."""
-    for handover in case.proactive():
-        confirm = accepted_confirm(case.timeline, handover)
+    for handover in lab.proactive():
+        confirm = accepted_confirm(lab, handover)
         if confirm is None or handover.new_lmc is None or handover.up_ns is None:
             continue
-        if not is_predictive(case.timeline, handover):
+        if not is_predictive(lab, handover):
             continue  # a fall-back has no data waiting
-        report = report_of_lmc(case, handover)
+        report = report_of_lmc(lab, handover)
         since = confirm.t_ns if report is None else min(report[0], confirm.t_ns)
-        flow = case.timeline.flow(handover.new_lmc.interface)
+        flow = lab.flow(handover.new_lmc.interface)
         waiting = flow.span(since, handover.up_ns - 1)
         if waiting:
-            lead = milliseconds(handover.up_ns - flow.t_ns[waiting[0]])
+            lead = in_seconds(handover.up_ns - flow.t_ns[waiting[0]])
             text = f"data was at {handover.new_lmc.interface} {lead} before link up"
             yield Finding(handover.name, "passed", text, (flow.number[waiting[0]], *handover.frames("link_up")))
             continue
         later = flow.span(handover.up_ns, handover.end_ns)
         text = f"no data at {handover.new_lmc.interface} before link up"
         if later:
-            text += f", the first came {milliseconds(flow.t_ns[later[0]] - handover.up_ns)} after it"
+            text += f", the first came {in_seconds(flow.t_ns[later[0]] - handover.up_ns)} after it"
         frames = (confirm.number, *handover.frames("link_up"), *(flow.number[i] for i in later[:1]))
         yield Finding(handover.name, "failed", text, frames)

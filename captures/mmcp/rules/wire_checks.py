@@ -10,7 +10,7 @@ from captures.history.events import Event
 from captures.rules.bounded import Bounded
 from captures.rules.coverage import Coverage
 from captures.rules.findings import Outcomes
-from captures.rules.language import SECOND, Checker, on
+from captures.rules.language import SECOND, Checker, Seconds, nanoseconds, on
 
 _REQUESTS = frozenset({"SJR", "LJR", "ULR", "HIR", "HCT"})
 _CONFIRMS = frozenset({"SJC", "LJC", "ULC", "HIC", "HTA"})
@@ -196,9 +196,9 @@ class Transfers(Checker):
     seconds, an acknowledgement counts for an HIR that comes again.
     """
 
-    def __init__(self, tell: Outcomes, coverage: Coverage, window: float) -> None:
+    def __init__(self, tell: Outcomes, coverage: Coverage, window: Seconds) -> None:
         super().__init__(tell, coverage, [on("mmcp", "HIR", "HCT", "HTA", "HIC")])
-        self._window_ns = round(window * SECOND)
+        self._window = window
         self._handovers: Bounded[Hashable, _Handover] = Bounded()
         self._by_mn: Bounded[Hashable, _Handover] = Bounded()
         self._by_port: Bounded[Hashable, _Handover] = Bounded()
@@ -228,7 +228,7 @@ class Transfers(Checker):
     def _asked(self, event: Event, scope: tuple[str, int]) -> None:
         key = (*scope, event.destination, event.source)
         handover = self._handovers.get(key)
-        if handover is None or event.t_ns - handover.t_ns > self._window_ns:
+        if handover is None or event.t_ns - handover.t_ns > nanoseconds(self._window, event):
             handover = _Handover(event.fields["mn_id"], event.t_ns, event.number)
             self._handovers.set(key, handover)
             self._by_mn.set((*scope, event.destination, handover.mn_id), handover)

@@ -9,10 +9,11 @@ from captures.rules.bounded import Bounded
 from captures.rules.coverage import Coverage
 from captures.rules.deadlines import NOBODY_THERE, Deadlines
 from captures.rules.findings import Outcomes
-from captures.rules.language import Checker, Key, Seconds, in_seconds, nanoseconds, on
+from captures.rules.language import Key, Seconds, in_seconds, nanoseconds, on
 
 _JOINS = frozenset({"SJR", "LJR"})
 _REPORTS = frozenset({"USR", "ASR"})
+_PROBES_MAX = 3  # without an answer [M-13]
 _REMEMBERED = 8  # unanswered probes of one child
 
 
@@ -85,49 +86,39 @@ class ProbesAnswered(Deadlines):
             self.tell.unseen(probes[0].interface, "the child was not heard again")
 
 
-class ProbesAfterSilence(Checker):
-    """A USP is sent only when its child has neither joined nor reported for `silence` seconds; 0: not known, nothing is judged."""
+class ProbeSchedule(Deadlines):
+    """USPs to a child come when it has neither joined nor reported for a while, that while `apart`, and three at most.
 
-    def __init__(self, tell: Outcomes, coverage: Coverage, silence: Seconds) -> None:
+    `apart` is in seconds; 0: not known, then only the number is judged. On a switched link not everybody hears a child report.
+    """
+
+    def __init__(self, tell: Outcomes, coverage: Coverage, apart: Seconds) -> None:
         super().__init__(tell, coverage, [on("mmcp", "USP", *_JOINS, *_REPORTS)])
-        self._silence = silence
+        self._apart = apart
         self._heard: Bounded[Key, Event] = Bounded()
+        self._sent: Bounded[Key, tuple[Event, ...]] = Bounded()
 
     def event(self, event: Event) -> None:
         """Take the next event."""
         if event.kind != "USP":
-            self._heard.set(_way(event, event.source, event.destination), event)
-            return
-        heard = self._heard.get(_way(event, event.destination, event.source))
-        silence = nanoseconds(self._silence, event)
-        if not silence or heard is None:
-            self.tell.unseen(event.interface, "nobody knows SPT, or nothing of the child was heard here")
-        elif event.t_ns - heard.t_ns < silence:
-            text = f"USP of {event.source} to {event.destination} (frame {event.number}) came only"
-            text += f" {in_seconds(event.t_ns - heard.t_ns)} after {heard.kind} (frame {heard.number})"
-            self.tell.failed(event.interface, text, (heard.number, event.number))
-        else:
-            self.tell.passed(event.interface, (heard.number, event.number))
-
-
-class ProbeCount(Deadlines):
-    """No more than `most` USPs to a child that neither joins nor reports; on a switched link not everybody hears it do so."""
-
-    def __init__(self, tell: Outcomes, coverage: Coverage, most: int) -> None:
-        super().__init__(tell, coverage, [on("mmcp", "USP", *_JOINS, *_REPORTS)])
-        self._most = most
-        self._sent: Bounded[Key, tuple[int, ...]] = Bounded()
-
-    def event(self, event: Event) -> None:
-        """Take the next event."""
-        if event.kind != "USP":
-            self._sent.pop(_way(event, event.source, event.destination))
+            key = _way(event, event.source, event.destination)
+            self._heard.set(key, event)
+            self._sent.pop(key)
             return
         key = _way(event, event.destination, event.source)
-        sent = (*(self._sent.get(key) or ())[-self._most :], event.number)
+        heard, before = self._heard.get(key), self._sent.get(key) or ()
+        sent = (*before[-_PROBES_MAX:], event)
         self._sent.set(key, sent)
-        if len(sent) <= self._most:
-            self.tell.passed(event.interface, (event.number,))
+        last = before[-1] if before else heard
+        apart = nanoseconds(self._apart, event)
+        text = f"USP of {event.source} to {event.destination} (frame {event.number})"
+        if last is not None and event.t_ns - last.t_ns < apart:
+            text += f" came only {in_seconds(event.t_ns - last.t_ns)} after {last.kind} (frame {last.number})"
+            self.tell.failed(event.interface, text, (last.number, event.number))
+        elif len(sent) > _PROBES_MAX:
+            frames = tuple(probe.number for probe in sent)
+            self.missing(event, f"{text} is one more than {_PROBES_MAX} without a report", frames)
+        elif last is None or not apart:
+            self.tell.unseen(event.interface, "nobody knows SPT, or nothing of the child was heard here")
         else:
-            text = f"USP of {event.source} to {event.destination} (frame {event.number}) is one more than {self._most} without a report"
-            self.missing(event, text, sent)
+            self.tell.passed(event.interface, (last.number, event.number))

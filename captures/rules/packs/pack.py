@@ -2,68 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from captures.mmcp.parameters import SECONDS_MAX
+from captures.files.capture import Step
+from captures.history.events import Event
+from captures.history.history import History
 from captures.rules.language import Rule
-from captures.wire.rtp import Stream
+from captures.wire.rtp import Streams
+
+SECONDS_MAX = 1_000_000.0
+"""No timer is longer."""
 
 
-@dataclass
-class Settings:
-    """Times that are provisioned and not seen on a wire, in seconds, at their defaults; and limits for streams.
+class Timers(dict[str, float | None]):
+    """A protocol's provisioned times in seconds, by name; None for one that nobody knows.
 
-    SRT is learned from the reports if it is None, SPT is three of it. What is named in `given` was said by somebody and
-    stays; of the rest a lab's ``parameters`` step fills in what it tells.
+    `given` are those that somebody said: they stay. Of the rest a lab's ``parameters`` step fills in what it tells.
     """
 
-    jwt_s: float = 2.0
-    srt_s: float | None = None
-    spt_s: float | None = None
-    hit_s: float = 1.0
-    ctt_s: float = 0.25
+    def __init__(self, known: Mapping[str, float | None], given: Mapping[str, float]) -> None:
+        super().__init__(known)
+        self._given = frozenset(given)
+        self.update((name, seconds) for name, seconds in given.items() if name in known)
+
+    def learn(self, parameters: Mapping[str, Any]) -> None:
+        """Take over what a step says, such as ``srt_s``; what no time can be is passed over."""
+        for name in self.keys() - self._given:
+            value = parameters.get(f"{name}_s")
+            if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= SECONDS_MAX:
+                self[name] = float(value)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What somebody knows who judges a capture: provisioned timers, ports, and limits for streams."""
+
+    timers: Mapping[str, float] = field(default_factory=dict)
+    """In seconds, by name."""
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """By protocol, where its messages are sent to if that is not its own port."""
     max_loss: float = 0.0
     """Share of a stream's packets that may be missing, scattered."""
     max_gap_s: float | None = None
     """How long a stream may be interrupted; None: not judged."""
     max_jitter_s: float | None = None
     """None: not judged."""
-    given: frozenset[str] = frozenset()
-    ports: Mapping[str, int] = field(default_factory=dict)
-    """By protocol, where its messages are sent to if that is not its own port."""
-    left_out: dict[str, str] = field(default_factory=dict, init=False)
-    """Rules that cannot be asked of the lab that was captured, each with the reason."""
-
-    def learn(self, parameters: Mapping[str, Any]) -> None:
-        """Take over the timers of a lab's ``parameters`` step; what no timer can be is passed over.
-
-        And which rules cannot be asked of it.
-        """
-        for name in ("jwt_s", "srt_s", "spt_s", "hit_s", "ctt_s"):
-            value = parameters.get(name)
-            if name not in self.given and isinstance(value, int | float) and 0 < value <= SECONDS_MAX:
-                setattr(self, name, float(value))
-        left_out = parameters.get("left_out")
-        if isinstance(left_out, dict):
-            self.left_out = {str(rule): str(why) for rule, why in left_out.items()}
 
 
-@dataclass(frozen=True)
-class StreamRule:
-    """A rule about whole streams: `problem` as that of `captures.rules.operators.holds`."""
+class Facts(Protocol):
+    """What a protocol's room gathers of who is who, from the same events that rules are given."""
 
-    name: str
-    clause: str
-    summary: str
-    problem: Callable[[Stream], str | None]
+    protocols: frozenset[str]
+    """Of which protocols it takes the events."""
+    problem: str | None
+    """Why the capture's ``parameters`` step cannot be used, None if it can."""
+    warnings: list[str]
+    """What is odd about the capture."""
+
+    @property
+    def known(self) -> bool:
+        """Whether the capture says who is who."""
+
+    @property
+    def expects(self) -> tuple[str, ...]:
+        """What the lab is about: topics of rules."""
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Rules that cannot be asked of the lab, each with the reason."""
+
+    def learn(self, step: Step, streams: Streams) -> None:
+        """Take a ``parameters`` step, when it is read: ahead of the events of its time."""
+
+    def event(self, event: Event) -> None:
+        """Take the next event of its `protocols`."""
+
+    def finish(self, history: History, interfaces: Mapping[str, int], truncated: str | None) -> None:
+        """The capture ended: `interfaces` are frames by name, `truncated` is where it broke off."""
+
+    def shows(self, topic: str) -> str | None:
+        """None if the capture shows what a lab may be about, else the step that it lacks. Raises CaptureError."""
+
+    def undecided_from(self) -> int | None:
+        """Frame number from which on something was under way when the capture broke off; None if nothing was."""
+
+    def records(self) -> Mapping[str, list[dict[str, Any]]]:
+        """What a judgement says of the lab beside verdicts. Raises CaptureError."""
 
 
 @dataclass(frozen=True)
 class Pack:
-    """Rules about one protocol; `rules` are about its events, `stream_rules` about streams."""
+    """Rules about one protocol; `facts` gathers who is who for them, None where nobody needs to know.
+
+    `timers`: those that its rules go by and that the capture may tell.
+    """
 
     name: str
     rules: tuple[Rule, ...] = ()
-    stream_rules: tuple[StreamRule, ...] = ()
+    facts: Facts | None = None
+    timers: Timers | None = None

@@ -7,9 +7,42 @@ somebody gives. So is jitter, of which no document says how much is too much.
 
 from __future__ import annotations
 
-from captures.rules.language import Unseen
-from captures.rules.packs.pack import Pack, Settings, StreamRule
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from captures.rules.coverage import Coverage
+from captures.rules.findings import Outcomes
+from captures.rules.language import Checker, Operator, Rule, Unseen
+from captures.rules.packs.pack import Pack, Settings
 from captures.wire.rtp import Stream
+
+
+@dataclass(frozen=True)
+class OfStreams(Operator):
+    """For every stream of the capture `problem` returns what that of `captures.rules.operators.Holds` does of an event."""
+
+    problem: Callable[[Stream], str | None]
+
+    def __call__(self, tell: Outcomes, coverage: Coverage) -> Checker:
+        """Begin the check."""
+        return _OfStreams(tell, coverage, self)
+
+
+class _OfStreams(Checker):
+    def __init__(self, tell: Outcomes, coverage: Coverage, terms: OfStreams) -> None:
+        super().__init__(tell, coverage, ())
+        self._problem = terms.problem
+
+    def finish(self, end_ns: int) -> None:
+        for stream in self.coverage.streams.found():
+            found = self._problem(stream)
+            subject, frames = f"{stream.name} at {stream.key.interface}", (stream.first_frame, stream.last_frame)
+            if found is None:
+                self.tell.passed(subject, frames)
+            elif isinstance(found, Unseen):
+                self.tell.unseen(subject, found)
+            else:
+                self.tell.failed(subject, found, frames)
 
 
 def rtp_pack(settings: Settings) -> Pack:
@@ -49,11 +82,16 @@ def rtp_pack(settings: Settings) -> Pack:
 
     return Pack(
         "rtp",
-        stream_rules=(
-            StreamRule("rtp-loss", "RFC 3550 A.3", "no packet is missing but in interruptions", loss),
-            StreamRule("rtp-duplicates", "RFC 3550 A.1", "no packet comes twice", duplicates),
-            StreamRule("rtp-order", "RFC 3550 5.1", "packets come in the order of their sequence numbers", order),
-            StreamRule("rtp-interruption", "RFC 3550 5.1", "the stream is not interrupted for too long", interruption),
-            StreamRule("rtp-jitter", "RFC 3550 6.4.1", "the packets come evenly", jitter),
+        (
+            Rule("rtp-loss", "RFC 3550 A.3", "no packet is missing but in interruptions", OfStreams(loss)),
+            Rule("rtp-duplicates", "RFC 3550 A.1", "no packet comes twice", OfStreams(duplicates)),
+            Rule("rtp-order", "RFC 3550 5.1", "packets come in the order of their sequence numbers", OfStreams(order)),
+            Rule(
+                "rtp-interruption",
+                "RFC 3550 5.1",
+                "the stream is not interrupted for too long",
+                OfStreams(interruption),
+            ),
+            Rule("rtp-jitter", "RFC 3550 6.4.1", "the packets come evenly", OfStreams(jitter)),
         ),
     )

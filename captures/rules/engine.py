@@ -1,0 +1,246 @@
+"""The judge: one reading of a capture, in which every rule of the packs that were asked for looks at it.
+
+`judge` is the door for a lab's capture, whose steps say who is who; `verify` that for any capture. Rules, verdicts and what
+comes of them are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from captures.files.capture import CaptureError
+from captures.files.reading import CaptureReader
+from captures.history.history import History
+from captures.rules.coverage import Coverage
+from captures.rules.findings import Explain, Failure, Finding, Outcomes, Verdict
+from captures.rules.judgement import Judgement, PackVerdicts
+from captures.rules.language import Checker, Rule
+from captures.rules.packs import all_packs
+from captures.rules.packs.pack import Facts, Pack, Settings
+from captures.rules.reading import Progress, Reading
+from captures.wire.rtp import Stream
+
+
+class _OneRule:
+    """One rule at work."""
+
+    def __init__(self, rule: Rule, coverage: Coverage) -> None:
+        self.rule = rule
+        self.outcomes = Outcomes()
+        self.checker = None if rule.check is None else rule.check(self.outcomes, coverage)
+        self.found: list[Finding] = []
+        """Where who is who is known and there is something to look at: what that decides."""
+
+    def failures(self) -> Iterator[Failure]:
+        """Everything that was not as it has to be."""
+        if not self.found:
+            yield from self.outcomes.failures()
+        for finding in self.found:
+            if finding.verdict == "failed":
+                yield Failure(finding.subject, finding.message, finding.frames)
+
+    def findings(self, facts: Facts | None, explain: Explain) -> Iterator[Finding]:
+        """What there is to say, with consequences told as such; `facts` are those of a lab."""
+        rule = self.rule
+        found = [_explained(finding, explain) for finding in self.found] or list(self.outcomes.findings(explain))
+        yield from found
+        if found:
+            return
+        if rule.check is None and facts is None:
+            yield Finding("the capture", "unseen", f"nothing says who is who: {rule.summary}")
+        elif facts is None or not rule.topics or not set(rule.topics).isdisjoint(facts.expects):
+            yield Finding("the capture", "unseen", f"did not come up: {rule.summary}")
+
+
+def _explained(finding: Finding, explain: Explain) -> Finding:
+    rule = explain(Failure(finding.subject, finding.message, finding.frames)) if finding.verdict == "failed" else ""
+    if not rule:
+        return finding
+    return replace(finding, verdict="unseen", message=f"follows from {rule}: {finding.message}", follows=rule)
+
+
+class _Running:
+    """One pack at work. `facts` are its facts once it is known that the capture is its lab's, until then None."""
+
+    def __init__(self, pack: Pack, reading: Reading) -> None:
+        self.pack, self.name, self._reading = pack, pack.name, reading
+        self.rules = [_OneRule(rule, reading.coverage) for rule in pack.rules]
+        self.facts: Facts | None = None
+        if pack.facts is not None:
+            reading.gather(pack.facts)
+        if pack.timers is not None:
+            timers = pack.timers
+            reading.learning.append(lambda step: timers.learn(step.fields))
+
+    def checkers(self) -> Iterator[Checker]:
+        """Those that are to be given events."""
+        yield from (one.checker for one in self.rules if one.checker is not None)
+
+    def conclude(self, found: Judgement) -> None:
+        """Look at what was gathered. Raises `CaptureError` for steps that cannot be used."""
+        facts = self.pack.facts
+        if facts is None:
+            return
+        if facts.problem is not None:
+            raise CaptureError(facts.problem)
+        if facts.known:
+            records = facts.records()
+            for one in self.rules:
+                one.found = [] if one.rule.knowing is None else list(one.rule.knowing(facts))
+            self.facts = facts
+            found.records.update(records)
+            found.warnings += facts.warnings
+
+    def verdicts(self, failures: Mapping[str, Sequence[Failure]], left_out: Mapping[str, str]) -> Iterator[Verdict]:
+        """Those of all its rules; `failures` are those of the rules of every pack, `left_out` are reasons, by name."""
+        for one in self.rules:
+            rule = one.rule
+            if rule.name in left_out:
+                yield Verdict(self.name, rule.name, rule.clause, "the capture", "unseen", left_out[rule.name])
+                continue
+            causes = [(name, cause) for name in rule.explained_by for cause in failures.get(name, ())]
+
+            def explain(failure: Failure, causes: Sequence[tuple[str, Failure]] = causes) -> str:
+                return next((name for name, cause in causes if self._reading.explains(cause, failure)), "")
+
+            for finding in one.findings(self.facts, explain):
+                told = self._as_far_as_it_goes(finding) if one.found else finding
+                yield Verdict(
+                    self.name,
+                    rule.name,
+                    rule.clause,
+                    told.subject,
+                    told.verdict,
+                    told.message,
+                    told.frames,
+                    told.follows,
+                )
+
+    def _as_far_as_it_goes(self, finding: Finding) -> Finding:
+        """What a capture that breaks off tells: nothing failed of who is who that may have come right after its end."""
+        if finding.verdict != "failed" or self.facts is None or self._reading.reader.truncated is None:
+            return finding
+        since = self.facts.undecided_from()
+        if since is None or max(finding.frames, default=since) < since:
+            return finding
+        return replace(finding, verdict="unseen", message=f"the capture breaks off meanwhile: {finding.message}")
+
+    def not_shown(self) -> Iterator[str]:
+        """Why a lab's capture does not show what the lab is about."""
+        if self.facts is None:
+            return
+        reader = self._reading.reader
+        broken = f" before it breaks off ({reader.truncated})" if reader.truncated else ""
+        for topic in self.facts.expects:
+            step = self.facts.shows(topic)
+            if step is not None:
+                yield f"{reader.path} shows no {topic}{broken}: no {step} step was seen, nothing to judge"
+        for topic in self.facts.expects:
+            only = [finding for one in self.rules if one.rule.topics == (topic,) for finding in one.found]
+            if all(finding.verdict == "unseen" for finding in only):
+                yield f"{reader.path} shows no {topic}{broken} that a rule could judge"
+
+
+def verify(
+    reader: CaptureReader,
+    names: Sequence[str] = (),
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Judgement:
+    """Judge a capture by the packs named, without names by all whose protocol occurs.
+
+    Raises `CaptureError` if the capture cannot be read or holds nothing at all.
+    """
+    settings = settings or Settings()
+    reading = Reading(reader, settings.ports, progress)
+    packs = [_Running(pack, reading) for pack in all_packs(settings) if not names or pack.name in names]
+    reading.read([checker for pack in packs for checker in pack.checkers()])
+    found = _as_read(reading, packs, tuple(names))
+    for pack in packs:
+        try:
+            pack.conclude(found)
+        except CaptureError as error:
+            found.lacks.append(str(error))
+    labs = [pack.facts for pack in packs if pack.facts is not None]
+    left_out = {name: why for facts in labs for name, why in facts.left_out.items()}
+    failures = {one.rule.name: list(one.failures()) for pack in packs for one in pack.rules}
+    for pack in packs:
+        if names or pack.name in reading.seen or pack.facts is not None:
+            found.packs.append(PackVerdicts(pack.name, list(pack.verdicts(failures, left_out)), pack.facts))
+            found.lacks += pack.not_shown()
+    if found.has_parameters:
+        found.warnings += [f"not judged as a lab: {why}" for why in found.lacks]
+    return found
+
+
+def judge(path: Path, progress: Progress | None = None) -> Judgement:
+    """Judge a lab's capture.
+
+    Raises `CaptureError` if it cannot be read, has no ``parameters`` step that can be used, or does not show what its lab is
+    about: a capture in which nothing happened does not pass.
+    """
+    found = verify(CaptureReader(path), progress=progress)
+    if found.lacks:
+        raise CaptureError(found.lacks[0])
+    return found
+
+
+def summaries() -> dict[str, str]:
+    """What each rule asks, in one sentence, by its name."""
+    return {rule.name: rule.summary for pack in all_packs(Settings()) for rule in pack.rules}
+
+
+def _as_read(reading: Reading, packs: Sequence[_Running], names: tuple[str, ...]) -> Judgement:
+    """What there is to say before any verdict."""
+    reader, history = reading.reader, reading.history
+    streams = history.streams.found()
+    if streams:
+        reading.seen.add("rtp")
+    passed_over = history.passed_over
+    if other := history.streams.not_streams():
+        passed_over["UDP datagrams of other protocols"] += other
+    found = Judgement(
+        source=str(reader.path),
+        packs=[],
+        frames=history.frames,
+        seconds=round((history.end_ns - history.begin_ns) / 1e9, 9),
+        interfaces=dict(reader.packets),
+        streams=streams,
+        passed_over=dict(passed_over.most_common()),
+        warnings=[*reader.warnings, *_warnings(history, packs, streams)],
+        truncated=reader.truncated,
+        has_parameters=reading.parameters is not None,
+        asked=names,
+    )
+    if reading.parameters is None:
+        broken = f" before it breaks off ({found.truncated})" if found.truncated else ""
+        found.lacks.append(
+            f"{found.source} has {found.frames} packets but no parameters step{broken}, so nothing tells who is who in it;"
+            " merge the run's folder with its steps.jsonl first, or ask `python -m captures verify` for what any capture"
+            " tells"
+        )
+    return found
+
+
+def _warnings(history: History, packs: Sequence[_Running], streams: list[Stream]) -> Iterator[str]:
+    for reason, count in history.passed_over.items():
+        if reason.startswith("frames of link type"):
+            yield f"{count} {reason} cannot be read and are passed over"
+    backward = sum(stream.backward for stream in streams)
+    if backward:
+        yield (
+            f"{backward} RTP packets stand in the file behind ones that came later: their order was judged by their times,"
+            " gaps and jitter in the order of the file"
+        )
+    if history.late:
+        yield f"{history.late} control packets came out of order by more than a second, and were judged where they stand"
+    if history.streams.evicted:
+        yield (
+            f"{history.streams.evicted} streams ({history.streams.evicted_packets} packets) were forgotten for lack of room"
+        )
+    for pack in packs:
+        evicted = max((checker.evicted for checker in pack.checkers()), default=0)
+        if evicted:
+            yield f"{pack.name}: up to {evicted} peers were forgotten for lack of room, and what they did later judged anew"
