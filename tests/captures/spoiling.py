@@ -16,8 +16,11 @@ from tests.captures.scripted_link import ScriptedLink
 
 Spoil = Callable[[ScriptedLink], object]
 
-KNOWING = {rule.name for pack in all_packs(Settings()) for rule in pack.rules if rule.knowing is not None}
+_RULES = [rule for pack in all_packs(Settings()) for rule in pack.rules]
+KNOWING = {rule.name for rule in _RULES if rule.knowing is not None}
 """The rules that ask who is who."""
+ONLY_KNOWING = {rule.name for rule in _RULES if rule.check is None}
+"""Those that are undecided where nobody says it."""
 
 
 def bigger(frame_data: bytes) -> bytes:
