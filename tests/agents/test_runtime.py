@@ -266,6 +266,19 @@ def test_what_finds_the_port_full_takes_a_detour_and_too_many_are_counted(monkey
     assert asyncio.run(scene()) == {"unsent.queues-full": 1}
 
 
+def test_a_groups_port_can_be_shared_with_others_on_this_host_for_good() -> None:
+    async def scene() -> None:
+        port = DatagramPort(4, "239.1.1.1", 0, Counters(), ignore, group_on="lo")
+        with port.shared():  # as while another group's port of this role is opened
+            pass
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(port._socket.getsockname())
+        port.close()
+
+    asyncio.run(scene())
+
+
 def test_family_of_an_address() -> None:
     assert (family_of("10.0.0.1"), family_of("::")) == (4, 6)
 
