@@ -52,13 +52,12 @@ class Members(dict[str, list[Member]]):
     def open_raw(self, node: Node) -> None:
         """A node's raw ports get what is sent to all systems."""
         if node.known.has_raw:
-            for interface in node.interfaces.values():
+            for interface in node.interfaces:
                 for group in ALL_SYSTEMS:
                     self._add(node, (group, interface.name, None), self._raw(node, interface, None))
 
-    def join(self, node: Node, action: JoinGroup) -> None:
+    def join(self, node: Node, interface: Interface, action: JoinGroup) -> None:
         """A node is in the group from now on; ValueError where it would listen to no port."""
-        interface = node.interfaces[action.interface]
         found = self._raw(node, interface, action.source)
         if action.listen:
             if action.port is None:

@@ -66,7 +66,9 @@ class Network(Machines):
         """Put a role at an address ("address" or "address/prefix length"); it does nothing before ``start``."""
         if name in self.nodes:
             raise ValueError(f"there is a node {name} already")
-        known = self._known_ports.setdefault(tuple(ports), KnownPorts(ports))
+        known = self._known_ports.get(tuple(ports))
+        if known is None:
+            known = self._known_ports[tuple(ports)] = KnownPorts(ports)
         first = Interface(interface, address, site)
         node = self.nodes[name] = Node(len(self.nodes), name, agent, known, first, keeps=self.keeps_history)
         self._addresses[first.address] = node
@@ -78,7 +80,8 @@ class Network(Machines):
         self, node: Node, name: str, address: str = "", site: str = "", *, link_is_up: bool = True
     ) -> None:
         """Give a node one more interface; without an address it has none yet."""
-        interface = node.interfaces[name] = Interface(name, address, site)
+        interface = Interface(name, address, site)
+        node.interfaces += (interface,)
         interface.link_is_up = link_is_up
         if interface.address:
             self._addresses[interface.address] = node
@@ -111,14 +114,22 @@ class Network(Machines):
 
     def lose_link(self, node: Node, interface: str = "") -> None:
         """A link goes (of the default route's interface): nothing leaves by it and nothing reaches it."""
-        (node.interfaces[interface] if interface else node.default).link_is_up = False
+        self._interface(node, interface).link_is_up = False
         node.changed()
 
     def regain_link(self, node: Node, site: str, routable_as: str | None = None, interface: str = "") -> None:
         """An interface has a link at ``site``, where only the address ``routable_as`` fits (None: any)."""
-        found = node.interfaces[interface] if interface else node.default
+        found = self._interface(node, interface)
         found.link_is_up, found.site, found.routable_as = True, site, routable_as
         node.changed()
+
+    @staticmethod
+    def _interface(node: Node, name: str) -> Interface:
+        """The interface of that name ("": the default route's); ValueError where there is none."""
+        found = node.interface(name) if name else node.default
+        if found is None:
+            raise ValueError(f"{node.name} has no interface {name}")
+        return found
 
     def kill(self, node: Node) -> None:
         """The node's machine dies: from now on it is silent. What it had committed is on its disk."""
@@ -193,7 +204,7 @@ class Network(Machines):
     def send_datagram(self, node: Node, action: SendDatagram) -> None:
         """Send it by the one interface to the one receiver, where that is all there is to it."""
         destination = action.destination
-        if action.port or not node.is_plain or destination[0] in self.members:
+        if action.port or not node.is_plain or self.members:
             self.send_otherwise(node, action)
             return
         self._sent += 1
@@ -211,7 +222,8 @@ class Network(Machines):
     @staticmethod
     def interface_for(node: Node, action: SendDatagram) -> Interface:
         """The interface by which a datagram leaves."""
-        return node.interfaces.get(action.interface) or node.interface_to(action.destination.address)
+        named = node.interface(action.interface) if action.interface else None
+        return named or node.interface_to(action.destination.address)
 
     def send_otherwise(self, node: Node, action: SendDatagram) -> None:
         """Send from any port by any interface, to each member of a group."""
@@ -361,13 +373,14 @@ class Network(Machines):
         if group in node.groups:
             self.break_invariant("one-effect", node, f"joined {action.group} a second time")
         self._record(6, node, action.group.encode())
-        failure = "" if action.interface in node.interfaces else "no such interface"
-        if failure or not node.joins_succeed:
+        interface = node.interface(action.interface)
+        if interface is None or not node.joins_succeed:
+            failure = "no such interface" if interface is None else ""
             answer = GroupJoined(action.group, action.interface, succeeded=False, reason=failure)
             self._answer(node.join_time_s, node, answer)
             return
         node.groups[group] = self.now
-        self.members.join(node, action)
+        self.members.join(node, interface, action)
         self._show_membership(node, group)
         self.later(node.join_time_s, self._joined, node, node.life, group)
 
@@ -394,20 +407,19 @@ class Network(Machines):
 
     def _show_membership(self, node: Node, group: Group) -> None:
         """A report of a membership leaves a node; a router heeds one only from an address of its link's subnet."""
-        if node.interfaces[group[1]].is_reachable:
+        if self._interface(node, group[1]).is_reachable:
             node.shown_at = self.now
             self.members.show(node, group)
 
     def configure_address(self, node: Node, action: ConfigureAddress) -> None:
         """Give it to the interface, and the default route with it; ValueError where there is no such interface."""
-        if action.interface not in node.interfaces:
-            raise ValueError(f"{node.name} has no interface {action.interface}")
+        self._interface(node, action.interface)
         self.later(ADDRESS_TIME_S, self._configured, node, node.life, action)
 
     def _configured(self, node: Node, life: int, action: ConfigureAddress) -> None:
         if node.life != life:
             return
-        interface = node.interfaces[action.interface]
+        interface = self._interface(node, action.interface)
         if self._addresses.get(interface.address) is node:
             del self._addresses[interface.address]
         interface.configure(action.address)

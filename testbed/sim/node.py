@@ -62,16 +62,21 @@ def _divided(address: str) -> tuple[str, int]:
     return plain, int(length) if length else 128 if ":" in plain else 32
 
 
-class Node:
+class _Looked:
+    """What every event looks at lies side by side in memory: slots of a base class come first."""
+
+    __slots__ = ("agent", "alarms", "endpoint", "index", "is_plain", "is_reachable")
+
+
+class Node(_Looked):
     """A role at its place. What every event looks at stands here; all else is of the ``interfaces``.
 
     ``endpoint`` and ``is_reachable`` are those of the ``default`` interface, the default route's, and its own port.
     """
 
     __slots__ = (
-        "agent", "alarms", "default", "disk", "ended", "endpoint", "groups", "index", "interfaces", "is_alive",
-        "is_plain", "is_reachable", "join_time_s", "joins_succeed", "known", "life", "name", "next_port", "numbers",
-        "ports", "shown_at", "told",
+        "default", "disk", "ended", "groups", "interfaces", "is_alive", "join_time_s", "joins_succeed", "known", "life",
+        "name", "next_port", "numbers", "ports", "shown_at", "told",
     )  # fmt: skip
 
     def __init__(
@@ -85,7 +90,7 @@ class Node:
         self.ports: dict[int, str] = {}  # their names, by number
         self.next_port = 0
         self.default = interface
-        self.interfaces = {interface.name: interface}
+        self.interfaces: tuple[Interface, ...] = (interface,)
         self.is_alive = True
         self.life = 0  # how often its machine has died
         self.ended: int | None = None  # the status with which the role has ended
@@ -107,7 +112,7 @@ class Node:
 
     def changed(self) -> None:
         """A link, place or address has changed: an interface is reachable with a link and the address that fits there."""
-        for each in self.interfaces.values():
+        for each in self.interfaces:
             fits = each.routable_as is None or each.address == each.routable_as
             each.is_reachable = self.is_alive and each.link_is_up and fits and each.address != ""
         own = self.known.own
@@ -146,15 +151,19 @@ class Node:
         """When the role's next timer is due (s), or None."""
         return min(self.alarms.values(), default=None)
 
+    def interface(self, name: str) -> Interface | None:
+        """The interface of that name."""
+        return next((each for each in self.interfaces if each.name == name), None)
+
     def interface_at(self, address: str) -> Interface | None:
         """The interface that has an address."""
-        return next((each for each in self.interfaces.values() if each.address == address), None)
+        return next((each for each in self.interfaces if each.address == address), None)
 
     def interface_to(self, destination: str) -> Interface:
         """The interface of that subnet, else the default route's; a link that is down keeps its routes."""
         if len(self.interfaces) == 1:
             return self.default
-        return next((each for each in self.interfaces.values() if each.holds(destination)), self.default)
+        return next((each for each in self.interfaces if each.holds(destination)), self.default)
 
     def port(self, name: str) -> int:
         """The number of a port, which is opened at its first use if it is an extra one."""

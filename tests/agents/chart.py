@@ -237,4 +237,4 @@ class _Charted(Network):
     @staticmethod
     def _on(node: Node, interface: str) -> str:
         """How the chart names an interface: all but the first are said."""
-        return "" if interface == next(iter(node.interfaces)) else f" on {interface}"
+        return "" if interface == node.interfaces[0].name else f" on {interface}"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
+import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from heapq import heapify, heapreplace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,20 +20,28 @@ from testbed.sim.faults import Faults
 from testbed.sim.world import HELD, Verdict
 
 MOVES_PER_MN_S = 0.1 / 60
+TURN_S = 10.0  # of virtual time, between two of the bare loop
+PENDING = 10_000  # entries of the bare loop
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was done, and in how much processor time (s)."""
+    """What was done, in how much processor time (s), and in how much a bare loop took as many events out of a heap."""
 
     events: int
     seconds: float
+    bare_seconds: float
 
     @property
     def rate(self) -> float:
         """Events per second."""
         return self.events / self.seconds
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long as the bare loop it took."""
+        return self.seconds / self.bare_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +66,22 @@ def alone(measurement: Callable[..., Result], *arguments: Any) -> Result:
 def for_a_while(mns: int, seconds: float) -> Figures:
     """Some virtual seconds of a world in which all MNs have joined."""
     with without_collector():
-        return _measured(_world_of(mns), seconds)
+        return _measured(_world_of(mns), seconds, BareLoop(PENDING))
 
 
 def for_an_hour(mns: int) -> Hour:
     """A virtual hour of a world in which all MNs have joined."""
     with without_collector():
-        world = _world_of(mns)
-        first = _measured(world, 600.0)
+        world, bare = _world_of(mns), BareLoop(PENDING)
+        first = _measured(world, 600.0, bare)
         early, pending = _resident_kib(), world.pending
-        rest = _measured(world, 3000.0)
+        rest = _measured(world, 3000.0, bare)
         late, handovers = _resident_kib(), dict(world.handovers)
         late_pending, before = world.pending, world.counters()
         world.calm()
         verdicts = HANDOVER.check(world, before)
     return Hour(
-        Figures(first.events + rest.events, first.seconds + rest.seconds),
+        Figures(first.events + rest.events, first.seconds + rest.seconds, first.bare_seconds + rest.bare_seconds),
         early,
         late,
         pending,
@@ -87,10 +98,44 @@ def _world_of(mns: int) -> World:
     return world
 
 
-def _measured(world: World, seconds: float) -> Figures:
-    began, events = time.process_time(), world.events
-    world.run_for(seconds)
-    return Figures(world.events - events, time.process_time() - began)
+class BareLoop:
+    """What any world in virtual time does at least: the next of ``pending`` entries is taken out of a heap, what it calls
+    does nothing, and it is put back for later.
+
+    It is the yardstick for a world's speed, whatever machine this is and whatever else runs on it.
+    """
+
+    def __init__(self, pending: int) -> None:
+        chance = random.Random(1).random
+        self._delays = [chance() for _ in range(9973)]
+        self._heap = [(chance(), number, self._nothing) for number in range(pending)]
+        heapify(self._heap)
+
+    @staticmethod
+    def _nothing() -> None:
+        pass
+
+    def run(self, events: int) -> None:
+        """Let so many things happen."""
+        heap, delays = self._heap, self._delays
+        count = len(delays)
+        for number in range(events):
+            time, index, what = heap[0]
+            what()
+            heapreplace(heap, (time + delays[number % count], index, what))
+
+
+def _measured(world: World, seconds: float, bare: BareLoop) -> Figures:
+    """Turn by turn with the bare loop, so that both meet the same machine."""
+    events, taken, bare_taken = world.events, 0.0, 0.0
+    for _ in range(math.ceil(seconds / TURN_S)):
+        before, began = world.events, time.process_time()
+        world.run_for(TURN_S)
+        between = time.process_time()
+        bare.run(world.events - before)
+        taken += between - began
+        bare_taken += time.process_time() - between
+    return Figures(world.events - events, taken, bare_taken)
 
 
 def _resident_kib() -> int:
