@@ -10,14 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from captures.additions import Additions
 from captures.wire.framing import Dissected, Framing
 from captures.wire.malformed import MalformedMessageError
-
-if TYPE_CHECKING:
-    from captures.report.additions import Additions
-    from captures.rules.packs.pack import Pack, Settings
 
 Transport = Literal["udp", "tcp", "ip"]
 Name = Callable[[str], str]
@@ -108,7 +105,7 @@ class Protocol:
     dissect: reads one message strictly into a dict with ``packet``, its kind, and what else it says; raises
         `MalformedMessageError`. Of a protocol with `modules` its second argument is the module.
     fields: of a message and what `dissect` says, what an event of it shall say instead; None for the same without ``packet``.
-    rules: the rules about it; None if there are none yet.
+    rules: of `captures.rules.packs.pack.Settings` the `Pack` of rules about it, for one capture; None if there are none yet.
     words: what a message says, for people, from its kind and fields; None for the names and values of the fields.
     background: kinds that go on whatever a lab does.
     periodic: kinds that come again and again as time passes, so that none is a repetition of the one before.
@@ -127,7 +124,7 @@ class Protocol:
     title: str = ""
     framing: Framing | None = None
     fields: Callable[[bytes, dict[str, Any]], dict[str, Any]] | None = None
-    rules: Callable[[Settings], Pack] | None = None
+    rules: Callable[[Any], Any] | None = None
     words: Callable[[str, Mapping[str, Any], Name], str] | None = None
     background: frozenset[str] = frozenset()
     periodic: frozenset[str] = frozenset()

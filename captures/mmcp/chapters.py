@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from captures.additions import Additions, Bar, Column, Facts, Line, Moment, Part, Stretch, Table, Tile, View
 from captures.files.capture import CaptureError
 from captures.mmcp.handovers import Handover, accepted_confirm, first_data_after, handover_requests
 from captures.mmcp.joins import Session, observe_join
-from captures.report.additions import Additions, Bar, Column, Facts, Line, Moment, Part, Stretch, Table, Tile, View
 
 if TYPE_CHECKING:
     from captures.files.capture import Step

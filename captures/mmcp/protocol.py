@@ -12,8 +12,8 @@ from captures.protocol import Carrier, Protocol, Role
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from captures.additions import Additions
     from captures.mmcp.timeline import Timeline
-    from captures.report.additions import Additions
     from captures.rules.packs.pack import Pack, Settings
 
 

@@ -6,10 +6,10 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from captures.additions import Additions, Part
 from captures.history.parameters import named_in
 from captures.ladder.drawing import LadderDrawing
 from captures.ladder.table import TableRow
-from captures.report.additions import Additions, Part
 from captures.report.packets import Chart, make_chart
 from captures.report.seen import Seen
 from captures.report.stream_path import Scene, make_scene

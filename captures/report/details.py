@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from captures.additions import Additions, Facts
 from captures.history.parameters import named_in
 from captures.protocol import SOURCE, Protocol
 from captures.protocols import protocols, role
-from captures.report.additions import Additions, Facts
 from captures.report.material import Material
 from captures.report.seen import Seen
 from captures.report.topology import Plan

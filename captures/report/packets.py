@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from captures.additions import PLAIN_KINDS, Stretch
 from captures.ladder.drawing import CHARACTER_WIDTH
 from captures.ladder.families import family_of
-from captures.report.additions import PLAIN_KINDS, Stretch
 from captures.report.axis import Label, in_lanes, lanes, ticks
 from captures.report.seen import Seen
 

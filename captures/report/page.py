@@ -12,11 +12,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from captures.additions import Facts, Table, Tile
 from captures.ladder.families import titles
 from captures.mmcp.timeline import Timeline, read_timeline
 from captures.protocols import protocols
 from captures.report import details, summary
-from captures.report.additions import Facts, Table, Tile
 from captures.report.chapters import Chapter, chapters_of, draw_scenes
 from captures.report.ladders import draw_ladders
 from captures.report.material import File, Material

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from captures.report.additions import View
+from captures.additions import View
 from captures.report.seen import Seen
 from captures.report.topology import Box, Plan, Wire
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from captures.report.additions import BAR_WIDTH, Additions, Bar, Line, Table, Tile
+from captures.additions import BAR_WIDTH, Additions, Bar, Line, Table, Tile
 from captures.report.chapters import Chapter
 from captures.report.rule_table import RuleRow
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from captures.additions import Stretch, View
 from captures.ladder.drawing import CHARACTER_WIDTH
 from captures.mmcp.chapters import additions
 from captures.mmcp.handovers import find_handovers, stream_numbers
 from captures.mmcp.timeline import Timeline, read_timeline
-from captures.report.additions import Stretch, View
 from captures.report.axis import in_lanes, ticks
 from captures.report.packets import AROUND_NS, BIN_NS, LEFT, RIGHT, WIDTH, make_chart
 from captures.report.page import seen_of
