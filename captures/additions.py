@@ -40,12 +40,13 @@ class View:
 class Stretch:
     """A time around a moment, `zero_ns`, which `zero` names: a chart of the data packets at a node, and views.
 
-    `label`: what the node goes by; `node` is its name in the network. `no_link`: when it had no link.
+    `label`: what the node goes by; `node` is its name in the network. `interfaces`: where its packets were captured, of several
+    the first is what they go by. `no_link`: when it had no link.
     """
 
     node: str
     label: str
-    interface: str
+    interfaces: tuple[str, ...]
     begin_ns: int
     zero_ns: int
     end_ns: int

@@ -12,10 +12,10 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from captures.history.events import node_of
-from captures.history.flows import Flow
 from captures.ladder.families import family_of
 from captures.ladder.rows import Ladder, MessageRow, Row, StepRow, StreamRow
 from captures.protocols import role
+from captures.wire.flows import Flow
 
 CHARACTER_WIDTH = 8.0  # px, of the widest usual sans-serif at 13 px; a label that is narrower only leaves room
 LEFT, RIGHT = 92.0, 12.0

@@ -75,7 +75,7 @@ def _handover(timeline: Timeline, handover: Handover) -> Stretch:
     return Stretch(
         node=handover.mn.name,
         label=handover.mn.name,
-        interface=handover.mn.interface,
+        interfaces=(handover.mn.interface, *handover.mn.other_interfaces),
         begin_ns=handover.begin_ns,
         zero_ns=handover.begin_ns if down is None else down,
         end_ns=handover.end_ns,
@@ -265,7 +265,7 @@ def _around(
         # The name of `mn` may be one of several that the node goes by.
         node=mn.interface.partition(":")[0],
         label=mn.name,
-        interface=mn.interface,
+        interfaces=(mn.interface, *mn.other_interfaces),
         begin_ns=begin,
         zero_ns=zero[0],
         end_ns=end,

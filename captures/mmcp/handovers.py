@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from captures.files.capture import Step
     from captures.mmcp.parameters import LocalMobilityController, MobileNode
-    from captures.mmcp.timeline import DataFlow, Message, Timeline
+    from captures.mmcp.timeline import Message, Timeline
+    from captures.wire.flows import Flow
 
 _MILLISECOND = 1_000_000
 _SEQUENCE_NUMBERS = 1 << 16
@@ -176,7 +177,7 @@ def extended_sequence(sequence: list[int]) -> list[int]:
     return extended
 
 
-def stream_numbers(flow: DataFlow, begin_ns: int, end_ns: int) -> StreamNumbers | None:
+def stream_numbers(flow: Flow, begin_ns: int, end_ns: int) -> StreamNumbers | None:
     """Count the data packets of a window, both ends included; None for fewer than two, which have no gap.
 
     `lost` is what is missing between the lowest and the highest sequence number, `duplicates` what came again, the gap

@@ -8,8 +8,6 @@ without one nothing is kept but the last events before it may come.
 from __future__ import annotations
 
 import ipaddress
-from array import array
-from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +27,8 @@ from captures.mmcp.leaves import Leave, leave_record, observe_leave
 from captures.mmcp.parameters import UNKNOWN, Parameters
 from captures.mmcp.silences import Silence, find_silences, silence_record
 from captures.rules.reading import Reading
-from captures.wire.rtp import KeptStream, Streams
+from captures.wire.flows import Flow, flows_of, without_vlans
+from captures.wire.rtp import Streams
 
 _BEFORE_PARAMETERS_MAX = 4096  # events that are remembered until a parameters step comes
 _RECOVERY_NS = 500_000_000  # in which a role that speaks again answers what has gathered meanwhile
@@ -80,36 +79,6 @@ class Membership:
     sources: tuple[tuple[str, ...], ...]
 
 
-@dataclass(slots=True)
-class DataFlow:
-    """The session's data packets (UDP to group and port, RTP version 2) at one interface, in order of time."""
-
-    number: array[int] = field(default_factory=lambda: array("Q"))
-    t_ns: array[int] = field(default_factory=lambda: array("Q"))
-    sequence: array[int] = field(default_factory=lambda: array("H"))
-    sources: set[int] = field(default_factory=set)
-
-    def span(self, begin_ns: int, end_ns: int) -> range:
-        """Indexes of the packets with ``begin_ns <= time <= end_ns``."""
-        return range(bisect_left(self.t_ns, begin_ns), bisect_right(self.t_ns, end_ns))
-
-    def add(self, stream: KeptStream) -> None:
-        """Take a stream's packets in."""
-        self.number.extend(stream.numbers)
-        self.t_ns.extend(stream.times)
-        self.sequence.extend(stream.sequences)
-        self.sources.add(stream.key.ssrc)
-
-    def sort(self) -> None:
-        """Put packets that were captured out of order of time into it."""
-        if all(a <= b for a, b in zip(self.t_ns, self.t_ns[1:], strict=False)):
-            return
-        order = sorted(range(len(self.t_ns)), key=self.t_ns.__getitem__)
-        self.number = array("Q", [self.number[i] for i in order])
-        self.t_ns = array("Q", [self.t_ns[i] for i in order])
-        self.sequence = array("H", [self.sequence[i] for i in order])
-
-
 @dataclass(eq=False)
 class Timeline:
     """Everything that rules about who is who look at; the lists are in order of time, ties in order of frame numbers.
@@ -124,19 +93,17 @@ class Timeline:
     messages: list[Message] = field(default_factory=list)
     memberships: list[Membership] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
-    data: dict[str, DataFlow] = field(default_factory=dict)
+    data: dict[str, Flow] = field(default_factory=dict)
     interfaces: Mapping[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     problem: str | None = None
     begin_ns: int = 0
     end_ns: int = 0
     truncated: str | None = None
-    everything: bool = False
-    """Whether to keep what comes while there is no ``parameters`` step, however much it is."""
 
     def __post_init__(self) -> None:
         """Begin to gather."""
-        self._events: deque[Event] = deque(maxlen=None if self.everything else _BEFORE_PARAMETERS_MAX)
+        self._events: deque[Event] = deque(maxlen=_BEFORE_PARAMETERS_MAX)
 
     # --- gathering
 
@@ -166,8 +133,8 @@ class Timeline:
         self.interfaces, self.truncated = interfaces, truncated
         self.begin_ns, self.end_ns = history.begin_ns, history.end_ns
         places = {other: mn.interface for mn in self.parameters.mns for other in mn.other_interfaces}
-        for name in history.began:  # what a VLAN carries counts as seen at the interface itself
-            places.setdefault(name, places.get(plain := _without_vlans(name, interfaces), plain))
+        for name in history.began:
+            places.setdefault(name, places.get(plain := without_vlans(name, interfaces), plain))
         self._own: dict[str, set[str]] = {}
         for mn in self.parameters.mns:
             self._own.setdefault(mn.interface, set()).update(mn.addresses.values())
@@ -176,11 +143,8 @@ class Timeline:
         for event in sorted(self._events, key=lambda event: (event.t_ns, event.number)):
             self._sort_in(event, places.get(event.interface, event.interface))
         self._events.clear()
-        for stream in history.streams.kept():
-            interface = places.get(stream.key.interface, stream.key.interface)
-            self.data.setdefault(interface, DataFlow()).add(stream)
+        self.data = flows_of(history.streams, places)
         for interface, flow in self.data.items():
-            flow.sort()
             if len(flow.sources) > 1:
                 self.warnings.append(f"{interface} saw {len(flow.sources)} RTP sources: sequence numbers may mix")
         named = [mn.interface for mn in self.parameters.mns] + [lmc.interface for lmc in self.parameters.lmcs]
@@ -207,7 +171,7 @@ class Timeline:
 
     # --- telling
 
-    def flow(self, interface: str) -> DataFlow:
+    def flow(self, interface: str) -> Flow:
         """Data packets seen at the interface; empty if there were none."""
         return self.data.get(interface, _NO_DATA)
 
@@ -391,14 +355,7 @@ class Timeline:
         }
 
 
-_NO_DATA = DataFlow()
-
-
-def _without_vlans(name: str, interfaces: Mapping[str, int]) -> str:
-    """The interface that a capture calls ``name.id`` for each VLAN."""
-    while name not in interfaces and "." in name:
-        name = name.rpartition(".")[0]
-    return name
+_NO_DATA = Flow()
 
 
 def _membership(event: Event, interface: str) -> Membership:
@@ -417,19 +374,19 @@ def _membership(event: Event, interface: str) -> Membership:
     )
 
 
-def read_timeline(path: Path, *, any_capture: bool = False) -> Timeline:
+def read_timeline(path: Path) -> Timeline:
     """Read a lab's pcapng.
 
-    Raises `CaptureError` if it cannot be read or has no ``parameters`` step; of `any_capture` the parameters may be UNKNOWN,
-    and then nothing in it counts as data. A file that breaks off is read as far as it goes, and `Timeline.truncated` says so.
+    Raises `CaptureError` if it cannot be read or has no ``parameters`` step. A file that breaks off is read as far as it goes,
+    and `Timeline.truncated` says so.
     """
-    timeline = Timeline(everything=any_capture)
+    timeline = Timeline()
     reading = Reading(CaptureReader(path), {})
     reading.gather(timeline)
     reading.read()
     if timeline.problem is not None:
         raise CaptureError(timeline.problem)
-    if not timeline.known and not any_capture:
+    if not timeline.known:
         raise CaptureError(f"{path} has no parameters step")
     timeline.warnings += reading.reader.warnings
     return timeline

@@ -110,7 +110,7 @@ def filters_of(seen: Seen, occurring: Sequence[str], additions: Sequence[Additio
     ]
     stretches = (part.stretch for each in additions for part in each.parts)
     first = next((stretch for stretch in stretches if stretch is not None), None)
-    found += [] if first is None else [(f"what {first.label} saw", f'frame.interface_name == "{first.interface}"')]
+    found += [] if first is None else [(f"what {first.label} saw", f'frame.interface_name == "{first.interfaces[0]}"')]
     return found
 
 

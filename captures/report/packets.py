@@ -111,11 +111,13 @@ def make_chart(seen: Seen, stretch: Stretch, places: Mapping[str, str]) -> Chart
     labels = in_lanes([(x(moment.t_ns) - LEFT, moment.text) for moment in moments], WIDTH - LEFT)
     labels = [Label(label.at + LEFT, label.text, label.lane, label.anchor) for label in labels]
     top = LANE_HEIGHT * lanes(labels) + 6
-    flows = [*places.items(), (stretch.label, stretch.interface)]
-    counted = [_counts(seen.times(interface), begin_ns, count) for _, interface in flows]
+    mine = seen.times(*stretch.interfaces)
+    flows = [*((cell, interface, seen.times(interface)) for cell, interface in places.items())]
+    flows.append((stretch.label, stretch.interfaces[0], mine))
+    counted = [_counts(times, begin_ns, count) for _, _, times in flows]
     most = max((max(counts) for counts in counted), default=0) or 1
     rows = []
-    for number, ((name, interface), counts) in enumerate(zip(flows, counted, strict=True)):
+    for number, ((name, interface, _), counts) in enumerate(zip(flows, counted, strict=True)):
         row_top = top + number * (ROW_HEIGHT + ROW_GAP)
         bottom = row_top + ROW_HEIGHT
         rows.append(Row(name, interface, tuple(counts), row_top, bottom, _steps(counts, most, row_top, bottom)))
@@ -126,7 +128,7 @@ def make_chart(seen: Seen, stretch: Stretch, places: Mapping[str, str]) -> Chart
     if window != (stretch.begin_ns, stretch.end_ns):
         note = f"Its steps are {(stretch.end_ns - stretch.begin_ns) / 1e9:.0f} s apart, of which no more than"
         note += f" {AROUND_NS // 10**9} s before and after are drawn."
-    gap = longest_gap(seen.times(stretch.interface), stretch.begin_ns, stretch.end_ns)
+    gap = longest_gap(mine, stretch.begin_ns, stretch.end_ns)
     if gap is not None and window[0] <= gap[0] <= gap[1] <= window[1]:
         begin, end = x(gap[0]), x(gap[1])
         text = f"{(gap[1] - gap[0]) / _MILLISECOND:.1f} ms without a packet"

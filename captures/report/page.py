@@ -14,14 +14,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from captures.additions import Facts, Table, Tile
 from captures.ladder.families import titles
-from captures.mmcp.timeline import Timeline, read_timeline
 from captures.protocols import protocols
 from captures.report import details, summary
 from captures.report.chapters import Chapter, chapters_of, draw_scenes
 from captures.report.ladders import draw_ladders
 from captures.report.material import File, Material
 from captures.report.rule_table import FRAMES_SHOWN, RuleRow
-from captures.report.seen import Seen
+from captures.report.seen import Seen, read_seen
 from captures.report.topology import Plan, make_plan
 from captures.rules.ruling import verdicts_of
 
@@ -102,14 +101,13 @@ def render(page: Page) -> str:
 def make_page(material: Material, report: Path) -> Page:
     """Gather what the page shows. Raises `CaptureError` if the capture cannot be read."""
     run, result = material.run, material.result
-    timeline = read_timeline(run.capture, any_capture=True)
-    seen = seen_of(timeline)
+    seen = read_seen(run)
     told = verdicts_of(run, seen.truncated)
     failed = {str(verdict["subject"]) for verdict in told.failed}
     additions = [
-        known.report(timeline, {"handovers": told.handovers}, failed)
+        known.report(seen.facts[known.name], {"handovers": told.handovers}, failed)
         for known in protocols()
-        if known.report is not None
+        if known.report is not None and known.name in seen.facts
     ]
     notes = list(seen.warnings)
     model = _model(material, seen)
@@ -148,20 +146,6 @@ def make_page(material: Material, report: Path) -> Page:
         filters=details.filters_of(seen, occurring, additions),
         protocols=[known.name for known in protocols() if known.name in occurring],
         truncated=seen.truncated,
-    )
-
-
-def seen_of(timeline: Timeline) -> Seen:
-    """What any page shows."""
-    return Seen(
-        parameters=next((step.fields for step in timeline.steps if step.name == "parameters"), {}),
-        steps=timeline.steps,
-        data=timeline.data,
-        interfaces=timeline.interfaces,
-        warnings=timeline.warnings,
-        begin_ns=timeline.begin_ns,
-        end_ns=timeline.end_ns,
-        truncated=timeline.truncated,
     )
 
 

@@ -15,7 +15,7 @@ from captures.history.history import History
 from captures.rules.coverage import Coverage
 from captures.rules.findings import Failure
 from captures.rules.language import Checker
-from captures.rules.packs.pack import Facts
+from captures.rules.packs.pack import Gatherer
 
 Progress = Callable[[int], None]
 """Is called with the number of frames read now and then."""
@@ -43,7 +43,7 @@ class Reading:
         self.parameters: Mapping[str, Any] | None = None
         self.learning: list[Callable[[Step], None]] = []
         """What is called with the first ``parameters`` step when it is read, ahead of the events of its time."""
-        self._facts: list[Facts] = []
+        self._facts: list[Gatherer] = []
         self._sent: dict[int, _Sent] = {}
 
     def _records(self) -> Iterator[Frame | Step]:
@@ -54,7 +54,7 @@ class Reading:
                     learn(record)
             yield record
 
-    def gather(self, facts: Facts) -> None:
+    def gather(self, facts: Gatherer) -> None:
         """Give the facts what they are to gather."""
         self._facts.append(facts)
         self.learning.append(lambda step: facts.learn(step, self.history.streams))
@@ -63,7 +63,7 @@ class Reading:
         """Walk the capture. Raises `CaptureError` if it cannot be read or holds nothing at all."""
         interested = _Interested(checkers)
         advancing = [checker for checker in checkers if type(checker).advance is not Checker.advance]
-        gathering: dict[str, list[Facts]] = defaultdict(list)
+        gathering: dict[str, list[Gatherer]] = defaultdict(list)
         for facts in self._facts:
             for protocol in facts.protocols:
                 gathering[protocol].append(facts)

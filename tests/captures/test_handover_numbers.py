@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captures.mmcp.handovers import extended_sequence, stream_numbers
-from captures.mmcp.timeline import DataFlow
 from captures.rules.engine import judge
+from captures.wire.flows import Flow
 from tests.captures.scripted_lab import T0, ScriptedLab, good_lab
 
 MS = 1_000_000
 
 
-def flow(*packets: tuple[int, int]) -> DataFlow:
+def flow(*packets: tuple[int, int]) -> Flow:
     """A flow of (time in ms, sequence number)."""
-    made = DataFlow()
+    made = Flow()
     for number, (at_ms, sequence) in enumerate(packets, 1):
         made.number.append(number)
         made.t_ns.append(T0 + at_ms * MS)

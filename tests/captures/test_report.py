@@ -14,12 +14,13 @@ from click.testing import CliRunner
 
 import captures.history.run
 from captures.__main__ import main
+from captures.history.run import find_run
 from captures.ladder.table import flat
 from captures.mmcp.chapters import additions
 from captures.mmcp.handovers import find_handovers
 from captures.mmcp.timeline import read_timeline
 from captures.report.chapters import CHAPTERS_MAX, chapters_of
-from captures.report.page import seen_of
+from captures.report.seen import read_seen
 from tests.captures.reported_run import Page, model_of, read_page, report_of, run_folder
 from tests.captures.scripted_lab import INTERFACES, MN_ID, T0, ScriptedLab, good_lab
 
@@ -274,9 +275,10 @@ def test_of_very_many_handovers_those_that_failed_are_drawn(tmp_path: Path) -> N
         lab.step(1000 * number, "handover_begin", **fields)
         lab.step(1000 * number + 900, "handover_end", handover=number)
     lab.data(0, 100, lambda _t: {"mn"})
-    timeline = read_timeline(lab.write(tmp_path / "lab.pcapng"))
+    path = lab.write(tmp_path / "lab.pcapng")
+    timeline = read_timeline(path)
     failed = find_handovers(timeline)[150].name
-    chapters, left_out = chapters_of(seen_of(timeline), [additions(timeline, {}, {failed})], {failed})
+    chapters, left_out = chapters_of(read_seen(find_run(str(path))), [additions(timeline, {}, {failed})], {failed})
     assert (len(chapters), left_out) == (CHAPTERS_MAX, 201 - CHAPTERS_MAX)
     assert "handover-151" in {chapter.part.anchor for chapter in chapters}
     assert all(chapter.part.begin_ns < chapter.end_ns <= chapter.part.begin_ns + 10**9 for chapter in chapters[1:])

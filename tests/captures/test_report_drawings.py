@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captures.additions import Stretch, View
+from captures.history.run import find_run
 from captures.ladder.drawing import CHARACTER_WIDTH
 from captures.mmcp.chapters import additions
 from captures.mmcp.handovers import find_handovers, stream_numbers
 from captures.mmcp.timeline import Timeline, read_timeline
 from captures.report.axis import in_lanes, ticks
 from captures.report.packets import AROUND_NS, BIN_NS, LEFT, RIGHT, WIDTH, make_chart
-from captures.report.page import seen_of
+from captures.report.seen import Seen, read_seen
 from captures.report.stream_path import make_scene
 from captures.report.topology import Box, Plan, make_plan
 from tests.captures.reported_run import model_of
@@ -135,11 +136,14 @@ def timeline(tmp_path: Path) -> Timeline:
     return read_timeline(good_lab().write(tmp_path / "lab.pcapng"))
 
 
-def test_packets_are_counted_by_ten_milliseconds_around_link_down(timeline: Timeline) -> None:
+@pytest.fixture
+def seen(tmp_path: Path) -> Seen:
+    return read_seen(find_run(str(good_lab().write(tmp_path / "seen.pcapng"))))
+
+
+def test_packets_are_counted_by_ten_milliseconds_around_link_down(timeline: Timeline, seen: Seen) -> None:
     handover = find_handovers(timeline)[0]
-    chart = make_chart(
-        seen_of(timeline), first_stretch(timeline), {"poa1": INTERFACES["lmc1"], "poa2": INTERFACES["lmc2"]}
-    )
+    chart = make_chart(seen, first_stretch(timeline), {"poa1": INTERFACES["lmc1"], "poa2": INTERFACES["lmc2"]})
     assert [row.name for row in chart.rows] == ["poa1", "poa2", "mn"]
     assert handover.down_ns is not None
     begin = handover.down_ns + chart.begin_ms * 1_000_000
@@ -154,9 +158,9 @@ def test_packets_are_counted_by_ten_milliseconds_around_link_down(timeline: Time
     assert any(counts[-1] == 0 for _, counts in table)
 
 
-def test_the_longest_gap_and_the_time_without_link_are_marked(timeline: Timeline) -> None:
+def test_the_longest_gap_and_the_time_without_link_are_marked(timeline: Timeline, seen: Seen) -> None:
     handover = find_handovers(timeline)[0]
-    chart = make_chart(seen_of(timeline), first_stretch(timeline), {})
+    chart = make_chart(seen, first_stretch(timeline), {})
     numbers = stream_numbers(timeline.flow(handover.mn.interface), handover.begin_ns, handover.end_ns)
     assert numbers is not None
     assert chart.link_gap is not None
@@ -171,11 +175,11 @@ def test_the_longest_gap_and_the_time_without_link_are_marked(timeline: Timeline
     assert [label.text for label in chart.labels] == ["HIR", "HIC", "link down", "link up", "first packet"]
 
 
-def test_a_link_is_drawn_as_carrying_only_where_data_was_seen(timeline: Timeline) -> None:
+def test_a_link_is_drawn_as_carrying_only_where_data_was_seen(timeline: Timeline, seen: Seen) -> None:
     handover = find_handovers(timeline)[0]
     plan = make_plan(model_of(good_lab()))
     scene = make_scene(
-        seen_of(timeline),
+        seen,
         plan,
         View("Before", handover.begin_ns, handover.begin_ns + 1_000_000, ("poa1",)),
         "mn",
@@ -192,12 +196,14 @@ def test_a_link_is_drawn_as_carrying_only_where_data_was_seen(timeline: Timeline
 @pytest.mark.parametrize(
     ("field", "days"), [("begin_ns", -19_000), ("end_ns", 1), ("zero_ns", 1), ("zero_ns", -1), ("no_link", 9)]
 )
-def test_a_handover_without_end_is_drawn_around_link_down(timeline: Timeline, field: str, days: int) -> None:
+def test_a_handover_without_end_is_drawn_around_link_down(
+    timeline: Timeline, seen: Seen, field: str, days: int
+) -> None:
     good, later = first_stretch(timeline), days * 86_400 * 10**9
     assert good.no_link is not None
     wrong: dict[str, Any] = {"no_link": (good.no_link[0], good.no_link[1] + later)}
     odd = replace(good, **(wrong if field == "no_link" else {field: getattr(good, field) + later}))
-    chart = make_chart(seen_of(timeline), odd, {"cell 1": "lmc1:lmc1-poa1"})
+    chart = make_chart(seen, odd, {"cell 1": "lmc1:lmc1-poa1"})
     assert all(len(row.counts) <= 2 * AROUND_NS // BIN_NS for row in chart.rows)
     assert sum(chart.rows[-1].counts) > 50
     assert all(chart.left - 1 <= mark.x <= chart.right + 1 for mark in chart.marks)

@@ -51,11 +51,25 @@ class Settings:
     """None: not judged."""
 
 
-class Facts(Protocol):
-    """What a protocol's room gathers of who is who, from the same events that rules are given."""
+class Gatherer(Protocol):
+    """What is given the events that rules are given."""
 
     protocols: frozenset[str]
     """Of which protocols it takes the events."""
+
+    def learn(self, step: Step, streams: Streams) -> None:
+        """Take a ``parameters`` step, when it is read: ahead of the events of its time."""
+
+    def event(self, event: Event) -> None:
+        """Take the next event of its `protocols`."""
+
+    def finish(self, history: History, interfaces: Mapping[str, int], truncated: str | None) -> None:
+        """The capture ended: `interfaces` are frames by name, `truncated` is where it broke off."""
+
+
+class Facts(Gatherer, Protocol):
+    """What a protocol's room gathers of who is who."""
+
     problem: str | None
     """Why the capture's ``parameters`` step cannot be used, None if it can."""
     warnings: list[str]
@@ -72,15 +86,6 @@ class Facts(Protocol):
     @property
     def left_out(self) -> Mapping[str, str]:
         """Rules that cannot be asked of the lab, each with the reason."""
-
-    def learn(self, step: Step, streams: Streams) -> None:
-        """Take a ``parameters`` step, when it is read: ahead of the events of its time."""
-
-    def event(self, event: Event) -> None:
-        """Take the next event of its `protocols`."""
-
-    def finish(self, history: History, interfaces: Mapping[str, int], truncated: str | None) -> None:
-        """The capture ended: `interfaces` are frames by name, `truncated` is where it broke off."""
 
     def shows(self, topic: str) -> str | None:
         """None if the capture shows what a lab may be about, else the step that it lacks. Raises CaptureError."""
