@@ -46,6 +46,11 @@ def protocols() -> tuple[Protocol, ...]:
     return tuple(protocol(name) for name in names())
 
 
+def port_names() -> tuple[str, ...]:
+    """What a port can be given to: protocols, and modules of one that each have a port of their own."""
+    return tuple(dict.fromkeys(known.port_name(carrier) for known in protocols() for carrier in known.carriers))
+
+
 def role(name: str) -> Role:
     """What the parameters call `name`, as the first protocol that knows it; of what none knows the name itself."""
     known = next((one for each in protocols() for one in each.roles if one.name == name), None)

@@ -8,13 +8,8 @@ from captures.history.packets import PortProtocol
 from captures.protocols import protocols
 
 
-def port_names() -> tuple[str, ...]:
-    """What a port can be given to: protocols, and modules of one such as ``gmp.sm``."""
-    return tuple(dict.fromkeys(known.port_name(carrier) for known in protocols() for carrier in known.carriers))
-
-
 def every_protocol(ports: Mapping[str, int]) -> tuple[PortProtocol, ...]:
-    """Every protocol with a port, its own or one that was given by `port_names`, over UDP and over TCP.
+    """Every protocol with a port, its own or one that was given by `captures.protocols.port_names`, over UDP and over TCP.
 
     Where two have one port, the one that it was given to has it.
     """

@@ -36,7 +36,7 @@ Progress = Callable[[int], None]
 class Run:
     """A run's folder, or a capture by itself; `folder` is None for the latter.
 
-    `ports`: where protocols are found that are not on their own port, by `captures.history.control.port_names`.
+    `ports`: where protocols are found that are not on their own port, by `captures.protocols.port_names`.
     """
 
     capture: Path

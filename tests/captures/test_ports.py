@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from captures.__main__ import main
-from captures.history.control import every_protocol, port_names
+from captures.history.control import every_protocol
 from captures.mmcp import dissector as mmcp
+from captures.protocols import port_names
 from tests.captures.scripted_link import ScriptedLink, address, udp
 
 PORT = 5000
@@ -53,7 +54,7 @@ def test_show_and_timeline_tell_it_there(elsewhere: Path) -> None:
 def test_what_is_no_port_is_refused(elsewhere: Path, command: str, value: str) -> None:
     answer = run(command, elsewhere, "--port", value)
     assert (answer.exit_code, answer.stdout) == (2, "")
-    assert "as in mmcp=5000" in answer.stderr
+    assert "as in ectp=5000" in answer.stderr
 
 
 def test_a_port_that_was_given_takes_the_place_of_the_protocols_own() -> None:
