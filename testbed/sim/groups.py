@@ -84,7 +84,7 @@ class Members(dict[str, list[Member]]):
         number = destination.port if protocol is None else protocol
         return [
             member
-            for member in self[destination.address]
+            for member in self.get(destination.address, ())
             if (member.is_raw, member.number) == (protocol is not None, number) and member.source in (None, source)
         ]
 

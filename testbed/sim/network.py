@@ -122,6 +122,7 @@ class Network(Machines):
         found = self._interface(node, interface)
         found.link_is_up, found.site, found.routable_as = True, site, routable_as
         node.changed()
+        self._renew_memberships(node, found)
 
     @staticmethod
     def _interface(node: Node, name: str) -> Interface:
@@ -209,7 +210,7 @@ class Network(Machines):
             return
         self._sent += 1
         if not node.is_reachable:
-            self._rare_fates["no-link"] += 1
+            self._is_unsent(node)
             return
         faults = self.faults
         datagram = (destination, action.data, node.endpoint)
@@ -232,25 +233,21 @@ class Network(Machines):
         protocol = port.number if port is not None and port.kind == "ip" else None
         number = 0 if protocol is not None else node.port(action.port)
         datagram = (destination, action.data, Endpoint(interface.address, number))
-        if destination.address in self.members:
-            members = self.members.receivers(destination, protocol, interface.address)
-            for member in members:
-                self._sent += 1
-                if self._leaves(interface):
-                    self._dispatch(node, datagram, self._arrive_at_member, (interface, member))
-            if members:
-                return
-        self._sent += 1
-        if self._leaves(interface):
-            if protocol is None:
-                self._dispatch(node, datagram, self._arrive_datagram, node)
-            else:
-                self._dispatch(node, datagram, self._arrive_raw, (node, protocol))
-
-    def _leaves(self, interface: Interface) -> bool:
+        members = self.members.receivers(destination, protocol, interface.address)
+        self._sent += max(1, len(members))
         if not interface.is_reachable:
-            self.count("no-link")
-        return interface.is_reachable
+            self._is_unsent(node, max(1, len(members)))
+        elif members:
+            for member in members:
+                self._dispatch(node, datagram, self._arrive_at_member, (interface, member))
+        elif protocol is None:
+            self._dispatch(node, datagram, self._arrive_datagram, node)
+        else:
+            self._dispatch(node, datagram, self._arrive_raw, (node, protocol))
+
+    def _is_unsent(self, node: Node, receivers: int = 1) -> None:
+        self._rare_fates["no-link"] += receivers
+        node.agent.counters.add("unsent.no-link")
 
     def _dispatch(self, node: Node, datagram: Datagram, arrive: Callable[[Any, Any], None], second: Any) -> None:
         delays = self.fate(datagram)
@@ -379,7 +376,7 @@ class Network(Machines):
             answer = GroupJoined(action.group, action.interface, succeeded=False, reason=failure)
             self._answer(node.join_time_s, node, answer)
             return
-        node.groups[group] = self.now
+        node.groups[group] = action.renews_itself
         self.members.join(node, interface, action)
         self._show_membership(node, group)
         self.later(node.join_time_s, self._joined, node, node.life, group)
@@ -411,6 +408,12 @@ class Network(Machines):
             node.shown_at = self.now
             self.members.show(node, group)
 
+    def _renew_memberships(self, node: Node, interface: Interface) -> None:
+        """A link or an address has come: have reported again what the role does not renew itself."""
+        for group, renews_itself in node.groups.items():
+            if group[1] == interface.name and not renews_itself:
+                self._show_membership(node, group)
+
     def configure_address(self, node: Node, action: ConfigureAddress) -> None:
         """Give it to the interface, and the default route with it; ValueError where there is no such interface."""
         self._interface(node, action.interface)
@@ -426,6 +429,7 @@ class Network(Machines):
         node.default = interface
         self._addresses[interface.address] = node
         node.changed()
+        self._renew_memberships(node, interface)
         self.configured(node, action.address, action.gateway)
         self.tell(node, AddressConfigured(action.interface, action.address))
 

@@ -96,7 +96,7 @@ class Node(_Looked):
         self.ended: int | None = None  # the status with which the role has ended
         self.endpoint = Endpoint(interface.address, 0)
         self.alarms: dict[TimerKey, float] = {}
-        self.groups: dict[Group, float] = {}
+        self.groups: dict[Group, bool] = {}  # whether the role renews the membership itself
         self.join_time_s = JOIN_TIME_S
         self.joins_succeed = True
         self.shown_at = -1.0  # when a report of a membership last left it on a link where its address fits

@@ -99,7 +99,7 @@ def membership(*actions: Action) -> Course:
     """What the other sends to the group, after it has joined, and has moved to another place."""
 
     def course(network: Network, node: Node, other: Node) -> Any:
-        acts(network, node, JoinGroup(GROUP, "lan", port=5000, listen="group"))
+        acts(network, node, JoinGroup(GROUP, "lan", port=5000, listen="group", renews_itself=True))
         network.run_for(1.0)
         network.lose_link(node)
         network.regain_link(node, "elsewhere")

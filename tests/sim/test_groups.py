@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.core.agent import Endpoint, JoinGroup, LeaveGroup, RenewMembership, SendDatagram
+from agents.core.agent import ConfigureAddress, Endpoint, JoinGroup, LeaveGroup, RenewMembership, SendDatagram
 from testbed.sim.faults import Faults
 from testbed.sim.network import Network
 from testbed.sim.node import Node
@@ -14,8 +14,10 @@ GROUP = Endpoint("239.1.1.1", 5000)
 NEIGHBOURS = Endpoint("224.0.0.22", 5000)
 
 
-def join(group: Endpoint, interface: str = "lan", source: str | None = None) -> JoinGroup:
-    return JoinGroup(group.address, interface, source, port=group.port, listen="group")
+def join(
+    group: Endpoint, interface: str = "lan", source: str | None = None, *, renews_itself: bool = False
+) -> JoinGroup:
+    return JoinGroup(group.address, interface, source, port=group.port, listen="group", renews_itself=renews_itself)
 
 
 def sends(
@@ -95,7 +97,7 @@ def test_a_source_specific_member_hears_its_source() -> None:
 def test_it_comes_where_the_membership_was_shown() -> None:
     network, nodes = puppets(3)
     sender, member, _ = nodes
-    acts(network, member, join(GROUP))
+    acts(network, member, join(GROUP, renews_itself=True))
     network.cut("site1", "site2")
     sends(network, sender)
     assert (got(member), network.fates["partitioned"]) == (0, 1)
@@ -112,6 +114,23 @@ def test_it_comes_where_the_membership_was_shown() -> None:
     acts(network, member, RenewMembership(GROUP.address, "lan"))
     sends(network, sender)
     assert got(member) == 1
+
+
+def test_a_membership_that_its_role_does_not_renew_is_renewed() -> None:
+    network, [sender, member] = puppets()
+    acts(network, member, join(GROUP))
+    network.lose_link(member)
+    network.regain_link(member, "site9", "10.0.9.9")
+    sends(network, sender)
+    assert got(member) == 0, "its address does not fit there"
+    acts(network, member, ConfigureAddress("lan", "10.0.9.9/24", "10.0.9.1"))
+    network.run_for(1.0)
+    sends(network, sender)
+    assert got(member) == 1
+    network.lose_link(member)
+    network.regain_link(member, "site8")
+    sends(network, sender)
+    assert got(member) == 2
 
 
 def test_what_is_for_the_link_stays_on_the_link() -> None:

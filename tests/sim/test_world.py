@@ -119,7 +119,7 @@ def test_a_node_without_a_link_hears_nothing_and_is_not_heard() -> None:
     world.link_down(mobile)
     before = dict(world.fates)
     world.leave(mobile)
-    assert world.fates["no-link"] == before["no-link"] + 1
+    assert world.fates["no-link"] == before["no-link"] + 1 == mobile.agent.counters["unsent.no-link"]
     heard = mobile.agent.counters["received.USP"]
     world._arrive((mobile.node.endpoint, b"x", Endpoint("1.2.3.4", 1)), world.sm_node)
     assert world.fates["no-receiver"] == before["no-receiver"] + 1
@@ -187,7 +187,7 @@ def test_other_breaches_are_told() -> None:
     before = world.counters()
     world.calm()
     node, _ = world.controllers[0]
-    node.groups["239.1.1.1", "lan", None] = 0.0
+    node.groups["239.1.1.1", "lan", None] = False
     node.agent.counters["sent.ASR"] = 0
     world.mobiles[0].agent._sessions[1]._machine.state = type(world.mobiles[0].agent.state).CLOSED
     assert forget(world) is not None
