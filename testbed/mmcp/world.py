@@ -33,7 +33,7 @@ from agents.mmcp.timing import Timers
 from testbed.run.options import OptionError
 from testbed.sim.faults import PERFECT, Faults
 from testbed.sim.node import Group, Node
-from testbed.sim.world import World as AnyWorld
+from testbed.sim.world import World as SimulatedWorld
 
 SESSION, GROUP, GROUP_PORT = 1, "239.1.1.1", 5004
 SM_ADDRESS, CORE = "172.16.0.2", "core"
@@ -86,7 +86,7 @@ class Mobile:
     may_be_established: bool = False  # a request is open whose confirm has not yet had its effect
 
 
-class World(AnyWorld):
+class World(SimulatedWorld):
     """The network with its roles."""
 
     def __init__(self, plan: Plan) -> None:

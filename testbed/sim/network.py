@@ -58,7 +58,7 @@ class Network(Machines):
         self.streams = Streams(self, self._chance)
         self._arrive_datagram = self._arrive  # bound once: it stands in the agenda a hundred thousand times
 
-    # --- building -------------------------------------------------------------------------------------
+    # --- building -------------------------------------------------------------------------------------------------
 
     def add(
         self, name: str, agent: Agent, address: str, ports: Sequence[Port], site: str = "", interface: str = "lan"
@@ -232,7 +232,8 @@ class Network(Machines):
         port = node.known.by_name.get(action.port)
         protocol = port.number if port is not None and port.kind == "ip" else None
         number = 0 if protocol is not None else node.port(action.port)
-        datagram = (destination, action.data, Endpoint(interface.address, number))
+        own_address = "" if port is None else port.address
+        datagram = (destination, action.data, Endpoint(own_address or interface.address, number))
         members = self.members.receivers(destination, protocol, interface.address)
         self._sent += max(1, len(members))
         if not interface.is_reachable:

@@ -22,8 +22,8 @@ class KnownPorts:
     """The ports that a role has from its start on; one object for all nodes that have the same."""
 
     def __init__(self, ports: Sequence[Port]) -> None:
-        self.by_name = {port.name: port for port in ports}
-        self.own = self.by_name.get("", Port())
+        self.by_name = {"": Port(), **{port.name: port for port in ports}}
+        self.own = self.by_name[""]
         self.unnumbered = [name for name, port in self.by_name.items() if port.kind != "ip" and not port.number]
         self.numbers = frozenset(port.number for port in ports)
         self.has_raw = any(port.kind == "ip" for port in ports)
@@ -71,7 +71,8 @@ class _Looked:
 class Node(_Looked):
     """A role at its place. What every event looks at stands here; all else is of the ``interfaces``.
 
-    ``endpoint`` and ``is_reachable`` are those of the ``default`` interface, the default route's, and its own port.
+    ``endpoint`` and ``is_reachable`` are those of its own port, at the address that it is bound to or else that of the
+    ``default`` interface, the default route's.
     """
 
     __slots__ = (
@@ -117,8 +118,9 @@ class Node(_Looked):
             each.is_reachable = self.is_alive and each.link_is_up and fits and each.address != ""
         own = self.known.own
         number = 0 if own.kind == "ip" else own.number or self.numbers.get("", 0)
-        self.endpoint = Endpoint(self.default.address, number)
-        self.is_reachable = self.default.is_reachable and self.ended is None
+        bound = self.interface_at(own.address) if own.address else self.default
+        self.endpoint = Endpoint(own.address or self.default.address, number)
+        self.is_reachable = bound is not None and bound.is_reachable and self.ended is None
         self.is_plain = len(self.interfaces) == 1 and own.kind == "udp"
 
     @property
@@ -180,7 +182,7 @@ class Node(_Looked):
     def port_name(self, kind: str, number: int, address: str) -> str | None:
         """The name of the open port of a number (of kind "ip": of a protocol) at one of its addresses, or None."""
         for name, port in self.known.by_name.items():
-            if (port.kind, port.number) == (kind, number) and port.address in ("", address):
+            if port.number and (port.kind, port.number) == (kind, number) and port.address in ("", address):
                 return name
         found = self.ports.get(number)
         if found is None or kind == "ip":

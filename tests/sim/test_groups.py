@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agents.core.agent import ConfigureAddress, Endpoint, JoinGroup, LeaveGroup, RenewMembership, SendDatagram
+from agents.core.agent import ConfigureAddress, Connect, Endpoint, JoinGroup, LeaveGroup, RenewMembership, SendDatagram
+from agents.core.room import Port
 from testbed.sim.faults import Faults
 from testbed.sim.network import Network
 from testbed.sim.node import Node
@@ -183,6 +184,28 @@ def test_listening_to_no_port_is_a_bug_of_the_role() -> None:
     network, [node, _] = puppets()
     with pytest.raises(ValueError, match=r"n1 listens as 'group' to 239\.1\.1\.1, but to which UDP port"):
         acts(network, node, JoinGroup(GROUP.address, "lan", listen="group"))
+
+
+def test_ports_of_any_number_and_of_one_address() -> None:
+    network = Network(1)
+    plain = network.add("plain", Puppet(), "10.0.0.1", ())
+    bound = network.add("bound", Puppet(), "10.0.0.2", (Port(number=7, address="10.0.5.2"), Port("any", kind="tcp")))
+    network.add_interface(bound, "second", "10.0.5.2")
+    sends(network, plain, Endpoint("10.0.0.2", 7))  # where it is not bound
+    assert (puppet(bound).heard, network.fates["no-receiver"]) == ([], 1)
+    sends(network, plain, Endpoint("10.0.5.2", 7))
+    [(_, _, source)] = puppet(bound).heard
+    assert source.address == "10.0.0.1"
+    assert source.port > 0
+    network.lose_link(bound)
+    sends(network, plain, Endpoint("10.0.5.2", 7))
+    assert len(puppet(bound).heard) == 2
+    network.regain_link(bound, "")
+    sends(network, bound, source)
+    assert puppet(plain).heard[-1] == ("", b"data", Endpoint("10.0.5.2", 7))
+    acts(network, plain, Connect("s", Endpoint("10.0.0.2", bound.port("any"))))
+    network.run_for(1.0)
+    assert puppet(bound).opened()[0].port == "any"
 
 
 def test_an_empty_datagram_arrives() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agents.core.agent import Commit, Committed
 from testbed.sim import command
+from testbed.sim.faults import Faults
 from testbed.sim.world import BROKEN, HELD
 from tests.sim.roles import COUNTING, Counting, Puppet, acts, puppet, puppets
 
@@ -79,6 +80,20 @@ def test_a_world_of_a_few_lines_is_run_and_judged(seed: int) -> None:
     assert {row["invariant"]: row["outcome"] for row in result["invariants"]} == {
         "durable": HELD, "one-effect": HELD, "counters-grow": HELD, "nothing-raised": HELD,
     }  # fmt: skip
+
+
+def test_every_fault_that_is_asked_for_happens() -> None:
+    given = {
+        "delay": "1s", "jitter": "2s", "loss": "3%", "duplication": "4%", "reordering": "5%", "held-back": "6s",
+        "stall": "7%", "stalled": "8s", "reset": "9%", "refusal": "10%",
+    }  # fmt: skip
+    with_streams = replace(COUNTING, has_streams=True)
+    asked = command.faults(with_streams, command.parse(with_streams, given))
+    assert asked == Faults(
+        delay_s=1, jitter_s=2, loss=0.03, duplication=0.04, reordering=0.05, held_back_s=6,
+        stall=0.07, stalled_s=8, reset=0.09, refusal=0.1,
+    )  # fmt: skip
+    assert command.faults(COUNTING, command.parse(COUNTING, given)).stall == 0.0
 
 
 @pytest.mark.parametrize(("hasty", "broken"), [(False, set()), (True, {"durable"})])
