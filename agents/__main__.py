@@ -90,6 +90,7 @@ def _run_role(of: Protocol, role: Role, path: Path) -> None:
             runtime,
             ports=role.ports(configuration),
             commands=of.commands,
+            moves=role.moves,
         )
         status = asyncio.run(host.run())
     except (ConfigurationError, OSError) as error:

@@ -19,7 +19,8 @@ LOAD_DURATION_MAXIMUM = 86_400.0  # s
 class Port:
     """A port that a role has from its start on.
 
-    ``number``: of kind "udp" and "tcp" the port's, 0 for any; of kind "ip" the protocol's. A "tcp" port listens.
+    ``number``: of kind "udp" and "tcp" the port's, 0 for any; of kind "ip" the protocol's, where 255 is for whole packets,
+    header and all, that are only sent. A "tcp" port listens.
     ``address``: "" for all of the IP version ``family`` (4 or 6).
     """
 
@@ -44,7 +45,8 @@ class Role:
 
     ``configuration`` is a dataclass whose ``check`` raises ConfigurationError; ``agent`` makes the role of one. Of a
     configuration ``ports`` says what is open before the start, ``interfaces`` which interfaces must be there, as pairs of
-    the configuration's key and the interface; ``asks_operator`` whether the role will ask the operator's command.
+    the configuration's key and the interface; ``asks_operator`` whether the role will ask the operator's command. One that
+    ``moves`` asks for addresses when it does.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Role:
     ports: Callable[[Any], Sequence[Port]] = _nothing
     interfaces: Callable[[Any], Sequence[tuple[str, str]]] = _nothing
     asks_operator: Callable[[Any], bool] = _never
+    moves: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,6 @@ from agents.core.agent import (
 )
 from agents.core.driver import Driver
 from agents.core.room import Command, Field, Port
-from agents.runtime.addresses import AddressError, Addresses
 from agents.runtime.application import Application
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.control import ControlError, ControlServer, Request, answering
@@ -59,6 +58,7 @@ from agents.runtime.tasks import Tasks
 from agents.runtime.tracing import TraceFile
 
 if TYPE_CHECKING:
+    from agents.runtime.addresses import Addresses
     from agents.runtime.store import Store
 
 ROWS = 100  # of a list in one answer, where no other number is asked for
@@ -71,7 +71,8 @@ ADDRESS_RETRY = 1.0  # s
 class AgentHost(Driver[None]):
     """One agent on the real network.
 
-    ``ports`` are open before it starts, ``commands`` are what its protocol adds to the control socket.
+    ``ports`` are open before it starts, ``commands`` are what its protocol adds to the control socket. One that ``moves``
+    will ask for addresses, and must not wait then for what gives them to be loaded.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class AgentHost(Driver[None]):
         *,
         ports: Sequence[Port] = (),
         commands: Sequence[Command] = (),
+        moves: bool = False,
     ) -> None:
         self._agent = agent
         self._runtime = runtime
@@ -94,7 +96,7 @@ class AgentHost(Driver[None]):
         self._memberships = Memberships(agent.counters)
         self._operator = Operator(runtime.authorise)
         self._links = Links(self._link_changed, self._memberships.address_came, self._fail, agent.counters)
-        self._addresses = Addresses()
+        self._addresses = self._load_addresses() if moves else None
         self._store: Store | None = None
         self._application: Application | None = None
         self._output = standard_output(agent.counters)
@@ -124,7 +126,7 @@ class AgentHost(Driver[None]):
             stack.callback(self._memberships.close)
             stack.callback(self._stop_timer)
             stack.push_async_callback(self._tasks.close)
-            stack.push_async_callback(self._addresses.close)
+            stack.push_async_callback(self._close_addresses)
             stack.callback(self._links.close)
             self._links.start()
             await self._open(stack)
@@ -361,6 +363,16 @@ class AgentHost(Driver[None]):
         self._ports[name] = opened
         return opened
 
+    @staticmethod
+    def _load_addresses() -> Addresses:
+        from agents.runtime.addresses import Addresses  # noqa: PLC0415  pyroute2 takes as long to load as all else
+
+        return Addresses()
+
+    async def _close_addresses(self) -> None:
+        if self._addresses is not None:
+            await self._addresses.close()
+
     def _close_ports(self) -> None:
         for port in self._ports.values():
             port.close()
@@ -424,11 +436,13 @@ class AgentHost(Driver[None]):
         then where the default route leads.
         """
         self._last_address = action
+        if self._addresses is None:
+            self._addresses = self._load_addresses()
         told = ""
         while True:
             try:
                 await self._addresses.configure_address(action.interface, action.address, action.gateway)
-            except AddressError as error:
+            except OSError as error:
                 self._agent.counters.add("failed.address")
                 if str(error) != told:
                     told = str(error)

@@ -262,6 +262,28 @@ def test_its_page_is_written_into_its_room(folder: Path) -> None:
     assert "State machines" not in page
 
 
+def test_a_role_starts_without_what_it_does_not_need() -> None:
+    program = (
+        "import sys, agents.__main__, agents.runtime.configuration, agents.runtime.host, agents.protocols\n"
+        "agents.protocols.protocol('mmcp')\n"
+        "print(' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True, cwd=PROJECT)
+    loaded = set(done.stdout.split())
+    assert {"agents.runtime.host", "agents.mmcp.mobile_node"} <= loaded
+    needless = {
+        "pyroute2",
+        "sqlite3",
+        "scapy",
+        "jinja2",
+        "rich",
+        "agents.documentation",
+        "agents.media",
+        "agents.runtime.load",
+    }
+    assert loaded & needless == set()
+
+
 def test_no_general_room_names_a_protocol() -> None:
     known = {*names(), *PLANNED}
     assert "mmcp" in known

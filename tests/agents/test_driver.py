@@ -6,6 +6,8 @@ import asyncio
 import errno
 import socket
 import struct
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -154,6 +156,23 @@ def test_datagrams_of_a_group_are_heard_until_it_is_left() -> None:
             assert [(port, data) for port, data, _ in agent.heard] == [("", b"own")]
 
     asyncio.run(scene())
+
+
+def test_ipv6_groups_of_any_scope_are_heard_on_their_interfaces() -> None:
+    groups = ["ff15::7", "ff02::7"]
+    argv = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--net",
+        sys.executable,
+        "-m",
+        "tests.agents.group_program",
+        *groups,
+    ]
+    done = subprocess.run(argv, capture_output=True, check=False, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line for line in done.stdout.splitlines() if line != "ready"] == [f"heard {group}" for group in groups]
 
 
 def has_heard(agent: Asking, count: int) -> bool:
