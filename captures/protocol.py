@@ -16,6 +16,19 @@ from captures.additions import Additions
 from captures.wire.framing import Dissected, Framing
 from captures.wire.malformed import MalformedMessageError
 
+__all__ = [
+    "SOURCE",
+    "Carrier",
+    "Compared",
+    "Figure",
+    "Framing",
+    "MalformedMessageError",
+    "Name",
+    "Protocol",
+    "Role",
+    "Topic",
+]
+
 Transport = Literal["udp", "tcp", "ip"]
 Name = Callable[[str], str]
 """Gives the name of the node that has an address, or the address itself."""
@@ -148,7 +161,7 @@ class Protocol:
         return list(dict.fromkeys(carrier.module for carrier in self.carriers if carrier.module))
 
     def port_name(self, carrier: Carrier) -> str:
-        """By what a carrier's port is named: the protocol, or one of its `modules` such as ``gmp.sm``."""
+        """By what a carrier's port is named: the protocol, or ``name.module`` for one of its `modules`."""
         return self.name if carrier.module is None else f"{self.name}.{carrier.module.lower()}"
 
     def dissector(self, module: str | None = None) -> Callable[[bytes], dict[str, Any]]:

@@ -67,6 +67,30 @@ AGENT_LIBRARIES = frozenset({"click", "dacite", "pyroute2", "tomli_w"})
 TESTBED_LIBRARIES = frozenset({"click", "jinja2", "rich", "tomli_w"})
 CAPTURES_LIBRARIES = frozenset({"click", "jinja2", "junitparser", "rich", "scapy"})
 
+JUDGES_ROOMS = {
+    "files": (),
+    "wire": ("files",),
+    "dissectors": ("wire",),
+    "history": ("dissectors",),
+    "rules": ("history",),
+    "ladder": ("history",),
+    "live": ("ladder",),
+    "report": ("ladder", "rules"),
+    "commands": ("live", "report"),
+}
+"""The general rooms of captures, each with those right below it: it may import these, and what these may."""
+ROOMS_OF_CAPTURES = tuple(f"captures.{name}" for name in (*JUDGES_ROOMS, *PROTOCOLS))
+JUDGES_RECORDS = ("captures.additions", "captures.protocol", "captures.protocols")
+
+
+def rooms_of_captures(*names: str) -> tuple[str, ...]:
+    """Return the rooms and everything below them, from the history on with the records that rooms of protocols hand over."""
+    found = dict.fromkeys(f"captures.{name}" for name in names)
+    for name in names:
+        found |= dict.fromkeys(rooms_of_captures(*JUDGES_ROOMS[name]))
+    return (*found, *(JUDGES_RECORDS if "captures.history" in found else ()))
+
+
 TABLE = (
     # A module belongs to the first room that names it: the special ones stand before the general.
     Room(("agents.core", "agents.__init__"), ours=("agents.core",), forbidden=WORLD_OUTSIDE),
@@ -108,8 +132,21 @@ TABLE = (
     Room(("testbed.protocols",), ours=("testbed",), computed=True),
     Room(("testbed",), ours=("testbed",), strangers=ROOMS_OF_TESTBED, libraries=TESTBED_LIBRARIES),
     Room(("topologies",), ours=("testbed", "topologies")),
-    Room(("captures.protocols",), ours=("captures",), libraries=CAPTURES_LIBRARIES, computed=True),
-    Room(("captures",), ours=("captures",), libraries=CAPTURES_LIBRARIES),
+    Room(("captures.__init__",), ours=()),
+    Room(("captures.additions",), ours=()),
+    Room(("captures.protocol",), ours=("captures.additions", "captures.wire")),
+    # Rooms of protocols are found by name, as above.
+    Room(("captures.protocols",), ours=("captures",), strangers=ROOMS_OF_CAPTURES, computed=True),
+    *(Room((f"captures.{name}",), ours=rooms_of_captures(name), libraries=CAPTURES_LIBRARIES) for name in JUDGES_ROOMS),
+    Room(("captures.__main__",), ours=("captures.commands",), libraries=CAPTURES_LIBRARIES),
+    *(
+        Room(
+            (f"captures.{name}",),
+            ours=(*rooms_of_captures("history", "rules"), f"captures.{name}"),
+            libraries=CAPTURES_LIBRARIES,
+        )
+        for name in PROTOCOLS
+    ),
 )
 
 NOT_KNOWN_BEFORE_RUN_TIME = "a module whose name is computed"
@@ -254,8 +291,10 @@ def test_no_general_file_of_the_testbed_names_a_protocol() -> None:
         ("testbed.routing.frr", "import jinja2\nfrom ..model import Node"),
         ("topologies.handover", "from testbed import model\nimport dataclasses"),
         ("captures.mmcp.dissector", "from scapy.packet import Packet"),
-        ("captures.__main__", "importlib.import_module(f'captures.dissectors.{protocol}')"),
-        ("captures.__main__", "import_module('.merge', 'captures')"),
+        ("captures.mmcp.rules.wire", "from captures.rules import language\nfrom captures.wire import flows"),
+        ("captures.protocols", "import captures\nimport_module(f'captures.{name}.protocol')"),
+        ("captures.commands.judging", "importlib.import_module(f'captures.report.{name}')"),
+        ("captures.__main__", "import_module('.commands', 'captures')"),
     ],
 )
 def test_what_the_table_allows(module: str, source: str) -> None:
@@ -313,6 +352,17 @@ def test_what_the_table_allows(module: str, source: str) -> None:
         ("captures.__main__", "importlib.import_module('agents.mmcp')", "agents.mmcp"),
         ("captures.__main__", "importlib.import_module(name)", NOT_KNOWN_BEFORE_RUN_TIME),
         ("captures.files.capture", "import pyroute2", "pyroute2"),
+        ("captures.wire.rtp", "from captures.history import events", "captures.history.events"),
+        ("captures.wire.rtp", "from captures.protocol import Protocol", "captures.protocol.Protocol"),
+        ("captures.history.run", "from captures.rules import engine", "captures.rules.engine"),
+        ("captures.ladder.words", "from captures.report import page", "captures.report.page"),
+        ("captures.live.screen", "if TYPE_CHECKING:\n    import captures.report.page", "captures.report.page"),
+        ("captures.rules.engine", "from captures.mmcp import timeline", "captures.mmcp.timeline"),
+        ("captures.report.page", "importlib.import_module('captures.mmcp.chapters')", "captures.mmcp.chapters"),
+        ("captures.protocol", "from captures.rules import language", "captures.rules.language"),
+        ("captures.protocols", "from captures.mmcp import protocol", "captures.mmcp.protocol"),
+        ("captures.gmp.dissector", "from captures.mmcp import words", "captures.mmcp.words"),
+        ("captures.mmcp.chapters", "from captures.report import page", "captures.report.page"),
     ],
 )
 def test_what_the_table_forbids(module: str, source: str, forbidden: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from captures.protocol import MalformedMessageError
 from captures.protocols import names, protocol
 
 
@@ -24,8 +25,6 @@ def dissect_command(name: str, module: str | None) -> None:
     \b
     Example: echo HEX | python -m captures dissect --protocol NAME
     """
-    from captures.wire.malformed import MalformedMessageError
-
     known = protocol(name)
     modules = known.modules
     if module is not None and module not in modules:

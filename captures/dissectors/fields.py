@@ -10,7 +10,7 @@ from scapy.utils import checksum
 
 ADDRESS_OCTETS = (4, 16)  # IPv4 and IPv6
 
-_CHECKSUM_AT = 2  # the third and fourth octet, in GMP and in ECTP
+_CHECKSUM_AT = 2  # the third and fourth octet, in every protocol that has one
 
 
 class AddressField(StrLenField):

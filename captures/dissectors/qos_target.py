@@ -1,4 +1,4 @@
-"""The target values of QoS management, laid out alike in ECTP's QoS element [D E-6] and MSMP's QoS target [D S-1]."""
+"""The target values of QoS management, laid out alike in an element [D E-6] and a target [D S-1] of two protocols."""
 
 from __future__ import annotations
 

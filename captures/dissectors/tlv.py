@@ -1,4 +1,4 @@
-"""The parameters of GMP, MSMP and OMCP: Type 8, Reserved 8, Length 16 of header and value, value.
+"""The parameters that several protocols have alike: Type 8, Reserved 8, Length 16 of header and value, value.
 
 Which types there are, and whether each is padded to words, is the protocol's: its `TLVTable` says so.
 """

@@ -1,6 +1,6 @@
 """Where GMP's messages are found, and how they follow each other on a connection."""
 
-from captures.wire.framing import Framing
+from captures.protocol import Framing
 
 GMP_SM_PORT = 16513  # [D G-3]
 GMP_MM_PORT = 16514

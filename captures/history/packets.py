@@ -47,7 +47,7 @@ class PortProtocol(NamedTuple):
     """A control protocol at a port: `read` makes kind and fields of a message.
 
     `framing` cuts what comes over TCP into messages; None over UDP, where a datagram is one. `port_name` is what the port is
-    given by: a lab's parameters move that of ``gmp.sm`` with ``gmp_sm_port``.
+    given by: a lab's parameters move that of ``name.module`` with ``name_module_port``.
     """
 
     name: str
@@ -89,7 +89,7 @@ class PacketReader:
         self._know(protocols)
 
     def listen(self, parameters: Mapping[str, Any]) -> None:
-        """Know the ports that a lab's parameters give its protocols, as in ``mmcp_port``."""
+        """Know the ports that a lab's parameters give its protocols, each as ``name_port``."""
         moved = []
         for protocol in dict.fromkeys((*self._udp.values(), *self._tcp.values())):
             port = parameters.get(f"{protocol.port_name.replace('.', '_')}_port")

@@ -7,15 +7,14 @@ not to scale. Every frame of a row, and every frame a verdict names, has its pla
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Container, Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from captures.history.events import node_of
 from captures.ladder.families import family_of
 from captures.ladder.rows import Ladder, MessageRow, Row, StepRow, StreamRow
 from captures.protocols import role
-from captures.wire.flows import Flow
 
 CHARACTER_WIDTH = 8.0  # px, of the widest usual sans-serif at 13 px; a label that is narrower only leaves room
 LEFT, RIGHT = 92.0, 12.0
@@ -117,19 +116,6 @@ class LadderDrawing:
 
 Flags = Mapping[int, Sequence[tuple[str, str, str]]]
 Shown = Row | Evidence
-
-
-def evidence(data: Mapping[str, Flow], frames: Iterable[int], in_rows: Container[int]) -> list[Evidence]:
-    """The data packets among the frames, in order of time; what is neither in a row nor data is left out."""
-    found = []
-    for frame in set(frames):
-        if frame in in_rows:
-            continue
-        for interface, flow in data.items():
-            at = bisect_left(flow.number, frame)
-            if at < len(flow.number) and flow.number[at] == frame:
-                found.append(Evidence(frame, flow.t_ns[at], interface))
-    return sorted(found, key=lambda each: (each.t_ns, each.frame))
 
 
 def shown(ladder: Ladder, extra: Sequence[Evidence], wanted: Container[int]) -> list[Shown]:

@@ -1,6 +1,6 @@
 """Where MSMP's messages are found, and how they follow each other on a connection."""
 
-from captures.wire.framing import Framing
+from captures.protocol import Framing
 
 MSMP_PORT = 24792
 

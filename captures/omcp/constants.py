@@ -1,6 +1,6 @@
 """Where OMCP's messages are found, and how they follow each other on a connection."""
 
-from captures.wire.framing import Framing
+from captures.protocol import Framing
 
 OMCP_PORT = 24794  # [D O-2]
 HEADER_OCTETS = 16

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from captures.history.run import Run, events_of
 from captures.ladder.builder import build
-from captures.ladder.drawing import Drawer, Shown, evidence, frames_of, shown
+from captures.ladder.drawing import Drawer, Evidence, Shown, frames_of, shown
 from captures.ladder.table import Fields, table_of
 from captures.report.chapters import Chapter
 from captures.report.rule_table import RuleRow, failures_by_frame, rule_table
 from captures.report.seen import Seen
 from captures.rules.ruling import Verdicts
+from captures.wire.flows import Flow
 
 
 def draw_ladders(
@@ -34,7 +36,7 @@ def draw_ladders(
     ]
     wanted = {int(frame) for verdict in telling for frame in verdict.get("frames", ())}
     in_rows = {frame for row in ladder.rows for frame in row.frames}
-    rows = shown(ladder, evidence(seen.data, wanted, in_rows), wanted)
+    rows = shown(ladder, _evidence(seen.data, wanted, in_rows), wanted)
     parts = [[row for row in rows if chapter.part.begin_ns <= row.t_ns < chapter.end_ns] for chapter in chapters]
     rules = rule_table(told.verdicts, {frame for part in parts for row in part for frame in frames_of(row)})
     flags = failures_by_frame(rules)
@@ -46,6 +48,19 @@ def draw_ladders(
         chapter.table = table_of(part, fields, chapter.zero_ns)
         chapter.failed = _any_flag(part, flags)
     return rules, ladder.protocols
+
+
+def _evidence(data: Mapping[str, Flow], frames: Iterable[int], in_rows: Container[int]) -> list[Evidence]:
+    """The data packets among the frames, in order of time; what is neither in a row nor data is left out."""
+    found = []
+    for frame in set(frames):
+        if frame in in_rows:
+            continue
+        for interface, flow in data.items():
+            at = bisect_left(flow.number, frame)
+            if at < len(flow.number) and flow.number[at] == frame:
+                found.append(Evidence(frame, flow.t_ns[at], interface))
+    return sorted(found, key=lambda each: (each.t_ns, each.frame))
 
 
 def _any_flag(rows: Sequence[Shown], flags: Mapping[int, object]) -> bool:

@@ -4,7 +4,7 @@
 -- endpoints and about the same subject. A request is seen again for two reasons: it was resent because no answer came,
 -- or the capture has several interfaces and saw the same datagram at each. Wireshark does not tell a Lua dissector the
 -- interface, so sightings less than COPY_S apart are taken for copies: a link's delay is shorter, and so the protocols'
--- shortest resend timer is longer (CTT of MMCP, 250 ms). Link-layer addresses keep the segments of a path apart.
+-- shortest resend timer is longer (250 ms). Link-layer addresses keep the segments of a path apart.
 --
 --  * The first answer belongs to the first request, the second to the second: its time is what the requester waited.
 --  * A resent request without an answer of its own leads to the next answer that came.

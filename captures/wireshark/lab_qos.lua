@@ -1,4 +1,4 @@
--- The quality-of-service target that ECTP's QoS element and MSMP's QoS target share [D E-6, D S-1], 28 octets:
+-- The quality-of-service target that an element and a target of two protocols share [D E-6, D S-1], 28 octets:
 --
 --   Next element 4 | Direction 4 | reserved 8 | MSS 16
 --   throughput CHQ 32 | OT 32 | LQA 32 (bytes/s)

@@ -25,7 +25,11 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     link.add(0.2, "short", "mn", udp(address("mn"), address("sm"), 4000, port, b"\1"))
     for at, sequence, octets in ((0.3, 1, b"\2\1"), (0.4, 3, b"\6\2\2"), (0.5, 6, b"\6")):
         link.add(at, f"segment.{sequence}", "mn", segment(sequence, octets))
-    return link.write(tmp_path_factory.mktemp("tiny") / "a.pcapng")
+    folder = tmp_path_factory.mktemp("tiny")
+    ScriptedLink().add(0, "ask", "mn", udp(address("mn"), address("sm"), 4000, port, b"\1\5")).add(
+        2, "tell", "sm", udp(address("sm"), address("mn"), port, 4000, b"\2\5")
+    ).write(folder / "late.pcapng")
+    return link.write(folder / "a.pcapng")
 
 
 def segment(sequence: int, octets: bytes) -> bytes:
@@ -53,6 +57,13 @@ def test_the_ladder_has_its_words(known: Path, capture: Path) -> None:
     assert "riddle 5" in captures(known, "show", capture, "--protocol", "tiny")
 
 
+def test_its_rules_are_asked(known: Path, capture: Path) -> None:
+    found = json.loads(captures(known, "verify", capture, "--rules", "tiny", "--json"))["packs"]["tiny"]
+    assert (found["passed"], found["failed"]) == (1, 0)
+    late = captures(known, "verify", capture.with_name("late.pcapng"), "--json", status=1)
+    assert [verdict["rule"] for verdict in json.loads(late)["packs"]["tiny"]["verdicts"]] == ["tiny-told"]
+
+
 def test_its_port_can_be_given(known: Path, capture: Path) -> None:
     events = captures(known, "timeline", capture, "--port", "tiny=7008", "-o", "-").splitlines()
     assert events == []
@@ -69,6 +80,7 @@ def test_it_has_a_page(known: Path, capture: Path, tmp_path: Path) -> None:
 def test_help_names_it(known: Path) -> None:
     assert "tiny" in captures(known, "dissect", "--help")
     assert "tiny" in captures(known, "show", "--help")
+    assert "tiny" in captures(known, "verify", "--help")
 
 
 def test_without_its_folder_nobody_knows_it(tmp_path: Path, capture: Path) -> None:

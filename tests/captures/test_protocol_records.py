@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -18,10 +20,11 @@ from captures.msmp import dissector as msmp
 from captures.omcp import constants as omcp_constants
 from captures.omcp import dissector as omcp
 from captures.protocol import Carrier, Protocol
-from captures.protocols import names, protocol, protocols
+from captures.protocols import names, protocol, protocols, room
 from tests.wire.ectp_messages import vectors as ectp_vectors
 from tests.wire.gmp_messages import vectors as gmp_vectors
 
+ROOT = Path(__file__).resolve().parents[2] / "captures"
 MODULES = {"mmcp": mmcp, "gmp": gmp, "msmp": msmp, "omcp": omcp, "ectp": ectp}
 
 
@@ -74,3 +77,16 @@ def test_a_connection_needs_a_framing() -> None:
 def test_records_alone_do_not_load_scapy() -> None:
     code = "import sys; from captures.protocols import protocols; sys.exit('scapy' in sys.modules or not protocols())"
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+
+
+def test_no_general_file_names_a_protocol() -> None:
+    """Neither in code nor in words: what one must say of a protocol, its record says."""
+    rooms = {room(name) for name in names()}
+    general = [
+        file
+        for file in sorted(ROOT.rglob("*"))
+        if file.suffix in {".py", ".lua", ".sh", ".j2"} and rooms.isdisjoint(file.parents) and "runs" not in file.parts
+    ]
+    assert {"page.html.j2", "install.sh", "lab_tlv.lua", "packets.py", "__main__.py"} <= {file.name for file in general}
+    name = re.compile(rf"(?<![a-z])({'|'.join(names())})(?![a-z])", re.IGNORECASE)
+    assert [f"{file}: {found[0]}" for file in general if (found := name.search(file.read_text()))] == []

@@ -10,9 +10,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 TINY_PORT = 7007
 TINY = """
-from captures.protocol import Carrier, Protocol
-from captures.wire.framing import Framing
-from captures.wire.malformed import MalformedMessageError
+from captures.protocol import Carrier, Framing, MalformedMessageError, Protocol
 
 
 def dissect(data):
@@ -25,12 +23,22 @@ def words(kind, fields, name):
     return f"riddle {fields['number']}"
 
 
+def rules(settings):
+    from captures.rules.language import Rule, on
+    from captures.rules.operator_answered import Answered
+    from captures.rules.packs.pack import Pack
+
+    told = Answered(request=on("tiny", "ASK"), by=on("tiny", "TELL"), within=1.0, same=("conversation", "number"))
+    return Pack("tiny", (Rule("tiny-told", "1", "who asks is told", told),))
+
+
 PROTOCOL = Protocol(
     name="tiny",
     carriers=(Carrier("udp", 7007), Carrier("tcp", 7007)),
     framing=Framing(length_at=0, length_octets=1, prefix_octets=1, smallest=2, largest=255),
     dissect=dissect,
     words=words,
+    rules=rules,
 )
 """
 
