@@ -46,9 +46,8 @@ class Seen:
     def learn(self, step: Step, streams: Streams) -> None:
         """Take the lab's parameters."""
         self.parameters = step.fields
-        with suppress(
-            ValueError, TypeError, OverflowError
-        ):  # a lab without a stream, or a step that says nothing of use
+        # A lab may be without a stream, or its step say nothing of use.
+        with suppress(LookupError, ValueError, TypeError, OverflowError):
             streams.keep(ipaddress.ip_address(str(step.fields["group"])).packed, int(step.fields["port"]))
 
     def event(self, event: Event) -> None:

@@ -123,10 +123,10 @@ def render_interfaces(lab: Lab, router: str, timers: PimTimers) -> str:
     )
 
 
-def render_rendezvous_point(lab: Lab) -> str:
-    """The vtysh commands that tell a router the rendezvous point."""
+def render_rendezvous_point(lab: Lab, *, again: bool = False) -> str:
+    """The vtysh commands that tell a router the rendezvous point, for the first time or ``again``."""
     return _TEMPLATES.get_template("frr-rendezvous-point.conf.j2").render(
-        pim=_pim(lab), rendezvous_point=settings_of(lab)[0], groups=ALL_GROUPS[lab.family]
+        pim=_pim(lab), rendezvous_point=settings_of(lab)[0], groups=ALL_GROUPS[lab.family], again=again
     )
 
 
@@ -179,9 +179,9 @@ class FrrRouter:
         self.network.eventually(f"FRR on {self.node} to listen", listening, deadline_s, quiet=True)
         self._load("interfaces", render_interfaces(self.network.model, self.node, self.timers))
 
-    def learn_rendezvous_point(self) -> None:
+    def learn_rendezvous_point(self, *, again: bool = False) -> None:
         """Configures the rendezvous point. Only once the adjacencies are seen, see the template."""
-        self._load("rendezvous-point", render_rendezvous_point(self.network.model))
+        self._load("rendezvous-point", render_rendezvous_point(self.network.model, again=again))
 
     def rendezvous_point_interface(self) -> str | None:
         """The interface towards the rendezvous point, None while the daemon knows no way to it."""
@@ -337,6 +337,8 @@ def start(network: EmulatedNetwork) -> dict[str, FrrRouter]:
 
     def all_know() -> tuple[bool, str]:
         lacking = [node for node, router in routers.items() if router.rendezvous_point_interface() is None]
+        for node in lacking:
+            routers[node].learn_rendezvous_point(again=True)
         return not lacking, f"{', '.join(lacking) or 'no router'} without a way to it"
 
     awaited = f"a way to the rendezvous point {settings_of(model)[0]}"

@@ -70,14 +70,25 @@ class Roles:
         """Where the role's control socket is, or would be."""
         return self._controls / f"{name}.control"
 
-    def start(self, name: str, node: str, command: Sequence[str], configuration: Mapping[str, object]) -> RunningRole:
-        """Write the role's configuration and start it; ours is ready when this returns.
+    def start(
+        self,
+        name: str,
+        node: str,
+        command: Sequence[str],
+        configuration: Mapping[str, object],
+        *,
+        keeps: bool = False,
+    ) -> RunningRole:
+        """Write the role's configuration and start it.
 
-        ``command``: the words after ``python -m agents`` that name the role, such as ("media", "source").
+        ``command``: the words after ``python -m agents`` that name the role, such as ("media", "source"). A role that
+        ``keeps`` something has a durable store in the run's folder, and finds there what an earlier one of its name has put.
         """
         path = self._configurations / f"{name}.toml"
         control = self.control_path(name)
         runtime = {"node": name, "control": str(control), "trace": str(self._traces / f"{name}.jsonl")}
+        if keeps:
+            runtime["store"] = str(self._network.run_folder / f"{name}.sqlite")
         path.write_text(tomli_w.dumps({**_without_none(configuration), "runtime": runtime}), encoding="utf-8")
         external = self._external.get(name)
         if external is None:

@@ -23,8 +23,8 @@ GENERAL_INVARIANTS: Mapping[str, str] = {
     "nothing-raised": "no role raises",
 }
 
-Counts = Mapping[str, Mapping[str, int]]
-"""The counters of every node, by its name."""
+Counts = Mapping[tuple[str, int], Mapping[str, int]]
+"""The counters of every node, by its name and in which of its lives it was: a role that begins anew counts anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class World(Network):
 
     def counters(self) -> Counts:
         """A copy of the counters of every node."""
-        return {name: node.agent.counters.snapshot() for name, node in self.nodes.items()}
+        return {(name, node.life): node.agent.counters.snapshot() for name, node in self.nodes.items()}
 
 
 AnyWorld = TypeVar("AnyWorld", bound=World)
@@ -124,11 +124,11 @@ class Simulation(Generic[AnyWorld]):
 
 
 def _shrunk(world: World, before: Counts) -> Iterator[tuple[str, str]]:
-    for name, counts in before.items():
-        now = world.nodes[name].agent.counters
+    for (name, life), counts in before.items():
+        node = world.nodes[name]
         for counter, value in counts.items():
-            if now[counter] < value:
-                yield "counters-grow", f"{name}: {counter} went from {value} to {now[counter]}"
+            if node.life == life and node.agent.counters[counter] < value:
+                yield "counters-grow", f"{name}: {counter} went from {value} to {node.agent.counters[counter]}"
 
 
 def _shortened(lines: list[str]) -> tuple[str, ...]:
