@@ -18,7 +18,7 @@ PYTHON := .venv/bin/python
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help setup setup-test test test-fast lint bench docs doctor list lock clean-runs wireshark wireshark-remove
+.PHONY: help setup setup-test test test-fast test-long lint bench docs doctor list lock clean-runs wireshark wireshark-remove
 
 help:
 	@printf '%s\n' \
@@ -26,6 +26,7 @@ help:
 	  'make list         the labs there are' \
 	  'make doctor       what this machine can do, and the remedy for what it cannot' \
 	  'make test         everything: lint, types, tests, labs' \
+	  'make test-long    more combinations of labs, IP versions and users' \
 	  'make test-fast    the tests that need no privileges' \
 	  'make lint         formatter, linter, types' \
 	  'make bench        measure the handover, the agents, the simulator and the judge' \
@@ -51,7 +52,10 @@ doctor: setup
 	@exec $(PYTHON) -m testbed doctor $(ARGS)
 
 test: setup-test
-	@exec tests/run.sh lint fast labs
+	@exec tests/run.sh lint fast labs alone
+
+test-long: setup-test
+	@exec tests/run.sh long
 
 test-fast: setup-test
 	@exec tests/run.sh fast

@@ -18,7 +18,7 @@ from tests.captures.reported_run import report_of, run_folder
 from tests.captures.scripted_lab import good_lab
 from tests.captures.test_report import failing_lab, hostile_run
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(180), pytest.mark.xdist_group("browser")]
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONTRAST_MIN = 4.5  # WCAG 2.2, 1.4.3, for text of any size

@@ -25,9 +25,10 @@ AS_ROOT = "root"
 AS_USER = "ordinary user"
 RUN_DEADLINE_S = 150.0
 
-users = pytest.mark.parametrize(
-    "user", [pytest.param(AS_ROOT, marks=pytest.mark.skipif(needs_user_namespace(), reason="not root")), AS_USER]
-)
+long = pytest.mark.long
+
+as_root = pytest.mark.skipif(needs_user_namespace(), reason="not root")
+users = pytest.mark.parametrize("user", [pytest.param(AS_ROOT, marks=as_root), AS_USER])
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def run(runs: Path, *words: str, user: str = AS_ROOT) -> Run:
 def reads_alike(finished: Run) -> None:
     """Wireshark with the plugin and the judge read every MMCP message of the run alike, frame by frame.
 
-    A run that came to no verdict has nothing to compare. Without tshark `tests/labs/test_wireshark.py` alone fails.
+    A run that came to no verdict has nothing to compare. Without tshark `tests/labs/test_one_run.py` alone fails.
     """
     if finished.status not in (0, 1) or finished.folder is None or shutil.which("tshark") is None:
         return

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.labs.runs import run
+from tests.labs.runs import long, run
 
 pytestmark = pytest.mark.timeout(240)
-families = pytest.mark.parametrize("family", ["4", "6"])
 
 
-@families
+@pytest.mark.alone  # it is held to its pace
+@pytest.mark.parametrize("family", ["4", pytest.param("6", marks=long)])
 def test_back_and_forth_between_warm_cells(tmp_path: Path, family: str) -> None:
     finished = run(tmp_path, "pingpong", "--family", family)
     assert finished.status == 0, finished.explain()
@@ -31,7 +31,7 @@ ALL = "old-lmc,new-lmc,sm"
 @pytest.mark.parametrize(
     ("family", "victims", "steps"),
     [
-        ("4", ALL, "trigger,link-down,link-up"),
+        pytest.param("4", ALL, "trigger,link-down,link-up", marks=long),
         ("6", "new-lmc", "trigger,link-down,link-up"),
         ("4", ALL, "hct,ljc"),
         ("6", ALL, "hta,hic"),
@@ -46,7 +46,7 @@ def test_roles_that_are_killed_are_survived(tmp_path: Path, family: str, victims
     assert sum("left out" in line for line in result["warnings"]) > 5, "what cannot be judged here is said"
 
 
-@pytest.mark.parametrize(("family", "repeat"), [("4", 3), ("6", 1)])
+@pytest.mark.parametrize(("family", "repeat"), [("4", 2), pytest.param("6", 2, marks=long)])
 def test_a_lossy_control_path_delays_and_never_hangs(tmp_path: Path, family: str, repeat: int) -> None:
     finished = run(tmp_path, "lossy", "--family", family, "--repeat", str(repeat), "--loss", "30")
     assert finished.status == 0, finished.explain()

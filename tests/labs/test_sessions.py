@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.labs.runs import run
+from tests.labs.runs import long, run
 
 pytestmark = pytest.mark.timeout(240)
 SRT = ("--srt", "400ms")  # so that 4 SPT are 4.8 s
@@ -15,7 +15,9 @@ SRT = ("--srt", "400ms")  # so that 4 SPT are 4.8 s
 JOINS = ("lmc", "refused-by-sm", "refused-by-lmc", "direct", "unanswered")
 
 
-@pytest.mark.parametrize(("family", "names"), [("4", JOINS), ("6", ("lmc", "refused-by-sm", "direct"))])
+@pytest.mark.parametrize(
+    ("family", "names"), [("4", JOINS), pytest.param("6", ("lmc", "refused-by-sm", "direct"), marks=long)]
+)
 def test_every_way_a_join_can_end(tmp_path: Path, family: str, names: tuple[str, ...]) -> None:
     finished = run(tmp_path, "join", "--family", family, "--cases", ",".join(names))
     assert finished.status == 0, finished.explain()
@@ -89,7 +91,7 @@ def test_every_way_to_leave(tmp_path: Path, family: str, cases: str, latency_ms:
     assert f"PASS  {len(rows)} cases" in finished.out
 
 
-@pytest.mark.parametrize("family", ["4", "6"])
+@pytest.mark.parametrize("family", [pytest.param("4", marks=long), "6"])
 def test_every_silence_is_noticed(tmp_path: Path, family: str) -> None:
     finished = run(tmp_path, "status", "--family", family, *SRT)
     assert finished.status == 0, finished.explain()

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.labs.runs import run
+from tests.labs.runs import long, run
 
 pytestmark = pytest.mark.timeout(120)
 
 
-@pytest.mark.parametrize("family", ["4", "6"])
+@pytest.mark.parametrize("family", [pytest.param("4", marks=long), "6"])
 def test_walk_with_a_source_specific_group(tmp_path: Path, family: str) -> None:
     finished = run(tmp_path, "ssm", "--family", family, "--repeat", "2")
     assert finished.status == 0, finished.explain()

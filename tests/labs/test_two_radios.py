@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.labs.runs import run, start
+from tests.labs.runs import long, run, start
 
 pytestmark = pytest.mark.timeout(120)
 
 
-@pytest.mark.parametrize("family", ["4", "6"])
+@pytest.mark.parametrize("family", [pytest.param("4", marks=long), "6"])
 def test_vertical_handover_loses_nothing(tmp_path: Path, family: str) -> None:
     finished = run(tmp_path, "vertical", "--family", family, "--repeat", "2")
     assert finished.status == 0, finished.explain()
@@ -35,6 +35,7 @@ def test_overlap_shorter_than_the_address_delay_loses_nothing_either(tmp_path: P
     assert [row["receiver"]["delivered"]["lost"] for row in finished.result["handovers"]] == [0, 0]
 
 
+@pytest.mark.alone  # by its name alone only one can be found
 def test_agents_of_a_running_lab_are_asked_by_name(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     process = start(runs, "vertical", "--repeat", "50")

@@ -1,30 +1,54 @@
-"""A real lab in Wireshark: what its plugin ties together, and what it measures of the stream.
+"""The capture of a real lab, judged once more and in Wireshark: what its plugin ties together and measures of the stream.
 
 That the plugin reads each message as the judge does is asked of every run, in `tests.labs.runs`.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from captures.files.reading import CaptureReader
 from captures.rules.engine import verify
+from testbed.host.sandbox import PROJECT_ROOT
 from tests.captures.tshark import scripts, tshark
 from tests.captures.wireshark_streams import measured_by_wireshark, with_known_clock
-from tests.labs.runs import run
+from tests.labs.runs import Run, long, run
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("one run")]
 
 
-@pytest.fixture(scope="module", params=["4", "6"])
-def capture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The capture of a handover run."""
-    finished = run(tmp_path_factory.mktemp("runs"), "handover", "--family", request.param, "--repeat", "1")
+@pytest.fixture(scope="module", params=["4", pytest.param("6", marks=long)])
+def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A handover run."""
+    finished = run(tmp_path_factory.mktemp("runs"), "handover", "--family", request.param, "--repeat", "1", "--json")
     assert finished.status == 0, finished.explain()
+    return finished
+
+
+@pytest.fixture(scope="module")
+def capture(finished: Run) -> Path:
+    """Its capture."""
     assert finished.folder is not None
     return finished.folder / "lab.pcapng"
+
+
+def test_judged_again_from_the_capture_alone(tmp_path: Path, finished: Run, capture: Path) -> None:
+    assert json.loads(finished.out)["handovers"] == finished.result["handovers"]
+    alone = tmp_path / "alone.pcapng"
+    alone.write_bytes(capture.read_bytes())
+    judged = subprocess.run(
+        [sys.executable, "-m", "captures", "judge", str(alone), "--json"],
+        cwd=PROJECT_ROOT, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    again = json.loads(judged.stdout)
+    assert judged.returncode == any(pack["failed"] for pack in again["packs"].values()), judged.stderr
+    assert again["rules"] == finished.result["rules"]
+    assert again["packs"] == finished.result["packs"]
 
 
 def test_links_join_sightings_at_one_interface(tmp_path: Path, capture: Path) -> None:
