@@ -30,7 +30,7 @@ help:
 	  'make test-fast    the tests that need no privileges' \
 	  'make lint         formatter, linter, types' \
 	  'make bench        measure the handover, the agents, the simulator and the judge' \
-	  'make docs         write the protocol pages again from the source' \
+	  'make docs         write every protocol page again from the source' \
 	  'make wireshark    teach your Wireshark the protocols (make wireshark-remove undoes it)' \
 	  'make clean-runs   remove the results of past runs' \
 	  'make setup        only prepare this machine for labs (setup-test: for tests too)'

@@ -33,7 +33,8 @@ from testbed.mmcp import session as mmcp_session
 from testbed.mmcp import staying
 from testbed.mmcp.options import stream_options
 from testbed.mmcp.results import TABLES, Row, SessionMeasurements, conclude_cases
-from testbed.mmcp.session import MN_ID, Provisioning
+from testbed.mmcp.session import Provisioning
+from testbed.mmcp.staying import without_member
 from testbed.mmcp.two_cells import CELLS, controller_of, two_cells
 from testbed.mmcp.walking import await_stream, nominal_spacing_ns
 from testbed.net.model import Lab
@@ -47,7 +48,6 @@ CASES = ("direct", "lmc", "at-once", "killed")
 CELL_OF = {"direct": CELLS[0], "lmc": CELLS[0], "at-once": CELLS[1], "killed": CELLS[1]}
 FORGETTING_SPT = 4  # SPTs after which a parent has given up a child that does not report
 AFTERWARDS_S = 0.5  # of stream, in which none of it may reach the link any more
-SLACK_S = 5.0  # for a machine that is busy; the judge is stricter
 
 OPTIONS = (
     family_option(),
@@ -138,9 +138,16 @@ class _Leaves:
 
         Strangers' tables are not known: then it is waited for as long as ours would need.
         """
-        sm, srt_s, forgetting_s = self._running["sm"], self._provisioning.srt_s, self._forgetting_s()
+        lab, sm, srt_s = self._lab, self._running["sm"], self._provisioning.srt_s
+        forgetting_s = FORGETTING_SPT * self._provisioning.spt_s
+
+        def await_known(
+            role: RunningRole, awaited: str, known: Callable[[Any], bool], patience_s: float
+        ) -> float | None:
+            return staying.await_known(lab, role, awaited, known, left, patience_s + srt_s)
+
         if case == "direct":
-            return {"sm_forgot_s": self._await(sm, "sm to forget the node", _without_member, left, SLACK_S)}
+            return {"sm_forgot_s": await_known(sm, "sm to forget the node", without_member, 0.0)}
         lmc = self._running[controller_of(self._cell)]
         name = lmc.name.encode().hex()
 
@@ -148,41 +155,13 @@ class _Leaves:
             return bool(table["lmcs"][name]["members"] == 0)
 
         patience_s = forgetting_s if case == "killed" else 0.0
-        told: dict[str, float | None] = {
-            "lmc_forgot_s": self._await(
-                lmc, f"{lmc.name} to forget the node", _without_member, left, patience_s + SLACK_S
-            )
+        told = {
+            "lmc_forgot_s": await_known(lmc, f"{lmc.name} to forget the node", without_member, patience_s),
+            "sm_counts_s": await_known(sm, f"sm to know that {lmc.name} has nobody", counts_nobody, 0.0),
         }
-        told["sm_counts_s"] = self._await(
-            sm, f"sm to know that {lmc.name} has nobody", counts_nobody, left, srt_s + SLACK_S
-        )
         if case == "lmc":
-            told["sm_forgot_s"] = self._await(
-                sm, "sm to forget the node", _without_member, left, forgetting_s + SLACK_S
-            )
+            told["sm_forgot_s"] = await_known(sm, "sm to forget the node", without_member, forgetting_s)
         return told
-
-    def _forgetting_s(self) -> float:
-        return FORGETTING_SPT * self._provisioning.spt_s
-
-    def _await(
-        self, role: RunningRole, awaited: str, known: Callable[[Any], bool], left: float, deadline_s: float
-    ) -> float | None:
-        """Wait until a role's table says so; seconds since the leave, None of a stranger's role."""
-        if not role.is_ours:
-            staying.let_stream_go_on(self._lab, max(0.0, deadline_s - SLACK_S) + self._provisioning.srt_s)
-            return None
-
-        def look() -> tuple[bool, str]:
-            table = staying.table(role)
-            return bool(table) and known(table), f"its table is {table}"
-
-        self._lab.network.eventually(awaited, look, deadline_s)
-        return round(time.monotonic() - left, 3)
-
-
-def _without_member(table: Any) -> bool:
-    return MN_ID.encode().hex() not in table["members"]
 
 
 def conclude(_values: Values, measurements: SessionMeasurements, verdict: Mapping[str, Any]) -> Conclusion:

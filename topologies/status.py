@@ -49,7 +49,6 @@ REPORTS = 3  # USRs of the periodic part
 PROBES = 3
 GIVEN_UP_SPT = 4  # SPTs after a child's last report
 AFTERWARDS_S = 0.5  # of stream, in which no fourth probe may come
-SLACK_S = 5.0  # for a machine that is busy; the judge is stricter
 
 OPTIONS = (
     family_option(),
@@ -111,7 +110,7 @@ class _Silences:
         def probed() -> tuple[bool, str]:
             return heard(network, "mn") > 0, "no probe has come"
 
-        network.eventually("a probe at the mobile node", probed, self._spt_s + SLACK_S)
+        network.eventually("a probe at the mobile node", probed, self._spt_s + staying.SLACK_S)
         dropped = lose_no_more(network, "mn")
         lab.steps.add("silence_end", role="mn")
         problems = [] if dropped else ["nothing was lost: this part shows nothing"]
@@ -127,7 +126,7 @@ class _Silences:
         lab.steps.add("silence_begin", role="mn", why="stopped")
         lab.network.processes.pause(self._node.process)
         began = time.monotonic()
-        given_up_s = self._await(self._lmc, "lmc1 to give the node up", self._without_node, began)
+        given_up_s = self._await(self._lmc, "lmc1 to give the node up", staying.without_member, began)
 
         def nobody(table: Any) -> bool:
             return bool(table["lmcs"][b"lmc1".hex()]["members"] == 0)
@@ -137,7 +136,9 @@ class _Silences:
         lab.steps.add("silence_end", role="mn")
         resumed = time.monotonic()
         lab.network.processes.resume(self._node.process)
-        back_s = self._await(self._lmc, "the node to be a member again", self._with_node, resumed)
+        back_s = self._await(
+            self._lmc, "the node to be a member again", lambda table: not staying.without_member(table), resumed
+        )
         self._note("mn-silent", given_up_s=given_up_s, back_s=back_s)
         # Two reports later the next renewal is near: the node will be without a parent before the SM has given lmc1 up.
         staying.await_datagrams(lab, "mn", "OutDatagrams", udp_counter(lab.network, "mn", "OutDatagrams") + 2)
@@ -174,28 +175,13 @@ class _Silences:
         began = time.monotonic()
         lab.network.processes.kill(self._node.process)
         self._note(
-            "direct-silent", given_up_s=self._await(self._sm, "the SM to give the node up", self._without_node, began)
+            "direct-silent",
+            given_up_s=self._await(self._sm, "the SM to give the node up", staying.without_member, began),
         )
 
-    def _without_node(self, table: Any) -> bool:
-        return MN_ID.encode().hex() not in table["members"]
-
-    def _with_node(self, table: Any) -> bool:
-        return MN_ID.encode().hex() in table["members"]
-
     def _await(self, role: RunningRole, awaited: str, known: Callable[[Any], bool], began: float) -> float | None:
-        """Wait until a role's table says so; seconds since it began, None of a stranger's, which is given its time."""
-        deadline_s = (GIVEN_UP_SPT + 1) * self._spt_s
-        if not role.is_ours:
-            staying.let_stream_go_on(self._lab, deadline_s)
-            return None
-
-        def look() -> tuple[bool, str]:
-            table = staying.table(role)
-            return bool(table) and known(table), f"its table is {table}"
-
-        self._lab.network.eventually(awaited, look, deadline_s + SLACK_S)
-        return round(time.monotonic() - began, 3)
+        """Wait until a role's table says so; seconds since it began."""
+        return staying.await_known(self._lab, role, awaited, known, began, (GIVEN_UP_SPT + 1) * self._spt_s)
 
     def _note(self, case: str, problems: list[str] | None = None, **measured: object) -> None:
         self.measurements.cases.append({"case": case, "problems": problems or [], **measured})

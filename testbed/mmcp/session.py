@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 
 from testbed.mmcp.two_cells import controlled_cells, controller_of
 from testbed.net.model import Radio
-from testbed.net.observation import sent_packets, udp_counter
+from testbed.net.observation import await_count, sent_packets, udp_counter
 from testbed.net.routes import gateway
 from testbed.routing.frr import PimTimers
 from testbed.run.laboratory import RunningLab
@@ -183,12 +184,8 @@ def await_announced(lab: RunningLab, *lmcs: RunningRole) -> None:
 
 def await_streaming(lab: RunningLab) -> None:
     """Wait until the source sends."""
-
-    def streaming() -> tuple[bool, str]:
-        sent = sent_packets(lab.network, "mcs", "mcs-rr")
-        return sent >= STREAMING_PACKETS, f"{sent} packets sent"
-
-    lab.network.eventually("the source to send", streaming, JOINED_DEADLINE_S)
+    read = partial(sent_packets, lab.network, "mcs", "mcs-rr")
+    await_count(lab.network, "the source to send", read, STREAMING_PACKETS, JOINED_DEADLINE_S, quiet=False)
 
 
 def _source_configuration(lab: RunningLab) -> dict[str, object]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.session import MN_ID, SESSION_ID, Provisioning
 from testbed.mmcp.two_cells import router_of
-from testbed.net.observation import sent_packets, udp_counter
+from testbed.net.observation import await_count, sent_packets, udp_counter
 from testbed.routing.families import make_cold
 from testbed.run.laboratory import RunningLab
 from testbed.run.roles import RoleError, RunningRole
 
 DEADLINE_S = 15.0
+SLACK_S = 5.0  # for a machine that is busy; the judge is stricter
 
 
 def begin_session(
@@ -75,23 +78,39 @@ def await_notice(lab: RunningLab, node: RunningRole, pattern: str, datagrams: in
 
 def await_datagrams(lab: RunningLab, node: str, counter: str, count: int) -> None:
     """Wait until a UDP counter of a node's kernel has come to ``count``."""
-
-    def reached() -> tuple[bool, str]:
-        seen = udp_counter(lab.network, node, counter)
-        return seen >= count, f"{counter} {seen} of {count}"
-
-    lab.network.eventually(f"{node}: {counter} {count}", reached, DEADLINE_S, quiet=True)
+    read = partial(udp_counter, lab.network, node, counter)
+    await_count(lab.network, f"{node}: {counter} {count}", read, count, DEADLINE_S)
 
 
 def let_stream_go_on(lab: RunningLab, seconds: float) -> None:
     """Wait until the source has sent what it sends in so many seconds, in which something must not happen."""
-    goal = sent_packets(lab.network, "mcs", "mcs-rr") + round(seconds * lab.values.number("rate"))
+    read = partial(sent_packets, lab.network, "mcs", "mcs-rr")
+    goal = read() + round(seconds * lab.values.number("rate"))
+    await_count(lab.network, f"{seconds:g} s of stream at the source", read, goal, seconds + DEADLINE_S)
 
-    def sent() -> tuple[bool, str]:
-        seen = sent_packets(lab.network, "mcs", "mcs-rr")
-        return seen >= goal, f"{seen} of {goal} packets sent"
 
-    lab.network.eventually(f"{seconds:g} s of stream at the source", sent, seconds + DEADLINE_S, quiet=True)
+def await_known(
+    lab: RunningLab, role: RunningRole, awaited: str, known: Callable[[Any], bool], since: float, patience_s: float
+) -> float | None:
+    """Wait until a role's table says so; seconds since ``since`` (monotonic).
+
+    None of a stranger's, whose table nobody knows: it is given ``patience_s`` of stream, which is what ours needs.
+    """
+    if not role.is_ours:
+        let_stream_go_on(lab, patience_s)
+        return None
+
+    def look() -> tuple[bool, str]:
+        found = table(role)
+        return bool(found) and known(found), f"its table is {found}"
+
+    lab.network.eventually(awaited, look, patience_s + SLACK_S)
+    return round(time.monotonic() - since, 3)
+
+
+def without_member(table: Any) -> bool:
+    """Whether the node is not in a role's table."""
+    return MN_ID.encode().hex() not in table["members"]
 
 
 def table(role: RunningRole, session_id: int = SESSION_ID) -> Any:

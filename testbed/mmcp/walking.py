@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from testbed.mmcp import session as mmcp_session
+from testbed.mmcp import staying
 from testbed.mmcp.results import SessionMeasurements
 from testbed.mmcp.two_cells import CELLS, controller_of, router_of
-from testbed.net.observation import groups_joined, udp_counter
+from testbed.net.observation import await_count, groups_joined, udp_counter
 from testbed.routing.families import make_cold
 from testbed.run.laboratory import RunningLab
 from testbed.run.mobility import move
@@ -82,15 +84,9 @@ def proactive_session(
 
 def stop_mobile_node(lab: RunningLab, node: RunningRole, walk: Walk) -> None:
     """The node leaves with notice where it can, then ends; its router forgets it."""
-    router = lab.routers[router_of(walk.cell)]
     if node.is_ours:
         node.ask("leave")
-
-        def gone() -> tuple[bool, str]:
-            members = router.group_state(lab.model.group).members
-            return not members, f"members on {', '.join(members)}"
-
-        lab.network.eventually(f"{router.node} to see the node leave", gone, LEFT_DEADLINE_S)
+        staying.await_no_member(lab, walk.cell)
     lab.roles.stop(node)
 
 
@@ -196,14 +192,8 @@ def await_stream(lab: RunningLab, awaited: str) -> None:
 
 def await_packets(lab: RunningLab, count: int, awaited: str, *, quiet: bool) -> None:
     """Wait until so many more datagrams have been handed to a socket of the mobile node."""
-    network = lab.network
-    before = udp_counter(network, "mn", "InDatagrams")
-
-    def arrived() -> tuple[bool, str]:
-        seen = udp_counter(network, "mn", "InDatagrams") - before
-        return seen >= count, f"{seen} of {count} datagrams"
-
-    network.eventually(awaited, arrived, STREAM_DEADLINE_S, quiet=quiet)
+    read = partial(udp_counter, lab.network, "mn", "InDatagrams")
+    await_count(lab.network, awaited, read, read() + count, STREAM_DEADLINE_S, quiet=quiet)
 
 
 def receiver_window(receiver: RunningRole, begin_ns: int, end_ns: int) -> Mapping[str, Any]:

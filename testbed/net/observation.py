@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -11,6 +12,24 @@ from testbed.net.mininet_net import EmulatedNetwork
 
 class ObservationError(RuntimeError):
     """Something that every kernel shows is not there; says what, and on which node."""
+
+
+def await_count(
+    network: EmulatedNetwork,
+    awaited: str,
+    read: Callable[[], int],
+    goal: int,
+    deadline_s: float,
+    *,
+    quiet: bool = True,
+) -> None:
+    """Wait until a counter, as ``read`` reads it, has come to ``goal``. Raises NotObserved, ProcessDied."""
+
+    def reached() -> tuple[bool, str]:
+        seen = read()
+        return seen >= goal, f"{seen} of {goal}"
+
+    network.eventually(awaited, reached, deadline_s, quiet=quiet)
 
 
 def udp_counter(network: EmulatedNetwork, node: str, name: str) -> int:
