@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed import setup
+from testbed import protocols, setup
 from testbed.setup import PROJECT, NotSetUpError
 
 ENVIRONMENT_RECIPE = """#!/bin/bash
@@ -378,6 +378,13 @@ def test_make_hands_a_lab_its_family_and_arguments() -> None:
     assert "testbed/setup/setup.sh\n" in said
     assert "exec .venv/bin/python -m testbed run handover --family 6 --repeat 1" in said
     assert "--family" not in make("--dry-run", "topo-handover").stdout
+
+
+def test_make_names_no_protocol() -> None:
+    assert protocols.names()
+    for file in ("Makefile", "tests/run.sh"):
+        text = (PROJECT / file).read_text(encoding="utf-8").lower()
+        assert [name for name in protocols.names() if name in text] == [], file
 
 
 def test_make_refuses_a_family_there_is_not() -> None:
