@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address
-from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agents.core.agent import (
     AddressConfigured,
@@ -44,15 +43,16 @@ from agents.core.agent import (
     Trace,
 )
 from agents.core.driver import Driver
-from agents.core.room import Command, Field, Port
+from agents.core.room import Command, Port
 from agents.runtime.application import Application
 from agents.runtime.configuration import RuntimeConfiguration
-from agents.runtime.control import ControlError, ControlServer, Request, answering
+from agents.runtime.control import ControlServer, answering
 from agents.runtime.datagram import DatagramPort, PortError, family_of
 from agents.runtime.links import Links
 from agents.runtime.membership import Membership, MembershipError, Memberships, membership_of
 from agents.runtime.operator import Operator
 from agents.runtime.output import standard_output
+from agents.runtime.requests import requests_of
 from agents.runtime.streams import Streams
 from agents.runtime.tasks import Tasks
 from agents.runtime.tracing import TraceFile
@@ -60,9 +60,6 @@ from agents.runtime.tracing import TraceFile
 if TYPE_CHECKING:
     from agents.runtime.addresses import Addresses
     from agents.runtime.store import Store
-
-ROWS = 100  # of a list in one answer, where no other number is asked for
-ROWS_MAXIMUM = 1000
 
 # How long an address is waited with that the kernel has refused; meanwhile the route or the link may come right.
 ADDRESS_RETRY = 1.0  # s
@@ -128,10 +125,10 @@ class AgentHost(Driver[None]):
             stack.push_async_callback(self._tasks.close)
             stack.push_async_callback(self._close_addresses)
             stack.callback(self._links.close)
-            self._links.start()
             await self._open(stack)
             self._output.write("ready\n")
             self._drive(self._agent.start)
+            await self._streams.serve()
             self.is_ready = True
             await self._finished.wait()
             if self._store is not None:
@@ -144,7 +141,10 @@ class AgentHost(Driver[None]):
         return 0 if self._end is None else self._end.status
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
-        """Open what is configured and described; whatever cannot be raises ConfigurationError or OSError."""
+        """Open what is configured and described; whatever cannot be raises ConfigurationError or OSError.
+
+        What is waited for comes first: nothing may reach the role before it is started.
+        """
         runtime = self._runtime
         if runtime.store is not None:
             from agents.runtime.store import Store  # noqa: PLC0415  SQLite takes a while to load, and few roles have a store
@@ -154,16 +154,19 @@ class AgentHost(Driver[None]):
         for port in self._described:
             if port.kind == "tcp":
                 await self._streams.listen(port)
-            else:
-                opened = self._open_port(port.name, port.family, port.address, port.number, is_bare=port.kind == "ip")
-                opened.enlarge_buffers()
+        if runtime.control is not None:
+            requests = requests_of(self._agent, self._commands, self._happened, self._counters)
+            control = ControlServer(Path(runtime.control), answering(requests), self._tasks)
+            stack.push_async_callback(control.close)
+            await control.start()
         if runtime.application is not None:
             self._application = Application(Path(runtime.application), self._agent.counters, self._application_sent)
             stack.callback(self._application.close)
-        if runtime.control is not None:
-            control = ControlServer(Path(runtime.control), answering(self.requests()), self._tasks)
-            stack.push_async_callback(control.close)
-            await control.start()
+        for port in self._described:
+            if port.kind != "tcp":
+                opened = self._open_port(port.name, port.family, port.address, port.number, is_bare=port.kind == "ip")
+                opened.enlarge_buffers()
+        self._links.start()
 
     # --- into the agent -------------------------------------------------------------------------------------------
 
@@ -463,35 +466,3 @@ class AgentHost(Driver[None]):
         dropped = sum(port.dropped for port in self._ports.values())
         counted = dict(self._agent.counters.snapshot())
         return {**counted, "dropped.by-kernel": dropped} if dropped else counted
-
-    # --- the control socket ---------------------------------------------------------------------------------------
-
-    def requests(self) -> Iterator[Request]:
-        """What every role answers, and what its protocol adds."""
-        yield Request("state", "What the role is doing, in brief.", lambda _: {"state": self._agent.describe()})
-        yield Request("counters", "What was counted.", lambda _: {"counters": self._counters()})
-        yield Request(
-            "list",
-            "What there may be many of, by page.",
-            self._rows,
-            (
-                Field("of", f"What: {', '.join(self._agent.LISTS) or 'this role has none'}."),
-                Field("offset", "How many to pass over; else none.", int, required=False),
-                Field("most", f"How many at most, to {ROWS_MAXIMUM}; else {ROWS}.", int, required=False),
-            ),
-        )
-        for command in self._commands:
-            yield Request(command.name, command.summary, partial(self._tell, command), command.fields)
-
-    def _tell(self, command: Command, values: Mapping[str, Any]) -> Mapping[str, object]:
-        self._happened(command.event(values))
-        return {}
-
-    def _rows(self, values: Mapping[str, Any]) -> Mapping[str, object]:
-        offset, most = values["offset"] or 0, ROWS if values["most"] is None else values["most"]
-        if offset < 0 or not 1 <= most <= ROWS_MAXIMUM:
-            raise ControlError(f"list: offset {offset}, most {most}; give 0 or more, and 1 to {ROWS_MAXIMUM}")
-        if values["of"] not in self._agent.LISTS:
-            raise ControlError(f"list: of {values['of']!r}; there are: {', '.join(self._agent.LISTS) or 'none'}")
-        found = list(islice(self._agent.rows(values["of"]), offset, offset + most + 1))
-        return {"rows": found[:most], "more": len(found) > most}

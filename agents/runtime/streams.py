@@ -21,6 +21,7 @@ from agents.runtime.tasks import Tasks
 
 CONNECT_TIMEOUT = 10.0  # s
 BACKLOG_MAXIMUM = 1024 * 1024  # bytes of a stream that its peer has not taken; more is an overflow
+WAITING_MAXIMUM = 1024  # connections that are not accepted yet; the kernel may allow fewer (net.core.somaxconn)
 ACCEPTED_MAXIMUM = 4096  # streams taken at once, where the process may open as many files
 FILES_KEPT = 64  # open files that accepted streams leave to everything else
 LINGER = 5.0  # s: how long a stream that is closed may take to send what was asked before
@@ -63,18 +64,25 @@ class Streams:
     # --- what a role asks for -------------------------------------------------------------------------------------
 
     async def listen(self, port: Port) -> None:
-        """Listen at a port from now on; raises PortError."""
+        """Listen at a port from now on; who connects waits until ``serve``. Raises PortError."""
         opened = socket.socket(socket_family(port.family), socket.SOCK_STREAM)
         try:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if port.family == 6:
                 opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             opened.bind((port.address, port.number))
+            opened.listen(WAITING_MAXIMUM)
             make = partial(_Stream, self, None, port.name)
-            self._listeners.append(await asyncio.get_running_loop().create_server(make, sock=opened))
+            server = asyncio.get_running_loop().create_server
+            self._listeners.append(await server(make, sock=opened, backlog=WAITING_MAXIMUM, start_serving=False))
         except OSError as error:
             opened.close()
             raise PortError(port.address, port.number, error, "TCP") from error
+
+    async def serve(self) -> None:
+        """Accept streams from now on."""
+        for listener in self._listeners:
+            await listener.start_serving()
 
     def connect(self, action: Connect, source: str) -> None:
         """Begin to connect, from the address ``source`` ("": as the routes say); ValueError for a name that is in use."""

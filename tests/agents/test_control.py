@@ -13,9 +13,8 @@ from agents.core.record import record
 from agents.core.room import Command, Field
 from agents.mmcp.events import ApplicationLeave, DataChannelReport, LinkDetected
 from agents.mmcp.protocol import COMMANDS
-from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.control import ControlError, answering
-from agents.runtime.host import ROWS, ROWS_MAXIMUM, AgentHost
+from agents.runtime.requests import ROWS, ROWS_MAXIMUM, requests_of
 from tests.agents.roles import Asking
 
 
@@ -44,7 +43,7 @@ COMMAND = Command("tell", "Tell it a number.", number_told, (Field("number", "Wh
 
 def answered(agent: Asking, request: Mapping[str, object], *commands: Command) -> Mapping[str, Any]:
     async def scene() -> Mapping[str, Any]:
-        return await answering(AgentHost(agent, RuntimeConfiguration(), commands=commands).requests())(request)
+        return await answering(requests_of(agent, commands, lambda event: agent.handle(event, 0.0), dict))(request)
 
     return asyncio.run(scene())
 

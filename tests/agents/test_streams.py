@@ -10,12 +10,14 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Hashable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from agents.core.agent import CloseStream, Connect, Endpoint, SendStream, StreamClosed, StreamOpened
+from agents.core.agent import CloseStream, Connect, Endpoint, Event, SendStream, StreamClosed, StreamOpened
 from agents.core.room import Port
 from agents.runtime import streams
+from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.datagram import PortError
 from agents.runtime.host import AgentHost
 from tests.agents.hosts import HERE, free_ports, running, told, until
@@ -217,6 +219,36 @@ def test_bound_leaves_files_for_everything_else(monkeypatch: pytest.MonkeyPatch)
     assert not asyncio.run(scene())
     monkeypatch.setattr(resource, "getrlimit", lambda _: (101, 101))
     assert asyncio.run(scene())
+
+
+def test_nothing_reaches_a_role_before_it_is_started(tmp_path: Path) -> None:
+    class Ordered(Asking):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls: list[str] = []
+
+        def start(self, now: float) -> None:
+            self.calls.append("start")
+
+        def handle(self, event: Event, now: float) -> None:
+            self.calls.append(type(event).__name__)
+
+    async def scene() -> list[str]:
+        [number] = free_ports(1, socket.SOCK_STREAM)
+        agent = Ordered()
+
+        async def knock() -> None:
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as opened:
+                await until(lambda: opened.connect_ex((HERE, number)) == 0)
+                await until(lambda: "StreamOpened" in agent.calls)
+
+        knocking = asyncio.create_task(knock())
+        ports = [Port("", number, "tcp", HERE), *(Port(f"{n}", 0, "tcp", HERE) for n in range(5))]
+        async with running(agent, *ports, runtime=RuntimeConfiguration(control=str(tmp_path / "control"))):
+            await knocking
+        return agent.calls
+
+    assert asyncio.run(scene())[:2] == ["start", "StreamOpened"]
 
 
 def test_port_in_use_is_named_with_the_remedy() -> None:

@@ -11,9 +11,8 @@ import pytest
 
 from agents.core.agent import Agent
 from agents.mmcp.constants import PacketType
-from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.control import answering
-from agents.runtime.host import ROWS, AgentHost
+from agents.runtime.requests import ROWS, requests_of
 from tests.bench.members import controller, fill, session_manager
 
 GROWTH = 2.0  # what 100,000 members take of the processor's cache is seen in so short a time
@@ -25,7 +24,7 @@ def least_seconds(role: Callable[[], Agent], kind: PacketType, count: int, reque
     async def scene() -> float:
         agent = role()
         fill(agent, kind, count)
-        answer = answering(AgentHost(agent, RuntimeConfiguration()).requests())
+        answer = answering(requests_of(agent, (), lambda _: None, dict))
         took, said = [], ""
         for _ in range(TURNS):
             began = time.perf_counter()
