@@ -9,7 +9,7 @@ from captures.protocols import protocols
 
 
 def every_protocol(ports: Mapping[str, int]) -> tuple[PortProtocol, ...]:
-    """Every protocol with a port, its own or one that was given by `captures.protocols.port_names`, over UDP and over TCP.
+    """Every protocol with a port, its own or one that was given by `captures.protocols.port_names`, over UDP, TCP, IP.
 
     Where two have one port, the one that it was given to has it.
     """
@@ -17,11 +17,12 @@ def every_protocol(ports: Mapping[str, int]) -> tuple[PortProtocol, ...]:
     return tuple(
         PortProtocol(
             known.name,
+            carrier.transport,
             port,
             known.reader(carrier.module),
             known.framing if carrier.transport == "tcp" else None,
             name,
         )
         for name, known, carrier in sorted(carriers, key=lambda each: each[0] in ports)
-        if (port := ports.get(name, carrier.port)) is not None and carrier.transport != "ip"
+        if (port := ports.get(name, carrier.port)) is not None
     )

@@ -12,10 +12,11 @@ import heapq
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from captures.files.capture import LINKTYPE_ETHERNET, Frame, Step
+from captures.files.capture import LINKTYPE_ETHERNET, LINKTYPE_LINUX_SLL, Frame, Step
+from captures.history.clocks import Clocks
 from captures.history.data import WINDOW_NS, DataTap, DataWindows
 from captures.history.events import Event
-from captures.history.interfaces import Interfaces, Tunnels
+from captures.history.interfaces import COPY_NS, Interfaces, Tunnels
 from captures.history.packets import RTCP, PacketReader, PassedOver, PortProtocol
 from captures.history.steps import StepReader
 from captures.wire.headers import PROTOCOL_UDP, ip_packet, known_link_type
@@ -25,6 +26,7 @@ REORDER_NS = 1_000_000_000
 """How far records may be out of order of time and still be put right."""
 _REORDER_EVENTS = 50_000
 _PROGRESS_FRAMES = 10_000
+_LINK_TYPE = "frames of link type"
 _IPV4, _IPV6 = 0x0800, 0x86DD
 
 # What a lab does to a link or a membership: data missing around these steps was not lost by the network.
@@ -90,6 +92,8 @@ class History:
         self.streams = Streams()
         self.passed_over = PassedOver()
         self.interfaces = Interfaces()
+        self._heard = self.interfaces.heard
+        self._clocks = Clocks()
         self.tunnels = Tunnels()
         self.frames = self.steps = self.late = 0
         self._progress = progress
@@ -98,6 +102,7 @@ class History:
         self._windows = next((tap for tap in taps if isinstance(tap, DataWindows)), None)
         self._data: DataTap = taps[0] if len(taps) == 1 else _Taps(taps)
         self._packets = PacketReader(protocols, self._data, self.interfaces, self.tunnels, self.passed_over)
+        self._control_ports = self._packets.control_ports
         self._steps = StepReader()
         self._step_times = [1 << 64, 0]
 
@@ -109,20 +114,54 @@ class History:
     @property
     def begin_ns(self) -> int:
         """The time of the first record, 0 if there is none."""
-        first = min([self._step_times[0], *(span.first_ns for span in self.interfaces.spans().values())])
+        first = min([self._step_times[0], *(heard.first_ns for heard in self.interfaces.heard.values())])
         return first if self.frames or self.steps else 0
 
     @property
     def end_ns(self) -> int:
         """The time of the last record, 0 if there is none."""
-        return max([self._step_times[1], *(span.last_ns for span in self.interfaces.spans().values())])
+        return max([self._step_times[1], *(heard.last_ns for heard in self.interfaces.heard.values())])
+
+    def clock_shifts(self) -> dict[str, int]:
+        """By interface, how far its clock is ahead of the others' in ns, of those of which packets show that it is wrong."""
+        return self._clocks.shifts()
+
+    def warnings(self, named: Iterable[str] = ()) -> list[str]:
+        """What the events of a whole capture do not tell, as texts; `named` are interfaces that are there or should be."""
+        found = [f"{name} captured nothing" for name in self.interfaces.silent(named)]
+        found += [
+            f"{count} {reason} cannot be read and are passed over"
+            for reason, count in self.passed_over.items()
+            if reason.startswith(_LINK_TYPE)
+        ]
+        found += [
+            f"the clock of {name} is {abs(shift) / 1e6:.1f} ms {'ahead of' if shift > 0 else 'behind'} the others'"
+            for name, shift in self.clock_shifts().items()
+        ]
+        found += [
+            f"{name} shows {count} frames twice within {COPY_NS // 1000} µs, which were counted once"
+            for name, count in self.interfaces.copies.items()
+        ]
+        found += [f"{name} is the tunnel between {' and '.join(ends)}" for name, ends in self.tunnels.named().items()]
+        if self.late:
+            found.append(
+                f"{self.late} control packets came out of order by more than {self._reorder_ns / 1e9:g} s, and were judged where"
+                " they stand"
+            )
+        if self.streams.evicted:
+            packets = self.streams.evicted_packets
+            found.append(f"{self.streams.evicted} streams ({packets} packets) were forgotten for lack of room")
+        if evicted := self._packets.connections.evicted:
+            found.append(f"{evicted} directions of TCP connections were forgotten for lack of room")
+        return found
 
     def __iter__(self) -> Iterator[Event]:
         waiting: list[tuple[int, int, int, Event]] = []
         released = newest = order = 0
         over = self._windows.over if self._windows is not None else []
+        frame, step = self._frame, self._step
         for record in self.reader:
-            found = self._step(record) if isinstance(record, Step) else self._frame(record)
+            found = step(record) if isinstance(record, Step) else frame(record)
             if not found and not over:
                 continue
             if self._windows is not None:
@@ -155,6 +194,7 @@ class History:
         times[0], times[1] = min(times[0], step.t_ns), max(times[1], step.t_ns)
         if step.name == "parameters":
             self._packets.listen(step.fields)
+            self._control_ports = self._packets.control_ports
         if step.name in _INTERRUPTING_STEPS:
             for interface in self.began:
                 self._data.changed(interface, step.t_ns)
@@ -165,14 +205,31 @@ class History:
         self.frames += 1
         if self._progress is not None and not self.frames % _PROGRESS_FRAMES:
             self._progress(self.frames)
-        self.interfaces.see(interface, t_ns)
+        # Linux' cooked frames begin with where a packet goes to, in which copies differ.
+        octets = data[2:] if link_type == LINKTYPE_LINUX_SLL else data
+        heard = self._heard.get(interface)
+        if heard is None:
+            self.interfaces.see(interface, t_ns, octets)
+        else:
+            if octets == heard.octets and -COPY_NS < t_ns - heard.last_ns < COPY_NS:
+                self.interfaces.copies[interface] += 1
+                self.passed_over.count("copies of the frame before at the same interface")
+                return ()
+            heard.octets = octets
+            if t_ns > heard.last_ns:
+                heard.last_ns = t_ns
+            elif t_ns < heard.first_ns:
+                heard.first_ns = t_ns
         if link_type == LINKTYPE_ETHERNET and self._plain_rtp(number, t_ns, interface, data):
             return ()
         packet = ip_packet(link_type, data)
         if packet is None:
             self.passed_over.count(_why_no_packet(link_type, data))
             return ()
-        return self._packets.events(frame, packet)
+        found = self._packets.events(frame, packet)
+        if found:
+            self._clocks.see(interface, t_ns, packet, data)
+        return found
 
     def _plain_rtp(self, number: int, t_ns: int, interface: str, data: bytes) -> bool:
         """Count a frame that may be RTP and has no headers out of the ordinary; say whether it was one."""
@@ -188,8 +245,8 @@ class History:
             return False
         if protocol != PROTOCOL_UDP or first >> 6 != 2 or kind & 127 in RTCP:
             return False
-        control_ports = self._packets.control_ports
-        if flow[-2:] in control_ports or flow[-4:-2] in control_ports:
+        ports = self._control_ports
+        if flow[-2:] in ports or flow[-4:-2] in ports:
             return False
         self._data.add(interface, flow, ssrc, number, t_ns, kind & 127, sequence, timestamp)
         return True
@@ -197,7 +254,7 @@ class History:
 
 def _why_no_packet(link_type: int, data: bytes) -> str:
     if not known_link_type(link_type):
-        return f"frames of link type {link_type}"
+        return f"{_LINK_TYPE} {link_type}"
     if link_type == LINKTYPE_ETHERNET and len(data) >= 14:
         ethertype = int.from_bytes(data[12:14])
         if ethertype not in (_IPV4, _IPV6):

@@ -1,42 +1,58 @@
-"""The interfaces of a capture: since when and until when each was heard, and what the tunnels seen there are called."""
+"""The interfaces of a capture: when each was heard, what it saw twice, and what the tunnels seen there are called."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterable
 
-_INTERFACES_MAX = 65_536  # nor one whose every frame is of another VLAN
+INTERFACES_MAX = 65_536  # nor one whose every frame is of another VLAN
 _TUNNELS_MAX = 1024
 
+COPY_NS = 100_000
+"""Equal frames at one interface within this time are one packet that was captured twice, as bridges and mirrors show it."""
 
-class Span(NamedTuple):
-    """Times of the first and the last frame in ns."""
 
-    first_ns: int
-    last_ns: int
+class Heard:
+    """What an interface heard: times of its first and last frame in ns, and the last one's octets."""
+
+    __slots__ = ("first_ns", "last_ns", "octets")
+
+    def __init__(self, t_ns: int, octets: bytes) -> None:
+        self.first_ns = self.last_ns = t_ns
+        self.octets = octets
+
+    def at(self, t_ns: int) -> None:
+        """A frame was captured."""
+        if t_ns > self.last_ns:
+            self.last_ns = t_ns
+        elif t_ns < self.first_ns:
+            self.first_ns = t_ns
 
 
 class Interfaces:
-    """When each interface was heard. `began`: when that was for the first time, in the order of the file."""
+    """What each interface heard.
+
+    `began`: when each was heard for the first time, in the order of the file. `copies`: by interface, frames that came right
+    behind one that is the same.
+    """
 
     def __init__(self) -> None:
         self.began: dict[str, int] = {}
-        self._times: dict[str, list[int]] = {}
+        self.heard: dict[str, Heard] = {}
+        self.copies: Counter[str] = Counter()
 
-    def see(self, name: str, t_ns: int) -> None:
+    def see(self, name: str, t_ns: int, octets: bytes = b"") -> None:
         """A frame was captured at the interface."""
-        times = self._times.get(name)
-        if times is None:
-            if len(self.began) < _INTERFACES_MAX:
-                self.began[name] = t_ns
-                self._times[name] = [t_ns, t_ns]
-        elif t_ns > times[1]:
-            times[1] = t_ns
-        elif t_ns < times[0]:
-            times[0] = t_ns
+        heard = self.heard.get(name)
+        if heard is not None:
+            heard.at(t_ns)
+        elif len(self.heard) < INTERFACES_MAX:
+            self.began[name] = t_ns
+            self.heard[name] = Heard(t_ns, octets)
 
-    def spans(self) -> dict[str, Span]:
-        """By interface, in the order in which they were first heard."""
-        return {name: Span(*times) for name, times in self._times.items()}
+    def silent(self, named: Iterable[str]) -> list[str]:
+        """Those of the interfaces named that heard nothing."""
+        return [name for name in dict.fromkeys(named) if name not in self.heard]
 
 
 class Tunnels:

@@ -46,11 +46,13 @@ _REASONS_MAX = 64  # a capture full of noise must not fill memory with its kinds
 class PortProtocol(NamedTuple):
     """A control protocol at a port: `read` makes kind and fields of a message.
 
-    `framing` cuts what comes over TCP into messages; None over UDP, where a datagram is one. `port_name` is what the port is
-    given by: a lab's parameters move that of ``name.module`` with ``name_module_port``.
+    `transport` is "udp", "tcp" or "ip"; of the last `port` is the protocol's number. `framing` cuts what comes over TCP into
+    messages; None of the others, where a datagram or packet is one. `port_name` is what the port is given by: a lab's
+    parameters move that of ``name.module`` with ``name_module_port``.
     """
 
     name: str
+    transport: str
     port: int
     read: Callable[[bytes], Dissected]
     framing: Framing | None
@@ -85,6 +87,7 @@ class PacketReader:
         self._tunnels = tunnels
         self._udp: dict[int, PortProtocol] = {}
         self._tcp: dict[int, PortProtocol] = {}
+        self._ip: dict[int, PortProtocol] = {}
         self.connections = Connections()
         self._know(protocols)
 
@@ -99,7 +102,7 @@ class PacketReader:
 
     def _know(self, protocols: Iterable[PortProtocol]) -> None:
         for protocol in protocols:
-            (self._udp if protocol.framing is None else self._tcp)[protocol.port] = protocol
+            {"udp": self._udp, "tcp": self._tcp, "ip": self._ip}[protocol.transport][protocol.port] = protocol
         self.control_ports = frozenset(port.to_bytes(2) for port in self._udp)
 
     def events(self, frame: Frame, packet: Packet, depth: int = 0) -> Sequence[Event]:
@@ -123,6 +126,8 @@ class PacketReader:
             event = self._pim(frame, packet)
         elif protocol in (PROTOCOL_IPV4, PROTOCOL_IPV6):
             return self._tunnelled(frame, packet, depth)
+        elif protocol in self._ip:
+            event = self._message(frame, packet, self._ip[protocol])
         elif protocol != PROTOCOL_ICMP or (event := self._unreachable(frame, packet)) is None:
             self._passed_over.count(f"packets of IP protocol {protocol}")
         return () if event is None else (event,)
@@ -202,6 +207,15 @@ class PacketReader:
         if not found:
             self._passed_over.count("TCP segments that end no message")
         return found
+
+    def _message(self, frame: Frame, packet: Packet, protocol: PortProtocol) -> Event | None:
+        """A message right in an IP packet."""
+        if packet.incomplete:
+            self._passed_over.count(f"{protocol.name} messages of which only the beginning is there")
+            return None
+        kind, fields = protocol.read(frame.data[packet.begin : packet.end])
+        fields["alert"] = router_alert(packet, frame.data)
+        return self._event(frame, packet, protocol.name, kind, fields)
 
     def _maybe_rtp(self, frame: Frame, packet: Packet) -> None:
         data, begin = frame.data, packet.begin

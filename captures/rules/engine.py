@@ -12,7 +12,6 @@ from pathlib import Path
 
 from captures.files.capture import CaptureError
 from captures.files.reading import CaptureReader
-from captures.history.history import History
 from captures.rules.coverage import Coverage
 from captures.rules.findings import Explain, Failure, Finding, Outcomes, Verdict
 from captures.rules.judgement import Judgement, PackVerdicts
@@ -209,7 +208,7 @@ def _as_read(reading: Reading, packs: Sequence[_Running], names: tuple[str, ...]
         interfaces=dict(reader.packets),
         streams=streams,
         passed_over=dict(passed_over.most_common()),
-        warnings=[*reader.warnings, *_warnings(history, packs, streams)],
+        warnings=[*reader.warnings, *history.warnings(reader.packets), *_warnings(packs, streams)],
         truncated=reader.truncated,
         has_parameters=reading.parameters is not None,
         asked=names,
@@ -224,21 +223,12 @@ def _as_read(reading: Reading, packs: Sequence[_Running], names: tuple[str, ...]
     return found
 
 
-def _warnings(history: History, packs: Sequence[_Running], streams: list[Stream]) -> Iterator[str]:
-    for reason, count in history.passed_over.items():
-        if reason.startswith("frames of link type"):
-            yield f"{count} {reason} cannot be read and are passed over"
+def _warnings(packs: Sequence[_Running], streams: list[Stream]) -> Iterator[str]:
     backward = sum(stream.backward for stream in streams)
     if backward:
         yield (
             f"{backward} RTP packets stand in the file behind ones that came later: their order was judged by their times,"
             " gaps and jitter in the order of the file"
-        )
-    if history.late:
-        yield f"{history.late} control packets came out of order by more than a second, and were judged where they stand"
-    if history.streams.evicted:
-        yield (
-            f"{history.streams.evicted} streams ({history.streams.evicted_packets} packets) were forgotten for lack of room"
         )
     for pack in packs:
         evicted = max((checker.evicted for checker in pack.checkers()), default=0)

@@ -12,6 +12,7 @@ _LINKTYPES_NULL = (0, 108)
 
 _ETHERTYPE_IPV4, _ETHERTYPE_IPV6 = 0x0800, 0x86DD
 _ETHERTYPES_VLAN = (0x8100, 0x88A8, 0x9100)
+_COOKED_ALL = 3  # in a cooked frame's protocol field: no EtherType but ETH_P_ALL
 _VLANS_MAX = 4  # around one packet; nobody's network has more than two
 
 PROTOCOL_ICMP = 1
@@ -65,12 +66,7 @@ def _ip_packet(link_type: int, data: bytes) -> Packet | None:
     mac = b""
     vlans: tuple[int, ...] = ()
     if link_type == LINKTYPE_ETHERNET:
-        mac, at = data[6:12], 14
-        ethertype = data[12] << 8 | data[13]
-        while ethertype in _ETHERTYPES_VLAN and len(vlans) < _VLANS_MAX:
-            vlans = (*vlans, (data[at] & 15) << 8 | data[at + 1])
-            ethertype = data[at + 2] << 8 | data[at + 3]
-            at += 4
+        mac, ethertype, at, vlans = _ethernet(data, 0)
     elif link_type == LINKTYPE_LINUX_SLL:
         mac, at = data[6:12], 16
         ethertype = data[14] << 8 | data[15]
@@ -82,9 +78,28 @@ def _ip_packet(link_type: int, data: bytes) -> Packet | None:
         ethertype = {4: _ETHERTYPE_IPV4, 6: _ETHERTYPE_IPV6}.get(data[at] >> 4, 0)
     else:
         return None
+    if ethertype == _COOKED_ALL and link_type in (LINKTYPE_LINUX_SLL, LINKTYPE_LINUX_SLL2):
+        # Sent by a socket that takes all protocols: what follows is a whole Ethernet frame, or only its packet.
+        packet = _ipv4(data, at, mac, vlans) or _ipv6(data, at, mac, vlans)
+        if packet is not None and packet.begin <= packet.end and not packet.incomplete:
+            return packet
+        mac, ethertype, at, vlans = _ethernet(data, at)
     if ethertype == _ETHERTYPE_IPV4:
         return _ipv4(data, at, mac, vlans)
     return _ipv6(data, at, mac, vlans) if ethertype == _ETHERTYPE_IPV6 else None
+
+
+def _ethernet(data: bytes, at: int) -> tuple[bytes, int, int, tuple[int, ...]]:
+    """Source address, EtherType, offset behind the header and VLAN IDs of an Ethernet frame that begins `at` an offset."""
+    mac = data[at + 6 : at + 12]
+    ethertype = data[at + 12] << 8 | data[at + 13]
+    at += 14
+    vlans: tuple[int, ...] = ()
+    while ethertype in _ETHERTYPES_VLAN and len(vlans) < _VLANS_MAX:
+        vlans = (*vlans, (data[at] & 15) << 8 | data[at + 1])
+        ethertype = data[at + 2] << 8 | data[at + 3]
+        at += 4
+    return mac, ethertype, at, vlans
 
 
 def _ipv4(data: bytes, at: int, mac: bytes, vlans: tuple[int, ...]) -> Packet | None:

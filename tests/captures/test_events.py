@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import random
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from captures.history.history import History
 from captures.mmcp.dissector import build
 from captures.protocols import protocol
 from captures.wire.malformed import MalformedMessageError
+from tests.captures.histories import RELAY, Frames, history, on_ethernet, tcp
 from tests.captures.scripted_link import (
     GROUPS,
     PORT,
@@ -50,34 +50,7 @@ from tests.captures.scripted_link import (
     udp,
 )
 
-Frames = Iterable[tuple[float, str, int, bytes]]
 USP = build({"packet": "USP", "session_id": 1})
-
-
-def history(frames: Frames, **more: Any) -> History:
-    """Frames of (seconds, interface, link type, octets), in this order."""
-    frames = list(frames)
-    interfaces = sorted({(name, link_type) for _, name, link_type, _ in frames})
-    stream = io.BytesIO()
-    writer = PcapngWriter(stream, [Interface(*one) for one in interfaces])
-    for at_s, name, link_type, data in frames:
-        writer.frame(T0 + round(at_s * 1e9), interfaces.index((name, link_type)), data)
-    writer.flush()
-    stream.seek(0)
-    return History(CaptureReader(stream), every_protocol({}), **more)
-
-
-def on_ethernet(*packets: bytes) -> Frames:
-    return [(index / 1000, "eth0", 1, ethernet("a", packet)) for index, packet in enumerate(packets)]
-
-
-def tcp(octets: bytes) -> bytes:
-    """A segment to OMCP's port."""
-    header = struct.pack("!HHIIBBHHH", 40000, 24794, 100, 0, 5 << 4, 16, 1000, 0, 0)
-    return ip("10.0.0.1", "10.0.0.2", 6, header + octets)
-
-
-RELAY = bytes.fromhex("10030100000000160000000000000007010000067231")
 
 
 def usp(*, hops: int = 64) -> bytes:
