@@ -75,7 +75,8 @@ class History:
     frames read now and then.
 
     `streams` are its RTP streams, `passed_over` counts frames that are no event and no stream by reason, `frames` and `steps`
-    what was read, `interfaces` says when each was heard, `tunnels` what those are that were looked into, `late` counts the
+    what was read. `on_parameters` is called with each ``parameters`` step as soon as it is read, ahead of the events of its
+    time. `interfaces` says when each was heard, `tunnels` what those are that were looked into, `late` counts the
     events that came out of order beyond `reorder_ns`.
     """
 
@@ -96,6 +97,7 @@ class History:
         self._clocks = Clocks()
         self.tunnels = Tunnels()
         self.frames = self.steps = self.late = 0
+        self.on_parameters: Callable[[Step], object] = lambda step: None
         self._progress = progress
         self._reorder_ns = reorder_ns
         taps = (self.streams,) if taps is None else taps
@@ -193,6 +195,7 @@ class History:
         times = self._step_times
         times[0], times[1] = min(times[0], step.t_ns), max(times[1], step.t_ns)
         if step.name == "parameters":
+            self.on_parameters(step)
             self._packets.listen(step.fields)
             self._control_ports = self._packets.control_ports
         if step.name in _INTERRUPTING_STEPS:

@@ -148,7 +148,8 @@ class Timeline:
             if len(flow.sources) > 1:
                 self.warnings.append(f"{interface} saw {len(flow.sources)} RTP sources: sequence numbers may mix")
         named = [mn.interface for mn in self.parameters.mns] + [lmc.interface for lmc in self.parameters.lmcs]
-        self.warnings += [f"{name} captured nothing" for name in dict.fromkeys(named) if not interfaces.get(name)]
+        # Those that the file describes its history tells of.
+        self.warnings += [f"{name} captured nothing" for name in dict.fromkeys(named) if name not in interfaces]
 
     def _sort_in(self, event: Event, interface: str) -> None:
         number, t_ns, _, protocol, kind, source, destination, fields = event

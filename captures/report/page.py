@@ -171,6 +171,6 @@ def _plan(model: Mapping[str, Any], notes: list[str]) -> Plan | None:
         return None
     try:
         return make_plan(model)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         notes.append(f"no drawing of the network: its model is of another form ({error!r})")
         return None

@@ -104,7 +104,7 @@ class _Graph:
 
 
 def make_plan(model: Mapping[str, Any]) -> Plan:
-    """Place everything in a model. Raises KeyError or TypeError for a model of another form."""
+    """Place everything in a model. Raises AttributeError, KeyError or TypeError for one of another form."""
     mobile = _radios(model)
     graph = _graph(model, set(mobile))
     root = _root(model, graph)

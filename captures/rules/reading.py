@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from captures.files.capture import CaptureError, Frame, Step
+from captures.files.capture import CaptureError, Step
 from captures.files.reading import CaptureReader
 from captures.history.control import every_protocol
 from captures.history.events import Event
@@ -36,7 +36,8 @@ class Reading:
 
     def __init__(self, reader: CaptureReader, ports: Mapping[str, int], progress: Progress | None = None) -> None:
         self.reader = reader
-        self.history = History(self._records(), every_protocol(ports), progress)
+        self.history = History(reader, every_protocol(ports), progress)
+        self.history.on_parameters = self._learn
         self.coverage = Coverage()
         self.coverage.began, self.coverage.streams = self.history.began, self.history.streams
         self.seen: set[str] = set()
@@ -46,13 +47,11 @@ class Reading:
         self._facts: list[Gatherer] = []
         self._sent: dict[int, _Sent] = {}
 
-    def _records(self) -> Iterator[Frame | Step]:
-        for record in self.reader:
-            if isinstance(record, Step) and record.name == "parameters" and self.parameters is None:
-                self.parameters = record.fields
-                for learn in self.learning:
-                    learn(record)
-            yield record
+    def _learn(self, step: Step) -> None:
+        if self.parameters is None:
+            self.parameters = step.fields
+            for learn in self.learning:
+                learn(step)
 
     def gather(self, facts: Gatherer) -> None:
         """Give the facts what they are to gather."""

@@ -138,19 +138,19 @@ def test_a_frame_captured_twice_at_once_counts_once(link_type: int) -> None:
     for number in range(4):
         for packet, at_s in ((pim_hello(number), number), (rtp(number), number + 0.5)):
             one, other = (ethernet("a", packet),) * 2 if link_type == 1 else (cooked(packet, 0), cooked(packet, 4))
-            frames += [(at_s, "br0", link_type, one), (at_s + 0.00002, "br0", link_type, other)]
+            frames += [(at_s, "br0", link_type, one), (at_s + 0.000005, "br0", link_type, other)]
     found = history(frames)
     assert [event.kind for event in found] == ["hello"] * 4
     (stream,) = found.streams.found()
     assert (stream.packets, stream.duplicates) == (4, 0)
     assert found.interfaces.copies == {"br0": 8}
     assert found.passed_over == {"copies of the frame before at the same interface": 8}
-    assert found.warnings() == ["br0 shows 8 frames twice within 100 µs, which were counted once"]
+    assert found.warnings() == ["br0 shows 8 frames twice within 10 µs, which were counted once"]
 
 
 def test_what_comes_again_later_or_elsewhere_is_no_copy() -> None:
     frame = ethernet("a", pim_hello(7))
-    found = history([(0, "a:1", 1, frame), (0, "b:1", 1, frame), (0.0002, "a:1", 1, frame)])
+    found = history([(0, "a:1", 1, frame), (0, "b:1", 1, frame), (0.00002, "a:1", 1, frame)])
     assert len(list(found)) == 3
     assert not found.interfaces.copies
 
