@@ -97,7 +97,7 @@ class History:
         self._clocks = Clocks()
         self.tunnels = Tunnels()
         self.frames = self.steps = self.late = 0
-        self.on_parameters: Callable[[Step], object] = lambda step: None
+        self.on_parameters: Callable[[Step], object] | None = None
         self._progress = progress
         self._reorder_ns = reorder_ns
         taps = (self.streams,) if taps is None else taps
@@ -195,7 +195,8 @@ class History:
         times = self._step_times
         times[0], times[1] = min(times[0], step.t_ns), max(times[1], step.t_ns)
         if step.name == "parameters":
-            self.on_parameters(step)
+            if self.on_parameters is not None:
+                self.on_parameters(step)
             self._packets.listen(step.fields)
             self._control_ports = self._packets.control_ports
         if step.name in _INTERRUPTING_STEPS:

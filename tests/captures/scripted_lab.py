@@ -255,7 +255,7 @@ class ScriptedLab:
 
     def write(self, path: Path) -> Path:
         """Write everything in order of time as one pcapng."""
-        names = list(INTERFACES.values())
+        names = [name for name in INTERFACES.values() if any(frame.interface == name for frame in self.frames)]
         things: list[tuple[int, int, Any]] = [(step["t_ns"], 0, step) for step in self.steps]
         things += [(T0 + round(frame.at_ms * 1e6), 1, frame) for frame in self.frames]
         with path.open("wb") as stream:

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from captures.__main__ import main
 from captures.files.capture import Interface, PcapngWriter
 from tests.captures.scripted_joins import good_join_lab
-from tests.captures.scripted_lab import INTERFACES, ScriptedLab, good_lab
+from tests.captures.scripted_lab import ScriptedLab, good_lab
 
 
 def run(*arguments: object, stdin: bytes = b"") -> Result:
@@ -50,8 +50,7 @@ def test_judge_shows_what_the_lab_is_about(tmp_path: Path) -> None:
     assert answer.stdout.startswith("mn  ")
     joins, rules, packs, counts = answer.stdout.split("\n\n")
     assert [line.split()[:2] for line in packs.splitlines()[1:]] == [["igmp", "0"], ["rtp", "0"]]
-    assert counts.splitlines()[:-1] == [f"warning: {INTERFACES[name]} captured nothing" for name in ("lmc2", "ar1")]
-    assert counts.splitlines()[-1].startswith("0 failed, ")
+    assert counts.startswith("0 failed, ")
     assert [line.split()[2] for line in joins.splitlines()[1:]] == [
         "lmc", "refused-by-sm", "refused-by-lmc", "direct", "unanswered",
     ]  # fmt: skip
