@@ -279,7 +279,7 @@ class Network(Machines):
         destination, data, source = datagram
         node = self._addresses.get(destination[0])
         port = ""
-        if node is None or not node.is_reachable or destination != node.endpoint:
+        if node is None or not node.is_reachable or destination[1] != node.plain_port:
             found = self._port_at(node, "udp", destination)
             if found is None or node is None:
                 self._rare_fates["no-receiver"] += 1

@@ -65,14 +65,14 @@ def _divided(address: str) -> tuple[str, int]:
 class _Looked:
     """What every event looks at lies side by side in memory: slots of a base class come first."""
 
-    __slots__ = ("agent", "alarms", "endpoint", "index", "is_plain", "is_reachable")
+    __slots__ = ("agent", "alarms", "endpoint", "index", "is_plain", "is_reachable", "plain_port")
 
 
 class Node(_Looked):
     """A role at its place. What every event looks at stands here; all else is of the ``interfaces``.
 
     ``endpoint`` and ``is_reachable`` are those of its own port, at the address that it is bound to or else that of the
-    ``default`` interface, the default route's.
+    ``default`` interface, the default route's. A plain node has one interface and an own UDP port, ``plain_port``.
     """
 
     __slots__ = (
@@ -122,6 +122,7 @@ class Node(_Looked):
         self.endpoint = Endpoint(own.address or self.default.address, number)
         self.is_reachable = bound is not None and bound.is_reachable and self.ended is None
         self.is_plain = len(self.interfaces) == 1 and own.kind == "udp"
+        self.plain_port = number if self.is_plain else -1
 
     @property
     def address(self) -> str:
