@@ -74,12 +74,14 @@ class Topic:
     title: of the table.
     records: the judgement's list with a record for each.
     columns: title, and name in a record.
+    step: the one without which nothing of it was seen, if any.
     """
 
     name: str
     title: str
     records: str
     columns: tuple[tuple[str, str], ...]
+    step: str = ""
 
 
 @dataclass(frozen=True, slots=True)

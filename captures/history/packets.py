@@ -47,8 +47,8 @@ class PortProtocol(NamedTuple):
     """A control protocol at a port: `read` makes kind and fields of a message.
 
     `transport` is "udp", "tcp" or "ip"; of the last `port` is the protocol's number. `framing` cuts what comes over TCP into
-    messages; None of the others, where a datagram or packet is one. `port_name` is what the port is given by: a lab's
-    parameters move that of ``name.module`` with ``name_module_port``.
+    messages; None of the others, where a datagram or packet is one. `port_name` is what the port is given by:
+    ``name``, or ``name.module``.
     """
 
     name: str
@@ -92,10 +92,11 @@ class PacketReader:
         self._know(protocols)
 
     def listen(self, parameters: Mapping[str, Any]) -> None:
-        """Know the ports that a lab's parameters give its protocols, each as ``name_port``."""
+        """Know the ports that a lab's parameters give its protocols, each in its section: ``port``, ``module_port``."""
         moved = []
         for protocol in dict.fromkeys((*self._udp.values(), *self._tcp.values())):
-            port = parameters.get(f"{protocol.port_name.replace('.', '_')}_port")
+            section, module = parameters.get(protocol.name), protocol.port_name.partition(".")[2]
+            port = section.get(f"{module}_port" if module else "port") if isinstance(section, Mapping) else None
             if isinstance(port, int) and 0 < port < 65536:
                 moved.append(protocol._replace(port=port))
         self._know(moved)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from captures.files.capture import CaptureError, Step
@@ -18,9 +18,6 @@ _PORT_MAX = 65_535
 _SESSION_MAX = (1 << 32) - 1
 _SPACING_MAX_NS = 1_000_000_000_000
 _RETRIES_MAX = 1_000_000
-
-TOPICS = ("handover", "join", "leave", "status")
-"""What a lab may be about: what must be seen in its capture before anything in it can pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +49,7 @@ class Parameters:
     """The lab, as its ``parameters`` step describes it; addresses printed canonically, times in the unit named.
 
     `source`: of a source-specific group, the one it is joined from.
-    `session_manager_interface`: where what the SM sends and receives was captured, empty if the lab does not say.
-    `left_out`: rules that cannot be asked of this lab, such as one that kills roles, each with the reason. `expects`: what
-    the lab is about, of TOPICS. `jwt_s` and `join_retries` are what the MNs are given, None where the lab does not say.
+    `session_manager_interface`: where what the SM sends and receives was captured, empty if the lab does not say. `expects`: what the lab is about. `jwt_s` and `join_retries` are what the MNs are given, None where the lab does not say.
     `last_member_query_s`: how long the routers' own timers let them forward after the last member's leave.
     """
 
@@ -69,8 +64,7 @@ class Parameters:
     lmcs: tuple[LocalMobilityController, ...]
     mns: tuple[MobileNode, ...]
     source: str | None = None
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    expects: tuple[str, ...] = TOPICS[:1]
+    expects: tuple[str, ...] = ()
     spt_s: float = 0.0
     session_manager_interface: str = ""
     last_member_query_s: float = _LAST_MEMBER_QUERY_S
@@ -83,18 +77,19 @@ class Parameters:
 
         Ports are 1 to 65535, times above 0 and at most `SECONDS_MAX`.
         """
-        fields = step.fields
+        lab = step.fields
         try:
+            fields = dict(lab["mmcp"])
             return cls(
-                lab=str(fields.get("lab", "")),
-                group=_address(fields["group"]),
-                port=_number(fields, "port", 1, _PORT_MAX),
+                lab=str(lab.get("lab", "")),
+                group=_address(lab["group"]),
+                port=_number(lab, "port", 1, _PORT_MAX),
                 session_id=_number(fields, "session_id", 0, _SESSION_MAX),
-                mmcp_port=_number(fields, "mmcp_port", 1, _PORT_MAX) if "mmcp_port" in fields else MMCP_PORT,
-                nominal_spacing_ns=_number(fields, "nominal_spacing_ns", 1, _SPACING_MAX_NS),
+                mmcp_port=_number(fields, "port", 1, _PORT_MAX) if "port" in fields else MMCP_PORT,
+                nominal_spacing_ns=_number(lab, "nominal_spacing_ns", 1, _SPACING_MAX_NS),
                 srt_s=_seconds(fields, "srt_s"),
                 session_manager=_address(fields["sm"]["address"]),
-                source=_address(fields["source"]) if fields.get("source") else None,
+                source=_address(lab["source"]) if lab.get("source") else None,
                 lmcs=tuple(
                     LocalMobilityController(
                         str(lmc["name"]),
@@ -114,8 +109,7 @@ class Parameters:
                     )
                     for mn in fields["mns"]
                 ),
-                left_out={str(rule): str(why) for rule, why in fields.get("left_out", {}).items()},
-                expects=_topics(fields.get("expects", TOPICS[:1])),
+                expects=tuple(map(str, lab.get("expects", ()))),
                 spt_s=_seconds(fields, "spt_s") if "spt_s" in fields else _SPT_IN_SRT * _seconds(fields, "srt_s"),
                 session_manager_interface=str(fields["sm"].get("interface", "")),
                 last_member_query_s=_seconds(fields, "last_member_query_s")
@@ -145,14 +139,8 @@ class Parameters:
         return next((mn for mn in self.mns if mn.name == name), None)
 
 
-UNKNOWN = Parameters("", "", 0, 0, MMCP_PORT, 0, 0.0, "", (), (), expects=())
+UNKNOWN = Parameters("", "", 0, 0, MMCP_PORT, 0, 0.0, "", (), ())
 """Of a capture that nobody tells anything of."""
-
-
-def _topics(names: Any) -> tuple[str, ...]:
-    if not isinstance(names, list | tuple) or not names or not set(names) <= set(TOPICS):
-        raise ValueError(f"expects is {names!r}, not some of {', '.join(TOPICS)}")
-    return tuple(names)
 
 
 def _number(fields: Mapping[str, Any], name: str, least: int, most: int) -> int:

@@ -20,6 +20,7 @@ TOPICS = (
             ("HIR-HIC ms", "hir_hic_ms"),
             ("first packet ms", "first_packet_after_link_up_ms"),
         ),
+        step="handover_begin",
     ),
     Topic(
         "join",
@@ -37,6 +38,7 @@ TOPICS = (
             ("first packet ms", "first_data_ms"),
             ("packets", "packets"),
         ),
+        step="session_begin",
     ),
     Topic(
         "leave",
@@ -51,6 +53,7 @@ TOPICS = (
             ("data stopped ms after that", "latency_ms"),
             ("ASR without it ms", "unnamed_ms"),
         ),
+        step="leave",
     ),
     Topic(
         "status",
@@ -65,6 +68,7 @@ TOPICS = (
             ("given up", "failed"),
             ("ASR without it s", "unnamed_s"),
         ),
+        step="silence_begin",
     ),
 )
 

@@ -113,8 +113,8 @@ class Timeline:
         return self.parameters.known
 
     def learn(self, step: Step, streams: Streams) -> None:
-        """Take the first ``parameters`` step, when it is read: ahead of the events of its time."""
-        if self.known or self.problem is not None:
+        """Take the ``parameters`` step, when it is read: ahead of the events of its time."""
+        if "mmcp" not in step.fields:
             return
         try:
             self.parameters = Parameters.read(step)
@@ -304,26 +304,6 @@ class Timeline:
         ]
 
     # --- the judgement's facts
-
-    @property
-    def expects(self) -> tuple[str, ...]:
-        """What the lab is about, of `captures.mmcp.parameters.TOPICS`."""
-        return self.parameters.expects
-
-    @property
-    def left_out(self) -> Mapping[str, str]:
-        """Rules that cannot be asked of the lab, each with the reason."""
-        return self.parameters.left_out
-
-    def shows(self, topic: str) -> str | None:
-        """None if the capture shows what a lab may be about, else the step that it lacks. Raises CaptureError."""
-        things, step = {
-            "handover": (self.handovers, "handover_begin"),
-            "join": (self.joins, "session_begin"),
-            "leave": (self.leaves, "leave"),
-            "status": (self.silences, "silence_begin"),
-        }[topic]
-        return None if things else step
 
     def undecided_from(self) -> int | None:
         """Frame number from which on something was under way when the capture broke off; None if nothing was.

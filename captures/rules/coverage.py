@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from captures.history.events import Event
@@ -55,10 +56,10 @@ class Coverage:
         fields = event.fields
         handover = str(fields.get("handover"))
         if event.kind == "parameters":
-            for mn in _entries(fields.get("mns")):
-                self._nodes[str(mn.get("name"))] = _node(str(mn.get("interface")))
-            for entry in [*_entries(fields.get("mns")), *_entries(fields.get("lmcs")), *_entries([fields.get("sm")])]:
-                names = {str(entry[word]) for word in ("name", "node") if word in entry}
+            for entry in _entries(fields):
+                node = str(entry.get("node") or _node(str(entry.get("interface", ""))))
+                names = {str(entry.get("name", node)), node}
+                self._nodes |= dict.fromkeys(names, node)
                 addresses = entry.get("addresses")
                 for address in [entry.get("address"), *(addresses.values() if isinstance(addresses, dict) else ())]:
                     self._names.setdefault(str(address), set()).update(names)
@@ -110,9 +111,15 @@ class Coverage:
         return event.t_ns - max(began, self.link_changed(event.interface))
 
 
-def _entries(value: object) -> list[dict[str, Any]]:
-    """Those elements of a step's list that are objects; empty where there is no list."""
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+def _entries(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Every object in a lab's parameters that names a node or an interface, in whatever protocol's section it is."""
+    if isinstance(value, Mapping):
+        if "node" in value or "interface" in value:
+            yield value
+        value = tuple(value.values())
+    if isinstance(value, list | tuple):
+        for inner in value:
+            yield from _entries(inner)
 
 
 def _node(interface: str) -> str:

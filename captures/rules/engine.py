@@ -6,18 +6,20 @@ comes of them are the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from captures.files.capture import CaptureError
+from captures.files.capture import CaptureError, Step
 from captures.files.reading import CaptureReader
+from captures.protocols import protocols
 from captures.rules.coverage import Coverage
 from captures.rules.findings import Explain, Failure, Finding, Outcomes, Verdict
 from captures.rules.judgement import Judgement, PackVerdicts
 from captures.rules.language import Checker, Rule
 from captures.rules.packs import all_packs
-from captures.rules.packs.pack import Facts, Pack, Settings
+from captures.rules.packs.pack import Pack, Settings
 from captures.rules.reading import Progress, Reading
 from captures.wire.rtp import Stream
 
@@ -40,16 +42,16 @@ class _OneRule:
             if finding.verdict == "failed":
                 yield Failure(finding.subject, finding.message, finding.frames)
 
-    def findings(self, facts: Facts | None, explain: Explain) -> Iterator[Finding]:
-        """What there is to say, with consequences told as such; `facts` are those of a lab."""
+    def findings(self, about: Collection[str] | None, explain: Explain) -> Iterator[Finding]:
+        """What there is to say, with consequences told as such; `about` are the topics of a lab, None if it is none."""
         rule = self.rule
         found = [_explained(finding, explain) for finding in self.found] or list(self.outcomes.findings(explain))
         yield from found
         if found:
             return
-        if rule.check is None and facts is None:
+        if rule.check is None and about is None:
             yield Finding("the capture", "unseen", f"nothing says who is who: {rule.summary}")
-        elif facts is None or not rule.topics or not set(rule.topics).isdisjoint(facts.expects):
+        elif about is None or not rule.topics or not set(rule.topics).isdisjoint(about):
             yield Finding("the capture", "unseen", f"did not come up: {rule.summary}")
 
 
@@ -61,36 +63,43 @@ def _explained(finding: Finding, explain: Explain) -> Finding:
 
 
 class _Running:
-    """One pack at work. `facts` are its facts once it is known that the capture is its lab's, until then None."""
+    """One pack at work. `about`: what its lab is about, once it is known that the capture is one, until then None."""
 
     def __init__(self, pack: Pack, reading: Reading) -> None:
         self.pack, self.name, self._reading = pack, pack.name, reading
         self.rules = [_OneRule(rule, reading.coverage) for rule in pack.rules]
-        self.facts: Facts | None = None
+        self.about: tuple[str, ...] | None = None
+        self.topics = {
+            topic.name: topic.step for known in protocols() if known.name == pack.name for topic in known.topics
+        }
         if pack.facts is not None:
             reading.gather(pack.facts)
         if pack.timers is not None:
-            timers = pack.timers
-            reading.learning.append(lambda step: timers.learn(step.fields))
+            reading.learning.append(self._learn)
+
+    def _learn(self, step: Step) -> None:
+        section = step.fields.get(self.name)
+        if self.pack.timers is not None and isinstance(section, Mapping):
+            self.pack.timers.learn(section)
 
     def checkers(self) -> Iterator[Checker]:
         """Those that are to be given events."""
         yield from (one.checker for one in self.rules if one.checker is not None)
 
     def conclude(self, found: Judgement) -> None:
-        """Look at what was gathered. Raises `CaptureError` for steps that cannot be used."""
-        facts = self.pack.facts
-        if facts is None:
+        """Look at what was gathered if the lab is one of the protocol. Raises `CaptureError` for steps that cannot be used."""
+        step, facts = self._reading.parameters, self.pack.facts
+        if step is None or not isinstance(step.fields.get(self.name), Mapping):
             return
-        if facts.problem is not None:
-            raise CaptureError(facts.problem)
-        if facts.known:
+        if facts is not None:
+            if facts.problem is not None:
+                raise CaptureError(facts.problem)
             records = facts.records()
             for one in self.rules:
                 one.found = [] if one.rule.knowing is None else list(one.rule.knowing(facts))
-            self.facts = facts
             found.records.update(records)
             found.warnings += facts.warnings
+        self.about = tuple(topic for topic in found.about if topic in self.topics)
 
     def verdicts(self, failures: Mapping[str, Sequence[Failure]], left_out: Mapping[str, str]) -> Iterator[Verdict]:
         """Those of all its rules; `failures` are those of the rules of every pack, `left_out` are reasons, by name."""
@@ -104,7 +113,7 @@ class _Running:
             def explain(failure: Failure, causes: Sequence[tuple[str, Failure]] = causes) -> str:
                 return next((name for name, cause in causes if self._reading.explains(cause, failure)), "")
 
-            for finding in one.findings(self.facts, explain):
+            for finding in one.findings(self.about, explain):
                 told = self._as_far_as_it_goes(finding) if one.found else finding
                 yield Verdict(
                     self.name,
@@ -119,26 +128,24 @@ class _Running:
 
     def _as_far_as_it_goes(self, finding: Finding) -> Finding:
         """What a capture that breaks off tells: nothing failed of who is who that may have come right after its end."""
-        if finding.verdict != "failed" or self.facts is None or self._reading.reader.truncated is None:
+        facts = self.pack.facts
+        if finding.verdict != "failed" or facts is None or self._reading.reader.truncated is None:
             return finding
-        since = self.facts.undecided_from()
+        since = facts.undecided_from()
         if since is None or max(finding.frames, default=since) < since:
             return finding
         return replace(finding, verdict="unseen", message=f"the capture breaks off meanwhile: {finding.message}")
 
     def not_shown(self) -> Iterator[str]:
         """Why a lab's capture does not show what the lab is about."""
-        if self.facts is None:
-            return
         reader = self._reading.reader
         broken = f" before it breaks off ({reader.truncated})" if reader.truncated else ""
-        for topic in self.facts.expects:
-            step = self.facts.shows(topic)
-            if step is not None:
-                yield f"{reader.path} shows no {topic}{broken}: no {step} step was seen, nothing to judge"
-        for topic in self.facts.expects:
+        for topic in self.about or ():
+            step = self.topics[topic]
             only = [finding for one in self.rules if one.rule.topics == (topic,) for finding in one.found]
-            if all(finding.verdict == "unseen" for finding in only):
+            if step and step not in self._reading.steps:
+                yield f"{reader.path} shows no {topic}{broken}: no {step} step was seen, nothing to judge"
+            elif all(finding.verdict == "unseen" for finding in only):
                 yield f"{reader.path} shows no {topic}{broken} that a rule could judge"
 
 
@@ -162,13 +169,16 @@ def verify(
             pack.conclude(found)
         except CaptureError as error:
             found.lacks.append(str(error))
-    labs = [pack.facts for pack in packs if pack.facts is not None]
-    left_out = {name: why for facts in labs for name, why in facts.left_out.items()}
+    left_out = _left_out(reading.parameters)
     failures = {one.rule.name: list(one.failures()) for pack in packs for one in pack.rules}
     for pack in packs:
-        if names or pack.name in reading.seen or pack.facts is not None:
-            found.packs.append(PackVerdicts(pack.name, list(pack.verdicts(failures, left_out)), pack.facts))
+        decides = pack.about is not None
+        if names or pack.name in reading.seen or decides:
+            found.packs.append(PackVerdicts(pack.name, list(pack.verdicts(failures, left_out)), decides))
             found.lacks += pack.not_shown()
+    known = [topic for pack in packs if pack.about is not None for topic in pack.topics]
+    if known and (not found.about or not set(found.about) <= set(known)):
+        found.lacks.insert(0, f"{found.source}: expects is {list(found.about)}, not some of {', '.join(known)}")
     if found.has_parameters:
         found.warnings += [f"not judged as a lab: {why}" for why in found.lacks]
     return found
@@ -191,6 +201,16 @@ def summaries() -> dict[str, str]:
     return {rule.name: rule.summary for pack in all_packs(Settings()) for rule in pack.rules}
 
 
+def _topics(expects: Any) -> tuple[str, ...]:
+    return tuple(map(str, expects)) if isinstance(expects, list | tuple) else ()
+
+
+def _left_out(parameters: Step | None) -> dict[str, str]:
+    """Rules that cannot be asked of the lab, each with the reason."""
+    told = None if parameters is None else parameters.fields.get("left_out")
+    return {str(rule): str(why) for rule, why in told.items()} if isinstance(told, Mapping) else {}
+
+
 def _as_read(reading: Reading, packs: Sequence[_Running], names: tuple[str, ...]) -> Judgement:
     """What there is to say before any verdict."""
     reader, history = reading.reader, reading.history
@@ -210,6 +230,7 @@ def _as_read(reading: Reading, packs: Sequence[_Running], names: tuple[str, ...]
         passed_over=dict(passed_over.most_common()),
         warnings=[*reader.warnings, *history.warnings(reader.packets), *_warnings(packs, streams)],
         truncated=reader.truncated,
+        about=() if reading.parameters is None else _topics(reading.parameters.fields.get("expects")),
         has_parameters=reading.parameters is not None,
         asked=names,
     )

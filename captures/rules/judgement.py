@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from captures.rules.findings import Verdict
-from captures.rules.packs.pack import Facts
 from captures.wire.rtp import Stream
 
 RULE_FAILED = 1
@@ -28,11 +27,11 @@ def count(verdicts: list[Verdict], outcome: str) -> int:
 
 @dataclass(slots=True)
 class PackVerdicts:
-    """What one pack found. `facts`: who is who, None unless the capture says so: it is then a lab of the pack's protocol."""
+    """What one pack found; it `decides` if the capture is that of a lab of its protocol."""
 
     name: str
     verdicts: list[Verdict]
-    facts: Facts | None = None
+    decides: bool = False
 
     def count(self, outcome: str) -> int:
         """How many verdicts are "passed", "failed" or "unseen"."""
@@ -53,7 +52,7 @@ class PackVerdicts:
 class Judgement:
     """What was found in one capture. `truncated` tells where it broke off, None if it is whole.
 
-    `asked`: the packs that were named, of which each must have something to judge. `lacks`: why it cannot be judged as the
+    `about`: what the lab says that its capture must show. `asked`: the packs that were named, of which each must have something to judge. `lacks`: why it cannot be judged as the
     lab's capture that it is, or is not; empty if it can.
     """
 
@@ -66,25 +65,21 @@ class Judgement:
     passed_over: dict[str, int]
     warnings: list[str]
     truncated: str | None
+    about: tuple[str, ...] = ()
     has_parameters: bool = False
     asked: tuple[str, ...] = ()
     lacks: list[str] = field(default_factory=list)
     records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @property
-    def about(self) -> tuple[str, ...]:
-        """What the lab says that its capture must show."""
-        return tuple(topic for pack in self.packs if pack.facts is not None for topic in pack.facts.expects)
-
-    @property
     def decided(self) -> list[Verdict]:
         """Verdicts of the packs of those protocols whose lab it is: they decide whether a run passed."""
-        return [verdict for pack in self.packs if pack.facts is not None for verdict in pack.verdicts]
+        return [verdict for pack in self.packs if pack.decides for verdict in pack.verdicts]
 
     @property
     def beside(self) -> list[PackVerdicts]:
         """The other packs."""
-        return [pack for pack in self.packs if pack.facts is None]
+        return [pack for pack in self.packs if not pack.decides]
 
     @property
     def not_judged(self) -> list[str]:
@@ -113,7 +108,7 @@ class Judgement:
     def of_run(self) -> dict[str, Any]:
         """As JSON, the output of ``python -m captures judge --json``.
 
-        - ``about``: what the lab must show, and beside it what its protocols' rooms say of it (`Facts.records`);
+        - ``about``: what the lab must show, and beside it what its protocols' rooms say of it (`captures.rules.packs.pack.Facts.records`);
         - ``rules``: what decides: ``checked`` (verdicts that passed or failed) and ``passed`` are counts, ``unseen``,
           ``failed`` and ``all`` lists of what `captures.rules.findings.Verdict.as_dict` gives;
         - ``packs``: the other packs, by name `PackVerdicts.as_dict`;

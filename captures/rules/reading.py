@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from captures.files.capture import CaptureError, Step
 from captures.files.reading import CaptureReader
 from captures.history.control import every_protocol
-from captures.history.events import Event
+from captures.history.events import STEP, Event
 from captures.history.history import History
 from captures.rules.coverage import Coverage
 from captures.rules.findings import Failure
@@ -41,15 +41,19 @@ class Reading:
         self.coverage = Coverage()
         self.coverage.began, self.coverage.streams = self.history.began, self.history.streams
         self.seen: set[str] = set()
-        self.parameters: Mapping[str, Any] | None = None
+        """Names of the protocols that occurred."""
+        self.steps: set[str] = set()
+        """Names of the steps that occurred."""
+        self.parameters: Step | None = None
+        """The first ``parameters`` step."""
         self.learning: list[Callable[[Step], None]] = []
-        """What is called with the first ``parameters`` step when it is read, ahead of the events of its time."""
+        """What is called with it when it is read, ahead of the events of its time."""
         self._facts: list[Gatherer] = []
         self._sent: dict[int, _Sent] = {}
 
     def _learn(self, step: Step) -> None:
         if self.parameters is None:
-            self.parameters = step.fields
+            self.parameters = step
             for learn in self.learning:
                 learn(step)
 
@@ -69,6 +73,8 @@ class Reading:
         now_ns = 0
         for event in self.history:
             self.seen.add(event.protocol)
+            if event.protocol == STEP:
+                self.steps.add(event.kind)
             now_ns = max(now_ns, event.t_ns)
             self._note(event)
             self.coverage.note(event)

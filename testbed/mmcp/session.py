@@ -265,40 +265,44 @@ def record_parameters(
         lab=model.name,
         family=model.family,
         expects=expects,
+        left_out=dict(left_out or {}),
         group=model.group,
         source=model.source,
         port=PORT,
-        session_id=SESSION_ID,
-        mmcp_port=MMCP_PORT,
         nominal_spacing_ns=spacing_ns,
-        left_out=dict(left_out or {}),
-        srt_s=provisioning.srt_s,
-        spt_s=provisioning.spt_s,
-        jwt_s=provisioning.jwt_s,
-        join_retries=provisioning.join_retries,
-        last_member_query_s=PimTimers().last_member_query_s(model.family),
         mcs={"node": "mcs", "address": _address(lab, "mcs")},
-        sm={"node": "sm", "address": _address(lab, "sm"), "interface": f"sm:{sm_end.interface}"},
-        lmcs=[
-            {
-                "name": name,
-                "node": name,
-                "address": _address(lab, name),
-                "interface": f"{name}:{name}-{cell}",
-                "point_of_attachment": cell,
-            }
-            for cell in controlled_cells(model)
-            for name in (controller_of(cell),)
-        ],
-        mns=[
-            {
-                "name": name,
-                "node": "mn",
-                "id": mn_id.encode().hex(),
-                "interface": f"mn:{first.interface}",
-                "other_interfaces": [f"mn:{radio.interface}" for radio in others],
-                "addresses": {name: address.partition("/")[0] for radio in radios for name, address in radio.addresses},
-            }
-            for name, mn_id in (mn_ids or {"mn": MN_ID}).items()
-        ],
+        mmcp={
+            "port": MMCP_PORT,
+            "session_id": SESSION_ID,
+            "srt_s": provisioning.srt_s,
+            "spt_s": provisioning.spt_s,
+            "jwt_s": provisioning.jwt_s,
+            "join_retries": provisioning.join_retries,
+            "last_member_query_s": PimTimers().last_member_query_s(model.family),
+            "sm": {"node": "sm", "address": _address(lab, "sm"), "interface": f"sm:{sm_end.interface}"},
+            "lmcs": [
+                {
+                    "name": name,
+                    "node": name,
+                    "address": _address(lab, name),
+                    "interface": f"{name}:{name}-{cell}",
+                    "point_of_attachment": cell,
+                }
+                for cell in controlled_cells(model)
+                for name in (controller_of(cell),)
+            ],
+            "mns": [
+                {
+                    "name": name,
+                    "node": "mn",
+                    "id": mn_id.encode().hex(),
+                    "interface": f"mn:{first.interface}",
+                    "other_interfaces": [f"mn:{radio.interface}" for radio in others],
+                    "addresses": {
+                        name: address.partition("/")[0] for radio in radios for name, address in radio.addresses
+                    },
+                }
+                for name, mn_id in (mn_ids or {"mn": MN_ID}).items()
+            ],
+        },
     )

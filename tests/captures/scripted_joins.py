@@ -16,8 +16,11 @@ def good_join_lab(family: int = 4) -> ScriptedLab:
     node = {"node": "mn", "interface": INTERFACES["mn"], "addresses": {"poa1": a["mn1"], "poa2": a["mn2"]}}
     lmc = {"name": "lmc1", "address": a["lmc1"], "interface": INTERFACES["lmc1"], "point_of_attachment": "poa1"}
     lab.parameters(
-        expects=["join"], srt_s=0.5, jwt_s=0.5, join_retries=1, lmcs=[lmc],
-        mns=[{"name": "mn", "id": MN_ID, **node}, {"name": "stranger", "id": STRANGER_ID, **node}],
+        {
+            "srt_s": 0.5, "jwt_s": 0.5, "join_retries": 1, "lmcs": [lmc],
+            "mns": [{"name": "mn", "id": MN_ID, **node}, {"name": "stranger", "id": STRANGER_ID, **node}],
+        },
+        expects=["join"],
     )  # fmt: skip
     lab.mmcp(10, "lmc1.SJR", "lmc1", "sm", [["mn_id", b"lmc1".hex()], ["lmc", a["lmc1"], MMCP_PORT]])
     lab.mmcp(12, "lmc1.SJC", "sm", "lmc1", [group(lab)], f=1)

@@ -10,7 +10,7 @@ import fnmatch
 import ipaddress
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -149,12 +149,12 @@ class ScriptedLab:
     def step(self, at_ms: float, name: str, **fields: Any) -> None:
         self.steps.append({"t_ns": T0 + round(at_ms * 1e6), "step": name, **fields})
 
-    def parameters(self, **changes: Any) -> None:
+    def parameters(self, mmcp: Mapping[str, Any] | None = None, **changes: Any) -> None:
+        """The step with other values in it, and others in MMCP's section."""
         a = self.addresses
-        fields = {
-            "lab": "handover", "family": self.family, "group": a["group"], "port": DATA_PORT, "session_id": 1,
-            "mmcp_port": MMCP_PORT, "nominal_spacing_ns": 10_000_000, "srt_s": 2.0,
-            "mcs": {"node": "mcs", "address": a["mcs"]}, "sm": {"node": "sm", "address": a["sm"], "interface": INTERFACES["sm"]},
+        section = {
+            "port": MMCP_PORT, "session_id": 1, "srt_s": 2.0,
+            "sm": {"node": "sm", "address": a["sm"], "interface": INTERFACES["sm"]},
             "lmcs": [
                 {
                     "name": f"lmc{i}", "node": f"lmc{i}", "address": a[f"lmc{i}"], "interface": INTERFACES[f"lmc{i}"],
@@ -168,6 +168,11 @@ class ScriptedLab:
                     "addresses": {"poa1": a["mn1"], "poa2": a["mn2"]},
                 }
             ],
+            **(mmcp or {}),
+        }  # fmt: skip
+        fields = {
+            "lab": "handover", "family": self.family, "expects": ["handover"], "group": a["group"], "port": DATA_PORT,
+            "nominal_spacing_ns": 10_000_000, "mcs": {"node": "mcs", "address": a["mcs"]}, "mmcp": section,
         }  # fmt: skip
         self.step(0, "parameters", **{**fields, **changes})
 
@@ -291,7 +296,7 @@ def at_cell(lab: ScriptedLab, cell: int) -> ScriptedLab:
 def good_lab(family: int = 4, *, fallback: bool = False, source_specific: bool = False) -> ScriptedLab:
     """A proactive handover from cell 1 to cell 2 and a reactive one back; `fallback` loses the HTA of the first."""
     lab = ScriptedLab(family, source_specific=source_specific)
-    lab.parameters(**({"source": lab.addresses["mcs"]} if source_specific else {}))
+    lab.parameters(source=lab.addresses["mcs"] if source_specific else None)
     _announcements_and_aggregates(lab, fallback=fallback)
     _session_join(lab)
     _proactive_handover(lab, fallback=fallback)

@@ -15,7 +15,7 @@ FAILED_MS = 4216 + 4 * 1500  # of the one that was killed: SPT is 1.5 s, and its
 def good_leave_lab(family: int = 4) -> ScriptedLab:
     """Four sessions with their leaves; between the first and the second the LMCs announce themselves."""
     lab = ScriptedLab(family)
-    lab.parameters(expects=["leave"], srt_s=0.5, last_member_query_s=LAST_MEMBER_QUERY_MS / 1000)
+    lab.parameters({"srt_s": 0.5, "last_member_query_s": LAST_MEMBER_QUERY_MS / 1000}, expects=["leave"])
     for name in LEAVES:
         _session(lab, name)
     _controllers(lab)

@@ -18,7 +18,7 @@ def good_status_lab(family: int = 4) -> ScriptedLab:
     lab = ScriptedLab(family)
     a = lab.addresses
     lmc = {"name": "lmc1", "address": a["lmc1"], "interface": INTERFACES["lmc1"], "point_of_attachment": "poa1"}
-    lab.parameters(expects=["status"], srt_s=0.5, jwt_s=0.5, lmcs=[lmc])
+    lab.parameters({"srt_s": 0.5, "jwt_s": 0.5, "lmcs": [lmc]}, expects=["status"])
     lab.mmcp(10, "lmc1.SJR", "lmc1", "sm", [["mn_id", b"lmc1".hex()], ["lmc", a["lmc1"], MMCP_PORT]])
     lab.mmcp(12, "lmc1.SJC", "sm", "lmc1", [group(lab)], f=1)
     for due in range(512, LMC_KILLED_MS, 500):

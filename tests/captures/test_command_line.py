@@ -114,7 +114,7 @@ def no_interfaces(path: Path) -> None:
 
 def wrong_parameters(path: Path) -> None:
     lab = good_lab()
-    del lab.steps[0]["lmcs"]
+    del lab.steps[0]["mmcp"]["lmcs"]
     lab.write(path)
 
 

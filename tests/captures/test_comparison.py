@@ -40,7 +40,7 @@ def test_the_same_lab_is_the_same(good: Path) -> None:
 def test_another_family_is_another_parameter_and_nothing_else(good: Path) -> None:
     found = compared(good, good_lab(6))
     assert found.same
-    assert {change.name for change in found.parameters} >= {"family", "group", "mns.0.addresses.poa2"}
+    assert {change.name for change in found.parameters} >= {"family", "group", "mmcp.mns.0.addresses.poa2"}
     assert found.compared == (14, 14)
 
 

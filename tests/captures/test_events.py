@@ -244,7 +244,7 @@ def test_a_lab_tells_its_port(tmp_path: Path) -> None:
     path = tmp_path / "lab.pcapng"
     with path.open("wb") as stream:
         writer = PcapngWriter(stream, [Interface("mn:radio", 1)])
-        writer.step({"t_ns": T0, "step": "parameters", "mmcp_port": 4711})
+        writer.step({"t_ns": T0, "step": "parameters", "mmcp": {"port": 4711}})
         writer.frame(T0 + 1, 0, ethernet("sm", udp("10.0.0.1", "10.0.0.2", 4711, 4711, USP)))
         writer.flush()
     assert [event.kind for event in History(CaptureReader(path), every_protocol({}))] == ["parameters", "USP"]

@@ -193,8 +193,8 @@ def hostile_run(folder: Path) -> Path:
     lab = good_lab()
     lab.parameters(lab=HOSTILE)
     lab.steps = [lab.steps[-1], *lab.steps[1:-1]]
-    lab.steps[0]["mns"][0]["name"] = HOSTILE
-    lab.steps[0]["lmcs"][0]["name"] = HOSTILE
+    lab.steps[0]["mmcp"]["mns"][0]["name"] = HOSTILE
+    lab.steps[0]["mmcp"]["lmcs"][0]["name"] = HOSTILE
     for step in lab.steps[1:]:
         step.update({key: HOSTILE for key in ("mn", "mode", "to") if key in step})
     lab.step(9500, HOSTILE, text=HOSTILE)

@@ -412,8 +412,10 @@ def test_evidence_names_the_frames(tmp_path: Path) -> None:
 
 def test_same_lmc_on_both_cells_has_nothing_to_transfer(tmp_path: Path) -> None:
     lab = good_lab()
-    lmcs = [dict(lmc, address=lab.addresses["lmc1"], interface=INTERFACES["lmc1"]) for lmc in lab.steps[0]["lmcs"]]
-    lab.steps[0] = {**lab.steps[0], "lmcs": lmcs}
+    lmcs = [
+        dict(lmc, address=lab.addresses["lmc1"], interface=INTERFACES["lmc1"]) for lmc in lab.steps[0]["mmcp"]["lmcs"]
+    ]
+    lab.steps[0]["mmcp"] = {**lab.steps[0]["mmcp"], "lmcs": lmcs}
     found = {verdict.rule: verdict.verdict for verdict in judged(lab, tmp_path).verdicts}
     assert found["mmcp-handover-order"] == "unseen"
 

@@ -154,7 +154,7 @@ def test_a_lab_is_judged_by_who_is_who_from_a_file_and_from_stdin(tmp_path: Path
 
 def test_steps_that_cannot_be_used_leave_what_needs_no_knowledge(tmp_path: Path) -> None:
     lab = good_lab()
-    lab.steps[0]["srt_s"] = -1
+    lab.steps[0]["mmcp"]["srt_s"] = -1
     answer = json.loads(run(lab.write(tmp_path / "lab.pcapng"), "--json").stdout)
     told = {verdict["rule"]: verdict for verdict in answer["packs"]["mmcp"]["verdicts"]}
     assert told["mmcp-handover-order"]["message"].startswith("nothing says who is who: ")

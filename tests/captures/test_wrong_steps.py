@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -65,24 +66,27 @@ def test_what_is_right_is_read_by_all(tmp_path: Path, name: str) -> None:
     assert read_by_all(story(name).write(tmp_path / "a.pcapng", story(name).steps)) == dict.fromkeys(READERS, "")
 
 
-def with_parameters(path: Path, **fields: Any) -> Path:
+def with_parameters(path: Path, fields: Mapping[str, Any]) -> Path:
+    """With other values; the names of those in a protocol's section begin with the protocol."""
     steps = story("handover").steps
     for name, value in fields.items():
-        steps = changed(steps, (0, name), value)
+        steps = changed(steps, (0, *name.split(".")), value)
     return story("handover").write(path, steps)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("srt_s", 1e300), ("srt_s", 0), ("srt_s", -1), ("spt_s", 1e7), ("jwt_s", 2**63), ("last_member_query_s", 1e300),
-        ("port", 0), ("port", 65_536), ("mmcp_port", -1), ("session_id", 2**32), ("session_id", -1),
-        ("nominal_spacing_ns", 0), ("nominal_spacing_ns", 2**63), ("join_retries", -1),
+        ("mmcp.srt_s", 1e300), ("mmcp.srt_s", 0), ("mmcp.srt_s", -1), ("mmcp.spt_s", 1e7), ("mmcp.jwt_s", 2**63),
+        ("mmcp.last_member_query_s", 1e300),
+        ("port", 0), ("port", 65_536), ("mmcp.port", -1), ("mmcp.session_id", 2**32),
+        ("mmcp.session_id", -1),
+        ("nominal_spacing_ns", 0), ("nominal_spacing_ns", 2**63), ("mmcp.join_retries", -1),
     ],
 )  # fmt: skip
 def test_a_number_out_of_its_range_is_named(tmp_path: Path, name: str, value: float) -> None:
-    path = with_parameters(tmp_path / "a.pcapng", **{name: value})
-    with pytest.raises(CaptureError, match=rf"parameters step .* wrong value: {name} is "):
+    path = with_parameters(tmp_path / "a.pcapng", {name: value})
+    with pytest.raises(CaptureError, match=rf"parameters step .* wrong value: {name.removeprefix('mmcp.')} is "):
         judge(path)
     for command in ("judge", "report", "verify"):
         done = CliRunner().invoke(main, [command, str(path)])
@@ -92,10 +96,10 @@ def test_a_number_out_of_its_range_is_named(tmp_path: Path, name: str, value: fl
 
 @pytest.mark.parametrize("value", [math.inf, math.nan, 10**400, "\ud800", nested(40), nested(900)])
 def test_a_step_that_nobody_can_reckon_with_is_no_step(tmp_path: Path, value: object) -> None:
-    path = with_parameters(tmp_path / "a.pcapng", srt_s=value)
+    path = with_parameters(tmp_path / "a.pcapng", {"mmcp.srt_s": value})
     with pytest.raises(CaptureError, match="no parameters step"):
         judge(path)
-    path = with_parameters(tmp_path / "b.pcapng", note=value)
+    path = with_parameters(tmp_path / "b.pcapng", {"note": value})
     assert CliRunner().invoke(main, ["verify", str(path)]).exit_code in (0, 1)
 
 
@@ -125,5 +129,5 @@ def test_a_handover_may_be_called_anything(tmp_path: Path, value: object) -> Non
 
 
 def test_parameters_that_are_right_stay_as_they_are(tmp_path: Path) -> None:
-    found = Parameters.read(read_timeline(with_parameters(tmp_path / "a.pcapng")).steps[0])
+    found = Parameters.read(read_timeline(with_parameters(tmp_path / "a.pcapng", {})).steps[0])
     assert (found.srt_s, found.spt_s, found.port, found.mmcp_port) == (2.0, 6.0, 5004, 24793)

@@ -19,7 +19,7 @@ SECONDS_MAX = 1_000_000.0
 class Timers(dict[str, float | None]):
     """A protocol's provisioned times in seconds, by name; None for one that nobody knows.
 
-    `given` are those that somebody said: they stay. Of the rest a lab's ``parameters`` step fills in what it tells.
+    `given` are those that somebody said: they stay. Of the rest the protocol's section of a lab's ``parameters`` step fills in what it tells.
     """
 
     def __init__(self, known: Mapping[str, float | None], given: Mapping[str, float]) -> None:
@@ -27,10 +27,10 @@ class Timers(dict[str, float | None]):
         self._given = frozenset(given)
         self.update((name, seconds) for name, seconds in given.items() if name in known)
 
-    def learn(self, parameters: Mapping[str, Any]) -> None:
-        """Take over what a step says, such as ``srt_s``; what no time can be is passed over."""
+    def learn(self, section: Mapping[str, Any]) -> None:
+        """Take over what the protocol's section says, such as ``srt_s``; what no time can be is passed over."""
         for name in self.keys() - self._given:
-            value = parameters.get(f"{name}_s")
+            value = section.get(f"{name}_s")
             if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= SECONDS_MAX:
                 self[name] = float(value)
 
@@ -78,17 +78,6 @@ class Facts(Gatherer, Protocol):
     @property
     def known(self) -> bool:
         """Whether the capture says who is who."""
-
-    @property
-    def expects(self) -> tuple[str, ...]:
-        """What the lab is about: topics of rules."""
-
-    @property
-    def left_out(self) -> Mapping[str, str]:
-        """Rules that cannot be asked of the lab, each with the reason."""
-
-    def shows(self, topic: str) -> str | None:
-        """None if the capture shows what a lab may be about, else the step that it lacks. Raises CaptureError."""
 
     def undecided_from(self) -> int | None:
         """Frame number from which on something was under way when the capture broke off; None if nothing was."""
