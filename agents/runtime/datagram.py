@@ -146,22 +146,29 @@ class DatagramPort:
 
     def send(self, data: bytes, destination: Endpoint, dscp: int = 0, interface: str = "") -> None:
         """Send one datagram; what the kernel refuses (no route, link down, full queue) is counted as lost here."""
+        marks: Marks = ()
         try:
-            marks = self._marks(destination, dscp, interface) if dscp or interface else ()
-            if self._detoured and self._detours.leads_to(destination.address):
-                self._detours.send(data, destination, marks, interface)
-                return
-            try:
+            if dscp or interface or self._detoured:
+                if dscp or interface:
+                    marks = self._marks(destination, dscp, interface)
+                if self._detoured and self._detours.leads_to(destination.address):
+                    self._detours.send(data, destination, marks, interface)
+                    return
                 if marks:
                     self._socket.sendmsg([data], marks, 0, destination)
-                else:
-                    self._socket.sendto(data, destination)
-            except OSError as error:
-                if error.errno not in FULL:
-                    raise
-                self._detours.send(data, destination, marks, interface)
+                    return
+            self._socket.sendto(data, destination)
         except OSError as error:
-            self._counters.add(f"unsent.{error.__class__.__name__}.{error.errno}")
+            self._not_sent(error, data, destination, marks, interface)
+
+    def _not_sent(self, error: OSError, data: bytes, destination: Endpoint, marks: Marks, interface: str) -> None:
+        """Send by a detour what has found the port's buffer full; count what has failed otherwise."""
+        try:
+            if error.errno not in FULL:
+                raise error
+            self._detours.send(data, destination, marks, interface)
+        except OSError as failure:
+            self._counters.add(f"unsent.{failure.__class__.__name__}.{failure.errno}")
 
     def _marks(self, destination: Endpoint, dscp: int, interface: str) -> Marks:
         """What tells the kernel a packet's DSCP and, to a group, its interface; OSError where there is no such interface."""

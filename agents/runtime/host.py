@@ -17,6 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from agents.core.agent import (
+    Action,
     AddressConfigured,
     Agent,
     ApplicationData,
@@ -86,6 +87,7 @@ class AgentHost(Driver[None]):
         self._described = ports
         self._commands = commands
         self._ways = self.ways
+        self._asked: list[Action] = []  # that are being carried out
         self._ports: dict[str, DatagramPort] = {}
         self._groups: dict[Membership, str] = {}  # that are wanted, and the names of the ports that listen to them
         self._tasks = Tasks(self._fail)
@@ -181,9 +183,8 @@ class AgentHost(Driver[None]):
 
     def _received(self, port: str, data: bytes, source: Endpoint) -> None:
         """Take one datagram. Its answers leave at once; what can wait for the end of the wake-up does."""
-        if self._end is None:
-            self._agent.receive(data, source, monotonic(), port)
-            self._carry_out()
+        self._agent.receive(data, source, monotonic(), port)
+        self._carry_out()
 
     def _received_from(self, port: str, wanted: str, data: bytes, source: Endpoint) -> None:
         """Take one datagram of a source-specific group: others of the host may be members for other sources."""
@@ -234,12 +235,11 @@ class AgentHost(Driver[None]):
     # --- out of the agent: the ways of a Driver ---------------------------------------------------------------------
 
     def _carry_out(self) -> None:
-        """Do what the agent has asked for since the last time; after its end nothing more."""
+        """Do what the agent has asked for since the last time."""
         ways = self._ways
-        for action in self._agent.take_actions():
+        self._asked = asked = self._agent.take_actions()
+        for action in asked:
             ways[type(action)](None, action)
-            if self._end is not None:
-                return
 
     def send_datagram(self, place: None, action: SendDatagram) -> None:
         """Send from the port of that name, opening an extra one."""
@@ -331,6 +331,8 @@ class AgentHost(Driver[None]):
     def end(self, place: None, action: End) -> None:
         """End this process once what was asked before is done."""
         self._end = action
+        self._asked.clear()  # what was asked for after it
+        self._close_ports()
         self._tell_application("ended", {"status": action.status, "reason": action.reason})
         self.finish()
 
