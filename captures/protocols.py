@@ -48,7 +48,8 @@ def protocols() -> tuple[Protocol, ...]:
 
 def port_names() -> tuple[str, ...]:
     """What a port can be given to: protocols, and modules of one that each have a port of their own."""
-    return tuple(dict.fromkeys(known.port_name(carrier) for known in protocols() for carrier in known.carriers))
+    carriers = ((known, carrier) for known in protocols() for carrier in known.carriers if carrier.transport != "ip")
+    return tuple(dict.fromkeys(known.port_name(carrier) for known, carrier in carriers))
 
 
 def role(name: str) -> Role:

@@ -24,5 +24,5 @@ def every_protocol(ports: Mapping[str, int]) -> tuple[PortProtocol, ...]:
             name,
         )
         for name, known, carrier in sorted(carriers, key=lambda each: each[0] in ports)
-        if (port := ports.get(name, carrier.port)) is not None
+        if (port := carrier.port if carrier.transport == "ip" else ports.get(name, carrier.port)) is not None
     )

@@ -105,7 +105,7 @@ def make_page(material: Material, report: Path) -> Page:
     told = verdicts_of(run, seen.truncated)
     failed = {str(verdict["subject"]) for verdict in told.failed}
     additions = [
-        known.report(seen.facts[known.name], {"handovers": told.handovers}, failed)
+        known.report(seen.facts[known.name], told.records, failed)
         for known in protocols()
         if known.report is not None and known.name in seen.facts
     ]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from captures.protocols import protocols
 
 if TYPE_CHECKING:
+    from captures.rules.findings import Verdict
     from captures.rules.judgement import Judgement
 
 _ORDER = {"failed": 0, "unseen": 1, "passed": 2}
 _COLOURS = {"failed": "bold red", "unseen": "yellow", "passed": "green"}
-_RULE_COLUMNS = ("verdict", "rule", "clause", "subject", "what was seen", "frames")
+RULE_COLUMNS = ("verdict", "rule", "clause", "subject", "what was seen", "frames")
 _FRAMES_SHOWN = 8
 
 
@@ -21,17 +22,12 @@ def show(judgement: Judgement) -> None:
     """Print it to stdout: every verdict that decides, and how many the other packs have, with those that failed."""
     table = rich_table if sys.stdout.isatty() else plain_table
     topics = {topic.name: topic for known in protocols() for topic in known.topics}
-    for topic in judgement.about:
-        title, field, columns = topics[topic].title, topics[topic].records, topics[topic].columns
-        rows = [[_cell(record[key]) for _, key in columns] for record in judgement.records[field]]
-        table(title, [name for name, _ in columns], rows)
+    for topic in (topics[name] for name in judgement.about if name in topics):
+        rows = [[_cell(record[key]) for _, key in topic.columns] for record in judgement.records[topic.records]]
+        table(topic.title, [name for name, _ in topic.columns], rows)
         print()
     verdicts = sorted(judgement.decided, key=lambda verdict: _ORDER[verdict.verdict])
-    rules = [
-        [verdict.verdict, verdict.rule, verdict.clause, verdict.subject, verdict.message, frames_shown(verdict.frames)]
-        for verdict in verdicts
-    ]
-    table("Rules", _RULE_COLUMNS, rules)
+    table("Rules", RULE_COLUMNS, rule_rows(verdicts))
     print()
     if judgement.beside:
         rows = [[pack.name, *(str(pack.count(outcome)) for outcome in _ORDER)] for pack in judgement.beside]
@@ -39,8 +35,7 @@ def show(judgement: Judgement) -> None:
         print()
     broken = [verdict for pack in judgement.beside for verdict in pack.verdicts if verdict.verdict == "failed"]
     if broken:
-        rows = [[v.verdict, v.rule, v.clause, v.subject, v.message, frames_shown(v.frames)] for v in broken]
-        table("Rules of packs that are broken", _RULE_COLUMNS, rows)
+        table("Rules of packs that are broken", RULE_COLUMNS, rule_rows(broken))
         print()
     for warning in judgement.warnings:
         print(f"warning: {warning}")
@@ -55,7 +50,12 @@ def _cell(value: Any) -> str:
     return f"{value:.1f}" if isinstance(value, float) else str(value)
 
 
-def frames_shown(frames: Sequence[int]) -> str:
+def rule_rows(verdicts: Iterable[Verdict]) -> list[list[str]]:
+    """Verdicts as rows of a table with `RULE_COLUMNS`."""
+    return [[v.verdict, v.rule, v.clause, v.subject, v.message, _frames_shown(v.frames)] for v in verdicts]
+
+
+def _frames_shown(frames: Sequence[int]) -> str:
     """The first few frame numbers."""
     shown = " ".join(str(number) for number in frames[:_FRAMES_SHOWN])
     return f"{shown} ..." if len(frames) > _FRAMES_SHOWN else shown

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from captures.report.terminal import frames_shown, plain_table, rich_table
+from captures.report.terminal import RULE_COLUMNS, plain_table, rich_table, rule_rows
 
 if TYPE_CHECKING:
     from captures.rules.judgement import Judgement, PackVerdicts
@@ -17,7 +17,6 @@ _STREAMS_SHOWN = 20
 _STREAM_TITLES = (
     "stream", "interface", "packets", "lost", "scattered", "interruptions", "duplicates", "late", "restarts", "jitter ms", "max",
 )  # fmt: skip
-_RULE_TITLES = ("verdict", "rule", "clause", "subject", "what was seen", "frames")
 _PASSED_TITLES = ("rule", "clause", "verdict", "where")
 
 
@@ -37,8 +36,7 @@ def show_verification(verification: Judgement) -> None:
         _table("Rules kept, and those that the capture cannot tell", _PASSED_TITLES, rules)
     failed = [verdict for verdict in verification.verdicts if verdict.verdict == "failed"]
     if failed:
-        rows = [[v.verdict, v.rule, v.clause, v.subject, v.message, frames_shown(v.frames)] for v in failed]
-        _table("Rules broken", _RULE_TITLES, rows)
+        _table("Rules broken", RULE_COLUMNS, rule_rows(failed))
     print()
     for reason, count in verification.passed_over.items():
         print(f"passed over: {count} {reason}")
@@ -54,7 +52,7 @@ def _table(title: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def _counts(pack: PackVerdicts) -> list[str]:
-    return [pack.name, *(str(sum(v.verdict == outcome for v in pack.verdicts)) for outcome in _OUTCOMES)]
+    return [pack.name, *(str(pack.count(outcome)) for outcome in _OUTCOMES)]
 
 
 def _by_rule(pack: PackVerdicts) -> Iterator[list[str]]:

@@ -11,7 +11,7 @@ steps. A rule may have both: with the facts the second decides, without them the
 undecided without them.
 
 **Events that belong together.** `same` names what must be equal, and is looked up in each event: ``source``,
-``destination``, ``peers`` (both addresses, in either direction), ``conversation`` (both addresses with their ports, in
+``destination``, ``peers`` (both addresses, in either direction), ``conversation`` (both addresses with their ports, if any, in
 either direction), any other word in the event's fields; a function is called. The interface always belongs to it, since
 each interface is a witness of its own: what one did not see, another may have. `ANYWHERE` first in `same` drops it.
 An event that lacks one of the words is none of the rule's business.
@@ -98,7 +98,7 @@ def _value(event: Event, word: Word) -> Hashable | None:
         case "peers":
             return frozenset((event.source, event.destination))
         case "conversation":
-            sport, dport = event.fields["ports"]
+            sport, dport = event.fields.get("ports", (0, 0))
             return frozenset(((event.source, sport), (event.destination, dport)))
     value: Hashable | None = event.fields.get(word)
     return value

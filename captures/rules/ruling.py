@@ -7,7 +7,7 @@ is asked for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from captures.files.reading import CaptureReader
@@ -21,13 +21,13 @@ from captures.rules.reading import Progress
 class Verdicts:
     """What a page or a ladder shows of a judgement.
 
-    `verdicts`: as JSON, those of the packs that decide first, which are `deciding`. `handovers`: the run's rows or the judge's
-    records. `not_judged`: why a lab's capture cannot be judged as one, else None.
+    `verdicts`: as JSON, those of the packs that decide first, which are `deciding`. `records`: by name, the run's rows or the
+    judge's records. `not_judged`: why a lab's capture cannot be judged as one, else None.
     """
 
     verdicts: Sequence[Mapping[str, Any]]
     deciding: frozenset[str] = frozenset()
-    handovers: Sequence[Mapping[str, Any]] = ()
+    records: Mapping[str, Any] = field(default_factory=dict)
     not_judged: str | None = None
 
     @property
@@ -49,9 +49,9 @@ def verdicts_of(run: Run, truncated: str | None, progress: Progress | None = Non
     if truncated is None and isinstance(rules, Mapping) and isinstance(packs, Mapping) and "all" in rules:
         beside = [verdict for pack in packs.values() for verdict in pack["verdicts"]]
         deciding = frozenset(verdict["pack"] for verdict in rules["all"])
-        return Verdicts([*rules["all"], *beside], deciding, result.get("handovers", ()))
+        return Verdicts([*rules["all"], *beside], deciding, result)
     found = verify(CaptureReader(run.capture), settings=Settings(ports=run.ports), progress=progress)
     verdicts = [verdict.as_dict() for verdict in (*found.decided, *(v for pack in found.beside for v in pack.verdicts))]
     not_judged = f"not judged as a lab: {found.lacks[0]}" if found.lacks and found.has_parameters else None
     deciding = frozenset(verdict.pack for verdict in found.decided)
-    return Verdicts(verdicts, deciding, found.records.get("handovers", ()), not_judged)
+    return Verdicts(verdicts, deciding, found.records, not_judged)

@@ -60,7 +60,7 @@ def test_what_is_no_port_is_refused(elsewhere: Path, command: str, value: str) -
 def test_a_port_that_was_given_takes_the_place_of_the_protocols_own() -> None:
     assert set(port_names()) == {"mmcp", "gmp.sm", "gmp.mm", "msmp", "omcp", "ectp"}
     given = {"mmcp": 24792, "gmp.mm": 6000, "ectp": 7000}
-    datagrams = {known.port: known.name for known in every_protocol(given) if known.framing is None}
+    datagrams = {known.port: known.name for known in every_protocol(given) if known.transport == "udp"}
     assert datagrams == {16513: "gmp", 6000: "gmp", 24792: "mmcp", 7000: "ectp"}
-    streams = {known.port: known.name for known in every_protocol(given) if known.framing is not None}
+    streams = {known.port: known.name for known in every_protocol(given) if known.transport == "tcp"}
     assert streams == {16513: "gmp", 6000: "gmp", 24792: "msmp", 24794: "omcp"}

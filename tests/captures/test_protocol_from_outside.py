@@ -18,13 +18,14 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A question and its answer over UDP, one without an end, and two messages in three segments of a connection."""
+    """A question and its answer over UDP, one without an end, two in three segments of a connection, one in IP."""
     link, port = ScriptedLink(), TINY_PORT
     link.add(0, "ask", "mn", udp(address("mn"), address("sm"), 4000, port, b"\1\5"))
     link.add(0.1, "tell", "sm", udp(address("sm"), address("mn"), port, 4000, b"\2\5"))
     link.add(0.2, "short", "mn", udp(address("mn"), address("sm"), 4000, port, b"\1"))
     for at, sequence, octets in ((0.3, 1, b"\2\1"), (0.4, 3, b"\6\2\2"), (0.5, 6, b"\6")):
         link.add(at, f"segment.{sequence}", "mn", segment(sequence, octets))
+    link.add(0.6, "plain", "mn", ip(address("mn"), address("sm"), 253, b"\2\x09"))
     folder = tmp_path_factory.mktemp("tiny")
     ScriptedLink().add(0, "ask", "mn", udp(address("mn"), address("sm"), 4000, port, b"\1\5")).add(
         2, "tell", "sm", udp(address("sm"), address("mn"), port, 4000, b"\2\5")
@@ -53,6 +54,7 @@ def test_the_ladder_has_its_words(known: Path, capture: Path) -> None:
         ("tiny", "TINY malformed", "octet 1: a message has 2 octets"),
         ("tiny", "ASK", "riddle 6"),
         ("tiny", "TELL", "riddle 6"),
+        ("tiny", "TELL", "riddle 9"),
     ]
     assert "riddle 5" in captures(known, "show", capture, "--protocol", "tiny")
 
@@ -66,7 +68,7 @@ def test_its_rules_are_asked(known: Path, capture: Path) -> None:
 
 def test_its_port_can_be_given(known: Path, capture: Path) -> None:
     events = captures(known, "timeline", capture, "--port", "tiny=7008", "-o", "-").splitlines()
-    assert events == []
+    assert [json.loads(event)["fields"]["number"] for event in events] == [9]  # which no port tells
 
 
 def test_it_has_a_page(known: Path, capture: Path, tmp_path: Path) -> None:
@@ -74,7 +76,7 @@ def test_it_has_a_page(known: Path, capture: Path, tmp_path: Path) -> None:
     captures(known, "report", capture, "-o", page)
     text = page.read_text()
     assert "riddle 5" in text
-    assert f"udp.port == {TINY_PORT} || tcp.port == {TINY_PORT}" in text
+    assert f"udp.port == {TINY_PORT} || tcp.port == {TINY_PORT} || ip.proto == 253" in text
 
 
 def test_help_names_it(known: Path) -> None:

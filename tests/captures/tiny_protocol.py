@@ -34,7 +34,7 @@ def rules(settings):
 
 PROTOCOL = Protocol(
     name="tiny",
-    carriers=(Carrier("udp", 7007), Carrier("tcp", 7007)),
+    carriers=(Carrier("udp", 7007), Carrier("tcp", 7007), Carrier("ip", 253)),
     framing=Framing(length_at=0, length_octets=1, prefix_octets=1, smallest=2, largest=255),
     dissect=dissect,
     words=words,
