@@ -1,8 +1,9 @@
-"""Who gets the datagrams of a multicast group on a network in virtual time."""
+"""Groups in virtual time: what hosts do to be members, and who gets what is sent to a group."""
 
 from __future__ import annotations
 
-from agents.core.agent import Endpoint, JoinGroup
+from agents.core.agent import Endpoint, GroupJoined, JoinGroup, LeaveGroup, RenewMembership
+from testbed.sim.machine import Machines
 from testbed.sim.node import Group, Interface, Node
 
 ALL_SYSTEMS = ("224.0.0.1", "ff02::1")  # every host is a member of these
@@ -101,3 +102,64 @@ class Members(dict[str, list[Member]]):
         if found:
             self._of[node.index, group] = found
             self.setdefault(group[0], []).extend(found)
+
+
+class Memberships(Machines):
+    """Machines whose roles are members of groups."""
+
+    def __init__(self, seed: int, begin: float) -> None:
+        super().__init__(seed, begin)
+        self.members = Members()
+
+    def left_group(self, node: Node, group: Group) -> None:
+        """Called after a role has left a group."""
+
+    def join_group(self, node: Node, action: JoinGroup) -> None:
+        """Join, and say so when the report is on the wire."""
+        group = (action.group, action.interface, action.source)
+        if group in node.groups:
+            self.break_invariant("one-effect", node, f"joined {action.group} a second time")
+        self._record(6, node, action.group.encode())
+        interface = node.interface(action.interface)
+        if interface is None or not node.joins_succeed:
+            failure = "no such interface" if interface is None else ""
+            answer = GroupJoined(action.group, action.interface, succeeded=False, reason=failure)
+            self._answer(node.join_time_s, node, answer)
+            return
+        node.groups[group] = action.renews_itself
+        self.members.join(node, interface, action)
+        self._show_membership(node, group)
+        self.later(node.join_time_s, self._joined, node, node.life, group)
+
+    def _joined(self, node: Node, life: int, group: Group) -> None:
+        if node.life == life and group in node.groups:  # else it has left, or died, since
+            self.tell(node, GroupJoined(group[0], group[1], succeeded=True))
+
+    def leave_group(self, node: Node, action: LeaveGroup) -> None:
+        """Leave."""
+        group = (action.group, action.interface, action.source)
+        if node.groups.pop(group, None) is None:
+            self.break_invariant("one-effect", node, f"left {action.group} without being in it")
+        self.members.remove(node, group)
+        self._record(7, node, action.group.encode())
+        self.left_group(node, group)
+
+    def renew_membership(self, node: Node, action: RenewMembership) -> None:
+        """Have it reported again."""
+        group = (action.group, action.interface, action.source)
+        if group not in node.groups:
+            self.break_invariant("one-effect", node, f"renewed {action.group} without being in it")
+        self._show_membership(node, group)
+        self._record(8, node, action.group.encode())
+
+    def _show_membership(self, node: Node, group: Group) -> None:
+        """A report of a membership leaves a node; a router heeds one only from an address of its link's subnet."""
+        if node.named(group[1]).is_reachable:
+            node.shown_at = self.now
+            self.members.show(node, group)
+
+    def renew_memberships(self, node: Node, interface: Interface) -> None:
+        """A link or an address has come: have reported again what the role does not renew itself."""
+        for group, renews_itself in node.groups.items():
+            if group[1] == interface.name and not renews_itself:
+                self._show_membership(node, group)

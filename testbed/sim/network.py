@@ -19,18 +19,14 @@ from agents.core.agent import (
     Connect,
     End,
     Endpoint,
-    GroupJoined,
-    JoinGroup,
-    LeaveGroup,
-    RenewMembership,
     SendDatagram,
     SendStream,
 )
 from agents.core.room import Port
 from testbed.sim.faults import PERFECT, Faults
-from testbed.sim.groups import Member, Members
-from testbed.sim.machine import ENTRY, Machines
-from testbed.sim.node import Group, Interface, KnownPorts, Node
+from testbed.sim.groups import Member, Memberships
+from testbed.sim.machine import ENTRY
+from testbed.sim.node import Interface, KnownPorts, Node
 from testbed.sim.streams import Streams
 
 ADDRESS_TIME_S = 0.001  # from the request to configure an address until it is there
@@ -39,7 +35,7 @@ Datagram = tuple[Endpoint, bytes, Endpoint]
 """The destination, the data, the source."""
 
 
-class Network(Machines):
+class Network(Memberships):
     """Nodes, what lies between them, and what became of what they have sent, in numbers."""
 
     def __init__(self, seed: int, faults: Faults = PERFECT, begin: float = 0.0) -> None:
@@ -54,7 +50,6 @@ class Network(Machines):
         self.watches: dict[int, Callable[[Node], None]] = {}
         self._addresses: dict[str, Node] = {}
         self._known_ports: dict[tuple[Port, ...], KnownPorts] = {}
-        self.members = Members()
         self.streams = Streams(self, self._chance)
         self._arrive_datagram = self._arrive  # bound once: it stands in the agenda a hundred thousand times
 
@@ -114,23 +109,15 @@ class Network(Machines):
 
     def lose_link(self, node: Node, interface: str = "") -> None:
         """A link goes (of the default route's interface): nothing leaves by it and nothing reaches it."""
-        self._interface(node, interface).link_is_up = False
+        node.named(interface).link_is_up = False
         node.changed()
 
     def regain_link(self, node: Node, site: str, routable_as: str | None = None, interface: str = "") -> None:
         """An interface has a link at ``site``, where only the address ``routable_as`` fits (None: any)."""
-        found = self._interface(node, interface)
+        found = node.named(interface)
         found.link_is_up, found.site, found.routable_as = True, site, routable_as
         node.changed()
-        self._renew_memberships(node, found)
-
-    @staticmethod
-    def _interface(node: Node, name: str) -> Interface:
-        """The interface of that name ("": the default route's); ValueError where there is none."""
-        found = node.interface(name) if name else node.default
-        if found is None:
-            raise ValueError(f"{node.name} has no interface {name}")
-        return found
+        self.renew_memberships(node, found)
 
     def kill(self, node: Node) -> None:
         """The node's machine dies: from now on it is silent. What it had committed is on its disk."""
@@ -158,9 +145,6 @@ class Network(Machines):
 
     def configured(self, node: Node, address: str, gateway: str) -> None:
         """Called when an interface has got its address."""
-
-    def left_group(self, node: Node, group: Group) -> None:
-        """Called after a role has left a group."""
 
     def ended(self, node: Node, action: End) -> None:
         """Called after a role has ended."""
@@ -363,74 +347,24 @@ class Network(Machines):
         """Close it."""
         self.streams.close(node, action)
 
-    # --- groups and addresses ---------------------------------------------------------------------------------------
-
-    def join_group(self, node: Node, action: JoinGroup) -> None:
-        """Join, and say so when the report is on the wire."""
-        group = (action.group, action.interface, action.source)
-        if group in node.groups:
-            self.break_invariant("one-effect", node, f"joined {action.group} a second time")
-        self._record(6, node, action.group.encode())
-        interface = node.interface(action.interface)
-        if interface is None or not node.joins_succeed:
-            failure = "no such interface" if interface is None else ""
-            answer = GroupJoined(action.group, action.interface, succeeded=False, reason=failure)
-            self._answer(node.join_time_s, node, answer)
-            return
-        node.groups[group] = action.renews_itself
-        self.members.join(node, interface, action)
-        self._show_membership(node, group)
-        self.later(node.join_time_s, self._joined, node, node.life, group)
-
-    def _joined(self, node: Node, life: int, group: Group) -> None:
-        if node.life == life and group in node.groups:  # else it has left, or died, since
-            self.tell(node, GroupJoined(group[0], group[1], succeeded=True))
-
-    def leave_group(self, node: Node, action: LeaveGroup) -> None:
-        """Leave."""
-        group = (action.group, action.interface, action.source)
-        if node.groups.pop(group, None) is None:
-            self.break_invariant("one-effect", node, f"left {action.group} without being in it")
-        self.members.remove(node, group)
-        self._record(7, node, action.group.encode())
-        self.left_group(node, group)
-
-    def renew_membership(self, node: Node, action: RenewMembership) -> None:
-        """Have it reported again."""
-        group = (action.group, action.interface, action.source)
-        if group not in node.groups:
-            self.break_invariant("one-effect", node, f"renewed {action.group} without being in it")
-        self._show_membership(node, group)
-        self._record(8, node, action.group.encode())
-
-    def _show_membership(self, node: Node, group: Group) -> None:
-        """A report of a membership leaves a node; a router heeds one only from an address of its link's subnet."""
-        if self._interface(node, group[1]).is_reachable:
-            node.shown_at = self.now
-            self.members.show(node, group)
-
-    def _renew_memberships(self, node: Node, interface: Interface) -> None:
-        """A link or an address has come: have reported again what the role does not renew itself."""
-        for group, renews_itself in node.groups.items():
-            if group[1] == interface.name and not renews_itself:
-                self._show_membership(node, group)
+    # --- addresses --------------------------------------------------------------------------------------------------
 
     def configure_address(self, node: Node, action: ConfigureAddress) -> None:
         """Give it to the interface, and the default route with it; ValueError where there is no such interface."""
-        self._interface(node, action.interface)
+        node.named(action.interface)
         self.later(ADDRESS_TIME_S, self._configured, node, node.life, action)
 
     def _configured(self, node: Node, life: int, action: ConfigureAddress) -> None:
         if node.life != life:
             return
-        interface = self._interface(node, action.interface)
+        interface = node.named(action.interface)
         if self._addresses.get(interface.address) is node:
             del self._addresses[interface.address]
         interface.configure(action.address)
         node.default = interface
         self._addresses[interface.address] = node
         node.changed()
-        self._renew_memberships(node, interface)
+        self.renew_memberships(node, interface)
         self.configured(node, action.address, action.gateway)
         self.tell(node, AddressConfigured(action.interface, action.address))
 

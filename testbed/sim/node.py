@@ -158,6 +158,13 @@ class Node(_Looked):
         """The interface of that name."""
         return next((each for each in self.interfaces if each.name == name), None)
 
+    def named(self, interface: str) -> Interface:
+        """The interface of that name ("": the default route's); ValueError where there is none."""
+        found = self.interface(interface) if interface else self.default
+        if found is None:
+            raise ValueError(f"{self.name} has no interface {interface}")
+        return found
+
     def interface_at(self, address: str) -> Interface | None:
         """The interface that has an address."""
         return next((each for each in self.interfaces if each.address == address), None)
