@@ -1,8 +1,7 @@
-"""What a protocol's room adds to a page: parts that a run falls into, tables, key figures and facts."""
+"""What a protocol's room adds to a page: parts that a run falls into, tables and key figures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -116,10 +115,6 @@ class Tile:
     note: str
 
 
-Facts = tuple[str, Sequence[tuple[str, str]]]
-"""A title, and names with values."""
-
-
 @dataclass(frozen=True, slots=True)
 class Additions:
     """Everything of one room; `beginning` is the title of what was before the first part."""
@@ -128,4 +123,3 @@ class Additions:
     beginning: str = "The beginning"
     tables: tuple[Table, ...] = ()
     tiles: tuple[Tile, ...] = ()
-    facts: tuple[Facts, ...] = ()

@@ -15,6 +15,7 @@ from captures.files.capture import LINKTYPE_RAW, Frame
 from captures.history.data import DataTap
 from captures.history.events import Event
 from captures.history.interfaces import Interfaces, Tunnels
+from captures.history.parameters import port_in
 from captures.wire.connections import Connections, segment
 from captures.wire.framing import Dissected, Framing
 from captures.wire.headers import (
@@ -93,13 +94,9 @@ class PacketReader:
 
     def listen(self, parameters: Mapping[str, Any]) -> None:
         """Know the ports that a lab's parameters give its protocols, each in its section: ``port``, ``module_port``."""
-        moved = []
-        for protocol in dict.fromkeys((*self._udp.values(), *self._tcp.values())):
-            section, module = parameters.get(protocol.name), protocol.port_name.partition(".")[2]
-            port = section.get(f"{module}_port" if module else "port") if isinstance(section, Mapping) else None
-            if isinstance(port, int) and 0 < port < 65536:
-                moved.append(protocol._replace(port=port))
-        self._know(moved)
+        known = dict.fromkeys((*self._udp.values(), *self._tcp.values()))
+        moved = ((protocol, port_in(parameters, protocol.port_name)) for protocol in known)
+        self._know([protocol._replace(port=port) for protocol, port in moved if port is not None])
 
     def _know(self, protocols: Iterable[PortProtocol]) -> None:
         for protocol in protocols:

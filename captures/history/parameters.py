@@ -22,6 +22,14 @@ class Named:
     interface: str
 
 
+def port_in(parameters: Mapping[str, Any], port_name: str) -> int | None:
+    """The port that a protocol's section gives ``name`` as ``port``, ``name.module`` as ``module_port``; None if none does."""
+    name, _, module = port_name.partition(".")
+    section = parameters.get(name)
+    port = section.get(f"{module}_port" if module else "port") if isinstance(section, Mapping) else None
+    return port if isinstance(port, int) and 0 < port < 65536 else None
+
+
 def named_in(parameters: Mapping[str, Any]) -> Iterator[Named]:
     """Every object with a name and an address, in the step itself and in the sections that protocols have in it."""
     for key, value in parameters.items():

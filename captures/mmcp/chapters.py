@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from captures.additions import Additions, Bar, Column, Facts, Line, Moment, Part, Stretch, Table, Tile, View
+from captures.additions import Additions, Bar, Column, Line, Moment, Part, Stretch, Table, Tile, View
 from captures.files.capture import CaptureError
 from captures.mmcp.handovers import Handover, accepted_confirm, first_data_after, handover_requests
 from captures.mmcp.joins import Session, observe_join
@@ -35,21 +35,7 @@ def additions(timeline: Timeline, records: Mapping[str, Any], failed: Collection
         beginning="Before the first handover" if handovers else "The beginning",
         tables=(_table(lines, handovers, parts, failed),) if lines else (),
         tiles=tuple(_tiles(lines)),
-        facts=tuple(_facts(timeline)),
     )
-
-
-def _facts(timeline: Timeline) -> Iterator[Facts]:
-    parameters = timeline.parameters
-    if parameters.known:
-        yield (
-            "MMCP",
-            [
-                ("port", str(parameters.mmcp_port)),
-                ("session", str(parameters.session_id)),
-                ("SRT", f"{parameters.srt_s:g} s"),
-            ],
-        )
 
 
 # --- handovers

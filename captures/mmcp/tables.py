@@ -4,73 +4,38 @@ from captures.protocol import Compared, Figure, Topic
 
 TOPICS = (
     Topic(
-        "handover",
-        "Handovers",
-        "handovers",
-        (
-            ("handover", "handover"),
-            ("mode", "mode"),
-            ("outcome", "outcome"),
-            ("gap ms", "l2_gap_ms"),
-            ("disruption ms", "disruption_ms"),
-            ("excess ms", "excess_ms"),
-            ("packets", "packets"),
-            ("lost", "lost"),
-            ("duplicates", "duplicates"),
-            ("HIR-HIC ms", "hir_hic_ms"),
+        "handover", "Handovers", "handovers", step="handover_begin",
+        columns=(
+            ("handover", "handover"), ("mode", "mode"), ("outcome", "outcome"), ("gap ms", "l2_gap_ms"),
+            ("disruption ms", "disruption_ms"), ("excess ms", "excess_ms"), ("packets", "packets"), ("lost", "lost"),
+            ("duplicates", "duplicates"), ("HIR-HIC ms", "hir_hic_ms"),
             ("first packet ms", "first_packet_after_link_up_ms"),
         ),
-        step="handover_begin",
     ),
     Topic(
-        "join",
-        "Joins",
-        "joins",
-        (
-            ("mn", "mn"),
-            ("expected", "expected"),
-            ("outcome", "outcome"),
-            ("SJRs", "requests"),
-            ("SJR-SJC ms", "sjr_sjc_ms"),
-            ("LJR-LJC ms", "ljr_ljc_ms"),
-            ("established ms", "established_ms"),
-            ("report ms", "report_ms"),
-            ("first packet ms", "first_data_ms"),
-            ("packets", "packets"),
+        "join", "Joins", "joins", step="session_begin",
+        columns=(
+            ("mn", "mn"), ("expected", "expected"), ("outcome", "outcome"), ("SJRs", "requests"),
+            ("SJR-SJC ms", "sjr_sjc_ms"), ("LJR-LJC ms", "ljr_ljc_ms"), ("established ms", "established_ms"),
+            ("report ms", "report_ms"), ("first packet ms", "first_data_ms"), ("packets", "packets"),
         ),
-        step="session_begin",
     ),
     Topic(
-        "leave",
-        "Leaves",
-        "leaves",
-        (
-            ("mn", "mn"),
-            ("notice", "notice"),
-            ("parent", "parent"),
-            ("ULC ms", "ulr_ulc_ms"),
-            ("left the group ms", "report_ms"),
-            ("data stopped ms after that", "latency_ms"),
+        "leave", "Leaves", "leaves", step="leave",
+        columns=(
+            ("mn", "mn"), ("notice", "notice"), ("parent", "parent"), ("ULC ms", "ulr_ulc_ms"),
+            ("left the group ms", "report_ms"), ("data stopped ms after that", "latency_ms"),
             ("ASR without it ms", "unnamed_ms"),
         ),
-        step="leave",
     ),
     Topic(
-        "status",
-        "Silences",
-        "silences",
-        (
-            ("role", "role"),
-            ("why", "why"),
-            ("parent", "parent"),
-            ("probes s", "probes_s"),
-            ("answered ms", "answered_ms"),
-            ("given up", "failed"),
-            ("ASR without it s", "unnamed_s"),
+        "status", "Silences", "silences", step="silence_begin",
+        columns=(
+            ("role", "role"), ("why", "why"), ("parent", "parent"), ("probes s", "probes_s"),
+            ("answered ms", "answered_ms"), ("given up", "failed"), ("ASR without it s", "unnamed_s"),
         ),
-        step="silence_begin",
     ),
-)
+)  # fmt: skip
 
 HANDOVERS = Compared(
     "handovers",

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from captures.additions import Additions, Facts
-from captures.history.parameters import named_in
+from captures.additions import Additions
+from captures.history.parameters import named_in, port_in
 from captures.protocol import SOURCE, Protocol
 from captures.protocols import protocols, role
 from captures.report.material import Material
 from captures.report.seen import Seen
 from captures.report.topology import Plan
+
+Facts = tuple[str, Sequence[tuple[str, str]]]
+"""A title, and names with values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ def linked_files(material: Material, report: Path) -> list[LinkedFile]:
     return [LinkedFile(file.name, file.octets, material.link(file.name, report)) for file in material.files]
 
 
-def facts_of(result: Mapping[str, Any], seen: Seen, additions: Sequence[Additions]) -> list[Facts]:
+def facts_of(result: Mapping[str, Any], seen: Seen) -> list[Facts]:
     """What was run: tables of a title and of names with values."""
     found: list[Facts] = []
     given = result.get("parameters")
@@ -38,7 +41,7 @@ def facts_of(result: Mapping[str, Any], seen: Seen, additions: Sequence[Addition
         found.append(("Options", [(str(name), _plain(value)) for name, value in given.items()]))
     if seen.parameters:
         found += [("Session", list(_session(seen.parameters))), ("Addresses", list(_addresses(seen.parameters)))]
-    found += [facts for each in additions for facts in each.facts]
+    found += [(known.title, list(_section(seen.parameters.get(known.name)))) for known in protocols()]
     versions = result.get("versions")
     if isinstance(versions, Mapping) and versions:
         found.append(("Versions", [(str(name), str(version)) for name, version in versions.items()]))
@@ -60,6 +63,13 @@ def _session(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     spacing = parameters.get("nominal_spacing_ns")
     if isinstance(spacing, int | float):
         yield "packet spacing", f"{spacing / 1e6:g} ms"
+
+
+def _section(fields: Any) -> Iterator[tuple[str, str]]:
+    """What a protocol's section says in numbers and words."""
+    for name, value in fields.items() if isinstance(fields, Mapping) else ():
+        if isinstance(value, str | int | float):
+            yield name.replace("_", " "), str(value)
 
 
 def _addresses(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -116,6 +126,6 @@ def filters_of(seen: Seen, occurring: Sequence[str], additions: Sequence[Additio
 
 def _at_ports(seen: Seen, known: Protocol) -> Iterator[str]:
     for carrier in known.carriers:
-        port = seen.parameters.get(f"{known.port_name(carrier).replace('.', '_')}_port", carrier.port)
+        port = port_in(seen.parameters, known.port_name(carrier)) or carrier.port
         if port is not None:
             yield f"ip.proto == {port}" if carrier.transport == "ip" else f"{carrier.transport}.port == {port}"

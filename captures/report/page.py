@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from captures.additions import Facts, Table, Tile
+from captures.additions import Table, Tile
 from captures.ladder.families import titles
 from captures.protocols import protocols
 from captures.report import details, summary
@@ -48,7 +48,7 @@ class Page:
     frames_shown: int
     families: Mapping[str, str]
     warnings: list[str]
-    facts: list[Facts]
+    facts: list[details.Facts]
     counters: list[tuple[str, list[tuple[str, Any]]]]
     configurations: list[File]
     files: list[details.LinkedFile]
@@ -138,7 +138,7 @@ def make_page(material: Material, report: Path) -> Page:
         frames_shown=FRAMES_SHOWN,
         families=titles(),
         warnings=[str(warning) for warning in dict.fromkeys([*result.get("warnings", ()), *notes])],
-        facts=details.facts_of(result, seen, additions),
+        facts=details.facts_of(result, seen),
         counters=details.counters_of(result),
         configurations=[file for file in material.files if file.text is not None],
         files=details.linked_files(material, report),
