@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from captures.dissectors.membership import MODE_IS_EXCLUDE, TO_EXCLUDE
 from captures.files.capture import CaptureError, Step
@@ -31,6 +31,7 @@ from captures.wire.flows import Flow, flows_of, without_vlans
 from captures.wire.rtp import Streams
 
 _BEFORE_PARAMETERS_MAX = 4096  # events that are remembered until a parameters step comes
+_OfSession = TypeVar("_OfSession", Join, Leave)
 _RECOVERY_NS = 500_000_000  # in which a role that speaks again answers what has gathered meanwhile
 
 
@@ -104,6 +105,8 @@ class Timeline:
     def __post_init__(self) -> None:
         """Begin to gather."""
         self._events: deque[Event] = deque(maxlen=_BEFORE_PARAMETERS_MAX)
+        self._looked_at: set[str] = set()
+        self._blind: dict[str, str] = {}
 
     # --- gathering
 
@@ -150,6 +153,15 @@ class Timeline:
         named = [mn.interface for mn in self.parameters.mns] + [lmc.interface for lmc in self.parameters.lmcs]
         # Those that the file describes its history tells of.
         self.warnings += [f"{name} captured nothing" for name in dict.fromkeys(named) if name not in interfaces]
+        heard = {places.get(name, name) for name in history.began}
+        watching = [*named, self.parameters.session_manager_interface]
+        self._blind = {name: "nothing was captured there" for name in watching if name and name not in heard}
+        self._blind |= {
+            places.get(
+                name, name
+            ): f"its clock is {abs(shift) / 1e6:.1f} ms {'ahead of' if shift > 0 else 'behind'} the others'"
+            for name, shift in history.clock_shifts().items()
+        }
 
     def _sort_in(self, event: Event, interface: str) -> None:
         number, t_ns, _, protocol, kind, source, destination, fields = event
@@ -174,6 +186,7 @@ class Timeline:
 
     def flow(self, interface: str) -> Flow:
         """Data packets seen at the interface; empty if there were none."""
+        self._looked_at.add(interface)
         return self.data.get(interface, _NO_DATA)
 
     def reports_of(self, interface: str, addresses: Iterable[str]) -> list[Membership]:
@@ -182,6 +195,7 @@ class Timeline:
         A node is known by its addresses and by the link-layer addresses it used with them, for MLD comes from
         link-local addresses and IGMP may come from 0.0.0.0.
         """
+        self._looked_at.add(interface)
         known, macs = set(addresses), self._macs.get(interface, set())
         return [
             membership
@@ -289,6 +303,7 @@ class Timeline:
         f: int | None = None,
     ) -> list[Message]:
         """MMCP messages of the lab's session that one interface saw in a window, both ends included."""
+        self._looked_at.add(interface)
         session_id = self.parameters.session_id
         return [
             message
@@ -304,6 +319,18 @@ class Timeline:
         ]
 
     # --- the judgement's facts
+
+    def watched(self, things: Iterable[_OfSession]) -> Iterator[_OfSession]:
+        """Joins or leaves, which are what the interface of their MN saw."""
+        for thing in things:
+            self._looked_at.add(thing.session.mn.interface)
+            yield thing
+
+    def doubt(self) -> str:
+        """Why what was looked at since the last call tells nothing; empty if it does."""
+        found = [f"{name}: {why}" for name, why in self._blind.items() if name in self._looked_at]
+        self._looked_at.clear()
+        return " and ".join(found)
 
     def undecided_from(self) -> int | None:
         """Frame number from which on something was under way when the capture broke off; None if nothing was.

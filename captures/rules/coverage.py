@@ -26,7 +26,7 @@ class Coverage:
     def __init__(self) -> None:
         self.began: dict[str, int] = {}
         self.streams = Streams()
-        self._directions: Bounded[tuple[str, str, str, str], bool] = Bounded(16 * STATE_MAX)
+        self._directions: Bounded[tuple[str, str, str, str], int] = Bounded(16 * STATE_MAX)
         self._refused: Bounded[tuple[str, str, str], bool] = Bounded()
         self._last: Bounded[str, dict[str, int]] = Bounded()
         self._link_changed: dict[str, int] = {}
@@ -46,7 +46,7 @@ class Coverage:
             return  # said by the host, not by who should have answered
         if len(self._refused):
             self._refused.pop(port)
-        self._directions.set((event.interface, event.protocol, event.source, event.destination), value=True)
+        self._directions.set((event.interface, event.protocol, event.source, event.destination), event.t_ns)
         seen = self._last.obtain(who(event), dict)
         if len(seen) < 64 or event.interface in seen:
             seen[event.interface] = event.t_ns
@@ -92,9 +92,9 @@ class Coverage:
         """
         return self._refused.get((interface, protocol, address)) is not None
 
-    def heard(self, interface: str, protocol: str, source: str, destination: str) -> bool:
-        """Whether the interface ever saw the protocol in this direction."""
-        return self._directions.get((interface, protocol, source, destination)) is not None
+    def heard(self, interface: str, protocol: str, source: str, destination: str) -> int:
+        """When the interface saw the protocol in this direction last, 0 for never."""
+        return self._directions.get((interface, protocol, source, destination)) or 0
 
     def last_heard(self, node: str, interface: str) -> int:
         """When the interface heard a node last, -1 for never."""

@@ -17,9 +17,9 @@ from captures.protocols import protocols
 from captures.rules.coverage import Coverage
 from captures.rules.findings import Explain, Failure, Finding, Outcomes, Verdict
 from captures.rules.judgement import Judgement, PackVerdicts
-from captures.rules.language import Checker, Rule
+from captures.rules.language import Checker, Knowing, Rule
 from captures.rules.packs import all_packs
-from captures.rules.packs.pack import Pack, Settings
+from captures.rules.packs.pack import Facts, Pack, Settings
 from captures.rules.reading import Progress, Reading
 from captures.wire.rtp import Stream
 
@@ -53,6 +53,14 @@ class _OneRule:
             yield Finding("the capture", "unseen", f"nothing says who is who: {rule.summary}")
         elif about is None or not rule.topics or not set(rule.topics).isdisjoint(about):
             yield Finding("the capture", "unseen", f"did not come up: {rule.summary}")
+
+
+def _believed(check: Knowing, facts: Facts) -> Iterator[Finding]:
+    """What a check finds; where it looked at what tells nothing it has found nothing."""
+    facts.doubt()
+    for finding in check(facts):
+        why = facts.doubt()
+        yield replace(finding, verdict="unseen", message=f"{why}: {finding.message}") if why else finding
 
 
 def _explained(finding: Finding, explain: Explain) -> Finding:
@@ -96,7 +104,7 @@ class _Running:
                 raise CaptureError(facts.problem)
             records = facts.records()
             for one in self.rules:
-                one.found = [] if one.rule.knowing is None else list(one.rule.knowing(facts))
+                one.found = [] if one.rule.knowing is None else list(_believed(one.rule.knowing, facts))
             found.records.update(records)
             found.warnings += facts.warnings
         self.about = tuple(topic for topic in found.about if topic in self.topics)

@@ -218,6 +218,7 @@ class Periodic(Operator):
         E          E                     E!              (late)
         E          E     E!                              (early, unless `only_late`)
         E          E   R          E      E               (R is `restart`)
+        E          E                            W!       (W is anything else that its sender says to the same peer)
 
     `period` may be a function of the earlier of two events; None or 0 means that it is learned, as the median of the first
     five intervals of each key. Events within `burst` of each other are one. After a
@@ -226,7 +227,7 @@ class Periodic(Operator):
     `renewing` matches restarts nothing if it comes on the beat of its kind: that is what its sender repeats while all goes on.
     The `beat` is in seconds; 0: not known, then two of the same length in a row are one.
     An interval in which a step says that the interface changed its link, or that the sender was made silent, is free. With
-    `only_late` any may come early.
+    `only_late` any may come early. Who ceases is only held to it if it goes on to speak to the same peer.
     """
 
     pattern: Pattern
@@ -330,7 +331,7 @@ class _Periodic(Checker):
         pace.intervals.clear()
 
     def _judge(self, period: int, passed: int, before: Event, event: Event, *, may_be_early: bool = False) -> None:
-        give = round(period * self._terms.tolerance) + self._slack_ns
+        give = self._give(period)
         late = passed > period + give
         if late or (passed < period - give and not (may_be_early or self._terms.only_late)):
             text = (
@@ -347,3 +348,24 @@ class _Periodic(Checker):
                 self._learn(pace)
             elif pace.intervals:
                 self.tell.unseen(pace.last.interface, "too few came to learn their period from")
+            self._ceased(pace)
+
+    def _ceased(self, pace: _Pace) -> None:
+        """Whether one that came no more should have: its sender spoke to the same peer when it was overdue."""
+        last = pace.last
+        period = (0 if self._terms.period is None else nanoseconds(self._terms.period, last)) or pace.period_ns
+        since_ns = max(last.t_ns, self._restarted(last))
+        said_ns = self.coverage.heard(last.interface, last.protocol, last.source, last.destination)
+        if not period or said_ns <= since_ns + period + self._give(period):
+            return
+        if self.coverage.link_changed(last.interface) < last.t_ns and not self.coverage.silenced(
+            last.source, last.t_ns
+        ):
+            text = (
+                f"{last.kind} of {last.source} to {last.destination} came no more after frame {last.number}, though it spoke"
+                f" {in_seconds(said_ns - since_ns)} later; the period is {in_seconds(period)}"
+            )
+            self.tell.failed(last.interface, text, (last.number,))
+
+    def _give(self, period: int) -> int:
+        return round(period * self._terms.tolerance) + self._slack_ns

@@ -292,6 +292,22 @@ def test_periodic(story: Story, expected: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize(
     ("story", "expected"),
     [
+        ([*every(0, 1, 2), (2.9, "other")], (2, 0, 0)),
+        ([*every(0, 1, 2), (3.2, "other")], (2, 1, 0)),  # it speaks to the same peer, and no more of these
+        ([*every(0, 1, 2), (3.2, "other", {"at": "eth1"})], (2, 0, 0)),
+        ([*every(0, 1, 2), (9, "answer")], (2, 0, 0)),  # it may be gone
+        ([*every(0, 1, 2), (3, "give-up"), (4, "other")], (2, 0, 0)),
+        ([*every(0, 1, 2), (3, "link_down"), (9, "other")], (2, 0, 0)),
+    ],
+)
+def test_periodic_ceases(story: Story, expected: tuple[int, int, int]) -> None:
+    check = Periodic(pattern=ASK, period=1, same=("source",), tolerance=0.1, slack=0, burst=0.05, restart=GIVE_UP)
+    assert told(check, story) == expected
+
+
+@pytest.mark.parametrize(
+    ("story", "expected"),
+    [
         (every(0, 2, 4, 6, 8, 10, 12), (6, 0, 0)),
         (every(0, 2, 4, 6, 10, 12, 14), (5, 1, 0)),
         (every(0, 2, 4, 6), (3, 0, 0)),

@@ -123,7 +123,16 @@ def pim_cases(name: str, family: int) -> dict[str, tuple[Spoil, set[str]]]:
         "a hello with TTL 2": (hops(f"{name}.hello.b.9"), {"pim-hop-limit"}),
         "a hello to one router": (say(15.3, "b", hello(), to=address("a", family)), {"pim-destination"}),
         "a join of a router without hello": (say(40, "other", join(address("b", family))), {"pim-hello-first"}),
-        "a join to a stranger": (say(40, "a", join(stranger)), {"pim-upstream-known"}),
+        "a join to a stranger": (
+            both(*[say(t, "a", hello()) for t in range(30, 41)], say(40.5, "a", join(stranger))), {"pim-upstream-known"},
+        ),
+        "hellos that cease": (
+            both(
+                lambda link: link.drop(f"{name}.hello.b.1?").drop(f"{name}.hello.b.2?"),
+                say(16, "b", join(address("a", family))),
+            ),
+            {"pim-hello-period"},
+        ),
         "a hello is missing": (lambda link: link.drop(f"{name}.hello.b.9"), {"pim-hello-period"}),
         "a holdtime of ten periods": (
             both(lambda link: link.drop(f"{name}.hello.b.*"), *[say(t + 0.2, "b", hello(10)) for t in range(30)]),

@@ -338,6 +338,48 @@ def test_no_rule_explains_itself() -> None:
     assert [name for name, causes in by.items() if name in causes] == []
 
 
+@pytest.mark.parametrize("node", ["mn", "lmc2", "sm"])
+def test_a_dead_capture_of_one_interface_leaves_its_rules_unseen(tmp_path: Path, node: str) -> None:
+    lab = good_lab()
+    lab.frames = [frame for frame in lab.frames if frame.interface != INTERFACES[node]]
+    judgement = judge(lab.write(tmp_path / "lab.pcapng"))
+    assert [(verdict.rule, verdict.message) for verdict in judgement.with_verdict("failed")] == []
+    told = {v.rule for v in judgement.with_verdict("unseen") if "nothing was captured there: " in v.message}
+    assert (
+        told >= {"mn": {"mmcp-handover-order", "mmcp-join-order"}, "lmc2": {"mmcp-handover-order"}, "sm": set()}[node]
+    )
+    # What the others saw is judged all the same.
+    assert "mmcp-well-formed" in {verdict.rule for verdict in judgement.with_verdict("passed")}
+
+
+@pytest.mark.parametrize("by_ms", [-40, 40])
+def test_an_interface_whose_clock_is_shifted_leaves_its_rules_unseen(tmp_path: Path, by_ms: float) -> None:
+    lab = good_lab()
+    lab.frames = [
+        replace(frame, at_ms=frame.at_ms + by_ms) if frame.interface == INTERFACES["lmc2"] else frame
+        for frame in lab.frames
+    ]
+    judgement = judge(lab.write(tmp_path / "lab.pcapng"))
+    assert [(verdict.rule, verdict.message) for verdict in judgement.with_verdict("failed")] == []
+    [order] = [v for v in judgement.decided if v.rule == "mmcp-handover-order"]
+    which = "ahead of" if by_ms > 0 else "behind"
+    assert f"{INTERFACES['lmc2']}: its clock is 40.0 ms {which} the others'" in order.message
+    assert order.verdict == "unseen"
+    assert [warning for warning in judgement.warnings if "the clock of" in warning]
+
+
+def test_copies_of_a_frame_are_judged_once(tmp_path: Path) -> None:
+    lab = good_lab()
+    # Every 10 ms a data packet comes in between.
+    control = [frame for frame in lab.frames if not frame.tag.startswith("data") and frame.at_ms % 10]
+    lab.frames += [replace(frame, at_ms=frame.at_ms + 0.002) for frame in control]
+    judgement = judge(lab.write(tmp_path / "lab.pcapng"))
+    assert [(verdict.rule, verdict.message) for verdict in judgement.with_verdict("failed")] == []
+    assert judgement.passed_over["copies of the frame before at the same interface"] > 20
+    again = good_lab().copy("join.SJC@*", 0.3)
+    assert failing(judged(again, tmp_path)) == {"mmcp-session-confirm-asked"}
+
+
 def test_an_igmp_report_with_ttl_64_is_told_beside(tmp_path: Path) -> None:
     lab = good_lab()
     lab.report(5000, "x", "lmc2", hop_limit=64)

@@ -27,7 +27,7 @@ _IN_WORDS = {
 @knowing("mmcp-join-outcome", "7.2", "join")
 def join_outcome(lab: Timeline) -> Iterator[Finding]:
     """Who is admitted, who is refused and which LMC is assigned is as the operator has provisioned it."""
-    for join in lab.joins:
+    for join in lab.watched(lab.joins):
         session = join.session
         if session.expected is None:
             continue
@@ -45,7 +45,7 @@ def join_outcome(lab: Timeline) -> Iterator[Finding]:
 @knowing("mmcp-nothing-after-refusal", "7.2", "join")
 def nothing_after_refusal(lab: Timeline) -> Iterator[Finding]:
     """An MN whose join has failed is no member: it asks no LMC and reports its status to nobody."""
-    for join in lab.joins:
+    for join in lab.watched(lab.joins):
         session, mn = join.session, join.session.mn
         if not session.is_to_fail or not join.messages:
             continue
@@ -66,7 +66,7 @@ def nothing_after_refusal(lab: Timeline) -> Iterator[Finding]:
 @knowing("mmcp-no-report-when-refused", "7.1", "join")
 def no_report_when_refused(lab: Timeline) -> Iterator[Finding]:
     """No IGMP or MLD report for the group ever leaves an MN that is not admitted."""
-    for join in lab.joins:
+    for join in lab.watched(lab.joins):
         session, mn = join.session, join.session.mn
         if not session.is_to_fail:
             continue
@@ -87,7 +87,7 @@ def no_report_when_refused(lab: Timeline) -> Iterator[Finding]:
 @knowing("mmcp-no-data-when-refused", "7.1", "join")
 def no_data_when_refused(lab: Timeline) -> Iterator[Finding]:
     """The session's data does not reach the link of an MN that is not admitted, while it flows elsewhere."""
-    for join in lab.joins:
+    for join in lab.watched(lab.joins):
         session = join.session
         if not session.is_to_fail or join.request is None:
             continue
@@ -112,7 +112,7 @@ def join_retries(lab: Timeline) -> Iterator[Finding]:
     jwt_s, retries = lab.parameters.jwt_s, lab.parameters.join_retries
     if jwt_s is None or retries is None:
         return
-    for join in lab.joins:
+    for join in lab.watched(lab.joins):
         if join.request is None or join.confirm is not None:
             continue
         yield _judge_retries(join, round(jwt_s * 1e9), retries)
@@ -142,7 +142,7 @@ def _judge_retries(join: Join, jwt_ns: int, retries: int) -> Finding:
 @knowing("mmcp-report-follows-join", "7.2", "join", explained_by=("mmcp-no-report-before-confirm",))
 def report_follows_join(lab: Timeline) -> Iterator[Finding]:
     """The MN joins the group with IGMP or MLD once it is a member, neither before nor never."""
-    for join in lab.joins:
+    for join in lab.watched(lab.joins):
         session, established = join.session, join.established
         if session.is_to_fail or established is None:
             continue

@@ -21,7 +21,7 @@ _ROUTER_TOLERANCE_NS = 300_000_000  # beyond a router's own timers
 @knowing("mmcp-leave-request", "7.3", "leave")
 def leave_request(lab: Timeline) -> Iterator[Finding]:
     """An MN that leaves with notice sends ULR to its parent, one that is gone without sends none."""
-    for leave in lab.leaves:
+    for leave in lab.watched(lab.leaves):
         mn, request = leave.session.mn, leave.request
         if not leave.notice:
             if request is not None:
@@ -42,7 +42,7 @@ def leave_request(lab: Timeline) -> Iterator[Finding]:
 def leave_group(lab: Timeline) -> Iterator[Finding]:
     """However it leaves, the MN leaves the group with IGMP or MLD at once, and asks for it no more."""
     group = lab.parameters.group
-    for leave in lab.leaves:
+    for leave in lab.watched(lab.leaves):
         mn, report = leave.session.mn, leave.report
         if report is None or report.t_ns - leave.since_ns > _ANSWER_NS:
             when = "at all" if report is None else f"before {in_seconds(report.t_ns - leave.since_ns)}"
@@ -66,7 +66,7 @@ def leave_group(lab: Timeline) -> Iterator[Finding]:
 def leave_ends_stream(lab: Timeline) -> Iterator[Finding]:
     """After the MN has left the group, its router stops the data on its link when its own timers allow."""
     bound_ns = round(lab.parameters.last_member_query_s * _SECOND) + _ROUTER_TOLERANCE_NS
-    for leave in lab.leaves:
+    for leave in lab.watched(lab.leaves):
         latency = leave.latency_ns
         if leave.report is None:
             continue  # leave-group says so
@@ -88,7 +88,7 @@ def leave_ends_stream(lab: Timeline) -> Iterator[Finding]:
 @knowing("mmcp-leave-is-final", "7.3", "leave")
 def leave_is_final(lab: Timeline) -> Iterator[Finding]:
     """An MN that has left says no more in its session."""
-    for leave in lab.leaves:
+    for leave in lab.watched(lab.leaves):
         mn = leave.session.mn
         after = [
             message
@@ -108,7 +108,7 @@ def leave_is_final(lab: Timeline) -> Iterator[Finding]:
 @knowing("mmcp-asr-on-leave", "7.3", "leave", explained_by=("mmcp-leave-request",))
 def asr_on_leave(lab: Timeline) -> Iterator[Finding]:
     """An LMC that is provisioned so tells the SM of a leave at once, with an ASR that names the MN no more."""
-    for leave in lab.leaves:
+    for leave in lab.watched(lab.leaves):
         if not leave.asr_on_leave or leave.confirm is None:
             continue
         report = first_report_without(lab, leave)
