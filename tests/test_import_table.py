@@ -68,10 +68,10 @@ TESTBED_LIBRARIES = frozenset({"click", "jinja2", "rich", "tomli_w"})
 CAPTURES_LIBRARIES = frozenset({"click", "jinja2", "junitparser", "rich", "scapy"})
 
 JUDGES_ROOMS = {
-    "files": (),
-    "wire": ("files",),
+    "wire": (),
+    "files": ("wire",),
     "dissectors": ("wire",),
-    "history": ("dissectors",),
+    "history": ("dissectors", "files"),
     "rules": ("history",),
     "ladder": ("history",),
     "live": ("ladder",),

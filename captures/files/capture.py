@@ -25,12 +25,6 @@ PCAP_RECORD_OCTETS = 16
 RECORD_MAX_OCTETS = 1 << 24
 """No link layer has frames of 16 MiB: such a length means the file is damaged."""
 
-# Link types, as both formats number them
-LINKTYPE_ETHERNET = 1
-LINKTYPE_RAW = 101  # an IP packet without a link layer
-LINKTYPE_LINUX_SLL = 113
-LINKTYPE_LINUX_SLL2 = 276
-
 # pcapng block types and options
 SECTION_HEADER = 0x0A0D0D0A
 INTERFACE_DESCRIPTION = 1

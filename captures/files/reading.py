@@ -18,8 +18,6 @@ from captures.files.capture import (
     ENHANCED_PACKET,
     INTERFACE_DESCRIPTION,
     JOURNAL_EXPORT,
-    LINKTYPE_LINUX_SLL,
-    LINKTYPE_LINUX_SLL2,
     OBSOLETE_PACKET,
     OPTION_IF_NAME,
     OPTION_IF_TSOFFSET,
@@ -38,6 +36,7 @@ from captures.files.capture import (
     Step,
     step_of,
 )
+from captures.wire.headers import LINKTYPE_LINUX_SLL, LINKTYPE_LINUX_SLL2
 
 _READ_OCTETS = 1 << 20
 _SECTION_MAGIC = SECTION_HEADER.to_bytes(4, "big")  # reads the same in both byte orders

@@ -12,14 +12,14 @@ import heapq
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from captures.files.capture import LINKTYPE_ETHERNET, LINKTYPE_LINUX_SLL, Frame, Step
+from captures.files.capture import Frame, Step
 from captures.history.clocks import Clocks
 from captures.history.data import WINDOW_NS, DataTap, DataWindows
 from captures.history.events import Event
 from captures.history.interfaces import COPY_NS, Interfaces, Tunnels
 from captures.history.packets import RTCP, PacketReader, PassedOver, PortProtocol
 from captures.history.steps import StepReader
-from captures.wire.headers import PROTOCOL_UDP, ip_packet, known_link_type
+from captures.wire.headers import LINKTYPE_ETHERNET, LINKTYPE_LINUX_SLL, PROTOCOL_UDP, ip_packet, known_link_type
 from captures.wire.rtp import Streams
 
 REORDER_NS = 1_000_000_000

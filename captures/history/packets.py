@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from captures.dissectors import membership, pim
-from captures.files.capture import LINKTYPE_RAW, Frame
+from captures.files.capture import Frame
 from captures.history.data import DataTap
 from captures.history.events import Event
 from captures.history.interfaces import Interfaces, Tunnels
@@ -19,6 +19,7 @@ from captures.history.parameters import port_in
 from captures.wire.connections import Connections, segment
 from captures.wire.framing import Dissected, Framing
 from captures.wire.headers import (
+    LINKTYPE_RAW,
     PROTOCOL_ICMP,
     PROTOCOL_ICMPV6,
     PROTOCOL_IGMP,

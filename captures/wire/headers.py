@@ -5,8 +5,11 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from captures.files.capture import LINKTYPE_ETHERNET, LINKTYPE_LINUX_SLL, LINKTYPE_LINUX_SLL2, LINKTYPE_RAW
-
+# Link types, as captures number them
+LINKTYPE_ETHERNET = 1
+LINKTYPE_RAW = 101  # an IP packet without a link layer
+LINKTYPE_LINUX_SLL = 113
+LINKTYPE_LINUX_SLL2 = 276
 _LINKTYPES_RAW = (12, 14, LINKTYPE_RAW, 228, 229)
 _LINKTYPES_NULL = (0, 108)
 

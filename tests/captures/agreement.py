@@ -11,10 +11,17 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from captures.files.capture import LINKTYPE_ETHERNET, LINKTYPE_RAW, Frame, Interface, PcapngWriter
+from captures.files.capture import Frame, Interface, PcapngWriter
 from captures.files.reading import CaptureReader
 from captures.protocols import protocol
-from captures.wire.headers import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_UDP, ip_packet
+from captures.wire.headers import (
+    LINKTYPE_ETHERNET,
+    LINKTYPE_RAW,
+    PROTOCOL_ICMP,
+    PROTOCOL_ICMPV6,
+    PROTOCOL_UDP,
+    ip_packet,
+)
 from captures.wire.malformed import MalformedMessageError
 from tests.captures import plugin_readings
 from tests.captures.plugin_readings import settled

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
-from captures.files.capture import LINKTYPE_ETHERNET, Frame, Interface, PcapngWriter
+from captures.files.capture import Frame, Interface, PcapngWriter
 from captures.files.reading import CaptureReader
-from captures.wire.headers import PROTOCOL_UDP, ip_packet
+from captures.wire.headers import LINKTYPE_ETHERNET, PROTOCOL_UDP, ip_packet
 
 PORT = 5004
 _CLOCK_90_KHZ = 33  # a payload type whose clock rate Wireshark knows [RFC 3551 6]
