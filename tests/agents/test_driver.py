@@ -333,6 +333,12 @@ def test_too_many_programs_are_refused_and_a_bad_path_is_named(tmp_path: Path) -
             await until(lambda: agent.counters["refused.too-many-applications"] == 4)
             for program in programs:
                 program.close()
+            for number in range(1, 21):  # one after the other there may be any number
+                with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as program:
+                    program.connect(str(path))
+                    program.send(b"%d" % number)
+                    await told(agent, ApplicationData, number)
+            assert agent.counters["refused.too-many-applications"] == 4
         for bad in (tmp_path / ("x" * 200), tmp_path / "none" / "x"):
             with pytest.raises(Exception, match=r"runtime\.application: .*; give a path of at most 107 bytes"):
                 async with running(Asking(), runtime=RuntimeConfiguration(application=str(bad))):
