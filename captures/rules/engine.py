@@ -71,7 +71,7 @@ def _explained(finding: Finding, explain: Explain) -> Finding:
 
 
 class _Running:
-    """One pack at work. `about`: what its lab is about, once it is known that the capture is one, until then None."""
+    """One pack at work, which `decides` if the capture is its lab's. `about`: of a lab that speaks of it, what it is about."""
 
     def __init__(self, pack: Pack, reading: Reading) -> None:
         self.pack, self.name, self._reading = pack, pack.name, reading
@@ -82,13 +82,15 @@ class _Running:
         }
         if pack.facts is not None:
             reading.gather(pack.facts)
-        if pack.timers is not None:
-            reading.learning.append(self._learn)
+        self.decides = False
+        self._section: Mapping[str, Any] | None = None
+        reading.learning.append(self._learn)
 
     def _learn(self, step: Step) -> None:
         section = step.fields.get(self.name)
-        if self.pack.timers is not None and isinstance(section, Mapping):
-            self.pack.timers.learn(section)
+        self._section = section if isinstance(section, Mapping) else None
+        if self.pack.timers is not None and self._section is not None:
+            self.pack.timers.learn(self._section)
 
     def checkers(self) -> Iterator[Checker]:
         """Those that are to be given events."""
@@ -96,18 +98,18 @@ class _Running:
 
     def conclude(self, found: Judgement) -> None:
         """Look at what was gathered if the lab is one of the protocol. Raises `CaptureError` for steps that cannot be used."""
-        step, facts = self._reading.parameters, self.pack.facts
-        if step is None or not isinstance(step.fields.get(self.name), Mapping):
-            return
-        if facts is not None:
-            if facts.problem is not None:
-                raise CaptureError(facts.problem)
+        facts = self.pack.facts
+        self.decides = self.name in _of_lab(self._reading)
+        if facts is not None and facts.problem is not None:
+            raise CaptureError(facts.problem)
+        if facts is not None and facts.known:
             records = facts.records()
             for one in self.rules:
                 one.found = [] if one.rule.knowing is None else list(_believed(one.rule.knowing, facts))
             found.records.update(records)
             found.warnings += facts.warnings
-        self.about = tuple(topic for topic in found.about if topic in self.topics)
+        if self._section is not None:
+            self.about = tuple(topic for topic in found.about if topic in self.topics)
 
     def verdicts(self, failures: Mapping[str, Sequence[Failure]], left_out: Mapping[str, str]) -> Iterator[Verdict]:
         """Those of all its rules; `failures` are those of the rules of every pack, `left_out` are reasons, by name."""
@@ -180,9 +182,8 @@ def verify(
     left_out = _left_out(reading.parameters)
     failures = {one.rule.name: list(one.failures()) for pack in packs for one in pack.rules}
     for pack in packs:
-        decides = pack.about is not None
-        if names or pack.name in reading.seen or decides:
-            found.packs.append(PackVerdicts(pack.name, list(pack.verdicts(failures, left_out)), decides))
+        if names or pack.name in reading.seen or pack.decides:
+            found.packs.append(PackVerdicts(pack.name, list(pack.verdicts(failures, left_out)), pack.decides))
             found.lacks += pack.not_shown()
     known = [topic for pack in packs if pack.about is not None for topic in pack.topics]
     if known and (not found.about or not set(found.about) <= set(known)):
@@ -207,6 +208,15 @@ def judge(path: Path, progress: Progress | None = None) -> Judgement:
 def summaries() -> dict[str, str]:
     """What each rule asks, in one sentence, by its name."""
     return {rule.name: rule.summary for pack in all_packs(Settings()) for rule in pack.rules}
+
+
+def _of_lab(reading: Reading) -> Collection[str]:
+    """The protocols whose lab it is: those that its parameters have a section of, else all that occur and have a room."""
+    if reading.parameters is None:
+        return ()
+    rooms = [known.name for known in protocols()]
+    told = [name for name in rooms if isinstance(reading.parameters.fields.get(name), Mapping)]
+    return told or [name for name in rooms if name in reading.seen]
 
 
 def _topics(expects: Any) -> tuple[str, ...]:

@@ -209,3 +209,19 @@ def test_a_capture_is_whole_if_it_ends_where_a_record_does(tmp_path: Path) -> No
     assert [run(command, folder / "lab.pcapng").exit_code for command in ("judge", "verify", "report", "show")] == [
         0
     ] * 4
+
+
+# --- whose lab it is
+
+
+def test_a_lab_without_any_section_is_decided_by_what_needs_no_knowledge(tmp_path: Path) -> None:
+    lab = good_lab()
+    del lab.steps[0]["mmcp"]
+    judgement = judge(lab.write(tmp_path / "lab.pcapng"))
+    assert {verdict.pack for verdict in judgement.decided} == {"mmcp"}
+    told = {verdict.rule: verdict for verdict in judgement.decided}
+    assert told["mmcp-join-order"].verdict == "passed"
+    assert told["mmcp-handover-order"].message.startswith("nothing says who is who: ")
+    assert (judgement.exit_code(), judgement.records) == (0, {})
+    lab.drop("join.SJC@*")
+    assert {v.rule for v in judge(lab.write(tmp_path / "lab.pcapng")).with_verdict("failed")} == {"mmcp-join-order"}
