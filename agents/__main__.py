@@ -257,6 +257,8 @@ def ctl(agent: str, words: tuple[str, ...]) -> None:
             _fail(error)
 
     commands = {each["name"]: _question(each, partial(ask, each["name"])) for each in said["commands"]}
+    if words and not words[0].startswith("-") and words[0] not in commands:
+        _fail(ControlError(f"{agent}: unknown command {words[0]!r}; known are {', '.join(commands)}"))
     group = click.Group(commands=commands, help=f"What {agent} takes.")
     group.main(list(words) or ["--help"], prog_name=f"python -m agents ctl {agent}")
 

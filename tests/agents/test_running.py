@@ -54,7 +54,7 @@ def test_agent_is_asked_by_its_name(tmp_path: Path) -> None:
         assert "--session-id INTEGER  Only this session; else all." in taken
         unknown = ctl("sm-of-test-running", "dance")
         assert (unknown.exit_code, unknown.stdout) == (2, "")
-        assert "No such command 'dance'" in unknown.stderr
+        assert "unknown command 'dance'; known are state, counters, list, leave, link-detected, data" in unknown.stderr
         missing = ctl("sm-of-test-running", "list")
         assert (missing.exit_code, missing.stdout) == (2, "")
         assert "Missing option '--of'" in missing.stderr
