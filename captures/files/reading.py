@@ -275,7 +275,21 @@ class CaptureReader:
 
     def _pcapng(self, stream: io.BufferedIOBase) -> Iterator[Frame | Step]:
         number = 0
+        interfaces, unpack, packets = self._interfaces, self._enhanced, self.packets
         for kind, buffer, body, end in self._blocks(stream):
+            if kind == ENHANCED_PACKET and body + 20 <= end:
+                # What most blocks are, here to save a call; what is out of the ordinary about one is seen to below.
+                index, high, low, captured = unpack(buffer, body)
+                data = body + 20
+                if index < len(interfaces) and data + captured <= end:
+                    described = interfaces[index]
+                    if described.plain:
+                        number += 1
+                        name, link_type = described.interface
+                        packets[name] += 1
+                        octets = buffer[data : data + captured]
+                        yield _new_frame(Frame, (number, high << 32 | low, name, link_type, octets))
+                        continue
             if kind in (ENHANCED_PACKET, OBSOLETE_PACKET):
                 number += 1
                 frame = self._packet(number, kind, buffer, body, end)
@@ -291,22 +305,25 @@ class CaptureReader:
                 self.passed_over["frames without a time (simple packet blocks)"] += 1
             elif kind == INTERFACE_DESCRIPTION:
                 self._describe(buffer[body:end])
+            elif kind == SECTION_HEADER:
+                interfaces, unpack = self._interfaces, self._enhanced
 
     def _blocks(self, stream: io.BufferedIOBase) -> Iterator[tuple[int, bytes, int, int]]:
         """Yield (block type, buffer, offset of the body, offset after the body)."""
         position = offset = 0
         buffer = self._start
         available = len(buffer)
-        header = struct.Struct("<II")
+        unpack = struct.Struct("<II").unpack_from
         while True:
             if offset + 12 <= available:
-                if buffer[offset : offset + 4] == _SECTION_MAGIC:
+                kind, total = unpack(buffer, offset)
+                if kind == SECTION_HEADER:  # the same in both byte orders
                     little = buffer[offset + 8 : offset + 12] == b"\x4d\x3c\x2b\x1a"
                     self._set_order("<" if little else ">")
-                    header = struct.Struct(self._order + "II")
+                    unpack = struct.Struct(self._order + "II").unpack_from
                     self._interfaces = []
-                kind, total = header.unpack_from(buffer, offset)
-                if total < 12 or total % 4 or total > RECORD_MAX_OCTETS:
+                    kind, total = unpack(buffer, offset)
+                if total & 3 or not 12 <= total <= RECORD_MAX_OCTETS:
                     self.truncated = f"damaged at octet {position + offset}: a block of {total} octets"
                     return
                 if offset + total <= available:

@@ -27,6 +27,7 @@ REORDER_NS = 1_000_000_000
 _REORDER_EVENTS = 50_000
 _PROGRESS_FRAMES = 10_000
 _LINK_TYPE = "frames of link type"
+_FLOWS_MAX = 4096
 _IPV4, _IPV6 = 0x0800, 0x86DD
 
 # What a lab does to a link or a membership: data missing around these steps was not lost by the network.
@@ -34,11 +35,12 @@ _INTERRUPTING_STEPS = frozenset(
     {"link_down", "link_up", "session_begin", "session_end", "handover_begin", "handover_end"}
 )
 
-# Ethernet without VLAN, IP without options, UDP, RTP: what most frames of a capture are. EtherType, the IP version's octet,
-# of IPv4 the fragment word, the protocol, addresses and ports, RTP's header.
-_PLAIN_IPV4 = struct.Struct("!12xHB5xHxB2x12s4xBBHII").unpack_from
+# Ethernet without VLAN, IP without options, UDP, RTP: what most frames of a capture are. EtherType, of IPv4 the fragment
+# word, the protocol, addresses and ports, RTP's header.
+_ETHERNET_OCTETS = 14
+_PLAIN_IPV4 = struct.Struct("!12xH6xHxB2x12s4xBBHII").unpack_from
 _PLAIN_IPV4_OCTETS = 54
-_PLAIN_IPV6 = struct.Struct("!12xHB5xBx36s4xBBHII").unpack_from
+_PLAIN_IPV6 = struct.Struct("!12xH6xBx36s4xBBHII").unpack_from
 _PLAIN_IPV6_OCTETS = 74
 
 
@@ -104,7 +106,7 @@ class History:
         self._windows = next((tap for tap in taps if isinstance(tap, DataWindows)), None)
         self._data: DataTap = taps[0] if len(taps) == 1 else _Taps(taps)
         self._packets = PacketReader(protocols, self._data, self.interfaces, self.tunnels, self.passed_over)
-        self._control_ports = self._packets.control_ports
+        self._data_flows: set[bytes] = set()
         self._steps = StepReader()
         self._step_times = [1 << 64, 0]
 
@@ -163,7 +165,7 @@ class History:
         over = self._windows.over if self._windows is not None else []
         frame, step = self._frame, self._step
         for record in self.reader:
-            found = step(record) if isinstance(record, Step) else frame(record)
+            found = frame(record) if isinstance(record, Frame) else step(record)
             if not found and not over:
                 continue
             if self._windows is not None:
@@ -198,7 +200,7 @@ class History:
             if self.on_parameters is not None:
                 self.on_parameters(step)
             self._packets.listen(step.fields)
-            self._control_ports = self._packets.control_ports
+            self._data_flows.clear()
         if step.name in _INTERRUPTING_STEPS:
             for interface in self.began:
                 self._data.changed(interface, step.t_ns)
@@ -206,24 +208,16 @@ class History:
 
     def _frame(self, frame: Frame) -> Sequence[Event]:
         number, t_ns, interface, link_type, data = frame
-        self.frames += 1
-        if self._progress is not None and not self.frames % _PROGRESS_FRAMES:
-            self._progress(self.frames)
-        # Linux' cooked frames begin with where a packet goes to, in which copies differ.
-        octets = data[2:] if link_type == LINKTYPE_LINUX_SLL else data
+        self.frames = frames = self.frames + 1
+        if not frames % _PROGRESS_FRAMES and self._progress is not None:
+            self._progress(frames)
         heard = self._heard.get(interface)
-        if heard is None:
-            self.interfaces.see(interface, t_ns, octets)
-        else:
-            if octets == heard.octets and -COPY_NS < t_ns - heard.last_ns < COPY_NS:
-                self.interfaces.copies[interface] += 1
+        if heard is None or data == heard.octets or t_ns < heard.last_ns or link_type == LINKTYPE_LINUX_SLL:
+            if self.interfaces.is_copy(interface, t_ns, link_type, data):
                 self.passed_over.count("copies of the frame before at the same interface")
                 return ()
-            heard.octets = octets
-            if t_ns > heard.last_ns:
-                heard.last_ns = t_ns
-            elif t_ns < heard.first_ns:
-                heard.first_ns = t_ns
+        else:
+            heard.last_ns, heard.octets = t_ns, data
         if link_type == LINKTYPE_ETHERNET and self._plain_rtp(number, t_ns, interface, data):
             return ()
         packet = ip_packet(link_type, data)
@@ -240,19 +234,33 @@ class History:
         octets = len(data)
         if octets < _PLAIN_IPV4_OCTETS:
             return False
-        ethertype, version, fragment, protocol, flow, first, kind, sequence, timestamp, ssrc = _PLAIN_IPV4(data)
-        if ethertype == _IPV6 and octets >= _PLAIN_IPV6_OCTETS:
-            ethertype, version, protocol, flow, first, kind, sequence, timestamp, ssrc = _PLAIN_IPV6(data)
-            if version >> 4 != 6:
+        version = data[_ETHERNET_OCTETS]
+        if version == 0x45:
+            ethertype, fragment, protocol, flow, first, kind, sequence, timestamp, ssrc = _PLAIN_IPV4(data)
+            if ethertype != _IPV4 or fragment & 0x3FFF:
                 return False
-        elif ethertype != _IPV4 or version != 0x45 or fragment & 0x3FFF:
+        elif version >> 4 == 6 and octets >= _PLAIN_IPV6_OCTETS:
+            ethertype, protocol, flow, first, kind, sequence, timestamp, ssrc = _PLAIN_IPV6(data)
+            if ethertype != _IPV6:
+                return False
+        else:
             return False
-        if protocol != PROTOCOL_UDP or first >> 6 != 2 or kind & 127 in RTCP:
+        kind &= 127
+        if protocol != PROTOCOL_UDP or first >> 6 != 2 or kind in RTCP:
             return False
-        ports = self._control_ports
+        if flow not in self._data_flows and not self._is_data(flow):
+            return False
+        self._data.add(interface, flow, ssrc, number, t_ns, kind, sequence, timestamp)
+        return True
+
+    def _is_data(self, flow: bytes) -> bool:
+        """Whether no control protocol is at the flow's ports; if so it is remembered."""
+        ports = self._packets.control_ports
         if flow[-2:] in ports or flow[-4:-2] in ports:
             return False
-        self._data.add(interface, flow, ssrc, number, t_ns, kind & 127, sequence, timestamp)
+        if len(self._data_flows) >= _FLOWS_MAX:
+            self._data_flows.clear()
+        self._data_flows.add(flow)
         return True
 
 

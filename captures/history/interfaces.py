@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from captures.files.capture import LINKTYPE_LINUX_SLL
+
 INTERFACES_MAX = 65_536  # nor one whose every frame is of another VLAN
 _TUNNELS_MAX = 1024
 
@@ -20,9 +22,9 @@ class Heard:
 
     __slots__ = ("first_ns", "last_ns", "octets")
 
-    def __init__(self, t_ns: int, octets: bytes) -> None:
+    def __init__(self, t_ns: int) -> None:
         self.first_ns = self.last_ns = t_ns
-        self.octets = octets
+        self.octets: bytes | None = None
 
     def at(self, t_ns: int) -> None:
         """A frame was captured."""
@@ -44,14 +46,30 @@ class Interfaces:
         self.heard: dict[str, Heard] = {}
         self.copies: Counter[str] = Counter()
 
-    def see(self, name: str, t_ns: int, octets: bytes = b"") -> None:
-        """A frame was captured at the interface."""
+    def see(self, name: str, t_ns: int) -> Heard | None:
+        """A frame was captured at the interface; what it heard is None where there is no room for one more."""
         heard = self.heard.get(name)
         if heard is not None:
             heard.at(t_ns)
         elif len(self.heard) < INTERFACES_MAX:
             self.began[name] = t_ns
-            self.heard[name] = Heard(t_ns, octets)
+            heard = self.heard[name] = Heard(t_ns)
+        return heard
+
+    def is_copy(self, name: str, t_ns: int, link_type: int, octets: bytes) -> bool:
+        """A frame was captured at the interface; whether it is the one before, captured once more."""
+        before = self.heard.get(name)
+        at_once = before is not None and -COPY_NS < t_ns - before.last_ns < COPY_NS
+        heard = self.see(name, t_ns)
+        if heard is None:
+            return False
+        if link_type == LINKTYPE_LINUX_SLL:
+            octets = octets[2:]  # without where the packet goes to, in which copies differ
+        if at_once and octets == heard.octets:
+            self.copies[name] += 1
+            return True
+        heard.octets = octets
+        return False
 
     def silent(self, named: Iterable[str]) -> list[str]:
         """Those of the interfaces named that heard nothing."""

@@ -10,12 +10,18 @@ from pathlib import Path
 import pytest
 
 from captures.files.capture import Frame
+from captures.files.reading import CaptureReader
 from captures.history.control import every_protocol
 from captures.history.events import Event
 from captures.history.history import History
 from captures.history.run import find_run, history_of
 from captures.ladder.builder import build
 from captures.ladder.rows import MessageRow
+from captures.omcp.constants import FRAMING
+from captures.rules.reading import Reading
+from captures.wire.connections import Connections
+from captures.wire.connections import segment as tcp_segment
+from captures.wire.headers import ip_packet
 from tests.captures.scripted_lab import INTERFACES, MACS, T0, Sent, ethernet, good_lab, ip, udp
 
 OMCP_PORT = 24794
@@ -137,3 +143,32 @@ def test_other_protocols_are_rows_of_the_ladder_by_their_dissectors(tmp_path: Pa
     )
     assert target.label == "QSREQ"
     assert len(target.sightings) == 2
+
+
+def test_verify_reads_what_connections_carry(tmp_path: Path) -> None:
+    """In one pass with what is over UDP; a protocol without rules is read all the same, and nothing of it is passed over."""
+    lab = good_lab()
+    frames = [segment(99, flags=SYN), segment(100, leave(1)[:9]), segment(109, leave(1)[9:] + leave(2))]
+    lab.frames += [Sent(20_000.0 + n, INTERFACES["mn"], data, f"tcp.{n}") for n, data in enumerate(frames)]
+    reading = Reading(CaptureReader(lab.write(tmp_path / "lab.pcapng")), {})
+    reading.read()
+    assert {"mmcp", "omcp"} <= reading.seen
+    of_tcp = {reason: count for reason, count in reading.history.passed_over.items() if "TCP" in reason}
+    assert of_tcp == {"TCP segments that end no message": 2}
+
+
+def test_octets_held_of_all_connections_are_bounded() -> None:
+    """Each connection may wait for a segment, all of them together may not fill the memory."""
+    connections = Connections()
+    for port in range(2000):
+        data = segment(1000, bytes(60_000), port=port)[14:]
+        packet = ip_packet(101, data)
+        assert packet is not None
+        part = tcp_segment(packet, data)
+        assert part is not None
+        begin = part._replace(flags=SYN, octets=b"", sequence=99)
+        assert list(connections.messages("a:b", packet, begin, FRAMING)) == []
+        assert list(connections.messages("a:b", packet, part, FRAMING)) == []
+    held = sum(direction.held for direction in connections._directions.values())
+    assert held == connections._held <= 1 << 26
+    assert connections.evicted > 800
