@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from captures.files.capture import LINKTYPE_LINUX_SLL
+from captures.wire.headers import LINKTYPE_LINUX_SLL
 
 INTERFACES_MAX = 65_536  # nor one whose every frame is of another VLAN
 _TUNNELS_MAX = 1024
