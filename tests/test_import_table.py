@@ -357,7 +357,7 @@ def test_what_the_table_allows(module: str, source: str) -> None:
         ("captures.history.run", "from captures.rules import engine", "captures.rules.engine"),
         ("captures.ladder.words", "from captures.report import page", "captures.report.page"),
         ("captures.live.screen", "if TYPE_CHECKING:\n    import captures.report.page", "captures.report.page"),
-        ("captures.rules.engine", "from captures.mmcp import timeline", "captures.mmcp.timeline"),
+        ("captures.rules.engine", "from captures.mmcp import lab", "captures.mmcp.lab"),
         ("captures.report.page", "importlib.import_module('captures.mmcp.chapters')", "captures.mmcp.chapters"),
         ("captures.protocol", "from captures.rules import language", "captures.rules.language"),
         ("captures.protocols", "from captures.mmcp import protocol", "captures.mmcp.protocol"),

@@ -13,10 +13,10 @@ from captures.mmcp.joins import Session, observe_join
 
 if TYPE_CHECKING:
     from captures.files.capture import Step
+    from captures.mmcp.lab import Lab, Membership, Message
     from captures.mmcp.leaves import Leave
     from captures.mmcp.parameters import MobileNode
     from captures.mmcp.silences import Silence
-    from captures.mmcp.timeline import Membership, Message, Timeline
 
 _BEFORE_NS = 1_000_000_000  # drawn before the moment
 _JOIN_NS = 3_000_000_000  # and after it, at most
@@ -25,10 +25,10 @@ _SILENCE_NS = 10_000_000_000
 _GOOD_OUTCOMES = ("predictive", "reactive", "silent")
 
 
-def additions(timeline: Timeline, records: Mapping[str, Any], failed: Collection[str]) -> Additions:
+def additions(lab: Lab, records: Mapping[str, Any], failed: Collection[str]) -> Additions:
     """Each handover is a part; without handovers each session is, and each silence."""
-    handovers = timeline.handovers
-    parts = _handover_parts(timeline, handovers) if handovers else _other_parts(timeline)
+    handovers = lab.handovers
+    parts = _handover_parts(lab, handovers) if handovers else _other_parts(lab)
     lines = list(records.get("handovers", ()))
     return Additions(
         parts=tuple(parts),
@@ -41,14 +41,14 @@ def additions(timeline: Timeline, records: Mapping[str, Any], failed: Collection
 # --- handovers
 
 
-def _handover_parts(timeline: Timeline, handovers: Sequence[Handover]) -> list[Part]:
+def _handover_parts(lab: Lab, handovers: Sequence[Handover]) -> list[Part]:
     return [
         Part(
             anchor=f"handover-{number}",
             short=str(each.number),
             title=f"Handover {each.number}, {each.mode}: {each.mn.name} from {each.origin} to {each.target}",
             begin_ns=each.begin_ns,
-            stretch=_handover(timeline, each),
+            stretch=_handover(lab, each),
             subject=each.name,
             moved_to=each.target,
         )
@@ -56,7 +56,7 @@ def _handover_parts(timeline: Timeline, handovers: Sequence[Handover]) -> list[P
     ]
 
 
-def _handover(timeline: Timeline, handover: Handover) -> Stretch:
+def _handover(lab: Lab, handover: Handover) -> Stretch:
     down, up = handover.down_ns, handover.up_ns
     return Stretch(
         node=handover.mn.name,
@@ -66,21 +66,21 @@ def _handover(timeline: Timeline, handover: Handover) -> Stretch:
         zero_ns=handover.begin_ns if down is None else down,
         end_ns=handover.end_ns,
         zero="link down",
-        moments=tuple(_handover_moments(timeline, handover)),
-        views=tuple(_handover_views(timeline, handover)),
+        moments=tuple(_handover_moments(lab, handover)),
+        views=tuple(_handover_views(lab, handover)),
         no_link=None if down is None or up is None or up < down else (down, up),
     )
 
 
-def _handover_moments(timeline: Timeline, handover: Handover) -> Iterator[Moment]:
-    requests = handover_requests(timeline, handover)
-    confirm = accepted_confirm(timeline, handover)
+def _handover_moments(lab: Lab, handover: Handover) -> Iterator[Moment]:
+    requests = handover_requests(lab, handover)
+    confirm = accepted_confirm(lab, handover)
     found = [
         (requests[0].t_ns if requests else None, "HIR", "mmcp"),
         (_time(confirm), "HIC", "mmcp"),
         (handover.down_ns, "link down", "link"),
         (handover.up_ns, "link up", "link"),
-        (_first_after(timeline, handover), "first packet", "stream"),
+        (_first_after(lab, handover), "first packet", "stream"),
     ]
     if not requests:
         found.append((handover.trigger_ns, "trigger", "step"))
@@ -89,12 +89,12 @@ def _handover_moments(timeline: Timeline, handover: Handover) -> Iterator[Moment
             yield Moment(t_ns, text, kind)
 
 
-def _first_after(timeline: Timeline, handover: Handover) -> int | None:
-    index = first_data_after(timeline, handover)
-    return None if index is None else timeline.flow(handover.mn.interface).t_ns[index]
+def _first_after(lab: Lab, handover: Handover) -> int | None:
+    index = first_data_after(lab, handover)
+    return None if index is None else lab.flow(handover.mn.interface).t_ns[index]
 
 
-def _handover_views(timeline: Timeline, handover: Handover) -> Iterator[View]:
+def _handover_views(lab: Lab, handover: Handover) -> Iterator[View]:
     """Before the handover, while the node is without a link or has two, and after it."""
     begin, end = handover.begin_ns, handover.end_ns
     down, up = handover.down_ns, handover.up_ns
@@ -103,7 +103,7 @@ def _handover_views(timeline: Timeline, handover: Handover) -> Iterator[View]:
     if down is not None and up is not None:
         yield View("No link", down, up, both, linked=False) if down <= up else View("Two links", up, down, both)
     if up is not None:
-        times = (down, up, begin, _first_after(timeline, handover))
+        times = (down, up, begin, _first_after(lab, handover))
         yield View("After", max(t for t in times if t is not None), end, both[1:])
 
 
@@ -192,16 +192,16 @@ def _tiles(records: Sequence[Mapping[str, Any]]) -> Iterator[Tile]:
 # --- joins, leaves and silences
 
 
-def _other_parts(timeline: Timeline) -> list[Part]:
-    sessions = [step for step in timeline.steps if step.name == "session_begin"]
+def _other_parts(lab: Lab) -> list[Part]:
+    sessions = [step for step in lab.steps if step.name == "session_begin"]
     heads = [(step, f"session-{n}", str(n), _session_title(n, step)) for n, step in enumerate(sessions, 1)]
-    if "status" in timeline.parameters.expects:
-        silences = [step for step in timeline.steps if step.name == "silence_begin"]
+    if "status" in lab.parameters.expects:
+        silences = [step for step in lab.steps if step.name == "silence_begin"]
         heads += [(step, f"silence-{n}", f"silence {n}", _silence_title(n, step)) for n, step in enumerate(silences, 1)]
         heads.sort(key=lambda head: head[0].t_ns)
-    ends = [*(step.t_ns for step, *_ in heads[1:]), timeline.end_ns + 1]
+    ends = [*(step.t_ns for step, *_ in heads[1:]), lab.end_ns + 1]
     return [
-        Part(anchor, short, title, step.t_ns, _stretch(timeline, step.t_ns, end))
+        Part(anchor, short, title, step.t_ns, _stretch(lab, step.t_ns, end))
         for (step, anchor, short, title), end in zip(heads, ends, strict=False)  # of no heads there is one end
     ]
 
@@ -216,26 +216,26 @@ def _silence_title(number: int, step: Step) -> str:
     return f"Silence {number}, of {step.fields.get('role', 'a role')}: {why}"
 
 
-def _stretch(timeline: Timeline, begin_ns: int, end_ns: int) -> Stretch | None:
+def _stretch(lab: Lab, begin_ns: int, end_ns: int) -> Stretch | None:
     """What is drawn of a part; None where it has nothing of the kind."""
-    if not timeline.parameters.mns:
+    if not lab.parameters.mns:
         return None
     try:
-        silences, leaves, sessions = timeline.silences, timeline.leaves, timeline.sessions
+        silences, leaves, sessions = lab.silences, lab.leaves, lab.sessions
     except CaptureError:  # the judgement says what is wrong with a step
         return None
     silence = next((each for each in silences if each.begin_ns == begin_ns), None)
-    if silence is not None and "status" in timeline.parameters.expects:
-        return _silence(timeline, silence, end_ns)
+    if silence is not None and "status" in lab.parameters.expects:
+        return _silence(lab, silence, end_ns)
     leave = next((each for each in leaves if begin_ns <= each.begin_ns < end_ns), None)
     if leave is not None:
-        return _leave(timeline, leave, begin_ns, end_ns)
+        return _leave(lab, leave, begin_ns, end_ns)
     session = next((each for each in sessions if each.begin_ns == begin_ns), None)
-    return None if session is None else _join(timeline, session, end_ns)
+    return None if session is None else _join(lab, session, end_ns)
 
 
 def _around(
-    timeline: Timeline,
+    lab: Lab,
     mn: MobileNode,
     zero: tuple[int, str],
     window: tuple[int, int],
@@ -245,7 +245,7 @@ def _around(
     """Before and after, in the one cell in which the node is: that of the address it sent from last."""
     begin, end = window
     cells = {address: cell for cell, address in mn.addresses.items()}
-    sent = (m for m in reversed(timeline.messages) if m.interface == mn.interface and m.t_ns <= end)
+    sent = (m for m in reversed(lab.messages) if m.interface == mn.interface and m.t_ns <= end)
     cell = next((cells[message.source] for message in sent if message.source in cells), None)
     return Stretch(
         # The name of `mn` may be one of several that the node goes by.
@@ -261,15 +261,15 @@ def _around(
     )
 
 
-def _join(timeline: Timeline, session: Session, end_ns: int) -> Stretch:
-    join = observe_join(timeline, session)
+def _join(lab: Lab, session: Session, end_ns: int) -> Stretch:
+    join = observe_join(lab, session)
     zero = session.begin_ns if join.request is None else join.request.t_ns
     end = min(session.end_ns, end_ns, zero + _JOIN_NS)
-    flow = timeline.flow(session.mn.interface)
+    flow = lab.flow(session.mn.interface)
     data = flow.span(zero, end)
     first = flow.t_ns[data[0]] if len(data) else None
     return _around(
-        timeline,
+        lab,
         session.mn,
         (zero, "the session's begin" if join.request is None else "the first SJR"),
         (max(session.begin_ns, zero - _BEFORE_NS), end),
@@ -284,13 +284,13 @@ def _join(timeline: Timeline, session: Session, end_ns: int) -> Stretch:
     )
 
 
-def _leave(timeline: Timeline, leave: Leave, begin_ns: int, end_ns: int) -> Stretch:
+def _leave(lab: Lab, leave: Leave, begin_ns: int, end_ns: int) -> Stretch:
     zero = leave.since_ns
-    end = min(leave.until_ns, end_ns, zero + _LEAVE_NS, timeline.end_ns)
+    end = min(leave.until_ns, end_ns, zero + _LEAVE_NS, lab.end_ns)
     begin = max(begin_ns, zero - _BEFORE_NS)
     last = leave.last_data_ns
     return _around(
-        timeline,
+        lab,
         leave.session.mn,
         (zero, "the leave" if leave.request is None else "the ULR"),
         (begin, end),
@@ -304,12 +304,12 @@ def _leave(timeline: Timeline, leave: Leave, begin_ns: int, end_ns: int) -> Stre
     )
 
 
-def _silence(timeline: Timeline, silence: Silence, end_ns: int) -> Stretch:
-    mn = timeline.parameters.mn(silence.role) or timeline.parameters.mns[0]
+def _silence(lab: Lab, silence: Silence, end_ns: int) -> Stretch:
+    mn = lab.parameters.mn(silence.role) or lab.parameters.mns[0]
     zero, over = silence.begin_ns, silence.end_ns
-    begin, end = zero - _BEFORE_NS, min(end_ns, zero + _SILENCE_NS, timeline.end_ns)
+    begin, end = zero - _BEFORE_NS, min(end_ns, zero + _SILENCE_NS, lab.end_ns)
     return _around(
-        timeline,
+        lab,
         mn,
         (zero, f"the silence of {silence.role}"),
         (begin, end),

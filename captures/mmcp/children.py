@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 from captures.files.capture import Step
 
 if TYPE_CHECKING:
+    from captures.mmcp.lab import Lab, Message
     from captures.mmcp.parameters import Parameters
-    from captures.mmcp.timeline import Message, Timeline
 
 PROBES = 3  # that a child may leave unanswered [7.4]
 
@@ -76,38 +76,38 @@ class Family:
         return [child for child in self.children if child.begin_ns <= t_ns < child.end_ns]
 
 
-def find_families(timeline: Timeline) -> list[Family]:
+def find_families(lab: Lab) -> list[Family]:
     """Every LMC with its MNs, and the SM with its children if the lab says where it was captured."""
-    parameters = timeline.parameters
+    parameters = lab.parameters
     parents = [Parent(lmc.name, lmc.address, lmc.interface, is_session_manager=False) for lmc in parameters.lmcs]
     if parameters.session_manager_interface:
         sm = parameters.session_manager
         parents.append(Parent("sm", sm, parameters.session_manager_interface, is_session_manager=True))
-    return [_Watcher(timeline, parent).family() for parent in parents]
+    return [_Watcher(lab, parent).family() for parent in parents]
 
 
 class _Watcher:
     """Reads one parent's interface in order of time."""
 
-    def __init__(self, timeline: Timeline, parent: Parent) -> None:
-        self._timeline, self._parent = timeline, parent
+    def __init__(self, lab: Lab, parent: Parent) -> None:
+        self._lab, self._parent = lab, parent
         self._family = Family(parent)
         self._open: dict[str, Child] = {}
         self._asked: dict[tuple[str, str], Message] = {}  # by packet and who asks: what a confirm will answer
         self._is_silent = False
         self._elsewhere: set[str] = set()  # members that the SM knows to have an LMC
-        self._spt_ns = round(timeline.parameters.spt_s * 1e9)
+        self._spt_ns = round(lab.parameters.spt_s * 1e9)
 
     def family(self) -> Family:
         """What was seen, up to the last step: after it the lab is being taken down."""
-        timeline, parent = self._timeline, self._parent
-        end_ns = timeline.steps[-1].t_ns if timeline.steps else timeline.end_ns
+        lab, parent = self._lab, self._parent
+        end_ns = lab.steps[-1].t_ns if lab.steps else lab.end_ns
         happened: list[Message | Step] = [
             message
-            for message in timeline.messages
-            if message.interface == parent.interface and message.session_id == timeline.parameters.session_id
+            for message in lab.messages
+            if message.interface == parent.interface and message.session_id == lab.parameters.session_id
         ]
-        happened += [step for step in timeline.steps if step.fields.get("role") == parent.name]
+        happened += [step for step in lab.steps if step.fields.get("role") == parent.name]
         for thing in sorted(happened, key=lambda thing: (thing.t_ns, thing.number)):
             if thing.t_ns > end_ns:
                 break
@@ -211,7 +211,7 @@ class _Watcher:
 
     def _begin(self, request: Message, t_ns: int) -> None:
         identifier = str(request.mn_id)
-        name = name_of(self._timeline.parameters, identifier)
+        name = name_of(self._lab.parameters, identifier)
         self._open[identifier] = Child(self._parent, name, identifier, request.source, t_ns, [request])
 
     def _close(self, identifier: str, t_ns: int, how: End) -> None:

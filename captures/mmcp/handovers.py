@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from captures.files.capture import Step
+    from captures.mmcp.lab import Lab, Message
     from captures.mmcp.parameters import LocalMobilityController, MobileNode
-    from captures.mmcp.timeline import Message, Timeline
     from captures.wire.flows import Flow
 
 _MILLISECOND = 1_000_000
@@ -61,22 +61,22 @@ class Handover:
         return [self.steps[name].number for name in steps if name in self.steps]
 
 
-def find_handovers(timeline: Timeline) -> list[Handover]:
-    """Handovers in order of time; a step that cannot be used is a warning of the timeline."""
+def find_handovers(lab: Lab) -> list[Handover]:
+    """Handovers in order of time; a step that cannot be used is a warning of the lab."""
     found = []
     seen: dict[str, dict[str, Step]] = {}
-    for step in timeline.steps:
+    for step in lab.steps:
         if "handover" in step.fields:
             seen.setdefault(str(step.fields["handover"]), {}).setdefault(step.name, step)
     for name, steps in seen.items():
         begin = steps.get("handover_begin")
         if begin is None:
-            timeline.warnings.append(f"handover {name} has no handover_begin step and is passed over")
+            lab.warnings.append(f"handover {name} has no handover_begin step and is passed over")
             continue
         fields = begin.fields
-        mn = timeline.parameters.mn(str(fields.get("mn")))
+        mn = lab.parameters.mn(str(fields.get("mn")))
         if mn is None:
-            timeline.warnings.append(f"handover {name} (frame {begin.number}) names an unknown MN {fields.get('mn')!r}")
+            lab.warnings.append(f"handover {name} (frame {begin.number}) names an unknown MN {fields.get('mn')!r}")
             continue
         end = steps.get("handover_end")
         times = {name: step.t_ns for name, step in steps.items()}
@@ -89,10 +89,10 @@ def find_handovers(timeline: Timeline) -> list[Handover]:
                 mn=mn,
                 origin=origin,
                 target=target,
-                old_lmc=timeline.parameters.lmc_at(origin),
-                new_lmc=timeline.parameters.lmc_at(target),
+                old_lmc=lab.parameters.lmc_at(origin),
+                new_lmc=lab.parameters.lmc_at(target),
                 begin_ns=begin.t_ns,
-                end_ns=timeline.end_ns if end is None else end.t_ns,
+                end_ns=lab.end_ns if end is None else end.t_ns,
                 complete=all(name in steps for name in ("link_down", "link_up", "handover_end")),
                 cold=bool(fields.get("cold", True)),
                 down_ns=times.get("link_down"),
@@ -105,33 +105,33 @@ def find_handovers(timeline: Timeline) -> list[Handover]:
     return sorted(found, key=lambda handover: handover.begin_ns)
 
 
-def handover_requests(timeline: Timeline, handover: Handover) -> list[Message]:
+def handover_requests(lab: Lab, handover: Handover) -> list[Message]:
     """HIRs the MN sent in the window, at its own interface."""
     mn = handover.mn
-    return timeline.said(mn.interface, "HIR", handover.begin_ns, handover.end_ns, mn_id=mn.mn_id)
+    return lab.said(mn.interface, "HIR", handover.begin_ns, handover.end_ns, mn_id=mn.mn_id)
 
 
-def accepted_confirm(timeline: Timeline, handover: Handover) -> Message | None:
+def accepted_confirm(lab: Lab, handover: Handover) -> Message | None:
     """The HIC F=1 with which the MN goes: the first one its interface received after its first HIR, from that peer."""
-    requests = handover_requests(timeline, handover)
+    requests = handover_requests(lab, handover)
     if not requests:
         return None
     peers = {request.destination for request in requests}
-    confirms = timeline.said(handover.mn.interface, "HIC", requests[0].t_ns, handover.end_ns, f=1)
+    confirms = lab.said(handover.mn.interface, "HIC", requests[0].t_ns, handover.end_ns, f=1)
     return next((confirm for confirm in confirms if confirm.source in peers), None)
 
 
-def is_predictive(timeline: Timeline, handover: Handover) -> bool:
+def is_predictive(lab: Lab, handover: Handover) -> bool:
     """Whether the MN had its HIC before the link went down."""
-    confirm = accepted_confirm(timeline, handover)
+    confirm = accepted_confirm(lab, handover)
     return confirm is not None and (handover.down_ns is None or confirm.t_ns < handover.down_ns)
 
 
-def established_after(timeline: Timeline, handover: Handover) -> Message | None:
+def established_after(lab: Lab, handover: Handover) -> Message | None:
     """The LJC F=1 of the new LMC at the MN's interface after link up."""
     if handover.up_ns is None or handover.new_lmc is None:
         return None
-    confirms = timeline.said(
+    confirms = lab.said(
         handover.mn.interface,
         "LJC",
         handover.up_ns,
@@ -142,22 +142,22 @@ def established_after(timeline: Timeline, handover: Handover) -> Message | None:
     return next((c for c in confirms if c.destination in handover.mn.addresses.values()), None)
 
 
-def outcome(timeline: Timeline, handover: Handover) -> str:
+def outcome(lab: Lab, handover: Handover) -> str:
     """How it ended: "predictive", "fallback", "reactive", "silent", or "failed" without stream or LMC after link up."""
-    if handover.up_ns is None or first_data_after(timeline, handover) is None:
+    if handover.up_ns is None or first_data_after(lab, handover) is None:
         return "failed"
     if handover.mode != "proactive":
         return handover.mode
-    if established_after(timeline, handover) is None:
+    if established_after(lab, handover) is None:
         return "failed"
-    return "predictive" if is_predictive(timeline, handover) else "fallback"
+    return "predictive" if is_predictive(lab, handover) else "fallback"
 
 
-def first_data_after(timeline: Timeline, handover: Handover) -> int | None:
+def first_data_after(lab: Lab, handover: Handover) -> int | None:
     """Index of the first data packet at the MN's interface after link up, inside the window."""
     if handover.up_ns is None:
         return None
-    flow = timeline.flow(handover.mn.interface)
+    flow = lab.flow(handover.mn.interface)
     index = bisect_right(flow.t_ns, handover.up_ns)
     return index if index < len(flow.t_ns) and flow.t_ns[index] <= handover.end_ns else None
 
@@ -199,19 +199,19 @@ def stream_numbers(flow: Flow, begin_ns: int, end_ns: int) -> StreamNumbers | No
     )
 
 
-def handover_record(timeline: Timeline, handover: Handover) -> dict[str, Any]:
+def handover_record(lab: Lab, handover: Handover) -> dict[str, Any]:
     """One entry of the judgement's ``handovers``; what could not be measured is None. Times in ms unless named _ns."""
-    flow = timeline.flow(handover.mn.interface)
+    flow = lab.flow(handover.mn.interface)
     numbers = stream_numbers(flow, handover.begin_ns, handover.end_ns) if handover.complete else None
     gap_ms = disruption_ms = excess_ms = None
     if numbers is not None:
         gap_ms = (numbers.gap_end_ns - numbers.gap_begin_ns) / _MILLISECOND
-        disruption_ms = gap_ms - timeline.parameters.nominal_spacing_ns / _MILLISECOND
+        disruption_ms = gap_ms - lab.parameters.nominal_spacing_ns / _MILLISECOND
         nominal_gap = handover.nominal["l2_gap_ms"]
         excess_ms = disruption_ms - nominal_gap if isinstance(nominal_gap, int | float) else None
-    requests = handover_requests(timeline, handover)
-    confirm = accepted_confirm(timeline, handover) if is_predictive(timeline, handover) else None
-    first = first_data_after(timeline, handover)
+    requests = handover_requests(lab, handover)
+    confirm = accepted_confirm(lab, handover) if is_predictive(lab, handover) else None
+    first = first_data_after(lab, handover)
     down, up = handover.down_ns, handover.up_ns
     return {
         "handover": handover.number,
@@ -219,7 +219,7 @@ def handover_record(timeline: Timeline, handover: Handover) -> dict[str, Any]:
         "mn": handover.mn.name,
         "from": handover.origin,
         "to": handover.target,
-        "outcome": outcome(timeline, handover),
+        "outcome": outcome(lab, handover),
         **handover.nominal,
         "disruption_ms": _rounded(disruption_ms),
         "excess_ms": _rounded(excess_ms),

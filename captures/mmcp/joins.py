@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from captures.mmcp.lab import Lab, Membership, Message
     from captures.mmcp.parameters import MobileNode
-    from captures.mmcp.timeline import Membership, Message, Timeline
 
 _MILLISECOND = 1_000_000
 
@@ -88,50 +88,50 @@ class Join:
         return [message for message in said if message is not None]
 
 
-def observe_join(timeline: Timeline, session: Session) -> Join:
+def observe_join(lab: Lab, session: Session) -> Join:
     """What the MN's interface saw of its join. Answers count that come after what they answer."""
     mn, begin, end = session.mn, session.begin_ns, session.end_ns
     own = set(mn.addresses.values())
-    requests = timeline.said(mn.interface, "SJR", begin, end, mn_id=mn.mn_id)
+    requests = lab.said(mn.interface, "SJR", begin, end, mn_id=mn.mn_id)
     confirm = local_request = local_confirm = None
     if requests:
-        sm = timeline.parameters.session_manager
-        confirm = _answer(timeline, mn, own, "SJC", sm, requests[0].t_ns, end)
+        sm = lab.parameters.session_manager
+        confirm = _answer(lab, mn, own, "SJC", sm, requests[0].t_ns, end)
     named = None if confirm is None or not confirm.f else confirm.parameter("lmc")
     if confirm is not None and named is not None:
         lmc = str(named[0])
-        local_requests = timeline.said(mn.interface, "LJR", confirm.t_ns, end, mn_id=mn.mn_id, destination=lmc)
+        local_requests = lab.said(mn.interface, "LJR", confirm.t_ns, end, mn_id=mn.mn_id, destination=lmc)
         if local_requests:
             local_request = local_requests[0]
-            local_confirm = _answer(timeline, mn, own, "LJC", lmc, local_request.t_ns, end)
-    return Join(session, requests, confirm, local_request, local_confirm, _first_report(timeline, session))
+            local_confirm = _answer(lab, mn, own, "LJC", lmc, local_request.t_ns, end)
+    return Join(session, requests, confirm, local_request, local_confirm, _first_report(lab, session))
 
 
 def _answer(
-    timeline: Timeline, mn: MobileNode, own: set[str], packet: str, source: str, begin_ns: int, end_ns: int
+    lab: Lab, mn: MobileNode, own: set[str], packet: str, source: str, begin_ns: int, end_ns: int
 ) -> Message | None:
-    found = timeline.said(mn.interface, packet, begin_ns, end_ns, source=source)
+    found = lab.said(mn.interface, packet, begin_ns, end_ns, source=source)
     return next((message for message in found if message.destination in own), None)
 
 
-def group_reports(timeline: Timeline, session: Session) -> list[Membership]:
+def group_reports(lab: Lab, session: Session) -> list[Membership]:
     """The MN's IGMP or MLD reports for the group in a session."""
     mn = session.mn
     return [
         report
-        for report in timeline.reports_of(mn.interface, mn.addresses.values())
-        if timeline.parameters.group in report.joins and session.begin_ns <= report.t_ns <= session.end_ns
+        for report in lab.reports_of(mn.interface, mn.addresses.values())
+        if lab.parameters.group in report.joins and session.begin_ns <= report.t_ns <= session.end_ns
     ]
 
 
-def _first_report(timeline: Timeline, session: Session) -> Membership | None:
-    return next(iter(group_reports(timeline, session)), None)
+def _first_report(lab: Lab, session: Session) -> Membership | None:
+    return next(iter(group_reports(lab, session)), None)
 
 
-def join_record(timeline: Timeline, session: Session) -> dict[str, Any]:
+def join_record(lab: Lab, session: Session) -> dict[str, Any]:
     """One entry of the judgement's ``joins``. Times in ms; None where there is nothing to measure."""
-    join = observe_join(timeline, session)
-    flow = timeline.flow(session.mn.interface)
+    join = observe_join(lab, session)
+    flow = lab.flow(session.mn.interface)
     span = flow.span(session.begin_ns, session.end_ns)
     began = None if join.request is None else join.request.t_ns
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from captures.files.capture import Step
     from captures.mmcp.joins import Session
-    from captures.mmcp.timeline import Membership, Message, Timeline
+    from captures.mmcp.lab import Lab, Membership, Message
 
 _MILLISECOND = 1_000_000
 _BEFORE_NS = 1_000_000_000  # data must have been seen this shortly before, for its end to mean anything
@@ -55,27 +55,27 @@ class Leave:
         return 0 if self.last_data_ns is None else self.last_data_ns - self.report.t_ns
 
 
-def observe_leave(timeline: Timeline, session: Session, step: Step, confirms: Sequence[Message]) -> Leave:
+def observe_leave(lab: Lab, session: Session, step: Step, confirms: Sequence[Message]) -> Leave:
     """The leave that a ``leave`` step announces; `confirms` are what made the MN a member in its session."""
     mn, begin = session.mn, step.t_ns
     own = set(mn.addresses.values())
-    begins = (s.t_ns for s in timeline.steps if s.name == "session_begin" and s.t_ns > begin)
-    until = next(begins, timeline.steps[-1].t_ns)
+    begins = (s.t_ns for s in lab.steps if s.name == "session_begin" and s.t_ns > begin)
+    until = next(begins, lab.steps[-1].t_ns)
     before = [confirm.source for confirm in confirms if confirm.t_ns < begin]
-    requests = timeline.said(mn.interface, "ULR", begin, until, mn_id=mn.mn_id)
+    requests = lab.said(mn.interface, "ULR", begin, until, mn_id=mn.mn_id)
     confirm = None
     if requests:
-        answers = timeline.said(mn.interface, "ULC", requests[0].t_ns, until, source=requests[0].destination)
+        answers = lab.said(mn.interface, "ULC", requests[0].t_ns, until, source=requests[0].destination)
         confirm = next((answer for answer in answers if answer.destination in own), None)
     report = next(
         (
             report
-            for report in timeline.reports_of(mn.interface, own)
-            if timeline.parameters.group in report.leaves and begin <= report.t_ns <= until
+            for report in lab.reports_of(mn.interface, own)
+            if lab.parameters.group in report.leaves and begin <= report.t_ns <= until
         ),
         None,
     )
-    flow = timeline.flow(mn.interface)
+    flow = lab.flow(mn.interface)
     after = flow.span(begin if report is None else report.t_ns, until)
     return Leave(
         session,
@@ -93,25 +93,25 @@ def observe_leave(timeline: Timeline, session: Session, step: Step, confirms: Se
     )
 
 
-def first_report_without(timeline: Timeline, leave: Leave) -> Message | None:
+def first_report_without(lab: Lab, leave: Leave) -> Message | None:
     """The first ASR of the MN's LMC, sent after it left, that does not name it; None also where the SM was its parent."""
-    lmc = next((lmc for lmc in timeline.parameters.lmcs if lmc.address == leave.parent), None)
+    lmc = next((lmc for lmc in lab.parameters.lmcs if lmc.address == leave.parent), None)
     if lmc is None:
         return None
     since = leave.since_ns if leave.confirm is None else leave.confirm.t_ns
-    reports = timeline.said(lmc.interface, "ASR", since, timeline.steps[-1].t_ns, source=lmc.address)
+    reports = lab.said(lmc.interface, "ASR", since, lab.steps[-1].t_ns, source=lmc.address)
     wanted = ("mn_id", leave.session.mn.mn_id)
     return next((report for report in reports if wanted not in report.params), None)
 
 
-def leave_record(timeline: Timeline, leave: Leave) -> dict[str, Any]:
+def leave_record(lab: Lab, leave: Leave) -> dict[str, Any]:
     """One entry of the judgement's ``leaves``. Times in ms, from ULR or, without notice, from the leave itself."""
-    unnamed = first_report_without(timeline, leave)
+    unnamed = first_report_without(lab, leave)
 
     def since(t_ns: int | None) -> float | None:
         return None if t_ns is None else round((t_ns - leave.since_ns) / _MILLISECOND, 6)
 
-    names = {lmc.address: lmc.name for lmc in timeline.parameters.lmcs} | {timeline.parameters.session_manager: "sm"}
+    names = {lmc.address: lmc.name for lmc in lab.parameters.lmcs} | {lab.parameters.session_manager: "sm"}
     return {
         "mn": leave.session.mn.name,
         "notice": leave.notice,

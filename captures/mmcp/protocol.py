@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from captures.additions import Additions
-    from captures.mmcp.timeline import Timeline
+    from captures.mmcp.lab import Lab
     from captures.rules.packs.pack import Pack, Settings
 
 
@@ -50,10 +50,10 @@ def _rules(settings: Settings) -> Pack:
     return mmcp_pack(settings)
 
 
-def _report(timeline: Timeline, records: Mapping[str, Any], failed: Collection[str]) -> Additions:
+def _report(lab: Lab, records: Mapping[str, Any], failed: Collection[str]) -> Additions:
     from captures.mmcp.chapters import additions
 
-    return additions(timeline, records, failed)
+    return additions(lab, records, failed)
 
 
 PROTOCOL = Protocol(

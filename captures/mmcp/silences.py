@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from captures.mmcp.children import Child, Family
-    from captures.mmcp.timeline import Message, Timeline
+    from captures.mmcp.lab import Lab, Message
 
 _SECOND = 1_000_000_000
 _MILLISECOND = 1_000_000
@@ -54,16 +54,16 @@ class Reaction:
         return self.heard is None and self.child.ended == "failed"
 
 
-def find_silences(timeline: Timeline) -> list[Silence]:
+def find_silences(lab: Lab) -> list[Silence]:
     """What lies between silence_begin and silence_end steps, in order of time."""
     found: list[Silence] = []
-    steps = timeline.steps
+    steps = lab.steps
     for index, step in enumerate(steps):
         if step.name != "silence_begin":
             continue
         role = str(step.fields.get("role"))
         ends = (s.t_ns for s in steps[index + 1 :] if s.name == "silence_end" and s.fields.get("role") == role)
-        end_ns = next(ends, max(timeline.end_ns, step.t_ns))
+        end_ns = next(ends, max(lab.end_ns, step.t_ns))
         why, answers = str(step.fields.get("why", "")), bool(step.fields.get("answers"))
         found.append(Silence(role, step.t_ns, end_ns, why, step.number, answers))
     return found
@@ -81,26 +81,26 @@ def reaction_to(families: Sequence[Family], silence: Silence) -> Reaction | None
     return None
 
 
-def first_report_without(timeline: Timeline, reaction: Reaction) -> Message | None:
+def first_report_without(lab: Lab, reaction: Reaction) -> Message | None:
     """The first ASR of an LMC that does not name the child which it has given up; None where the SM was the parent."""
     parent = reaction.child.parent
     if parent.is_session_manager or not reaction.failed:
         return None
-    reports = timeline.said(parent.interface, "ASR", reaction.last.t_ns, timeline.steps[-1].t_ns,
+    reports = lab.said(parent.interface, "ASR", reaction.last.t_ns, lab.steps[-1].t_ns,
         source=parent.address,
     )  # fmt: skip
     wanted = ("mn_id", reaction.child.identifier)
     return next((report for report in reports if wanted not in report.params), None)
 
 
-def silence_record(timeline: Timeline, families: Sequence[Family], silence: Silence) -> dict[str, Any]:
+def silence_record(lab: Lab, families: Sequence[Family], silence: Silence) -> dict[str, Any]:
     """One entry of the judgement's ``silences``. Seconds are from the last report that the parent heard."""
     reaction = reaction_to(families, silence)
     record: dict[str, Any] = {"role": silence.role, "why": silence.why}
     if reaction is None:
         return {**record, "parent": None, "probes_s": [], "answered_ms": None, "failed": False, "unnamed_s": None}
     last_ns, probes, heard = reaction.last.t_ns, reaction.probes, reaction.heard
-    unnamed = first_report_without(timeline, reaction)
+    unnamed = first_report_without(lab, reaction)
     return {
         **record,
         "parent": reaction.child.parent.name,

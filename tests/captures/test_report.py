@@ -18,7 +18,7 @@ from captures.history.run import find_run
 from captures.ladder.table import flat
 from captures.mmcp.chapters import additions
 from captures.mmcp.handovers import find_handovers
-from captures.mmcp.timeline import read_timeline
+from captures.mmcp.lab import read_lab
 from captures.report.chapters import CHAPTERS_MAX, chapters_of
 from captures.report.seen import read_seen
 from tests.captures.reported_run import Page, model_of, read_page, report_of, run_folder
@@ -276,7 +276,7 @@ def test_of_very_many_handovers_those_that_failed_are_drawn(tmp_path: Path) -> N
         lab.step(1000 * number + 900, "handover_end", handover=number)
     lab.data(0, 100, lambda _t: {"mn"})
     path = lab.write(tmp_path / "lab.pcapng")
-    timeline = read_timeline(path)
+    timeline = read_lab(path)
     failed = find_handovers(timeline)[150].name
     chapters, left_out = chapters_of(read_seen(find_run(str(path))), [additions(timeline, {}, {failed})], {failed})
     assert (len(chapters), left_out) == (CHAPTERS_MAX, 201 - CHAPTERS_MAX)

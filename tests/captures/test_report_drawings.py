@@ -16,7 +16,7 @@ from captures.history.run import find_run
 from captures.ladder.drawing import CHARACTER_WIDTH
 from captures.mmcp.chapters import additions
 from captures.mmcp.handovers import find_handovers, stream_numbers
-from captures.mmcp.timeline import Timeline, read_timeline
+from captures.mmcp.lab import Lab, read_lab
 from captures.report.axis import in_lanes, ticks
 from captures.report.packets import AROUND_NS, BIN_NS, LEFT, RIGHT, WIDTH, make_chart
 from captures.report.seen import Seen, read_seen
@@ -125,15 +125,15 @@ def test_ticks_are_round_and_few(begin: float, span: float, most: int) -> None:
     assert all(begin - span / 1000 <= tick <= begin + span * 1.001 for tick in found)
 
 
-def first_stretch(timeline: Timeline) -> Stretch:
+def first_stretch(timeline: Lab) -> Stretch:
     stretch = additions(timeline, {}, ()).parts[0].stretch
     assert stretch is not None
     return stretch
 
 
 @pytest.fixture
-def timeline(tmp_path: Path) -> Timeline:
-    return read_timeline(good_lab().write(tmp_path / "lab.pcapng"))
+def timeline(tmp_path: Path) -> Lab:
+    return read_lab(good_lab().write(tmp_path / "lab.pcapng"))
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def seen(tmp_path: Path) -> Seen:
     return read_seen(find_run(str(good_lab().write(tmp_path / "seen.pcapng"))))
 
 
-def test_packets_are_counted_by_ten_milliseconds_around_link_down(timeline: Timeline, seen: Seen) -> None:
+def test_packets_are_counted_by_ten_milliseconds_around_link_down(timeline: Lab, seen: Seen) -> None:
     handover = find_handovers(timeline)[0]
     chart = make_chart(seen, first_stretch(timeline), {"poa1": INTERFACES["lmc1"], "poa2": INTERFACES["lmc2"]})
     assert [row.name for row in chart.rows] == ["poa1", "poa2", "mn"]
@@ -158,7 +158,7 @@ def test_packets_are_counted_by_ten_milliseconds_around_link_down(timeline: Time
     assert any(counts[-1] == 0 for _, counts in table)
 
 
-def test_the_longest_gap_and_the_time_without_link_are_marked(timeline: Timeline, seen: Seen) -> None:
+def test_the_longest_gap_and_the_time_without_link_are_marked(timeline: Lab, seen: Seen) -> None:
     handover = find_handovers(timeline)[0]
     chart = make_chart(seen, first_stretch(timeline), {})
     numbers = stream_numbers(timeline.flow(handover.mn.interface), handover.begin_ns, handover.end_ns)
@@ -175,7 +175,7 @@ def test_the_longest_gap_and_the_time_without_link_are_marked(timeline: Timeline
     assert [label.text for label in chart.labels] == ["HIR", "HIC", "link down", "link up", "first packet"]
 
 
-def test_a_link_is_drawn_as_carrying_only_where_data_was_seen(timeline: Timeline, seen: Seen) -> None:
+def test_a_link_is_drawn_as_carrying_only_where_data_was_seen(timeline: Lab, seen: Seen) -> None:
     handover = find_handovers(timeline)[0]
     plan = make_plan(model_of(good_lab()))
     scene = make_scene(
@@ -196,9 +196,7 @@ def test_a_link_is_drawn_as_carrying_only_where_data_was_seen(timeline: Timeline
 @pytest.mark.parametrize(
     ("field", "days"), [("begin_ns", -19_000), ("end_ns", 1), ("zero_ns", 1), ("zero_ns", -1), ("no_link", 9)]
 )
-def test_a_handover_without_end_is_drawn_around_link_down(
-    timeline: Timeline, seen: Seen, field: str, days: int
-) -> None:
+def test_a_handover_without_end_is_drawn_around_link_down(timeline: Lab, seen: Seen, field: str, days: int) -> None:
     good, later = first_stretch(timeline), days * 86_400 * 10**9
     assert good.no_link is not None
     wrong: dict[str, Any] = {"no_link": (good.no_link[0], good.no_link[1] + later)}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from captures.mmcp.chapters import additions
-from captures.mmcp.timeline import read_timeline
+from captures.mmcp.lab import read_lab
 from tests.captures.reported_run import Page, read_page, report_of, run_folder
 from tests.captures.scripted_joins import good_join_lab
 from tests.captures.scripted_lab import INTERFACES, ScriptedLab
@@ -91,5 +91,5 @@ def test_steps_that_do_not_fit_cost_the_drawings_and_not_the_page(
 def test_a_part_in_which_nothing_begins_has_none(tmp_path: Path) -> None:
     lab = good_leave_lab()
     lab.step(20_000, "session_begin", mn="stranger", mode="proactive")
-    parts = additions(read_timeline(lab.write(tmp_path / "lab.pcapng")), {}, ()).parts
+    parts = additions(read_lab(lab.write(tmp_path / "lab.pcapng")), {}, ()).parts
     assert [part.stretch is None for part in parts] == [False] * (len(parts) - 1) + [True]

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from captures.__main__ import main
 from captures.files.capture import CaptureError, step_of
+from captures.mmcp.lab import read_lab
 from captures.mmcp.parameters import Parameters
-from captures.mmcp.timeline import read_timeline
 from captures.rules.engine import judge
 from captures.rules.packs.pack import Timers
 from tests.captures.scripted_lab import T0
@@ -129,5 +129,5 @@ def test_a_handover_may_be_called_anything(tmp_path: Path, value: object) -> Non
 
 
 def test_parameters_that_are_right_stay_as_they_are(tmp_path: Path) -> None:
-    found = Parameters.read(read_timeline(with_parameters(tmp_path / "a.pcapng", {})).steps[0])
+    found = Parameters.read(read_lab(with_parameters(tmp_path / "a.pcapng", {})).steps[0])
     assert (found.srt_s, found.spt_s, found.port, found.mmcp_port) == (2.0, 6.0, 5004, 24793)

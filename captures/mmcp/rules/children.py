@@ -9,7 +9,7 @@ from captures.mmcp.children import PROBES, Child, Family, name_of
 from captures.rules.findings import Finding, frames_of
 
 if TYPE_CHECKING:
-    from captures.mmcp.timeline import Message, Timeline
+    from captures.mmcp.lab import Lab, Message
 
 _SECOND = 1_000_000_000
 _TOLERANCE_SHARE = 0.1  # of SPT, but at least:
@@ -17,12 +17,12 @@ _TOLERANCE_MIN_NS = 200_000_000  # which a machine that is busy may be late by, 
 _BURST_NS = 100_000_000  # ASRs in a row that are one, split to fit in 1400 bytes [D M-12]
 
 
-def spt_tolerance_ns(lab: Timeline) -> int:
+def spt_tolerance_ns(lab: Lab) -> int:
     """How far from its time a probe may be."""
     return max(round(lab.parameters.spt_s * _SECOND * _TOLERANCE_SHARE), _TOLERANCE_MIN_NS)
 
 
-def probe_schedule(lab: Timeline) -> Iterator[Finding]:
+def probe_schedule(lab: Lab) -> Iterator[Finding]:
     """A parent probes a silent child SPT, 2 SPT and 3 SPT after it was last heard, and then no more."""
     for family in lab.families:
         for child in family.children:
@@ -41,7 +41,7 @@ def _subject(child: Child) -> str:
     return f"{child.name} with {child.parent.name} from frame {child.heard[0].number}"
 
 
-def _judge_probes(lab: Timeline, child: Child) -> Finding | None:
+def _judge_probes(lab: Lab, child: Child) -> Finding | None:
     """One stay of a child; None where no probe was due and none was sent."""
     spt_ns, tolerance = round(lab.parameters.spt_s * _SECOND), spt_tolerance_ns(lab)
     seen: list[str] = []
@@ -74,7 +74,7 @@ def _judge_probes(lab: Timeline, child: Child) -> Finding | None:
     return Finding(_subject(child), "passed", f"{child.parent.name}: {child.name} {'; '.join(seen)}", evidence)
 
 
-def _left_its_link(lab: Timeline, child: Child, begin_ns: int, end_ns: int) -> int:
+def _left_its_link(lab: Lab, child: Child, begin_ns: int, end_ns: int) -> int:
     """When an MN left the link of its LMC, on which nobody answers for its address from then on; else ``end_ns``."""
     if child.parent.is_session_manager:
         return end_ns
@@ -82,11 +82,11 @@ def _left_its_link(lab: Timeline, child: Child, begin_ns: int, end_ns: int) -> i
     return min((down for down in downs if down is not None and begin_ns <= down <= end_ns), default=end_ns)
 
 
-def _what_is_due(lab: Timeline) -> str:
+def _what_is_due(lab: Lab) -> str:
     return f"SPT is {lab.parameters.spt_s:g} s, {PROBES} probes are due"
 
 
-def asr_names_members(lab: Timeline) -> Iterator[Finding]:
+def asr_names_members(lab: Lab) -> Iterator[Finding]:
     """An ASR counts and names exactly the MNs that the LMC has: nobody who left or failed, and everybody else."""
     for family in lab.families:
         parent = family.parent
@@ -131,7 +131,7 @@ def _named(whole: list[Message]) -> list[str]:
     return [str(values[0]) for message in whole for kind, *values in message.params if kind == "mn_id"]
 
 
-def _wrong_about(lab: Timeline, family: Family, whole: list[Message], named: list[str]) -> str | None:
+def _wrong_about(lab: Lab, family: Family, whole: list[Message], named: list[str]) -> str | None:
     t_ns, tolerance, identifiers = whole[0].t_ns, spt_tolerance_ns(lab), set(named)
     if len(named) > len(identifiers):
         return "names an MN twice"

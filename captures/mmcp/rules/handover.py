@@ -13,8 +13,8 @@ from captures.rules.findings import Finding, frames_of
 from captures.rules.language import in_seconds, knowing
 
 if TYPE_CHECKING:
+    from captures.mmcp.lab import Lab, Message
     from captures.mmcp.parameters import LocalMobilityController
-    from captures.mmcp.timeline import Message, Timeline
 
 # An MN whose link goes down this soon after the link trigger may have had no time for its HIR.
 _TIME_FOR_REQUEST_NS = 50_000_000
@@ -30,7 +30,7 @@ class _Event:
 
 
 def _events(
-    lab: Timeline, handover: Handover, old: LocalMobilityController, new: LocalMobilityController
+    lab: Lab, handover: Handover, old: LocalMobilityController, new: LocalMobilityController
 ) -> list[tuple[str, _Event | None]]:
     """The first of each event of a context transfer, in the order the clause asks for; None for what was not seen.
 
@@ -85,7 +85,7 @@ def _had_time_for_request(handover: Handover) -> bool:
 
 
 @knowing("mmcp-handover-order", "7.5", "handover")
-def handover_order(lab: Timeline) -> Iterator[Finding]:
+def handover_order(lab: Lab) -> Iterator[Finding]:
     """A proactive handover goes HIR, HCT, report by the new LMC on the new link, HTA, HIC."""
     for handover in lab.proactive():
         lmcs = _two_lmcs(handover)
@@ -123,7 +123,7 @@ def _disorder(events: list[tuple[str, _Event | None]]) -> str | None:
 
 
 @knowing("mmcp-handover-context", "7.5", "handover")
-def handover_context(lab: Timeline) -> Iterator[Finding]:
+def handover_context(lab: Lab) -> Iterator[Finding]:
     """HCT carries the session's group, and HIC F=1 the address of the LMC that serves the new PoA."""
     for handover in lab.proactive():
         lmcs = _two_lmcs(handover)
@@ -161,7 +161,7 @@ def _channel(transfer: Message) -> str:
 
 
 @knowing("mmcp-local-join-after-link-up", "7.5", "handover")
-def local_join_after_link_up(lab: Timeline) -> Iterator[Finding]:
+def local_join_after_link_up(lab: Lab) -> Iterator[Finding]:
     """After a handover the MN sends LJR to the new LMC, not before link up, and gets LJC F=1."""
     for handover in lab.proactive():
         new, up = handover.new_lmc, handover.up_ns
@@ -190,7 +190,7 @@ def local_join_after_link_up(lab: Timeline) -> Iterator[Finding]:
 
 
 @knowing("mmcp-report-on-new-link", "7.5", "handover")
-def report_on_new_link(lab: Timeline) -> Iterator[Finding]:
+def report_on_new_link(lab: Lab) -> Iterator[Finding]:
     """After link up the MN makes its own IGMP or MLD join visible on the new link."""
     for handover in lab.proactive():
         if handover.up_ns is None:
@@ -213,7 +213,7 @@ def report_on_new_link(lab: Timeline) -> Iterator[Finding]:
 
 
 @knowing("mmcp-no-session-join-after-confirm", "D M-14", "handover")
-def no_session_join_after_confirm(lab: Timeline) -> Iterator[Finding]:
+def no_session_join_after_confirm(lab: Lab) -> Iterator[Finding]:
     """With its HIC in hand the MN sends no SJR at the new PoA, unless its local join was refused."""
     for handover in lab.proactive():
         if handover.up_ns is None or handover.new_lmc is None or not is_predictive(lab, handover):
@@ -232,7 +232,7 @@ def no_session_join_after_confirm(lab: Timeline) -> Iterator[Finding]:
             yield Finding(handover.name, "unseen", f"{mn.name} sent neither LJR nor SJR after link up")
 
 
-def old_lmc_forgets_mn(lab: Timeline) -> Iterator[Finding]:
+def old_lmc_forgets_mn(lab: Lab) -> Iterator[Finding]:
     """After its HIC the old LMC sends the MN nothing unasked until the MN is with it again."""
     answers = {"HIC": "HIR", "ULC": "ULR"}  # answered always, duplicates too, also from an MN that has left
     for handover in lab.proactive():
@@ -284,7 +284,7 @@ def old_lmc_forgets_mn(lab: Timeline) -> Iterator[Finding]:
         "mmcp-transfer-first",
     ),
 )
-def fallback_join(lab: Timeline) -> Iterator[Finding]:
+def fallback_join(lab: Lab) -> Iterator[Finding]:
     """If the link goes down before HIC, the MN joins at the new PoA with SJR, SJC, LJR, LJC after link up."""
     for handover in lab.proactive():
         if is_predictive(lab, handover) or handover.up_ns is None:

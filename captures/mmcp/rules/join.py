@@ -11,7 +11,7 @@ from captures.rules.findings import Finding, frames_of
 from captures.rules.language import in_seconds, knowing
 
 if TYPE_CHECKING:
-    from captures.mmcp.timeline import Timeline
+    from captures.mmcp.lab import Lab
 
 _TOLERANCE_SHARE = 0.1  # of a waiting time, but at least:
 _TOLERANCE_MIN_NS = 200_000_000  # which a machine that is busy may be late by, however short JWT is
@@ -25,7 +25,7 @@ _IN_WORDS = {
 
 
 @knowing("mmcp-join-outcome", "7.2", "join")
-def join_outcome(lab: Timeline) -> Iterator[Finding]:
+def join_outcome(lab: Lab) -> Iterator[Finding]:
     """Who is admitted, who is refused and which LMC is assigned is as the operator has provisioned it."""
     for join in lab.watched(lab.joins):
         session = join.session
@@ -43,7 +43,7 @@ def join_outcome(lab: Timeline) -> Iterator[Finding]:
 
 
 @knowing("mmcp-nothing-after-refusal", "7.2", "join")
-def nothing_after_refusal(lab: Timeline) -> Iterator[Finding]:
+def nothing_after_refusal(lab: Lab) -> Iterator[Finding]:
     """An MN whose join has failed is no member: it asks no LMC and reports its status to nobody."""
     for join in lab.watched(lab.joins):
         session, mn = join.session, join.session.mn
@@ -64,7 +64,7 @@ def nothing_after_refusal(lab: Timeline) -> Iterator[Finding]:
 
 
 @knowing("mmcp-no-report-when-refused", "7.1", "join")
-def no_report_when_refused(lab: Timeline) -> Iterator[Finding]:
+def no_report_when_refused(lab: Lab) -> Iterator[Finding]:
     """No IGMP or MLD report for the group ever leaves an MN that is not admitted."""
     for join in lab.watched(lab.joins):
         session, mn = join.session, join.session.mn
@@ -85,7 +85,7 @@ def no_report_when_refused(lab: Timeline) -> Iterator[Finding]:
 
 
 @knowing("mmcp-no-data-when-refused", "7.1", "join")
-def no_data_when_refused(lab: Timeline) -> Iterator[Finding]:
+def no_data_when_refused(lab: Lab) -> Iterator[Finding]:
     """The session's data does not reach the link of an MN that is not admitted, while it flows elsewhere."""
     for join in lab.watched(lab.joins):
         session = join.session
@@ -107,7 +107,7 @@ def no_data_when_refused(lab: Timeline) -> Iterator[Finding]:
 
 
 @knowing("mmcp-join-retries", "7.2, D M-7", "join")
-def join_retries(lab: Timeline) -> Iterator[Finding]:
+def join_retries(lab: Lab) -> Iterator[Finding]:
     """An SJR without an answer is sent again JWT later, `join_retries` times, and then no more."""
     jwt_s, retries = lab.parameters.jwt_s, lab.parameters.join_retries
     if jwt_s is None or retries is None:
@@ -140,7 +140,7 @@ def _judge_retries(join: Join, jwt_ns: int, retries: int) -> Finding:
 
 
 @knowing("mmcp-report-follows-join", "7.2", "join", explained_by=("mmcp-no-report-before-confirm",))
-def report_follows_join(lab: Timeline) -> Iterator[Finding]:
+def report_follows_join(lab: Lab) -> Iterator[Finding]:
     """The MN joins the group with IGMP or MLD once it is a member, neither before nor never."""
     for join in lab.watched(lab.joins):
         session, established = join.session, join.established

@@ -10,7 +10,7 @@ from captures.rules.findings import Finding, frames_of
 from captures.rules.language import in_seconds, knowing
 
 if TYPE_CHECKING:
-    from captures.mmcp.timeline import Timeline
+    from captures.mmcp.lab import Lab
 
 _SECOND = 1_000_000_000
 _ANSWER_NS = 500_000_000  # an answer, or what follows from a leave at once, comes this soon
@@ -19,7 +19,7 @@ _ROUTER_TOLERANCE_NS = 300_000_000  # beyond a router's own timers
 
 
 @knowing("mmcp-leave-request", "7.3", "leave")
-def leave_request(lab: Timeline) -> Iterator[Finding]:
+def leave_request(lab: Lab) -> Iterator[Finding]:
     """An MN that leaves with notice sends ULR to its parent, one that is gone without sends none."""
     for leave in lab.watched(lab.leaves):
         mn, request = leave.session.mn, leave.request
@@ -39,7 +39,7 @@ def leave_request(lab: Timeline) -> Iterator[Finding]:
 
 
 @knowing("mmcp-leave-group", "7.3", "leave")
-def leave_group(lab: Timeline) -> Iterator[Finding]:
+def leave_group(lab: Lab) -> Iterator[Finding]:
     """However it leaves, the MN leaves the group with IGMP or MLD at once, and asks for it no more."""
     group = lab.parameters.group
     for leave in lab.watched(lab.leaves):
@@ -63,7 +63,7 @@ def leave_group(lab: Timeline) -> Iterator[Finding]:
 
 
 @knowing("mmcp-leave-ends-stream", "7.3", "leave")
-def leave_ends_stream(lab: Timeline) -> Iterator[Finding]:
+def leave_ends_stream(lab: Lab) -> Iterator[Finding]:
     """After the MN has left the group, its router stops the data on its link when its own timers allow."""
     bound_ns = round(lab.parameters.last_member_query_s * _SECOND) + _ROUTER_TOLERANCE_NS
     for leave in lab.watched(lab.leaves):
@@ -86,7 +86,7 @@ def leave_ends_stream(lab: Timeline) -> Iterator[Finding]:
 
 
 @knowing("mmcp-leave-is-final", "7.3", "leave")
-def leave_is_final(lab: Timeline) -> Iterator[Finding]:
+def leave_is_final(lab: Lab) -> Iterator[Finding]:
     """An MN that has left says no more in its session."""
     for leave in lab.watched(lab.leaves):
         mn = leave.session.mn
@@ -106,7 +106,7 @@ def leave_is_final(lab: Timeline) -> Iterator[Finding]:
 
 
 @knowing("mmcp-asr-on-leave", "7.3", "leave", explained_by=("mmcp-leave-request",))
-def asr_on_leave(lab: Timeline) -> Iterator[Finding]:
+def asr_on_leave(lab: Lab) -> Iterator[Finding]:
     """An LMC that is provisioned so tells the SM of a leave at once, with an ASR that names the MN no more."""
     for leave in lab.watched(lab.leaves):
         if not leave.asr_on_leave or leave.confirm is None:

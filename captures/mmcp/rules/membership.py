@@ -9,13 +9,13 @@ from captures.rules.findings import Finding
 from captures.rules.language import knowing
 
 if TYPE_CHECKING:
-    from captures.mmcp.timeline import Timeline
+    from captures.mmcp.lab import Lab
 
 _SHOWN = 20  # frame numbers of a rule that every message of a broken node would fail
 
 
 @knowing("mmcp-source-specific-join", "D M-6", "handover")
-def source_specific_join(lab: Timeline) -> Iterator[Finding]:
+def source_specific_join(lab: Lab) -> Iterator[Finding]:
     """Where the group is a source-specific one, every IGMP or MLD join of MNs and LMCs names its source, and no other."""
     parameters = lab.parameters
     if parameters.source is None:

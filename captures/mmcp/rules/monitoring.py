@@ -11,7 +11,7 @@ from captures.rules.findings import Finding, frames_of
 from captures.rules.language import knowing
 
 if TYPE_CHECKING:
-    from captures.mmcp.timeline import Message, Timeline
+    from captures.mmcp.lab import Lab, Message
 
 _SECOND = 1_000_000_000
 _TOLERANCE_SHARE = 0.1  # of the period, but at least:
@@ -93,7 +93,7 @@ class _Schedule:
         self.wrong.append((problem, frames_of(self._last, report)))
 
 
-def usr_period(lab: Timeline) -> Iterator[Finding]:
+def usr_period(lab: Lab) -> Iterator[Finding]:
     """Each MN reports its status every SRT while it is established; reports lost in a handover or a silence are excused."""
     for session in lab.sessions:
         mn, begin, end = session.mn, session.begin_ns, session.end_ns
@@ -132,7 +132,7 @@ def usr_period(lab: Timeline) -> Iterator[Finding]:
     "7.4",
     explained_by=("mmcp-join-order", "mmcp-local-join-after-link-up", "mmcp-lost-parent"),
 )
-def usr_to_parent(lab: Timeline) -> Iterator[Finding]:
+def usr_to_parent(lab: Lab) -> Iterator[Finding]:
     """An MN reports to the one that made it a member: its LMC, or the SM where it has none."""
     for session in lab.sessions:
         mn, begin, end = session.mn, session.begin_ns, session.end_ns
@@ -159,7 +159,7 @@ def _parent_for(report: Message, confirms: Sequence[Message]) -> Message | None:
     return before[-1] if before else None
 
 
-def _interruptions(lab: Timeline, session: Session, confirms: Sequence[Message]) -> list[tuple[int, int]]:
+def _interruptions(lab: Lab, session: Session, confirms: Sequence[Message]) -> list[tuple[int, int]]:
     """Times in which a handover may cost reports: from the link trigger until the MN is established again."""
     found = []
     for handover in lab.handovers:
@@ -172,7 +172,7 @@ def _interruptions(lab: Timeline, session: Session, confirms: Sequence[Message])
     return found
 
 
-def _returns(lab: Timeline, session: Session, confirms: Sequence[Message]) -> list[tuple[int, int]]:
+def _returns(lab: Lab, session: Session, confirms: Sequence[Message]) -> list[tuple[int, int]]:
     """Times in which an MN that has lost its LMC is nobody's: from an SJR that is no renewal until it is a member again."""
     mn, found = session.mn, []
     for request in lab.said(mn.interface, "SJR", confirms[0].t_ns, session.end_ns, mn_id=mn.mn_id):
@@ -183,7 +183,7 @@ def _returns(lab: Timeline, session: Session, confirms: Sequence[Message]) -> li
     return found
 
 
-def asr_period(lab: Timeline) -> Iterator[Finding]:
+def asr_period(lab: Lab) -> Iterator[Finding]:
     """Each LMC reports to the SM every SRT; reports split over several packets count once."""
     parameters = lab.parameters
     if not lab.steps:
@@ -219,7 +219,7 @@ def asr_period(lab: Timeline) -> Iterator[Finding]:
         )
 
 
-def _restarts(lab: Timeline, confirms: Sequence[Message]) -> list[int]:
+def _restarts(lab: Lab, confirms: Sequence[Message]) -> list[int]:
     """When a schedule may begin anew: with each confirm but the first, and those that only renew, SPT after the one before."""
     found, spt_ns = [], round(lab.parameters.spt_s * _SECOND)
     for before, confirm in pairwise(confirms):

@@ -11,10 +11,10 @@ from captures.rules.findings import Finding, frames_of
 from captures.rules.language import knowing
 
 if TYPE_CHECKING:
-    from captures.mmcp.timeline import Message, Timeline
+    from captures.mmcp.lab import Lab, Message
 
 
-def first_confirm(lab: Timeline, session: Session) -> Message | None:
+def first_confirm(lab: Lab, session: Session) -> Message | None:
     """The first SJC F=1 of the session that reached the MN's interface."""
     confirms = lab.said(
         session.mn.interface,
@@ -27,7 +27,7 @@ def first_confirm(lab: Timeline, session: Session) -> Message | None:
     return next((c for c in confirms if c.destination in session.mn.addresses.values()), None)
 
 
-def session_join_order(lab: Timeline) -> Iterator[Finding]:
+def session_join_order(lab: Lab) -> Iterator[Finding]:
     """A joining MN exchanges SJR, SJC, LJR and LJC in this order, read at its own interface."""
     for session in lab.sessions:
         if session.is_to_fail:
@@ -67,7 +67,7 @@ def session_join_order(lab: Timeline) -> Iterator[Finding]:
 
 
 @knowing("mmcp-no-report-before-confirm", "7.1", explained_by=("mmcp-join-order",))
-def no_report_before_confirm(lab: Timeline) -> Iterator[Finding]:
+def no_report_before_confirm(lab: Lab) -> Iterator[Finding]:
     """No IGMP or MLD report for the group leaves an MN before its SJC F=1."""
     group = lab.parameters.group
     for session in lab.sessions:

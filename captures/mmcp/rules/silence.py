@@ -13,14 +13,14 @@ from captures.rules.language import in_seconds, knowing
 
 if TYPE_CHECKING:
     from captures.mmcp.joins import Session
+    from captures.mmcp.lab import Lab, Message
     from captures.mmcp.silences import Silence
-    from captures.mmcp.timeline import Message, Timeline
 
 _SECOND = 1_000_000_000
 _AT_ONCE_NS = 200_000_000
 
 
-def probe_answered(lab: Timeline) -> Iterator[Finding]:
+def probe_answered(lab: Lab) -> Iterator[Finding]:
     """A probe is answered at once: by an MN with USR to its parent, by an LMC with ASR to the SM."""
     for session in lab.sessions:
         mn = session.mn
@@ -40,7 +40,7 @@ def probe_answered(lab: Timeline) -> Iterator[Finding]:
         yield from _judge_answers(lab, lmc.name, probes, reports)
 
 
-def _judge_answers(lab: Timeline, name: str, probes: list[Message], answers: list[Message]) -> Iterator[Finding]:
+def _judge_answers(lab: Lab, name: str, probes: list[Message], answers: list[Message]) -> Iterator[Finding]:
     """Nothing is asked of one that the scenario keeps silent, but what it answers counts."""
     answered: list[Message] = []
     slowest_ns = 0
@@ -59,7 +59,7 @@ def _judge_answers(lab: Timeline, name: str, probes: list[Message], answers: lis
 
 
 @knowing("mmcp-silent-child-given-up", "7.4, D M-13", "status", explained_by=("mmcp-probe-schedule",))
-def silent_child_given_up(lab: Timeline) -> Iterator[Finding]:
+def silent_child_given_up(lab: Lab) -> Iterator[Finding]:
     """A child that stays silent is given up 4 SPT after it was last heard; an LMC's next ASR does not name it any more."""
     for silence in lab.silences:
         reaction = reaction_to(lab.families, silence)
@@ -88,7 +88,7 @@ def silent_child_given_up(lab: Timeline) -> Iterator[Finding]:
 
 
 @knowing("mmcp-failed-lmc-not-assigned", "7.4, D M-18", "status")
-def failed_lmc_not_assigned(lab: Timeline) -> Iterator[Finding]:
+def failed_lmc_not_assigned(lab: Lab) -> Iterator[Finding]:
     """The SM assigns an LMC that it has given up to nobody until that LMC has announced itself again."""
     for family in lab.families:
         if not family.parent.is_session_manager:
@@ -126,7 +126,7 @@ def failed_lmc_not_assigned(lab: Timeline) -> Iterator[Finding]:
 
 
 @knowing("mmcp-lost-parent", "D M-25, D M-27", "status", explained_by=("mmcp-session-join-answered",))
-def lost_parent(lab: Timeline) -> Iterator[Finding]:
+def lost_parent(lab: Lab) -> Iterator[Finding]:
     """An MN whose LMC answers no more joins the session again: SJR after three renewals in vain, and so on until it is in."""
     for silence in lab.silences:
         lmc = next((lmc for lmc in lab.parameters.lmcs if lmc.name == silence.role), None)
@@ -139,7 +139,7 @@ def lost_parent(lab: Timeline) -> Iterator[Finding]:
                 yield _judge_return(lab, session, silence, lmc.address)
 
 
-def _judge_return(lab: Timeline, session: Session, silence: Silence, lmc: str) -> Finding:
+def _judge_return(lab: Lab, session: Session, silence: Silence, lmc: str) -> Finding:
     mn = session.mn
     due_ns = silence.begin_ns + round((PROBES + 1) * lab.parameters.spt_s * _SECOND) + spt_tolerance_ns(lab)
     until = min(session.end_ns, silence.end_ns)

@@ -17,11 +17,11 @@ from captures.rules.findings import Finding
 from captures.rules.language import in_seconds, knowing
 
 if TYPE_CHECKING:
-    from captures.mmcp.timeline import Timeline
+    from captures.mmcp.lab import Lab
 
 
 @knowing("mmcp-stream-after-handover", "7.5", "handover")
-def stream_after_handover(lab: Timeline) -> Iterator[Finding]:
+def stream_after_handover(lab: Lab) -> Iterator[Finding]:
     """The MN receives data in the window of every handover, and again after link up."""
     for handover in lab.handovers:
         if not handover.complete:
@@ -52,7 +52,7 @@ def stream_after_handover(lab: Timeline) -> Iterator[Finding]:
 
 
 @knowing("mmcp-new-cell-cold", "7.5", "handover", explained_by=("mmcp-handover-order",))
-def new_cell_cold(lab: Timeline) -> Iterator[Finding]:
+def new_cell_cold(lab: Lab) -> Iterator[Finding]:
     """No data reaches the new cell before its LMC or the MN has asked for it there, else the figures would lie."""
     for handover in lab.handovers:
         if handover.new_lmc is None or handover.up_ns is None or not handover.cold:
@@ -76,7 +76,7 @@ def new_cell_cold(lab: Timeline) -> Iterator[Finding]:
             yield Finding(handover.name, "passed", f"no data on the new cell before {asked}", (first,))
 
 
-def _cold_until(lab: Timeline, handover: Handover, up_ns: int) -> tuple[int, str]:
+def _cold_until(lab: Lab, handover: Handover, up_ns: int) -> tuple[int, str]:
     """Until when nothing had asked for the group on the new cell, and what then did."""
     requests = handover_requests(lab, handover)
     if not requests:  # without HIR no LMC has a reason to be joined, nor to join, before the MN comes
@@ -89,7 +89,7 @@ def _cold_until(lab: Timeline, handover: Handover, up_ns: int) -> tuple[int, str
     return up_ns, "link up"
 
 
-def report_of_lmc(lab: Timeline, handover: Handover) -> tuple[int, int] | None:
+def report_of_lmc(lab: Lab, handover: Handover) -> tuple[int, int] | None:
     """Time and frame number of the new LMC's first report for the group on its link, inside the window."""
     lmc = handover.new_lmc
     if lmc is None:
@@ -105,7 +105,7 @@ def report_of_lmc(lab: Timeline, handover: Handover) -> tuple[int, int] | None:
 
 
 @knowing("mmcp-data-waits-for-mn", "7.5", "handover")
-def data_waits_for_mn(lab: Timeline) -> Iterator[Finding]:
+def data_waits_for_mn(lab: Lab) -> Iterator[Finding]:
     """In a proactive handover with HIC, data flows on the new cell before the MN arrives there."""
     for handover in lab.proactive():
         confirm = accepted_confirm(lab, handover)

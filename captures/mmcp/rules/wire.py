@@ -27,6 +27,7 @@ from functools import partial
 
 from captures.history.events import Event
 from captures.mmcp.constants import F_HAS_MEANING
+from captures.mmcp.lab import Lab
 from captures.mmcp.rules import children, handover, join, leave, membership, monitoring, session, silence, stream
 from captures.mmcp.rules.children import asr_names_members, probe_schedule
 from captures.mmcp.rules.handover import old_lmc_forgets_mn
@@ -35,7 +36,6 @@ from captures.mmcp.rules.session import session_join_order
 from captures.mmcp.rules.silence import probe_answered
 from captures.mmcp.rules.wire_checks import AggregateReports, Profiles, StatusCounts, Transfers, Unchanging
 from captures.mmcp.rules.wire_probes import ProbesAnswered, ProbeSchedule
-from captures.mmcp.timeline import Timeline
 from captures.rules.language import ANYWHERE, Rule, Seconds, on, rules_in
 from captures.rules.operator_answered import Answered
 from captures.rules.operators import Asked, Holds, SameAnswer
@@ -274,7 +274,7 @@ def mmcp_pack(settings: Settings) -> Pack:
         Rule("mmcp-old-lmc-forgets", "7.5", "an LMC that has given an MN away does not probe it until it comes back",
              NeverBefore(event=mmcp("USP"), first=mmcp("LJR"), same=("session", "peers"), since=mmcp("HIC", where=_gives_away)), knowing=old_lmc_forgets_mn, topics=("handover",)),
         *(rule for module in _KNOWING for rule in rules_in(module)),
-    ), facts=Timeline(), timers=timers)  # fmt: skip
+    ), facts=Lab(), timers=timers)  # fmt: skip
 
 
 def _content(event: Event) -> Hashable:

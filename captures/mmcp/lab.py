@@ -81,7 +81,7 @@ class Membership:
 
 
 @dataclass(eq=False)
-class Timeline:
+class Lab:
     """Everything that rules about who is who look at; the lists are in order of time, ties in order of frame numbers.
 
     `warnings`: what is odd about it. `problem`: why the capture's ``parameters`` step cannot be used, None if it can.
@@ -382,19 +382,19 @@ def _membership(event: Event, interface: str) -> Membership:
     )
 
 
-def read_timeline(path: Path) -> Timeline:
+def read_lab(path: Path) -> Lab:
     """Read a lab's pcapng.
 
     Raises `CaptureError` if it cannot be read or has no ``parameters`` step. A file that breaks off is read as far as it goes,
-    and `Timeline.truncated` says so.
+    and `Lab.truncated` says so.
     """
-    timeline = Timeline()
+    lab = Lab()
     reading = Reading(CaptureReader(path), {})
-    reading.gather(timeline)
+    reading.gather(lab)
     reading.read()
-    if timeline.problem is not None:
-        raise CaptureError(timeline.problem)
-    if not timeline.known:
+    if lab.problem is not None:
+        raise CaptureError(lab.problem)
+    if not lab.known:
         raise CaptureError(f"{path} has no parameters step")
-    timeline.warnings += reading.reader.warnings
-    return timeline
+    lab.warnings += reading.reader.warnings
+    return lab
