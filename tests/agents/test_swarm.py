@@ -7,8 +7,7 @@ import contextlib
 import json
 import re
 import resource
-import socket
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Hashable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, get_args
@@ -54,27 +53,13 @@ from agents.mmcp.local_mobility_controller import LocalMobilityController
 from agents.mmcp.session_manager import SessionManager
 from agents.mmcp.timing import Timers
 from agents.runtime import load
-from agents.runtime.configuration import RuntimeConfiguration
-from agents.runtime.host import AgentHost
 from agents.runtime.load import FILES_OF_THE_PROCESS, Loading, LoadResult, percentiles, require_open_files
+from tests.agents.hosts import HERE, free_ports, running, until
 from tests.agents.roles import Asking
 
-HERE, SESSION = "127.0.0.1", 1
+SESSION = 1
 TIMERS = Timers(srt_s=0.05)
 GIVEN = SwarmConfiguration(session_manager=HERE, session_id=SESSION, count=10, attached_to="poa1", address=HERE)
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(count)]
-        for each in sockets:
-            each.bind((HERE, 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    while not is_so():  # noqa: ASYNC110  an agent announces nothing inside its process; the test's timeout bounds this
-        await asyncio.sleep(0)
 
 
 class World:
@@ -97,17 +82,11 @@ class World:
 
     @contextlib.asynccontextmanager
     async def running(self, *, with_lmc: bool = True) -> AsyncIterator[None]:
-        hosts = []
-        async with asyncio.TaskGroup() as tasks:
+        async with contextlib.AsyncExitStack() as stack:
             for agent in (self.sm, self.lmc)[: 1 + with_lmc]:
-                host = AgentHost(agent, RuntimeConfiguration(), ports=[Port("", self.ports[agent], address=HERE)])
-                hosts.append(host)
-                tasks.create_task(host.run())
-            await until(lambda: all(host.is_ready for host in hosts))
+                await stack.enter_async_context(running(agent, Port("", self.ports[agent], address=HERE)))
             await until(lambda: not with_lmc or self.sm.counters["sent.SJC"] > 0)
             yield
-            for host in hosts:
-                host.finish()
 
 
 def test_all_join_the_lmc_report_and_leave() -> None:
