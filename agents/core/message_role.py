@@ -8,7 +8,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from agents.core.agent import Agent, Endpoint, SendDatagram
+from agents.core.agent import Agent, Endpoint, SendDatagram, SendStream
 from agents.core.errors import DecodeError
 
 
@@ -88,3 +88,11 @@ class MessageRole(Agent, Generic[Message]):
         if self.keeps_history:
             self.trace("sent", packet=packet.name, to=str(destination), **(details or {}))
         self._actions.append(SendDatagram(data, destination, port))
+
+    def send_on_stream(
+        self, packet: Any, data: bytes, stream: Hashable, details: Mapping[str, object] | None = None
+    ) -> None:
+        """Queue one message that is bytes on a stream; ``details`` go to the history."""
+        self.counters.add(self._sent_names[packet])
+        self.trace("sent", packet=packet.name, to=str(stream), **(details or {}))
+        self._actions.append(SendStream(stream, data))

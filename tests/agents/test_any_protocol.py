@@ -32,7 +32,7 @@ ROOM = {
         from dataclasses import dataclass
         from enum import IntEnum
 
-        from agents.core.agent import Commit, Committed, End, SendStream
+        from agents.core.agent import Commit, Committed, End
         from agents.core.decision import Decision
         from agents.core.errors import ConfigurationError, DecodeError, EncodeError
         from agents.core.framing import Framer
@@ -121,7 +121,7 @@ ROOM = {
                 elif isinstance(event, Committed):
                     said, source, port = event.key
                     if source is None:
-                        self.act(SendStream(port, said))
+                        self.send_on_stream(Packet.ECHO, said, port)
                     else:
                         self.send_encoded(Packet.ECHO, said, source)
                 else:
@@ -230,7 +230,7 @@ def test_its_roles_run_and_are_asked(folder: Path, tmp_path: Path) -> None:
         listed = json.loads(command(folder, "ctl", "bird-of-test", "list", "--of", "words"))
         assert listed == {"rows": [{"word": "hi", "times": 3}], "more": False}
         counters = json.loads(command(folder, "ctl", "bird-of-test", "counters"))["counters"]
-        assert (counters["received.WORD"], counters["sent.ECHO"]) == (3, 1)
+        assert (counters["received.WORD"], counters["sent.ECHO"]) == (3, 3)
         assert "fly-away  End with a status." in command(folder, "ctl", "bird-of-test")
         process.kill()
     with bird(folder, tmp_path, number) as process:
