@@ -14,6 +14,7 @@ import pytest
 
 from captures.files.capture import CaptureError
 from captures.history.events import Event
+from captures.history.participants import Participants
 from captures.history.run import find_run, history_of
 from captures.ladder.builder import LadderBuilder, build
 from captures.ladder.rows import Failure, Ladder, MessageRow, Selection, StepRow, StreamRow, failures_of, select
@@ -113,6 +114,17 @@ def test_participants_stand_cell_by_cell(ladder_of: Callable[..., Ladder]) -> No
         ("mn", "mn", ""), ("ar1", "router", "poa1"), ("lmc1", "lmc", "poa1"), ("lmc2", "lmc", "poa2"), ("sm", "sm", ""),
         ("rr", "router", ""), ("mcs", "mcs", ""),
     ]  # fmt: skip
+
+
+def test_the_stream_on_its_way_is_background(ladder_of: Callable[..., Ladder]) -> None:
+    rows = [row for row in ladder_of(good_lab(), model=MODEL).rows if isinstance(row, StreamRow)]
+    assert {(row.node, row.background) for row in rows} == {("mn", False), ("lmc1", True), ("lmc2", True)}
+
+
+def test_where_nobody_moves_the_stream_is_on_its_way_at_routers() -> None:
+    known = Participants()
+    known.learn_model({"nodes": [{"name": "r", "kind": "router"}, {"name": "h", "kind": "host"}]})
+    assert [known.passes_on(name) for name in ("r", "h", "a stranger")] == [True, False, False]
 
 
 def test_the_history_may_bring_its_model_itself(ladder_of: Callable[..., Ladder]) -> None:

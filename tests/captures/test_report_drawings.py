@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captures.additions import Stretch, View
+from captures.additions import Additions, Stretch, View
 from captures.history.run import find_run
 from captures.ladder.drawing import CHARACTER_WIDTH
 from captures.mmcp.chapters import additions
 from captures.mmcp.handovers import find_handovers, stream_numbers
 from captures.mmcp.lab import Lab, read_lab
 from captures.report.axis import in_lanes, ticks
+from captures.report.chapters import chapters_of, draw_scenes
 from captures.report.packets import AROUND_NS, BIN_NS, LEFT, RIGHT, WIDTH, make_chart
 from captures.report.seen import Seen, read_seen
 from captures.report.stream_path import make_scene
@@ -191,6 +192,20 @@ def test_a_link_is_drawn_as_carrying_only_where_data_was_seen(timeline: Lab, see
     assert titles["poa1 \N{EN DASH} mn: 1 data packets"] == "carries"
     assert titles["lmc2 \N{EN DASH} poa2: 0 data packets"] == "idle"
     assert titles["mcs \N{EN DASH} rr: not captured"] == "idle"
+
+
+def test_who_has_moved_is_drawn_where_it_is(timeline: Lab, seen: Seen) -> None:
+    model = model_of(good_lab())
+    model["radios"].append({**model["radios"][0], "node": "other"})
+    plan = make_plan(model)
+    first, second = additions(timeline, {}, ()).parts
+    assert first.stretch is not None
+    moved = replace(first, stretch=replace(first.stretch, node="other"))
+    both = [Additions((moved, second))]
+    chapters, _ = chapters_of(seen, both, ())
+    draw_scenes(seen, both, chapters, plan, None)
+    [box] = [box for box in chapters[-1].scenes[0].mobile_nodes if box.name == "other"]
+    assert box == plan.mobile_node("other", ("poa2",)) != plan.mobile_node("other", ("poa1",))
 
 
 @pytest.mark.parametrize(
