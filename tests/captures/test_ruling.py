@@ -211,6 +211,19 @@ def test_a_capture_is_whole_if_it_ends_where_a_record_does(tmp_path: Path) -> No
     ] * 4
 
 
+# --- one fault, one failed rule
+
+
+def test_consequences_are_shown_below_their_cause(tmp_path: Path) -> None:
+    folder = run_folder(good_lab().drop("join.LJC@*"), tmp_path / "run")
+    rows = [line.split() for line in run("judge", folder / "lab.pcapng").stdout.split("\n\n")[1].splitlines()]
+    assert [row[:2] for row in rows[1:3]] == [["failed", "mmcp-join-order"], ["unseen", "mmcp-report-after-join"]]
+    run("report", folder)
+    table = [text for text in read_page(folder / "report.html").texts("tr") if text.startswith(("failed ", "unseen "))]
+    assert table[0].startswith("failed mmcp mmcp-join-order")
+    assert all("follows from mmcp-join-order" in text for text in table[1:4])
+
+
 # --- whose lab it is
 
 
