@@ -11,6 +11,9 @@ WINDOW_NS = 10_000_000
 """Data packets are told of by windows of 10 ms, which begin at multiples of it."""
 
 
+_SWEEP_WINDOWS = 10
+
+
 class DataTap(Protocol):
     """Is told of every RTP packet of a capture, in the order of the file."""
 
@@ -52,6 +55,7 @@ class DataWindows:
     def __init__(self) -> None:
         self.over: list[Event] = []
         self._open: dict[tuple[str, bytes], _Window] = {}
+        self._swept = 0
 
     def add(
         self,
@@ -74,6 +78,10 @@ class DataWindows:
         if window is not None:
             self._close(interface, flow, window)
         self._open[interface, flow] = _Window(index, number, t_ns)
+        if index > self._swept + _SWEEP_WINDOWS:
+            # Flows that have fallen silent do not stay, however many there were.
+            self._swept = index
+            self.close(t_ns - 2 * WINDOW_NS)
 
     def changed(self, interface: str, t_ns: int) -> None:
         """Makes no difference to windows."""

@@ -200,3 +200,18 @@ def test_memory_does_not_grow_with_the_data_packets() -> None:
         tracemalloc.stop()
         assert told == count
     assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_flows_of_one_packet_each_do_not_gather() -> None:
+    """As a scan makes them; nothing else happens that would close their windows."""
+    windows = DataWindows()
+    most = told = 0
+    for number in range(20_000):
+        flow = number.to_bytes(4) + bytes(4) + number.to_bytes(4)
+        windows.add("a:b", flow, 1, number, T0 + number * 1_000_000, 33, 1, 1)
+        most = max(most, len(windows._open))
+        told += len(windows.over)
+        windows.over.clear()
+    windows.close(None)
+    assert told + len(windows.over) == 20_000
+    assert most < 200
