@@ -59,6 +59,8 @@ class Members(dict[str, list[Member]]):
 
     def join(self, node: Node, interface: Interface, action: JoinGroup) -> None:
         """A node is in the group from now on; ValueError where it would listen to no port."""
+        if not (action.listen or node.known.has_raw):
+            return
         found = self._raw(node, interface, action.source)
         if action.listen:
             if action.port is None:
