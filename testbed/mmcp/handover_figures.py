@@ -1,4 +1,4 @@
-"""Two witnesses of one handover, the capture and the receiver, side by side; and the bounds that both are held to."""
+"""The figures of one handover, by the capture and by the receiver, side by side; and the bounds that they are held to."""
 
 from __future__ import annotations
 
@@ -67,5 +67,5 @@ def conclude(
 
 
 def conclude_prepared(values: Values, measurements: SessionMeasurements, verdict: Mapping[str, Any]) -> Conclusion:
-    """Each handover must have been prepared, and both witnesses must agree on it."""
+    """Each handover must have been prepared, and the capture and the receiver must agree on it."""
     return conclude(values, measurements, verdict, prepared=True)

@@ -43,7 +43,7 @@ def _agreement(joined: JoinedSession) -> tuple[bool, str]:
 
 
 def conclude(values: Values, measurements: SessionMeasurements, verdict: Mapping[str, Any]) -> Conclusion:
-    """The stream must have come back within SPT in each handover, however it went, and both witnesses must say the same."""
+    """The stream must have come back within SPT in each handover, however it went, and the capture and the receiver must say the same."""
     spacing_ns = nominal_spacing_ns(values)
 
     def problems(judged: Row, window: Row) -> list[str]:
