@@ -119,6 +119,8 @@ def _lab_command(topology: Topology[Any]) -> click.Command:
         click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON on standard output."),
     ]
 
+    example = topology.example or ("--family 6" if "family" in (option.name for option in topology.options) else "")
+
     def run(*, lab_config: Path | None, runs: Path | None, as_json: bool, **texts: str | None) -> None:
         written = {option.name: texts[option.name.replace("-", "_")] for option in topology.options}
         _run(topology, written, lab_config, runs or results.RUNS, as_json=as_json)
@@ -129,7 +131,7 @@ def _lab_command(topology: Topology[Any]) -> click.Command:
         callback=run,
         short_help=topology.summary,
         help=f"{topology.summary[0].upper()}{topology.summary[1:]}.\n\nExample: python -m testbed run {topology.name} "
-        f"{topology.example}\n\nExit status: 0 passed, 1 a rule or bound failed, 2 could not run.",
+        f"{example}\n\nExit status: 0 passed, 1 a rule or bound failed, 2 could not run.",
     )
 
 

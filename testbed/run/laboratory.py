@@ -85,7 +85,7 @@ class Topology(Generic[Measured]):
     perform: Callable[[RunningLab], Measured]
     conclude: Callable[[Values, Measured, Mapping[str, Any]], Conclusion]
     tables: tuple[Table, ...] = ()
-    example: str = "--family 6"
+    example: str = ""
 
 
 def topologies() -> dict[str, Topology[Any]]:
