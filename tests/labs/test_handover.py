@@ -58,7 +58,7 @@ def test_both_ways_to_move(tmp_path: Path, family: str, user: str) -> None:
     assert not [name for role in result["counters"].values() for name in role if name.startswith("dropped.")]
     assert result["rules"]["failed"] == []
     packs = result["packs"]
-    assert set(packs) == {"mmcp", "igmp" if family == "4" else "mld", "pim", "rtp"}
+    assert set(packs) == {"igmp" if family == "4" else "mld", "pim", "rtp"}
     assert {name: pack["failed"] for name, pack in packs.items()} == dict.fromkeys(packs, 0)
     assert min(pack["passed"] for pack in packs.values()) > 10
     assert "\npacks    " in finished.out
