@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 import struct
+from pathlib import Path
 
 import pytest
 
+from captures.files.capture import Frame
+from captures.files.reading import CaptureReader
+from captures.history.control import every_protocol
 from captures.history.history import History
 from captures.mmcp.dissector import build
 from tests.captures.histories import history
@@ -168,3 +172,22 @@ def test_interfaces_say_when_they_were_heard_and_which_were_not() -> None:
     assert found.end_ns - found.begin_ns == 2 * 10**9
     assert found.interfaces.silent(["a:1", "c:1", "c:1"]) == ["c:1"]
     assert found.warnings(itertools.chain(["c:1"], ["a:1"])) == ["c:1 captured nothing"]
+
+
+DATA = Path(__file__).parent / "data"
+NOBODY_HEARS = "mcs:mcs-rr"  # its router sees the stream's source say nothing but data
+REAL = ("ar1:ar1-poa1", "ar1:ar1-rr", "ar2:ar2-poa2", "ar2:ar2-rr", "lmc1:lmc1-poa1", "lmc2:lmc2-poa2", "mn:mn-radio", "sm:sm-rr")  # fmt: skip
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("interface", REAL)
+def test_in_a_real_lab_the_one_whose_clock_is_wrong_is_found(interface: str, family: int) -> None:
+    records = list(reader := CaptureReader(DATA / f"handover-ipv{family}.pcapng"))
+    assert set(reader.packets) == {*REAL, NOBODY_HEARS}
+    moved = [
+        one._replace(t_ns=one.t_ns + 50_000_000) if isinstance(one, Frame) and one.interface == interface else one
+        for one in records
+    ]
+    found = History(sorted(moved, key=lambda one: one.t_ns), every_protocol({}))
+    list(found)
+    assert found.clock_shifts() == {interface: pytest.approx(50_000_000, abs=100_000)}
