@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -244,7 +244,7 @@ def ctl(agent: str, words: tuple[str, ...]) -> None:
 
     try:
         path = control_of(agent)
-        said: Any = request(path, {"command": "help"})
+        said: Any = _commands_of(path, words)
     except ControlError as error:
         _fail(error)
         return
@@ -261,6 +261,18 @@ def ctl(agent: str, words: tuple[str, ...]) -> None:
         _fail(ControlError(f"{agent}: unknown command {words[0]!r}; known are {', '.join(commands)}"))
     group = click.Group(commands=commands, help=f"What {agent} takes.")
     group.main(list(words) or ["--help"], prog_name=f"python -m agents ctl {agent}")
+
+
+def _commands_of(path: Path, words: Sequence[str]) -> Mapping[str, Any]:
+    """What an agent says that it takes; of one that does not say, a stranger's, that it takes what is asked of it."""
+    from agents.runtime.control import ControlError, request
+
+    try:
+        return request(path, {"command": "help"})
+    except ControlError:
+        if not words or words[0].startswith("-"):
+            raise
+        return {"commands": [{"name": words[0], "summary": "", "fields": []}]}
 
 
 def _question(said: Mapping[str, Any], ask: Callable[..., None]) -> click.Command:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
+import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from agents.__main__ import main
 from agents.core.agent import Endpoint, Event
 from agents.core.record import record
 from agents.core.room import Command, Field
@@ -131,3 +137,25 @@ def test_asking_role_takes_datagrams_as_any() -> None:
     agent = Asking()
     agent.receive(b"x", Endpoint("127.0.0.1", 9), 0.0)
     assert agent.heard == [("", b"x", Endpoint("127.0.0.1", 9))]
+
+
+def test_a_strangers_agent_that_knows_no_help_is_asked_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "stranger"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        asked: list[object] = []
+
+        def serve() -> None:
+            for answer in ({"ok": False, "error": "what?"}, {"ok": True, "counters": {"sent": 3}}):
+                connection, _ = listening.accept()
+                with connection, connection.makefile("rwb") as lines:
+                    asked.append(json.loads(lines.readline()))
+                    lines.write(json.dumps(answer).encode() + b"\n")
+
+        stranger = threading.Thread(target=serve)
+        stranger.start()
+        result = CliRunner().invoke(main, ["ctl", str(path), "counters"])
+        stranger.join(5)
+    assert asked == [{"command": "help"}, {"command": "counters"}]
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"counters": {"sent": 3}})
