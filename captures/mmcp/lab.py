@@ -12,12 +12,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 
 from captures.dissectors.membership import MODE_IS_EXCLUDE, TO_EXCLUDE
 from captures.files.capture import CaptureError, Step
-from captures.files.reading import CaptureReader
 from captures.history.events import Event
 from captures.history.history import History
 from captures.mmcp.children import Family, find_families
@@ -26,7 +24,6 @@ from captures.mmcp.joins import OUTCOMES, Join, Session, join_record, observe_jo
 from captures.mmcp.leaves import Leave, leave_record, observe_leave
 from captures.mmcp.parameters import UNKNOWN, Parameters
 from captures.mmcp.silences import Silence, find_silences, silence_record
-from captures.rules.reading import Reading
 from captures.wire.flows import Flow, flows_of, without_vlans
 from captures.wire.rtp import Streams
 
@@ -95,12 +92,10 @@ class Lab:
     memberships: list[Membership] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     data: dict[str, Flow] = field(default_factory=dict)
-    interfaces: Mapping[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     problem: str | None = None
     begin_ns: int = 0
     end_ns: int = 0
-    truncated: str | None = None
 
     def __post_init__(self) -> None:
         """Begin to gather."""
@@ -133,7 +128,6 @@ class Lab:
 
     def finish(self, history: History, interfaces: Mapping[str, int], truncated: str | None) -> None:
         """The capture ended: `interfaces` are frames by name, `truncated` is where it broke off."""
-        self.interfaces, self.truncated = interfaces, truncated
         self.begin_ns, self.end_ns = history.begin_ns, history.end_ns
         places = {other: mn.interface for mn in self.parameters.mns for other in mn.other_interfaces}
         for name in history.began:
@@ -380,21 +374,3 @@ def _membership(event: Event, interface: str) -> Membership:
         leaves=tuple(record.group for record in message.records if record.leaves()),
         sources=tuple(() if record.kind in (MODE_IS_EXCLUDE, TO_EXCLUDE) else record.sources for record in joined),
     )
-
-
-def read_lab(path: Path) -> Lab:
-    """Read a lab's pcapng.
-
-    Raises `CaptureError` if it cannot be read or has no ``parameters`` step. A file that breaks off is read as far as it goes,
-    and `Lab.truncated` says so.
-    """
-    lab = Lab()
-    reading = Reading(CaptureReader(path), {})
-    reading.gather(lab)
-    reading.read()
-    if lab.problem is not None:
-        raise CaptureError(lab.problem)
-    if not lab.known:
-        raise CaptureError(f"{path} has no parameters step")
-    lab.warnings += reading.reader.warnings
-    return lab

@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from captures.files.capture import Interface, PcapngWriter
+from captures.files.reading import CaptureReader
 from captures.mmcp.dissector import build
+from captures.mmcp.lab import Lab
+from captures.rules.reading import Reading
 
 TO_INCLUDE, TO_EXCLUDE, ALLOW = 3, 4, 5  # group record types [RFC 3376 4.2.12]
 T0 = 1_700_000_000_000_000_000
@@ -397,3 +400,12 @@ def _cells(t: float, *, fallback: bool) -> set[str]:
     if connected and here in seen:
         seen.add("mn")
     return seen
+
+
+def read_lab(path: Path) -> Lab:
+    """What a lab's capture says of MMCP."""
+    lab, reading = Lab(), Reading(CaptureReader(path), {})
+    reading.gather(lab)
+    reading.read()
+    assert lab.known
+    return lab

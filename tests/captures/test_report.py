@@ -18,11 +18,10 @@ from captures.history.run import find_run
 from captures.ladder.table import flat
 from captures.mmcp.chapters import additions
 from captures.mmcp.handovers import find_handovers
-from captures.mmcp.lab import read_lab
 from captures.report.chapters import CHAPTERS_MAX, chapters_of
 from captures.report.seen import read_seen
 from tests.captures.reported_run import Page, model_of, read_page, report_of, run_folder
-from tests.captures.scripted_lab import INTERFACES, MN_ID, T0, ScriptedLab, good_lab
+from tests.captures.scripted_lab import INTERFACES, MN_ID, T0, ScriptedLab, good_lab, read_lab
 
 OCTETS_MAX = 300_000  # of a page of two handovers
 

@@ -16,7 +16,7 @@ from captures.history.run import find_run
 from captures.ladder.drawing import CHARACTER_WIDTH
 from captures.mmcp.chapters import additions
 from captures.mmcp.handovers import find_handovers, stream_numbers
-from captures.mmcp.lab import Lab, read_lab
+from captures.mmcp.lab import Lab
 from captures.report.axis import in_lanes, ticks
 from captures.report.chapters import chapters_of, draw_scenes
 from captures.report.packets import AROUND_NS, BIN_NS, LEFT, RIGHT, WIDTH, make_chart
@@ -24,7 +24,7 @@ from captures.report.seen import Seen, read_seen
 from captures.report.stream_path import make_scene
 from captures.report.topology import Box, Plan, make_plan
 from tests.captures.reported_run import model_of
-from tests.captures.scripted_lab import INTERFACES, good_lab
+from tests.captures.scripted_lab import INTERFACES, good_lab, read_lab
 
 
 def end(node: str, other: str) -> dict[str, Any]:

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from captures.mmcp.chapters import additions
-from captures.mmcp.lab import read_lab
 from tests.captures.reported_run import Page, read_page, report_of, run_folder
 from tests.captures.scripted_joins import good_join_lab
-from tests.captures.scripted_lab import INTERFACES, ScriptedLab
+from tests.captures.scripted_lab import INTERFACES, ScriptedLab, read_lab
 from tests.captures.scripted_leaves import good_leave_lab
 from tests.captures.scripted_status import good_status_lab
 

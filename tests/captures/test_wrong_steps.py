@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 
 from captures.__main__ import main
 from captures.files.capture import CaptureError, step_of
-from captures.mmcp.lab import read_lab
 from captures.mmcp.parameters import Parameters
 from captures.rules.engine import judge
 from captures.rules.packs.pack import Timers
-from tests.captures.scripted_lab import T0
+from tests.captures.scripted_lab import T0, read_lab
 from tests.captures.wrong_steps import LABS, READERS, Story, changed, places, read_by_all
 
 STORIES = sorted(LABS)

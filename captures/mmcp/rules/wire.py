@@ -1,12 +1,12 @@
-"""MMCP on the wire, without knowing what was provisioned [X.604.1, decisions M-1 to M-28].
+"""The rules of MMCP [X.604.1, decisions M-1 to M-28]: what the wire tells, and where it is known who is who more.
 
-Each interface is judged as a witness of its own. Timers are provisioned and not seen; they are taken at their defaults (see
-`Settings`), SRT from the reports themselves.
+Each interface is judged as a witness of its own. Timers are provisioned and not seen; they are taken at their defaults
+(`TIMERS`), SRT from the reports themselves, and as a lab's parameters say them.
 
-What a wire does not show, and so is not judged here:
+What a wire does not show, and so no check without `knowing` judges:
 
 - 6, 7.1: whether session, MN, PoA and LMC are known to whom; that the LMC named serves the PoA; who refuses whom and why;
-  that SM and LMC agree with what was provisioned. The lab rules judge it where a lab's parameters say who is who.
+  that SM and LMC agree with what was provisioned. Where a lab's parameters say who is who, it is judged.
 - 7.1: no IGMP or MLD report before SJC F=1. A node that comes from where nothing was captured reports at once, and rightly.
 - 7.2: that a join is given up after JWT; giving up is silent. M-7, M-20, M-22, M-27: how often requests are sent again at
   most, beyond HIR and HCT, is the sender's choice or provisioned.
