@@ -23,6 +23,12 @@ python=/usr/bin/python3
 unset VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_TARGET PIP_PREFIX PIP_ROOT PIP_REQUIRE_VIRTUALENV PIP_CONSTRAINT
 export PYTHONNOUSERSITE=1 PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1
 
+# Whoever called may have files open. mmdebstrap opens one for apt's shell, which knows only numbers below ten.
+for descriptor in /proc/$$/fd/*; do
+    descriptor=${descriptor##*/}
+    ((descriptor <= 2 || descriptor == 255)) || exec {descriptor}>&-  # 255: this script
+done
+
 say() { printf 'set-up: %s\n' "$*" >&2; }
 
 # fail STATUS WHAT REMEDY
