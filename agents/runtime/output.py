@@ -47,25 +47,29 @@ class Output:
             self._try_later(error)
         else:
             if written < len(data):
-                self._waiting += data[written:]  # the rest of a line, whatever its length
+                end = data.find(b"\n", written - 1) + 1
+                self._waiting += data[written:end]  # the rest of the line that is cut, whatever its length
+                self._queue(data[end:])
                 self._go_on()
 
     def close(self) -> None:
         """Write what there is room for, and close."""
-        if self._waiting:
-            self._go_on()
+        self._stop_waiting()
+        self._go_on()
         self._stop_waiting()
         os.close(self._descriptor)
 
     def _queue(self, data: bytes) -> None:
-        bound = WAITING_MAXIMUM // 2 if self._lost else WAITING_MAXIMUM
-        if len(self._waiting) + len(data) > bound:
-            lines = data.count(b"\n")
+        """Have whole lines wait, as many as there is room for; the others are lost."""
+        room = (WAITING_MAXIMUM // 2 if self._lost else WAITING_MAXIMUM) - len(self._waiting)
+        kept = len(data) if len(data) <= room else data.rfind(b"\n", 0, max(room, 0)) + 1
+        if kept:
+            self._tell_lost()
+            self._waiting += data[:kept]
+        if kept < len(data):
+            lines = data.count(b"\n", kept)
             self._lost += lines
             self._counters.add(self._counter, lines)
-            return
-        self._tell_lost()
-        self._waiting += data
 
     def _tell_lost(self) -> None:
         if self._lost:
@@ -73,17 +77,17 @@ class Output:
             self._lost = 0
 
     def _go_on(self) -> None:
-        """Write what waits, as far as there is room."""
+        """Write what waits, as far as there is room; then what was lost is told, even where nothing waits."""
         self._retry = None
-        while self._waiting:
+        while self._waiting or self._lost:
+            if not self._waiting:
+                self._tell_lost()
             try:
                 written = os.write(self._descriptor, self._waiting)
             except OSError as error:
                 self._try_later(error)
                 return
             del self._waiting[:written]
-            if not self._waiting:
-                self._tell_lost()
         self._stop_waiting()
 
     def _try_later(self, error: OSError) -> None:

@@ -108,6 +108,69 @@ def test_lines_are_taken_again_when_half_of_the_bound_is_free(monkeypatch: pytes
     ]  # fmt: skip
 
 
+def test_one_write_of_more_lines_than_the_bound_into_a_full_pipe_keeps_the_first_of_them() -> None:
+    async def scene() -> None:
+        pipe = Pipe()
+        pipe.output.write("x" * (PIPE_BUFFER - 1) + "\n")
+        pipe.output.write("".join(f"{number:063d}\n" for number in range(6000)))
+        kept = WAITING_MAXIMUM // 64
+        lost = pipe.counters["dropped.output.test"]
+        assert lost == 6000 - kept
+        read = await pipe.read_until(b"lost %d\n" % lost)
+        assert read.splitlines()[1:] == [*(b"%063d" % number for number in range(kept)), b"lost %d" % lost]
+        pipe.output.write("healed\n")
+        assert os.read(pipe.reading, 100) == b"healed\n"
+        pipe.output.close()
+        os.close(pipe.reading)
+
+    asyncio.run(scene())
+
+
+def test_one_line_longer_than_the_bound_is_lost_and_told_and_others_come_after_it() -> None:
+    async def scene() -> None:
+        pipe = Pipe()
+        pipe.output.write("x" * (PIPE_BUFFER - 1) + "\n")
+        pipe.output.write("y" * WAITING_MAXIMUM + "\n")
+        assert pipe.counters == {"dropped.output.test": 1}
+        assert (await pipe.read_until(b"lost 1\n")).splitlines()[1:] == [b"lost 1"]
+        pipe.output.write("healed\n")
+        assert os.read(pipe.reading, 100) == b"healed\n"
+        pipe.output.close()
+        os.close(pipe.reading)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("length", [63, 64])  # octets of a line: the pipe is full in the midst of one, or after one
+def test_the_line_that_a_full_pipe_cuts_is_kept_and_whole_lines_up_to_the_bound(length: int) -> None:
+    async def scene() -> None:
+        pipe = Pipe()
+        lines = [b"%0*d\n" % (length - 1, number) for number in range(20_000)]
+        pipe.output.write(b"".join(lines).decode())
+        assert WAITING_MAXIMUM - length < len(pipe.output._waiting) <= WAITING_MAXIMUM
+        lost = pipe.counters["dropped.output.test"]
+        assert lost > 0
+        read = await pipe.read_until(b"lost %d\n" % lost)
+        assert read == b"".join(lines[: len(lines) - lost]) + b"lost %d\n" % lost
+        pipe.output.close()
+        os.close(pipe.reading)
+
+    asyncio.run(scene())
+
+
+def test_an_output_that_is_closed_is_not_tried_again() -> None:
+    async def scene() -> None:
+        pipe = Pipe()
+        os.close(pipe.reading)
+        pipe.output.write("one\n")
+        retry = pipe.output._retry
+        assert retry is not None
+        pipe.output.close()
+        assert retry.cancelled()
+
+    asyncio.run(scene())
+
+
 def test_an_output_without_a_reader_is_tried_again_now_and_then() -> None:
     async def scene() -> None:
         pipe = Pipe()
