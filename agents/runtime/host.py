@@ -127,14 +127,15 @@ class AgentHost(Driver[None]):
             stack.push_async_callback(self._tasks.close)
             stack.push_async_callback(self._close_addresses)
             stack.callback(self._links.close)
+            stack.push_async_callback(self._streams.close_all)
+            stack.push_async_callback(self._close_store)
             await self._open(stack)
             self._output.write("ready\n")
             self._drive(self._agent.start)
             await self._streams.serve()
             self.is_ready = True
             await self._finished.wait()
-            if self._store is not None:
-                await self._store.close()  # what is on disk in the end may still be told to a peer
+            await self._close_store()  # what is on disk in the end may still be told to a peer
             await self._streams.close_all()
             await self._tasks.close()
             self._trace.write("counters", self._counters())
@@ -151,7 +152,7 @@ class AgentHost(Driver[None]):
         if runtime.store is not None:
             from agents.runtime.store import Store  # noqa: PLC0415  SQLite takes a while to load, and few roles have a store
 
-            self._store = Store(Path(runtime.store), self._happened, self._tasks)
+            self._store = Store(Path(runtime.store), self._happened, self._tasks, self._agent.counters)
             self._agent.restore(self._store.entries)
         for port in self._described:
             if port.kind == "tcp":
@@ -302,9 +303,10 @@ class AgentHost(Driver[None]):
         self._tasks.begin(self._configure_address(action))
 
     def commit(self, place: None, action: Commit) -> None:
-        """Begin to make it durable; without a store it is refused."""
+        """Begin to make it durable; without a store, or once that is being closed, it is refused."""
         if self._store is None:
-            refusal = Committed(action.key, succeeded=False, reason="no store is configured as runtime.store")
+            reason = "no store is configured as runtime.store" if self._runtime.store is None else "the role is ending"
+            refusal = Committed(action.key, succeeded=False, reason=reason)
             asyncio.get_running_loop().call_soon(self._happened, refusal)
         else:
             self._store.commit(action)
@@ -377,6 +379,12 @@ class AgentHost(Driver[None]):
     async def _close_addresses(self) -> None:
         if self._addresses is not None:
             await self._addresses.close()
+
+    async def _close_store(self) -> None:
+        """Finish the commits that were asked for; those that are asked for from now on are refused."""
+        store, self._store = self._store, None
+        if store is not None:
+            await store.close()
 
     def _close_ports(self) -> None:
         for port in self._ports.values():

@@ -16,8 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from agents.core.agent import Commit, Committed
+from agents.core.counters import Counters
 from agents.core.errors import ConfigurationError
 from agents.runtime.tasks import Tasks
+
+COMMITS_WAITING_MAXIMUM = 4096  # commits that wait while the disk takes others
 
 _TABLE = "CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
 _PUT = "INSERT INTO entries VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
@@ -27,10 +30,11 @@ _FORGET = "DELETE FROM entries WHERE key = ?"
 class Store:
     """The store in the file ``path``, which this process alone may have open; ``told`` takes each commit's outcome."""
 
-    def __init__(self, path: Path, told: Callable[[Committed], None], tasks: Tasks) -> None:
+    def __init__(self, path: Path, told: Callable[[Committed], None], tasks: Tasks, counters: Counters) -> None:
         """Raises ConfigurationError, with the other's process id, where another process has it, and for a bad file."""
         self._told = told
         self._tasks = tasks
+        self._counters = counters
         self._waiting: list[Commit] = []
         self._idle = asyncio.Event()
         self._idle.set()
@@ -51,14 +55,19 @@ class Store:
             stack.pop_all()
 
     def commit(self, action: Commit) -> None:
-        """Begin to put the changes on disk, after those that were asked for before."""
+        """Begin to put the changes on disk, after those that were asked for before; beyond the bound they are refused."""
+        if len(self._waiting) >= COMMITS_WAITING_MAXIMUM:
+            self._counters.add("refused.too-many-commits")
+            refusal = Committed(action.key, succeeded=False, reason="too many commits wait")
+            asyncio.get_running_loop().call_soon(self._told, refusal)
+            return
         self._waiting.append(action)
         if self._idle.is_set():
             self._idle.clear()
             self._tasks.begin(self._write_all())
 
     async def close(self) -> None:
-        """Finish what was asked for, and close."""
+        """Finish what was asked for, and close; nothing more may be asked for meanwhile."""
         await self._idle.wait()
         self._thread.shutdown()
         self._database.close()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,10 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from agents.core.agent import Commit, Committed
+from agents.core.agent import Commit, Committed, Connect, Endpoint, SendStream, StreamOpened
 from agents.core.errors import ConfigurationError
+from agents.core.room import Port
+from agents.runtime import store
 from agents.runtime.configuration import RuntimeConfiguration
-from tests.agents.hosts import running, told
+from agents.runtime.host import AgentHost
+from tests.agents.hosts import HERE, free_ports, running, told, until
 from tests.agents.roles import Asking
 
 
@@ -126,6 +130,68 @@ def test_full_disk_is_told_and_healed_when_there_is_room(tmp_path: Path) -> None
     ]
     assert re.search("full|disk", words[1][2])
     assert kept_in(path)[1] == {"a": b"1", "b": b"y" * 1_000_000, "c": b"3"}
+
+
+def test_no_more_commits_wait_than_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "COMMITS_WAITING_MAXIMUM", 3)
+    path = tmp_path / "store"
+
+    async def scene() -> tuple[list[Committed], int]:
+        agent = Asking(*(Commit(number, {f"{number}": b""}) for number in range(5)))
+        async with running(agent, runtime=RuntimeConfiguration(store=str(path))):
+            return await told(agent, Committed, 5), agent.counters["refused.too-many-commits"]
+
+    events, refused = asyncio.run(scene())
+    assert refused == 2
+    assert {event.key: event.reason for event in events} == {
+        **dict.fromkeys(range(3), ""), **dict.fromkeys((3, 4), "too many commits wait"),
+    }  # fmt: skip
+    assert kept_in(path)[1].keys() == {"0", "1", "2"}
+
+
+def test_commit_while_the_role_ends_is_refused_and_what_was_asked_before_is_kept(tmp_path: Path) -> None:
+    """A peer that does not read keeps the role from ending at once."""
+    path = tmp_path / "store"
+
+    async def scene() -> list[Committed]:
+        with socket.create_server((HERE, 0)) as listener:
+            agent = Asking(Connect("deaf", Endpoint(*listener.getsockname())))
+            async with running(agent, runtime=RuntimeConfiguration(store=str(path))) as host:
+                await told(agent, StreamOpened)
+                transport = host._streams._known["deaf"].transport
+                assert transport is not None
+                while not transport.get_write_buffer_size():
+                    host.send_stream(None, SendStream("deaf", bytes(65536)))
+                host.commit(None, Commit("in time", {"a": b"1"}))
+                host.finish()
+                await until(lambda: host._streams._flushing)
+                host.commit(None, Commit("late", {"b": b"2"}))
+                events = await told(agent, Committed, 2)
+                listener.accept()[0].close()  # with what it has not read: a reset
+                return events
+
+    assert asyncio.run(scene()) == [
+        Committed("in time", succeeded=True),
+        Committed("late", succeeded=False, reason="the role is ending"),
+    ]
+    assert kept_in(path)[1] == {"a": b"1"}
+
+
+def test_role_that_cannot_be_opened_leaves_its_store_and_its_port_to_another(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+
+    async def scene() -> None:
+        [number] = free_ports(1, socket.SOCK_STREAM)
+        port = Port("", number, "tcp", HERE)
+        refused = AgentHost(Asking(), RuntimeConfiguration(store=str(path), control="/none/control"), ports=[port])
+        with pytest.raises(FileNotFoundError):
+            await refused.run()
+        agent = Asking(Commit("", {"a": b"1"}))
+        async with running(agent, port, runtime=RuntimeConfiguration(store=str(path))):
+            assert (await told(agent, Committed))[0].succeeded
+
+    asyncio.run(scene())
+    assert kept_in(path)[1] == {"a": b"1"}
 
 
 @pytest.mark.parametrize(
