@@ -96,8 +96,11 @@ class _Running:
         """Those that are to be given events."""
         yield from (one.checker for one in self.rules if one.checker is not None)
 
-    def conclude(self, found: Judgement) -> None:
-        """Look at what was gathered if the lab is one of the protocol. Raises `CaptureError` for steps that cannot be used."""
+    def conclude(self, found: Judgement, left_out: Collection[str]) -> None:
+        """Look at what was gathered if the lab is one of the protocol, but for the rules `left_out`.
+
+        Raises `CaptureError` for steps that cannot be used.
+        """
         facts = self.pack.facts
         self.decides = self.name in _of_lab(self._reading)
         if facts is not None and facts.problem is not None:
@@ -105,7 +108,9 @@ class _Running:
         if facts is not None and facts.known:
             records = facts.records()
             for one in self.rules:
-                one.found = [] if one.rule.knowing is None else list(_believed(one.rule.knowing, facts))
+                if one.rule.knowing is not None and one.rule.name not in left_out:
+                    believed = _believed(one.rule.knowing, facts)
+                    one.found = [self._as_far_as_it_goes(finding) for finding in believed]
             found.records.update(records)
             found.warnings += facts.warnings
         if self._section is not None:
@@ -124,16 +129,15 @@ class _Running:
                 return next((name for name, cause in causes if self._reading.explains(cause, failure)), "")
 
             for finding in one.findings(self.about, explain):
-                told = self._as_far_as_it_goes(finding) if one.found else finding
                 yield Verdict(
                     self.name,
                     rule.name,
                     rule.clause,
-                    told.subject,
-                    told.verdict,
-                    told.message,
-                    told.frames,
-                    told.follows,
+                    finding.subject,
+                    finding.verdict,
+                    finding.message,
+                    finding.frames,
+                    finding.follows,
                 )
 
     def _as_far_as_it_goes(self, finding: Finding) -> Finding:
@@ -174,13 +178,16 @@ def verify(
     packs = [_Running(pack, reading) for pack in all_packs(settings) if not names or pack.name in names]
     reading.read([checker for pack in packs for checker in pack.checkers()])
     found = _as_read(reading, packs, tuple(names))
+    left_out = _left_out(reading.parameters)
+    rules = {rule.name for pack in all_packs(settings) for rule in pack.rules}
+    found.warnings += [f"left_out names {name}, which is no rule" for name in left_out if name not in rules]
     for pack in packs:
         try:
-            pack.conclude(found)
+            pack.conclude(found, left_out)
         except CaptureError as error:
             found.lacks.append(str(error))
-    left_out = _left_out(reading.parameters)
-    failures = {one.rule.name: list(one.failures()) for pack in packs for one in pack.rules}
+    ones = [one for pack in packs for one in pack.rules if one.rule.name not in left_out]
+    failures = {one.rule.name: list(one.failures()) for one in ones}
     for pack in packs:
         if names or pack.name in reading.seen or pack.decides:
             found.packs.append(PackVerdicts(pack.name, list(pack.verdicts(failures, left_out)), pack.decides))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from captures.files.capture import CaptureError
 from captures.rules.engine import judge
 from captures.rules.judgement import Judgement
 from captures.rules.packs import all_packs
@@ -327,6 +328,41 @@ def test_a_failure_of_another_node_explains_nothing(tmp_path: Path) -> None:
     }
     assert packs["mmcp"] == {"mmcp-join-order"}
     assert "igmp-hop-limit" in packs["igmp"]
+
+
+def test_a_rule_that_is_left_out_explains_nothing(tmp_path: Path) -> None:
+    """Nobody asks for the cause: then what it would have explained is a failure of its own."""
+    lab = good_lab().drop("join.SJC@*")
+    lab.steps[0]["left_out"] = {"mmcp-join-order": "the lab cannot keep it"}
+    judgement = judged(lab, tmp_path)
+    assert failing(judgement) == {"mmcp-no-report-before-confirm"}
+    assert judgement.exit_code() == 1
+    [told] = [verdict for verdict in judgement.decided if verdict.rule == "mmcp-join-order"]
+    assert (told.verdict, told.message) == ("unseen", "the lab cannot keep it")
+
+
+def test_a_failure_that_a_broken_capture_does_not_decide_explains_nothing(tmp_path: Path) -> None:
+    """What is told as unseen because the capture breaks off is no cause of what the wire shows all the same."""
+    path = good_lab().drop("h1.LJC@*").drop_step("handover_end", handover=1).write(tmp_path / "lab.pcapng")
+    path.write_bytes(path.read_bytes()[:-4])
+    judgement = judge(path)
+    [cause] = [v for v in judgement.decided if v.rule == "mmcp-local-join-after-link-up" and v.verdict != "passed"]
+    assert (cause.verdict, "breaks off meanwhile" in cause.message) == ("unseen", True)
+    assert "mmcp-report-after-local-join" in failing(judgement)
+
+
+def test_a_lab_of_which_every_rule_is_left_out_shows_nothing(tmp_path: Path) -> None:
+    lab = good_lab()
+    own = [rule.name for pack in all_packs(Settings()) for rule in pack.rules if rule.topics == ("handover",)]
+    lab.steps[0]["left_out"] = dict.fromkeys(own, "it cannot")
+    with pytest.raises(CaptureError, match="shows no handover that a rule could judge"):
+        judged(lab, tmp_path)
+
+
+def test_leaving_out_what_is_no_rule_is_warned_of(tmp_path: Path) -> None:
+    lab = good_lab()
+    lab.steps[0]["left_out"] = {"mmcp-join-oder": "a slip of the pen"}
+    assert judged(lab, tmp_path).warnings == ["left_out names mmcp-join-oder, which is no rule"]
 
 
 def test_no_rule_explains_itself() -> None:
