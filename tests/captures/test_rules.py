@@ -5,6 +5,7 @@ A good lab passes them all; each case spoils one thing in it and names the rules
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,12 @@ def assigned(lab: ScriptedLab, lmc: str) -> list[list[Any]]:
     return [["multicast", lab.addresses["group"], 5004], ["lmc", lab.addresses[lmc], 24793]]
 
 
+def changed(address: str) -> tuple[bytes, bytes]:
+    """The octets of an address, and those of its neighbour."""
+    packed = ipaddress.ip_address(address).packed
+    return packed, bytes([*packed[:-1], 9])
+
+
 def raw_frame(lab: ScriptedLab, at_ms: float, node: str, payload: bytes) -> None:
     packet = ip(lab.addresses["sm"], lab.addresses["lmc1"], 17, udp(24793, 24793, payload))
     lab.frames.append(Sent(at_ms, INTERFACES[node], ethernet(MACS[node], packet), "raw"))
@@ -86,7 +93,7 @@ BROKEN: dict[str, tuple[Spoil, *tuple[set[str], ...]]] = {
     "LJC before LJR": (lambda lab: lab.move("join.LJC@*", -3), {"mmcp-join-order"}, {"mmcp-asr-complete", "mmcp-report-after-local-join"}),
     "SJC before SJR": (lambda lab: lab.move("join.SJC@*", -5), {"mmcp-join-order"}, {"mmcp-session-join-answered"}),
     "LJR to another than the SJC named": (
-        lambda lab: lab.patch("join.LJR@*", bytes([10, 0, 1, 2]), bytes([10, 0, 1, 9])),
+        lambda lab: lab.patch("join.LJR@*", *changed(lab.addresses["lmc1"])),
         {"mmcp-join-order"}, {"mmcp-asr-complete"},
     ),
     "report before SJC": (
@@ -117,12 +124,12 @@ BROKEN: dict[str, tuple[Spoil, *tuple[set[str], ...]]] = {
     "HIC lost": (lambda lab: lab.drop("h1.HIC@mn"), {"mmcp-fallback-join"}, {"mmcp-handover-answered"}),
     "HIC refused": (lambda lab: from_cell_1(lab.drop("h1.HIC@*"), 3017, "x.HIC", "lmc1", "mn"), {"mmcp-transfer-first"}, {"mmcp-asr-complete", "mmcp-fallback-join"}),
     "HCT for another group": (
-        lambda lab: lab.patch("h1.HCT@*", bytes([239, 1, 1, 1]), bytes([239, 1, 1, 2])),
+        lambda lab: lab.patch("h1.HCT@*", *changed(lab.addresses["group"])),
         {"mmcp-handover-context"}, {"mmcp-one-group"},
     ),
     "HCT for another port": (lambda lab: lab.patch("h1.HCT@*", GROUP_PORT, b"\0\1"), {"mmcp-handover-context"}, {"mmcp-one-group"}),
     "HIC names another LMC": (
-        lambda lab: lab.patch("h1.HIC@*", bytes([10, 0, 2, 2]), bytes([10, 0, 2, 9])),
+        lambda lab: lab.patch("h1.HIC@*", *changed(lab.addresses["lmc2"])),
         {"mmcp-handover-context"}, {"mmcp-transfer-first"},
     ),
     # arrival
@@ -299,9 +306,10 @@ def test_source_specific_group_is_joined_from_its_source_alone(tmp_path: Path, f
     assert "mmcp-source-specific-join" in failing(judged(wrong, tmp_path))
 
 
+@pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("case", BROKEN)
-def test_broken_capture_fails_its_rule(tmp_path: Path, case: str) -> None:
-    judgement = assert_noticed(BROKEN[case], good_lab(), tmp_path)
+def test_broken_capture_fails_its_rule(tmp_path: Path, case: str, family: int) -> None:
+    judgement = assert_noticed(BROKEN[case], good_lab(family), tmp_path)
     assert judgement.exit_code() == 1
     for verdict in judgement.with_verdict("failed"):
         assert verdict.message
@@ -424,6 +432,49 @@ def test_an_igmp_report_with_ttl_64_is_told_beside(tmp_path: Path) -> None:
     [igmp] = [pack for pack in judgement.beside if pack.name == "igmp"]
     assert "igmp-hop-limit" in {verdict.rule for verdict in igmp.verdicts if verdict.verdict == "failed"}
     assert judgement.exit_code() == 1
+
+
+def join_again(lab: ScriptedLab, order: str) -> ScriptedLab:
+    """The MN joins anew in cell 2 at 8 s, with its messages in an order."""
+    data = [["multicast", lab.addresses["group"], 5004], ["lmc", lab.addresses["lmc2"], 24793]]
+    messages: dict[str, tuple[str, str, list[list[Any]], int]] = {
+        "SJR": ("mn", "sm", MN, 0), "SJC": ("sm", "mn", data, 1), "LJR": ("mn", "lmc2", MN, 0), "LJC": ("lmc2", "mn", [], 1),
+    }  # fmt: skip
+    lab.cell = 2
+    for at_ms, name in enumerate(order.split(), 8000):
+        source, destination, params, f = messages[name]
+        lab.mmcp(at_ms, f"again.{name}", source, destination, params, f=f)
+    return lab
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize(
+    "order",
+    [
+        "SJR SJC LJR LJC",
+        "SJR SJR SJC LJR LJC",
+        "SJR LJR SJC LJC",
+        "SJR LJR LJC",
+        "SJR LJR LJC SJC",
+        "LJR LJC",
+        "SJR SJC",
+    ],
+)
+def test_a_later_join_goes_in_order_too(tmp_path: Path, order: str, family: int) -> None:
+    judgement = judged(join_again(good_lab(family), order), tmp_path)
+    told = [v for v in judgement.decided if v.rule == "mmcp-join-order" and "join from frame" in v.subject]
+    verdict = "failed" if "SJR LJR" in order else "passed"
+    assert [v.verdict for v in told] == ([verdict] if "SJC LJR" in order or verdict == "failed" else [])
+    assert ("mmcp-join-order" in failing(judgement)) == (verdict == "failed")
+
+
+def test_every_part_of_a_split_asr_has_the_full_count(tmp_path: Path) -> None:
+    """Two in a row of lmc1 at 2011 ms: of one MN, the first counts one and names nobody yet, the second counts nine."""
+    for counts, fails in (((1, 1), False), ((1, 9), True), ((9, 1), True)):
+        lab = good_lab().drop("lmc1.1.ASR@*")
+        lab.mmcp(2011, "x.1.ASR", "lmc1", "sm", [["membership", counts[0]]])
+        lab.mmcp(2012, "y.1.ASR", "lmc1", "sm", [["membership", counts[1]], *MN])
+        assert ("mmcp-asr-complete" in failing(judged(lab, tmp_path))) == fails, counts
 
 
 def unseen(judgement: Judgement) -> set[str]:

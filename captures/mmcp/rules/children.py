@@ -135,9 +135,10 @@ def _wrong_about(lab: Lab, family: Family, whole: list[Message], named: list[str
     t_ns, tolerance, identifiers = whole[0].t_ns, spt_tolerance_ns(lab), set(named)
     if len(named) > len(identifiers):
         return "names an MN twice"
-    counted = whole[0].parameter("membership")
-    if counted is None or counted[0] != len(identifiers):
-        return f"counts {'nobody' if counted is None else counted[0]} and names {len(identifiers)}"
+    counts = [None if counted is None else counted[0] for counted in (one.parameter("membership") for one in whole)]
+    wrong = [counted for counted in counts if counted != len(identifiers)]
+    if wrong:
+        return f"counts {'nobody' if wrong[0] is None else wrong[0]} and names {len(identifiers)}"
     members = {child.identifier: child.name for child in family.at(t_ns)}
     # Who fails is removed when the parent looks, and what a parent knew before it was silenced is not known.
     open_question = {

@@ -64,6 +64,38 @@ def session_join_order(lab: Lab) -> Iterator[Finding]:
             yield Finding(session.name, "failed", wrong, frames_of(*seen))
         else:
             yield Finding(session.name, "passed", f"{mn.name} joined: {', '.join(names)}", frames_of(*seen))
+        yield from _later_joins(lab, session, [later for later in requests[1:] if later.t_ns > confirm.t_ns])
+
+
+def _later_joins(lab: Lab, session: Session, requests: list[Message]) -> Iterator[Finding]:
+    """Joins after the first, of which each SJR begins one; where no LJR follows, it renewed a membership or was resent."""
+    mn = session.mn
+    own = set(mn.addresses.values())
+    ends = [*(request.t_ns for request in requests[1:]), session.end_ns]
+    for request, end in zip(requests, ends, strict=False):
+        begin = request.t_ns
+        local = next(iter(lab.said(mn.interface, "LJR", begin, end, mn_id=mn.mn_id)), None)
+        if local is None:
+            continue
+        # With a HIC that no LJC has made use of, the MN needs no SJC [D M-14].
+        answers = [a.t_ns for a in lab.said(mn.interface, "LJC", session.begin_ns, begin) if a.destination in own]
+        confirmed = lab.said(mn.interface, "HIC", max(answers, default=begin), local.t_ns, f=1)
+        if any((c.parameter("lmc") or (None,))[0] == local.destination for c in confirmed):
+            continue
+        confirms = lab.said(mn.interface, "SJC", begin, end, source=lab.parameters.session_manager, f=1)
+        confirm = next((c for c in confirms if c.destination in own), None)
+        subject = f"{session.name}, join from frame {request.number}"
+        evidence = frames_of(request, confirm, local)
+        lmc = None if confirm is None else confirm.parameter("lmc")
+        if confirm is None:
+            yield Finding(subject, "failed", f"{mn.name} joined again without SJC F=1", evidence)
+        elif local.t_ns < confirm.t_ns:
+            yield Finding(subject, "failed", f"{mn.name} joined again in the order SJR, LJR, SJC", evidence)
+        elif lmc is not None and local.destination != lmc[0]:
+            wrong = f"the LJR of {mn.name} went to {local.destination}, the SJC named {lmc[0]}"
+            yield Finding(subject, "failed", wrong, evidence)
+        else:
+            yield Finding(subject, "passed", f"{mn.name} joined again: SJR, SJC F=1, LJR", evidence)
 
 
 @knowing("mmcp-no-report-before-confirm", "7.1", explained_by=("mmcp-join-order",))
@@ -75,6 +107,7 @@ def no_report_before_confirm(lab: Lab) -> Iterator[Finding]:
             continue
         mn = session.mn
         confirm = first_confirm(lab, session)
+        request = next(iter(lab.said(mn.interface, "SJR", session.begin_ns, session.end_ns, mn_id=mn.mn_id)), None)
         reports = group_reports(lab, session)
         early = [report for report in reports if confirm is None or report.t_ns < confirm.t_ns]
         if early:
@@ -83,7 +116,8 @@ def no_report_before_confirm(lab: Lab) -> Iterator[Finding]:
                 "failed",
                 f"{mn.name} sent {len(early)} {early[0].version} report(s) for {group} before "
                 + ("its SJC F=1" if confirm else "any SJC F=1"),
-                frames_of(confirm, *early),
+                # A report may come from an address that no MMCP message has [RFC 3810 5.2.13]: the SJR tells whose it is.
+                frames_of(request, confirm, *early),
             )
         elif not reports or confirm is None:
             # Where no report was ever seen, their absence before the SJC says nothing.
