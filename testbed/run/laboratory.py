@@ -179,10 +179,10 @@ def perform(
 
 
 def breaks_a_rule(verdict: Mapping[str, Any]) -> bool:
-    """Whether the judge says that one of the lab's own rules failed.
+    """Whether the judge says that a rule of the protocol that the lab is about failed.
 
-    What a pack says is shown and does not fail the run: packs know nothing of a role that the lab killed, or of a router that
-    went another way while its daemons were busy. ``captures judge`` and ``verify`` have a status for it.
+    What is said of others is shown and does not fail the run: of a router, say, that went another way while its daemons were
+    busy. ``captures judge`` and ``verify`` have a status for it.
     """
     return bool(verdict["rules"]["failed"])
 
