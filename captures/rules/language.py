@@ -2,8 +2,8 @@
 
 A rule is a name, a clause and a check::
 
-    Rule("echo-answered", "5.2", "a request is answered within a second",
-         Answered(request=on("echo", "REQUEST"), by=on("echo", "ANSWER"), within=1.0, same=("conversation", "number")))
+    Rule("ping-answered", "5.2", "a request is answered within a second",
+         Answered(request=on("ping", "REQUEST"), by=on("ping", "ANSWER"), within=1.0, same=("conversation", "number")))
 
 **Two kinds of checks.** A `Checker` is given the events of its patterns one by one, and knows nobody. A check `knowing` is
 given what its protocol's room has gathered of who is who (the pack's *facts*) when the capture ends. Facts come from a lab's

@@ -14,6 +14,7 @@ from .messages import HEADER, MOST, Kind, Message, decode, encode
 
 PORT = 7007  # UDP and TCP
 ANNOUNCE_S = 0.2
+IDLE_S = 2.0  # a stream that brings nothing for so long is closed: nobody makes us keep half a message for ever
 
 
 @dataclass(frozen=True)
@@ -40,35 +41,52 @@ class Echo(MessageRole[Message]):
 
     def received(self, stream: Hashable, data: bytes, now: float) -> None:
         """Take what has come whole of a stream; one that cannot be cut is closed."""
-        framer = self.framers.setdefault(stream, Framer(HEADER.size, lambda head: HEADER.unpack(head)[1], MOST))
+        self.timers.set(("idle", stream), now + IDLE_S)
         try:
-            for whole in framer.feed(data):
+            for whole in self.framers[stream].feed(data):
                 self.receive(whole, a.Endpoint("", 0), now, stream)
         except DecodeError:
-            self.act(a.CloseStream(stream, abort=True))
+            self.close(stream, abort=True)
 
     def handle(self, event: a.Event, now: float) -> None:
         """Ask on a stream that is open; answer what has been counted."""
         match event:
-            case a.StreamOpened(port=""):
-                self.send(Message(Kind.REQUEST, self.count, b"stream"), event.peer, event.stream)
+            case a.StreamOpened():
+                self.framers[event.stream] = Framer(HEADER.size, lambda head: HEADER.unpack(head)[1], MOST)
+                self.timers.set(("idle", event.stream), now + IDLE_S)
+                if not event.port:  # it is we who have connected
+                    self.send(Message(Kind.REQUEST, self.count, b"stream"), event.peer, event.stream)
             case a.Committed(key=tuple(answer), succeeded=True):
                 self.send(*answer)
             case a.StreamClosed():
-                self.framers.pop(event.stream, None)
+                self.forget(event.stream)
             case _:
                 self.ignore(event)
 
     def timer_expired(self, key: TimerKey, now: float) -> None:
-        """Begin again."""
-        self.start(now)
+        """Close a stream that has been idle; else announce again."""
+        match key:
+            case ("idle", stream):
+                self.close(stream, abort=True)
+            case _:
+                self.start(now)
+
+    def close(self, stream: Hashable, *, abort: bool = False) -> None:
+        """Close a stream and forget it now, since no event follows."""
+        self.act(a.CloseStream(stream, abort))
+        self.forget(stream)
+
+    def forget(self, stream: Hashable) -> None:
+        """Keep nothing of a stream that is no more, or never was."""
+        self.framers.pop(stream, None)
+        self.timers.cancel(("idle", stream))
 
     def send(self, message: Message, to: a.Endpoint, stream: Hashable = "") -> None:
         """Send to an endpoint, or on a stream if there is one."""
         self.act(a.SendStream(stream, encode(message)) if stream != "" else a.SendDatagram(encode(message), to))
 
     def describe(self) -> Mapping[str, object]:
-        return {"answers": self.count}
+        return {"answers": self.count, "streams": len(self.framers)}
 
 
 class Server(Echo):
@@ -81,7 +99,8 @@ class Server(Echo):
         self.count = int(entries.get("count", b"0"))
 
     def start(self, now: float) -> None:
-        self.send(Message(Kind.ANNOUNCE, self.count), a.Endpoint(self.configuration.group, PORT))
+        to, via = a.Endpoint(self.configuration.group, PORT), self.configuration.interface
+        self.act(a.SendDatagram(encode(Message(Kind.ANNOUNCE, self.count)), to, interface=via))
         self.timers.set(("announce",), now + ANNOUNCE_S)
 
     def message_received(self, message: Message, source: a.Endpoint, now: float, port: Hashable) -> None:
@@ -103,6 +122,8 @@ class Client(Echo):
             self.send(Message(Kind.REQUEST, self.count, b"datagram"), a.Endpoint(source.address, PORT))
             self.act(a.Connect(f"stream {now}", a.Endpoint(source.address, PORT)))
             return
+        if port in self.framers:  # one stream for each question
+            self.close(port)
         self.count += 1
         self.act(a.Notify("answered", {"number": message.number, "text": message.text.decode(errors="replace")}))
         if self.count == self.configuration.enough:

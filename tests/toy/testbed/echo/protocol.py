@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from agents.echo.protocol import PROTOCOL as ROLES
-from agents.echo.roles import Client, Configuration, Server
+from agents.echo.roles import Client, Configuration, Echo, Server
 
 from agents.core.agent import Notify
 from testbed.protocol import Protocol
@@ -39,11 +39,15 @@ class EchoWorld(World):
         yield from (("answered", f"{name} had no answer") for name, numbers in self.given.items() if not numbers)
         if len(set[int]().union(*self.given.values())) < sum(map(len, self.given.values())):
             yield "counted-once", "a number was given to two clients"
+        for node in self.nodes.values():
+            if isinstance(node.agent, Echo) and len(node.agent.framers) > len(self.given):  # one of each is under way
+                yield "lets-go", f"{node.name} keeps {len(node.agent.framers)} streams"
 
 
 PROTOCOL = Protocol("echo", (Simulation(
     "echo", "Echo: clients ask a server that dies now and then.", "A server counts its answers on disk.", EchoWorld,
     (number_option("clients", "Clients", "5", 1, 200),),
-    {"answered": "every client has had an answer", "counted-once": "no two clients have had an answer of one number"},
+    {"answered": "every client has had an answer", "counted-once": "no two clients have had an answer of one number",
+     "lets-go": "nobody keeps streams that have been answered or broken off"},
     EchoWorld.inspect, has_streams=True,
 ),))  # fmt: skip
