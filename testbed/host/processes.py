@@ -91,6 +91,12 @@ class ManagedProcess:
         """Whether it still runs; keeps its exit status if not."""
         return self.popen.poll() is None
 
+    def has_ended_within(self, deadline_s: float) -> bool:
+        """Whether it has ended, or does before ``deadline_s`` have passed; keeps its exit status if so."""
+        with suppress(subprocess.TimeoutExpired):
+            self.popen.wait(deadline_s)
+        return not self.running
+
     def last_lines(self, lines: int = TAIL_LINES) -> str:
         """The end of its log."""
         return tail(self.log, lines) if self.log else ""
@@ -229,8 +235,9 @@ class ProcessTable:
         found: list[re.Match[str]] = []
 
         def look() -> tuple[bool, str]:
+            runs = process.running  # asked first: what it says and then ends is read
             found.extend(match for match in [expression.search(process.said())] if match)
-            if not found and not process.running:
+            if not found and not runs:
                 raise ProcessDied(process)  # even if it may end: it can say no more
             return bool(found), process.last_lines() or "nothing said yet"
 

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import tomli_w
 
-from testbed.host.processes import ManagedProcess
+from testbed.host.processes import STOP_DEADLINE_S, ManagedProcess
 from testbed.net.mininet_net import EmulatedNetwork
 
 ANSWER_DEADLINE_S = 5.0
 READY_DEADLINE_S = 15.0
+CONTROLS = Path("/run/roles")  # private to the sandbox
 
 
 class RoleError(RuntimeError):
@@ -62,13 +63,12 @@ class Roles:
         self._configurations = network.run_folder / "config"
         self._traces = network.run_folder / "traces"
         self.counters: dict[str, dict[str, int]] = {}  # by role; of a role that ran several times the sums
-        self._controls = Path("/run/roles")  # private to the sandbox
-        for folder in (self._configurations, self._traces, self._controls):
+        for folder in (self._configurations, self._traces, CONTROLS):
             folder.mkdir(exist_ok=True)
 
     def control_path(self, name: str) -> Path:
         """Where the role's control socket is, or would be."""
-        return self._controls / f"{name}.control"
+        return CONTROLS / f"{name}.control"
 
     def start(
         self,
@@ -78,11 +78,13 @@ class Roles:
         configuration: Mapping[str, object],
         *,
         keeps: bool = False,
+        ends: bool = False,
     ) -> RunningRole:
         """Write the role's configuration and start it.
 
         ``command``: the words after ``python -m agents`` that name the role, such as ("media", "source"). A role that
         ``keeps`` something has a durable store in the run's folder, and finds there what an earlier one of its name has put.
+        One that ``ends`` by itself, well, has not died: the lab goes on.
         """
         path = self._configurations / f"{name}.toml"
         control = self.control_path(name)
@@ -95,7 +97,7 @@ class Roles:
             argv = [sys.executable, "-m", "agents", *command, "--config", str(path)]
         else:
             argv = [word.replace("{config}", str(path)) for word in external]
-        process = self._network.processes.start(name, node, argv)
+        process = self._network.processes.start(name, node, argv, may_end=ends)
         return RunningRole(name, node, process, control, external is None)
 
     def await_ready(self, *roles: RunningRole) -> None:
@@ -105,14 +107,25 @@ class Roles:
                 self._network.processes.wait_for_log(role.process, r"^ready$", READY_DEADLINE_S)
 
     def stop(self, role: RunningRole) -> None:
-        """Stop one role; what ours has counted is kept in ``counters``."""
+        """Stop one role; what ours has counted is kept in ``counters``, unless it has ended by itself before.
+
+        Raises RoleError where it does not answer and yet runs, ProcessDied where it has ended and should not have.
+        """
         if role.is_ours and role.control.exists():
-            counted = role.ask("counters")["counters"]
-            if isinstance(counted, dict):
-                kept = self.counters.setdefault(role.name, {})
-                for name, value in counted.items():
-                    kept[name] = kept.get(name, 0) + int(value)
+            try:
+                self._keep_counters(role)
+            except RoleError:
+                if not role.process.has_ended_within(STOP_DEADLINE_S if role.process.may_end else 0.0):
+                    raise
+                role.process.check_alive()
         self._network.processes.stop(role.process)
+
+    def _keep_counters(self, role: RunningRole) -> None:
+        counted = role.ask("counters")["counters"]
+        if isinstance(counted, dict):
+            kept = self.counters.setdefault(role.name, {})
+            for name, value in counted.items():
+                kept[name] = kept.get(name, 0) + int(value)
 
 
 def await_answer(network: EmulatedNetwork, role: RunningRole, deadline_s: float) -> None:

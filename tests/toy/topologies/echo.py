@@ -29,7 +29,7 @@ def perform(lab: RunningLab) -> Measurements:
         configurations = ({"group": group, "interface": f"{node}-r"} for node in ("server", "client"))
         server = lab.roles.start("server", "server", ("echo", "server"), next(configurations), keeps=True)
         lab.roles.await_ready(server)
-        client = lab.roles.start(name, "client", ("echo", "client"), next(configurations))
+        client = lab.roles.start(name, "client", ("echo", "client"), next(configurations), ends=True)
         said = lab.network.processes.wait_for_log(client.process, r"answered number=(\d+) text=stream", 20)
         measured.failures += [] if int(said[1]) > last else [f"{name} was given {said[1]} after {last}"]
         last = int(said[1])
