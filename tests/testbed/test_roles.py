@@ -18,7 +18,7 @@ from testbed.run.roles import RoleError, Roles, RunningRole
 
 
 def launch(node: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(argv, **options)  # every node is this machine
+    return subprocess.Popen(argv, **{**options, "env": {**options["env"], "NODE": node}})
 
 
 @pytest.fixture
