@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import resource
 import socket
+from collections import Counter
 from collections.abc import Callable, Hashable
 from functools import partial
 
@@ -23,9 +24,12 @@ CONNECT_TIMEOUT = 10.0  # s
 BACKLOG_MAXIMUM = 1024 * 1024  # bytes of a stream that its peer has not taken; more is an overflow
 WAITING_MAXIMUM = 1024  # connections that are not accepted yet; the kernel may allow fewer (net.core.somaxconn)
 ACCEPTED_MAXIMUM = 4096  # streams taken at once, where the process may open as many files
+ACCEPTED_OF_PEER_MAXIMUM = 256  # of them from one address, so that one peer cannot take all
 FILES_KEPT = 64  # open files that accepted streams leave to everything else
 LINGER = 5.0  # s: how long a stream that is closed may take to send what was asked before
-UNACKNOWLEDGED_TIMEOUT = 20_000  # ms: so long may a peer that has gone without a word leave data unacknowledged
+UNACKNOWLEDGED_TIMEOUT = 20_000  # ms: so long may a peer that has gone without a word leave data or probes unanswered
+PROBE_AFTER = 10  # s of silence, after which a peer is asked whether it is there still
+PROBE_PERIOD = 3  # s; how many are asked in vain follows from UNACKNOWLEDGED_TIMEOUT, which Linux takes for TCP_KEEPCNT
 
 _REASONS: tuple[tuple[type[OSError], str], ...] = (
     (ConnectionRefusedError, "refused"),
@@ -56,6 +60,7 @@ class Streams:
         self.tell = tell
         self.received = received
         self.accepted = 0  # that are open now
+        self._accepted_of_peer = Counter[str]()  # by its address
         self._count = 0
         self._known: dict[Hashable, _Stream] = {}
         self._flushing: set[_Stream] = set()
@@ -72,7 +77,7 @@ class Streams:
                 opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             opened.bind((port.address, port.number))
             opened.listen(WAITING_MAXIMUM)
-            make = partial(_Stream, self, None, port.name)
+            make = partial(_Stream, self, None, port.name, None)
             server = asyncio.get_running_loop().create_server
             self._listeners.append(await server(make, sock=opened, backlog=WAITING_MAXIMUM, start_serving=False))
         except OSError as error:
@@ -88,7 +93,7 @@ class Streams:
         """Begin to connect, from the address ``source`` ("": as the routes say); ValueError for a name that is in use."""
         if action.stream in self._known:
             raise ValueError(f"a stream {action.stream!r} is open already")
-        stream = self._known[action.stream] = _Stream(self, action.stream, "")
+        stream = self._known[action.stream] = _Stream(self, action.stream, "", action.destination)
         self._tasks.begin(self._connect(stream, action.destination, source))
 
     def send(self, action: SendStream) -> None:
@@ -141,20 +146,35 @@ class Streams:
                 self.forget(stream)
                 self.tell(StreamClosed(stream.name, _reason(error)))
 
-    def new_name(self) -> Hashable:
-        """The name of an accepted stream."""
-        self._count += 1
-        return ("accepted", self._count)
-
     def has_room(self) -> bool:
         """Whether one more may be accepted."""
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         allowed = ACCEPTED_MAXIMUM if files == resource.RLIM_INFINITY else min(ACCEPTED_MAXIMUM, files - FILES_KEPT)
         return self.accepted < allowed
 
-    def add(self, stream: _Stream) -> None:
-        """An accepted stream is open."""
+    def accept(self, stream: _Stream, peer: Endpoint) -> bool:
+        """Name a stream that a listening port took; False where it may not stay, which is counted."""
+        refusal = ""
+        if not self.has_room():
+            refusal = "refused.too-many-streams"
+        elif self._accepted_of_peer[peer.address] >= ACCEPTED_OF_PEER_MAXIMUM:
+            refusal = "refused.too-many-streams-of-peer"
+        self.accepted += 1
+        self._accepted_of_peer[peer.address] += 1
+        if refusal:
+            self.counters.add(refusal)
+            return False
+        self._count += 1
+        stream.name = ("accepted", self._count)
         self._known[stream.name] = stream
+        return True
+
+    def left(self, peer: Endpoint) -> None:
+        """The connection of a stream that a listening port took is no more."""
+        self.accepted -= 1
+        self._accepted_of_peer[peer.address] -= 1
+        if not self._accepted_of_peer[peer.address]:
+            del self._accepted_of_peer[peer.address]
 
     def knows(self, stream: _Stream) -> bool:
         """Whether the role still hears of it."""
@@ -177,13 +197,14 @@ class Streams:
 
 
 class _Stream(asyncio.Protocol):
-    """One stream; ``transport`` is None until it is open."""
+    """One stream; ``transport`` is None until it is open; one that is accepted gets its name and peer then."""
 
-    def __init__(self, streams: Streams, name: Hashable, port: str) -> None:
+    def __init__(self, streams: Streams, name: Hashable, port: str, peer: Endpoint | None) -> None:
         self._streams = streams
         self.name = name
         self._port = port
-        self._is_accepted = name is None
+        self._peer = peer
+        self._is_accepted = peer is None
         self.transport: asyncio.Transport | None = None
         self.deadline: asyncio.TimerHandle | None = None
         self.gone = asyncio.Event()
@@ -192,22 +213,21 @@ class _Stream(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         streams = self._streams
         self.transport = transport
-        if self._is_accepted:
-            has_room = streams.has_room()
-            streams.accepted += 1
-            if not has_room:
-                streams.counters.add("refused.too-many-streams")
+        if self._peer is None:
+            address, port, *_ = transport.get_extra_info("peername")
+            self._peer = Endpoint(address.partition("%")[0], port)
+            if not streams.accept(self, self._peer):
                 self.reset()
                 return
-            self.name = streams.new_name()
-            streams.add(self)
         elif not streams.knows(self):  # the role has closed it meanwhile
             transport.abort()
             return
         raw = transport.get_extra_info("socket")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_TIMEOUT)
-        peer = transport.get_extra_info("peername")
-        streams.tell(StreamOpened(self.name, Endpoint(peer[0].partition("%")[0], peer[1]), self._port))
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_AFTER)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_PERIOD)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        streams.tell(StreamOpened(self.name, self._peer, self._port))
 
     def data_received(self, data: bytes) -> None:
         if self._is_heard:
@@ -224,8 +244,8 @@ class _Stream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.deadline is not None:
             self.deadline.cancel()
-        if self._is_accepted:
-            self._streams.accepted -= 1
+        if self._is_accepted and self._peer is not None:
+            self._streams.left(self._peer)
         is_heard = self._is_heard
         self.transport = None
         self._streams.ended(self)

@@ -209,6 +209,67 @@ def test_no_more_streams_are_accepted_than_the_bound(monkeypatch: pytest.MonkeyP
     asyncio.run(scene())
 
 
+def test_no_more_streams_of_one_peer_are_accepted_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        [number] = free_ports(1, socket.SOCK_STREAM)
+        agent = Answering()
+        async with running(agent, Port("", number, "tcp", HERE)) as host:
+            async with connected(number), connected(number):
+                await told(agent, StreamOpened, 2)
+                async with connected(number) as third:
+                    with contextlib.suppress(ConnectionResetError):
+                        assert await third.read(1) == b""
+                    await until(lambda: host._streams.accepted == 2)
+                with socket.create_connection((HERE, number), source_address=("127.0.0.5", 0)) as opened:
+                    other = Peer(opened)
+                    await other.send(b"served\n")
+                    assert await other.read(7) == b"served\n"
+            await until(lambda: host._streams.accepted == 0)
+            assert not host._streams._accepted_of_peer
+            async with connected(number):
+                await told(agent, StreamOpened, 4)
+        assert agent.counters["refused.too-many-streams-of-peer"] == 1
+
+    monkeypatch.setattr(streams, "ACCEPTED_OF_PEER_MAXIMUM", 2)
+    asyncio.run(scene())
+
+
+def test_peer_that_resets_before_it_is_accepted_is_told_with_its_address() -> None:
+    async def scene() -> None:
+        [number] = free_ports(1, socket.SOCK_STREAM)
+        agent = Asking()
+        async with running(agent, Port("", number, "tcp", HERE)):
+            with socket.create_connection((HERE, number)) as hasty:
+                peer = Endpoint(*hasty.getsockname())
+                hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+            [closed] = await told(agent, StreamClosed)
+        assert agent.told == [StreamOpened(closed.stream, peer, ""), StreamClosed(closed.stream, "reset")]
+
+    asyncio.run(scene())
+
+
+def test_silent_peers_are_asked_whether_they_are_there() -> None:
+    """At least three times before they are given up."""
+
+    async def scene() -> None:
+        [number] = free_ports(1, socket.SOCK_STREAM)
+        agent = Asking(Connect("mine", Endpoint(HERE, number)))
+        async with running(agent, Port("", number, "tcp", HERE)) as host:
+            await told(agent, StreamOpened, 2)
+            for stream in host._streams._known.values():
+                assert stream.transport is not None
+                raw = stream.transport.get_extra_info("socket")
+                assert raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+                idle, period = (
+                    raw.getsockopt(socket.IPPROTO_TCP, option) for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)
+                )
+                given_up = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) / 1000
+                assert given_up <= 30
+                assert idle + 2 * period < given_up
+
+    asyncio.run(scene())
+
+
 def test_bound_leaves_files_for_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> bool:
         async with running(Asking()) as host:
@@ -289,6 +350,27 @@ def test_a_stream_is_connected_from_the_roles_address() -> None:
                 assert await told(agent, StreamClosed) == [StreamClosed("mine", "reset")]
                 ask(host, agent, Connect("mine", where))  # and again
                 await told(agent, StreamOpened, 2)
+
+    asyncio.run(scene())
+
+
+def test_stream_that_its_peer_resets_at_once_is_told_open_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        connect = loop.sock_connect
+        async with listening() as (listener, where):
+
+            async def connect_in_vain(opened: socket.socket, address: tuple[str, int]) -> None:
+                await connect(opened, address)
+                peer = await accepted(listener)
+                peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+                peer.socket.close()
+
+            monkeypatch.setattr(loop, "sock_connect", connect_in_vain)
+            agent = Asking(Connect("mine", where))
+            async with running(agent):
+                await told(agent, StreamClosed)
+            assert agent.told == [StreamOpened("mine", where), StreamClosed("mine", "reset")]
 
     asyncio.run(scene())
 
