@@ -58,15 +58,18 @@ class Members(dict[str, list[Member]]):
                     self._add(node, (group, interface.name, None), self._raw(node, interface, None))
 
     def join(self, node: Node, interface: Interface, action: JoinGroup) -> None:
-        """A node is in the group from now on; ValueError where it would listen to no port."""
+        """A node is in the group from now on; ValueError where it would listen to no port, or by a name that is in use."""
         if not (action.listen or node.known.has_raw):
             return
         found = self._raw(node, interface, action.source)
+        group = (action.group, action.interface, action.source)
         if action.listen:
             if action.port is None:
                 raise ValueError(f"{node.name} listens as {action.listen!r} to {action.group}, but to which UDP port?")
+            if self._is_in_use(action.listen, node, group):
+                raise ValueError(f"{node.name} listens as {action.listen!r} to {action.group}, a name that is in use")
             found.append(Member(node, interface, action.listen, action.port, is_raw=False, source=action.source))
-        self._add(node, (action.group, action.interface, action.source), found)
+        self._add(node, group, found)
 
     def show(self, node: Node, group: Group) -> None:
         """A report of the membership leaves the node."""
@@ -90,6 +93,14 @@ class Members(dict[str, list[Member]]):
             for member in self.get(destination.address, ())
             if (member.is_raw, member.number) == (protocol is not None, number) and member.source in (None, source)
         ]
+
+    def _is_in_use(self, name: str, node: Node, group: Group) -> bool:
+        """Whether a port of the node for datagrams has this name, beside the one that listens to this group."""
+        known = node.known.by_name.get(name)
+        if name in node.numbers if known is None else known.kind != "tcp":
+            return True
+        others = (self._of.get((node.index, other), ()) for other in node.groups if other != group)
+        return any(member.port == name and not member.is_raw for found in others for member in found)
 
     @staticmethod
     def _raw(node: Node, interface: Interface, source: str | None) -> list[Member]:

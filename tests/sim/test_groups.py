@@ -186,6 +186,24 @@ def test_listening_to_no_port_is_a_bug_of_the_role() -> None:
         acts(network, node, JoinGroup(GROUP.address, "lan", listen="group"))
 
 
+@pytest.mark.parametrize("name", ["second", "raw", "extra", "group"])
+def test_listening_by_a_name_that_is_in_use_is_a_bug_of_the_role(name: str) -> None:
+    network, [node, _] = puppets()
+    acts(network, node, join(GROUP), SendDatagram(b"opens it", Endpoint("10.0.0.2", 7), "extra"))
+    with pytest.raises(ValueError, match=rf"n1 listens as '{name}' to 239\.2\.2\.2, a name that is in use"):
+        acts(network, node, JoinGroup("239.2.2.2", "lan", port=5000, listen=name))
+
+
+def test_a_name_is_free_once_nobody_listens_by_it() -> None:
+    network, [node, sender] = puppets()
+    acts(network, node, join(GROUP), LeaveGroup(GROUP.address, "lan"), join(Endpoint("239.2.2.2", 5000)))
+    acts(
+        network, node, JoinGroup("239.3.3.3", "lan", port=5000, listen="listen")
+    )  # a port for streams is another matter
+    sends(network, sender, Endpoint("239.2.2.2", 5000))
+    assert got(node) == 1
+
+
 def test_ports_of_any_number_and_of_one_address() -> None:
     network = Network(1)
     plain = network.add("plain", Puppet(), "10.0.0.1", ())
