@@ -7,7 +7,6 @@ that does not read loses what finds no room, which is counted, and delays nobody
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from agents.core.errors import ConfigurationError
 CONNECTED_MAXIMUM = 16  # programs
 PACKET_MAXIMUM = 65536  # bytes
 PACKETS_PER_WAKE_UP = 64
+ACCEPT_RETRY = 1.0  # s: when a program is accepted that could not be, as where no open file is left
 
 
 class Application:
@@ -40,7 +40,8 @@ class Application:
             self._listener.close()
             remedy = "give a path of at most 107 bytes in a folder to write in"
             raise ConfigurationError("runtime.application", f"{path}: {error.strerror or error}", remedy) from error
-        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+        self._retry: asyncio.TimerHandle | None = None
+        self._listen()
 
     def deliver(self, data: bytes) -> None:
         """Hand ``data`` to every program connected; whoever has no room for it loses it."""
@@ -56,22 +57,36 @@ class Application:
 
     def close(self) -> None:
         """Close all, and remove the socket."""
+        if self._retry is not None:
+            self._retry.cancel()
         asyncio.get_running_loop().remove_reader(self._listener)
         self._listener.close()
         self._path.unlink(missing_ok=True)
         for connection in list(self._connected):
             self._drop(connection)
 
+    def _listen(self) -> None:
+        self._retry = None
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # it has gone again, or no file is left: the next wake-up tries again
+        loop = asyncio.get_running_loop()
+        try:
             connection, _ = self._listener.accept()
-            if len(self._connected) >= CONNECTED_MAXIMUM:
-                self._counters.add("refused.too-many-applications")
-                connection.close()
-                return
-            connection.setblocking(False)
-            self._connected.append(connection)
-            asyncio.get_running_loop().add_reader(connection, self._read, connection)
+        except (BlockingIOError, ConnectionAbortedError):  # it has gone again
+            return
+        except OSError as error:  # the program still waits: whoever looked at once would do nothing else
+            self._counters.add(f"failed.accept.{error.errno}")
+            loop.remove_reader(self._listener)
+            self._retry = loop.call_later(ACCEPT_RETRY, self._listen)
+            return
+        if len(self._connected) >= CONNECTED_MAXIMUM:
+            self._counters.add("refused.too-many-applications")
+            connection.close()
+            return
+        connection.setblocking(False)
+        self._connected.append(connection)
+        loop.add_reader(connection, self._read, connection)
 
     def _read(self, connection: socket.socket) -> None:
         for _ in range(PACKETS_PER_WAKE_UP):

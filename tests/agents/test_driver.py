@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import resource
 import socket
 import struct
 import subprocess
@@ -33,6 +35,7 @@ from agents.core.agent import (
     SendDatagram,
 )
 from agents.core.room import Port
+from agents.runtime import application
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.datagram import DatagramPort, PortError
 from agents.runtime.host import AgentHost
@@ -343,6 +346,33 @@ def test_too_many_programs_are_refused_and_a_bad_path_is_named(tmp_path: Path) -
             with pytest.raises(Exception, match=r"runtime\.application: .*; give a path of at most 107 bytes"):
                 async with running(Asking(), runtime=RuntimeConfiguration(application=str(bad))):
                     pytest.fail("it was run")
+
+    asyncio.run(scene())
+
+
+def test_program_that_finds_no_open_file_left_is_accepted_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application, "ACCEPT_RETRY", 0.2)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def scene() -> None:
+        path, agent = tmp_path / "application", Asking()
+        async with running(agent, runtime=RuntimeConfiguration(application=str(path))):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as program:
+                free = os.dup(program.fileno())
+                os.close(free)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+                try:
+                    program.connect(str(path))
+                    program.send(b"patient")
+                    for _ in range(100):
+                        await asyncio.sleep(0)
+                    assert agent.counters == {f"failed.accept.{errno.EMFILE}": 1}
+                finally:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+                [event] = await told(agent, ApplicationData)
+        assert event.data == b"patient"
 
     asyncio.run(scene())
 
