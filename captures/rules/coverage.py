@@ -20,12 +20,14 @@ def who(event: Event) -> str:
 class Coverage:
     """What all checks of a capture share: who was heard where. Kept up to date ahead of the checks.
 
-    `began`: when each interface was heard first. `streams`: what was seen of RTP so far.
+    `began`: when each interface was heard first. `streams`: what was seen of RTP so far. `only`: addresses of whom a lab's
+    parameters name outside any list: there is one of them, whom all others share.
     """
 
     def __init__(self) -> None:
         self.began: dict[str, int] = {}
         self.streams = Streams()
+        self.only: set[str] = set()
         self._directions: Bounded[tuple[str, str, str, str], int] = Bounded(16 * STATE_MAX)
         self._refused: Bounded[tuple[str, str, str], bool] = Bounded()
         self._last: Bounded[str, dict[str, int]] = Bounded()
@@ -63,6 +65,7 @@ class Coverage:
                 addresses = entry.get("addresses")
                 for address in [entry.get("address"), *(addresses.values() if isinstance(addresses, dict) else ())]:
                     self._names.setdefault(str(address), set()).update(names)
+            self.only |= {str(entry["address"]) for entry in _singles(fields) if "address" in entry}
         elif event.kind == "silence_begin":
             self._silent_until[str(fields.get("role"))] = _FOR_EVER
         elif event.kind in ("silence_end", "crash"):  # who was killed has nothing more to say for what was before
@@ -120,6 +123,15 @@ def _entries(value: Any) -> Iterator[Mapping[str, Any]]:
     if isinstance(value, list | tuple):
         for inner in value:
             yield from _entries(inner)
+
+
+def _singles(value: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Those of the objects that stand in no list."""
+    if "node" in value or "interface" in value:
+        yield value
+    for inner in value.values():
+        if isinstance(inner, Mapping):
+            yield from _singles(inner)
 
 
 def _node(interface: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from ipaddress import ip_address
 from itertools import islice
 from typing import NamedTuple
 
@@ -22,10 +25,13 @@ Progress = Callable[[int], None]
 
 _SENT_MAX = 65_536
 _ON_ITS_WAY_NS = 100_000_000  # one packet is seen at several interfaces one after the other
+# What begins later has a cause of its own. Until a child is given up, and its parent's reports show it, four SPT pass.
+_FOLLOWS_WITHIN_NS = 8_000_000_000
+_HUB_AT_LEAST = 3  # partners
 
 
 class _Sent(NamedTuple):
-    """When a packet was sent, and the two that it went between."""
+    """When a packet was sent, and those of the two that it went between that are hosts; nobody of what is no packet."""
 
     t_ns: int
     ends: frozenset[str]
@@ -93,21 +99,53 @@ class Reading:
             raise CaptureError(f"{self.reader.path} holds no packets{broken}")
 
     def _note(self, event: Event) -> None:
-        if event.source:
-            self._sent[event.number] = _Sent(event.t_ns, frozenset((event.source, event.destination)))
-            if len(self._sent) > _SENT_MAX:
-                for number in list(islice(self._sent, _SENT_MAX // 2)):
-                    del self._sent[number]
+        ends = frozenset(end for end in (event.source, event.destination) if end and not ip_address(end).is_multicast)
+        self._sent[event.number] = _Sent(event.t_ns, ends)
+        if len(self._sent) > _SENT_MAX:
+            for number in list(islice(self._sent, _SENT_MAX // 2)):
+                del self._sent[number]
+
+    @cached_property
+    def _hubs(self) -> frozenset[str]:
+        """Who speaks with everybody, and so makes no two things belong together: known when the capture has been read.
+
+        That is who a lab has only one of, or without a lab the one that had more partners than any other.
+        """
+        if only := self.coverage.only:
+            return frozenset(only)
+        partners: dict[str, set[str]] = defaultdict(set)
+        for sent in self._sent.values():
+            for end in sent.ends:
+                partners[end] |= sent.ends - {end}
+        most = max(map(len, partners.values()), default=0)
+        found = [end for end, others in partners.items() if len(others) == most]
+        return frozenset(found if most >= _HUB_AT_LEAST and len(found) == 1 else ())
+
+    @cached_property
+    def _numbers(self) -> list[int]:
+        return sorted(self._sent)
+
+    def _time(self, number: int) -> int | None:
+        """When a frame was captured, of a data packet when the event before it was; None if that is forgotten."""
+        place = bisect_right(self._numbers, number)
+        return self._sent[self._numbers[place - 1]].t_ns if place else None
+
+    def _about(self, frames: Iterable[int]) -> set[str]:
+        """Whom packets are about: those that they went between, but for hubs that others were there beside."""
+        ends = {end for number in frames if number in self._sent for end in self._sent[number].ends}
+        return (ends - self._hubs) or ends
 
     def explains(self, cause: Failure, failure: Failure) -> bool:
-        """Whether two failures are about the same node, or the same subject, and the cause is not the later one."""
-        causes = [self._sent[number] for number in cause.frames if number in self._sent]
-        effects = [self._sent[number] for number in failure.frames if number in self._sent]
+        """Whether two failures are about the same node, or without packets the same subject, and one soon after the other."""
+        began, since = ([t for n in one.frames if (t := self._time(n)) is not None] for one in (cause, failure))
+        if not began or not since or min(began) > max(since) + _ON_ITS_WAY_NS:
+            return False
+        if min(since) > max(began) + _FOLLOWS_WITHIN_NS:
+            return False
+        causes, effects = self._about(cause.frames), self._about(failure.frames)
         if not causes or not effects:  # evidence that is no control packet
             return cause.subject == failure.subject
-        if min(sent.t_ns for sent in causes) > max(sent.t_ns for sent in effects) + _ON_ITS_WAY_NS:
-            return False
-        return any(one.ends & other.ends for one in causes for other in effects)
+        return bool(causes & effects)
 
 
 class _Interested:

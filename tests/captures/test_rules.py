@@ -13,16 +13,20 @@ from typing import Any
 
 import pytest
 
-from captures.files.capture import CaptureError
+from captures.files.capture import CaptureError, Frame
+from captures.files.reading import CaptureReader
 from captures.rules.engine import judge
+from captures.rules.findings import Failure
 from captures.rules.judgement import Judgement
 from captures.rules.packs import all_packs
 from captures.rules.packs.pack import Settings
+from captures.rules.reading import Reading
 from tests.captures.scripted_joins import good_join_lab
 from tests.captures.scripted_lab import (
     INTERFACES,
     MACS,
     MN_ID,
+    T0,
     TO_EXCLUDE,
     ScriptedLab,
     Sent,
@@ -336,6 +340,53 @@ def test_a_failure_of_another_node_explains_nothing(tmp_path: Path) -> None:
     }
     assert packs["mmcp"] == {"mmcp-join-order"}
     assert "igmp-hop-limit" in packs["igmp"]
+
+
+def wrong_asr(lab: ScriptedLab, at_ms: float, lmc: str) -> ScriptedLab:
+    return lab.mmcp(at_ms, "x.ASR", lmc, "sm", [["membership", 1], ["mn_id", "ff01"]])
+
+
+def test_who_is_shared_by_everybody_makes_nothing_belong_together(tmp_path: Path) -> None:
+    """Soon after a join that went wrong another LMC reports what is wrong: both only have the SM in common."""
+    lab = wrong_asr(good_lab().drop("join.LJC@*"), 1000, "lmc2")
+    [own] = [v for v in judged(lab, tmp_path).with_verdict("failed") if v.rule == "mmcp-asr-complete"]
+    assert own.subject == "lmc2"
+
+
+def test_what_begins_long_after_a_failure_does_not_follow_from_it(tmp_path: Path) -> None:
+    lab = good_lab().move("join.LJR@*", -3)
+    soon = judged(wrong_asr(lab, 1000, "lmc1"), tmp_path)
+    assert "mmcp-asr-complete" not in failing(soon)
+    assert "mmcp-asr-complete" in {v.rule for v in soon.decided if v.follows == "mmcp-join-order"}
+    late = judged(wrong_asr(good_lab().move("join.LJR@*", -3), 9000, "lmc1"), tmp_path)
+    assert "mmcp-asr-complete" in failing(late)
+
+
+def test_one_multicast_group_makes_nothing_belong_together(tmp_path: Path) -> None:
+    """All IGMP reports go to one address."""
+    lab = good_lab()
+    for node in ("lmc1", "lmc2"):
+        lab.report(1000, "x", node)
+    reading = Reading(CaptureReader(lab.write(tmp_path / "lab.pcapng")), {})
+    reading.read()
+    numbers = [number for number, sent in reading._sent.items() if sent.t_ns == T0 + 1_000_000_000 and sent.ends]
+    causes = [Failure("a subject", "", (number,)) for number in numbers]
+    assert len(causes) == 2
+    assert [reading.explains(causes[0], other) for other in causes] == [True, False]
+
+
+@pytest.mark.parametrize(("later_s", "expected"), [(1, True), (9, False)])
+def test_one_subject_is_not_enough_without_a_time(tmp_path: Path, later_s: float, expected: bool) -> None:
+    """Evidence that is data: who sent it tells nothing, when it came does."""
+    lab = good_lab()
+    reading = Reading(CaptureReader(lab.write(tmp_path / "lab.pcapng")), {})
+    frames = [
+        (frame.t_ns - T0, frame.number) for frame in CaptureReader(tmp_path / "lab.pcapng") if isinstance(frame, Frame)
+    ]
+    reading.read()
+    first, then = (next(number for t_ns, number in frames if t_ns >= at) for at in (2e9, 2e9 + later_s * 1e9))
+    first_then = Failure("the subject", "", (first,)), Failure("the subject", "", (then,))
+    assert reading.explains(*first_then) is expected
 
 
 def test_a_rule_that_is_left_out_explains_nothing(tmp_path: Path) -> None:
