@@ -24,7 +24,7 @@ from captures.ladder.words import is_periodic
 from captures.protocol import Compared
 from captures.protocols import names, protocol, protocols
 from captures.rules.engine import judge
-from captures.rules.judgement import Judgement
+from captures.rules.judgement import RULE_FAILED, Judgement, exit_code
 
 MEDIAN = "median"
 """The subject of a figure that is that of all records of a group."""
@@ -183,9 +183,11 @@ def read_side(run: Run, progress: Progress | None = None) -> Side:
 
 
 def _verdict(judgement: Judgement | None) -> str:
+    """As the run decides: what packs tell beside its lab's rules fails no run."""
     if judgement is None:
         return _NOT_JUDGED
-    return {0: "pass", 1: "fail"}.get(judgement.exit_code(), "breaks off")
+    code = exit_code(failed=len(judgement.with_verdict("failed")), truncated=judgement.truncated)
+    return {0: "pass", RULE_FAILED: "fail"}.get(code, "breaks off")
 
 
 def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -32,7 +32,7 @@ def draw_ladders(
     ladder = build(fields.watching(events_of(run)), model=model)
     # What packs find good beside is nearly every packet: only what they find broken is worth a row of its own.
     telling = [
-        verdict for verdict in told.verdicts if verdict["pack"] in told.deciding or verdict["verdict"] == "failed"
+        verdict for verdict in told.verdicts if verdict["rule"] in told.deciding or verdict["verdict"] == "failed"
     ]
     wanted = {int(frame) for verdict in telling for frame in verdict.get("frames", ())}
     in_rows = {frame for row in ladder.rows for frame in row.frames}

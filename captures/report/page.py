@@ -125,7 +125,12 @@ def make_page(material: Material, report: Path) -> Page:
         verdict_kind=kind,
         lead=summary.lead_of(tables, cases, rules),
         when=summary.when_of(result, seen.begin_ns, seen.end_ns),
-        problems=summary.problems_of(result, rules, told.not_judged, seen.truncated),
+        problems=summary.problems_of(
+            result,
+            [row for row in rules if row.rule in told.deciding or not told.deciding],
+            told.not_judged,
+            seen.truncated,
+        ),
         tiles=summary.tiles_of(additions, result),
         tables=tables,
         cases=cases,

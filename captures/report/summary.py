@@ -104,7 +104,7 @@ def when_of(result: Mapping[str, Any], begin_ns: int, end_ns: int) -> list[str]:
 def problems_of(
     result: Mapping[str, Any], rules: Sequence[RuleRow], reason: str | None, truncated: str | None
 ) -> list[Problem]:
-    """Everything that makes the run no good one; `reason`: why it was not judged, `truncated`: where its capture breaks off."""
+    """Everything that makes the run no good one; `rules` are those that decide, `reason`: why it was not judged, `truncated`: where its capture breaks off."""
     found = (
         []
         if truncated is None

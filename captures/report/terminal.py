@@ -23,7 +23,7 @@ def show(judgement: Judgement) -> None:
     table = rich_table if sys.stdout.isatty() else plain_table
     topics = {topic.name: topic for known in protocols() for topic in known.topics}
     for topic in (topics[name] for name in judgement.about if name in topics):
-        rows = [[_cell(record[key]) for _, key in topic.columns] for record in judgement.records[topic.records]]
+        rows = [[_cell(record[key]) for _, key in topic.columns] for record in judgement.records.get(topic.records, ())]
         table(topic.title, [name for name, _ in topic.columns], rows)
         print()
     table("Rules", RULE_COLUMNS, rule_rows(_in_order(judgement.decided)))

@@ -21,7 +21,7 @@ from captures.rules.reading import Progress
 class Verdicts:
     """What a page or a ladder shows of a judgement.
 
-    `verdicts`: as JSON, those of the packs that decide first, which are `deciding`. `records`: by name, the run's rows or the
+    `verdicts`: as JSON, those that decide first; `deciding` are their rules, none of a capture that is no lab's. `records`: by name, the run's rows or the
     judge's records. `not_judged`: why a lab's capture cannot be judged as one, else None.
     """
 
@@ -48,10 +48,10 @@ def verdicts_of(run: Run, truncated: str | None, progress: Progress | None = Non
     rules, packs = result.get("rules"), result.get("packs")
     if truncated is None and isinstance(rules, Mapping) and isinstance(packs, Mapping) and "all" in rules:
         beside = [verdict for pack in packs.values() for verdict in pack["verdicts"]]
-        deciding = frozenset(verdict["pack"] for verdict in rules["all"])
+        deciding = frozenset(verdict["rule"] for verdict in rules["all"])
         return Verdicts([*rules["all"], *beside], deciding, result)
     found = verify(CaptureReader(run.capture), settings=Settings(ports=run.ports), progress=progress)
     verdicts = [verdict.as_dict() for verdict in (*found.decided, *(v for pack in found.beside for v in pack.verdicts))]
     not_judged = f"not judged as a lab: {found.lacks[0]}" if found.lacks and found.has_parameters else None
-    deciding = frozenset(verdict.pack for verdict in found.decided)
+    deciding = frozenset(verdict.rule for verdict in found.decided)
     return Verdicts(verdicts, deciding, found.records, not_judged)

@@ -12,6 +12,8 @@ from click.testing import CliRunner, Result
 
 from captures.__main__ import main
 from captures.files.merge import merge
+from captures.history.run import find_run
+from captures.report.comparison import read_side
 from captures.rules.engine import judge
 from tests.captures.reported_run import read_page, run_folder
 from tests.captures.scripted_joins import good_join_lab
@@ -65,13 +67,40 @@ def test_page_and_ladder_mark_it_where_it_is(tmp_path: Path) -> None:
     folder = run_folder(with_wrong_checksum(good_lab()), tmp_path / "run")
     assert run("report", folder).exit_code == 0
     page = read_page(folder / "report.html")
-    [problem] = page.texts("section", "problems")
-    assert "igmp-checksum [RFC 3376 4.1.2], mn:mn-radio: 1 of" in problem
+    assert page.texts("h1") == ["handover, IPv4 passed"]
+    assert page.texts("section", "problems") == []  # it made no run fail
     [row] = [text for text in page.texts("tr") if text.startswith("failed ")]
     assert row.startswith("failed igmp igmp-checksum RFC 3376 4.1.2 every checksum is right mn:mn-radio: ")
     assert any("igmp-checksum" in flag.text for flag in page.all("a", "flag"))
     [line] = [line for line in run("show", folder).stdout.splitlines() if "FAILED" in line]
     assert "igmp-checksum" in line
+
+
+def test_a_page_of_no_lab_names_as_problem_what_any_pack_found(tmp_path: Path) -> None:
+    lab = with_wrong_checksum(good_lab())
+    lab.steps = []
+    path = lab.write(tmp_path / "some.pcapng")
+    assert run("report", path).exit_code == 0
+    [problem] = read_page(path.with_suffix(".html")).texts("section", "problems")
+    assert "igmp-checksum [RFC 3376 4.1.2], mn:mn-radio: 1 of" in problem
+
+
+def test_of_a_failed_run_only_what_decides_is_what_made_it_fail(tmp_path: Path) -> None:
+    folder = run_folder(with_wrong_checksum(good_lab().drop("h1.LJC@*")), tmp_path / "run")
+    run("report", folder)
+    [problems] = read_page(folder / "report.html").texts("section", "problems")
+    assert "mmcp-local-join-after-link-up" in problems
+    assert "igmp-checksum" not in problems
+
+
+def test_runs_compared_have_the_verdict_that_their_results_have(tmp_path: Path) -> None:
+    """What is told beside fails no run, whether there is a result or the capture alone."""
+    folder = run_folder(with_wrong_checksum(good_lab()), tmp_path / "run")
+    alone = with_wrong_checksum(good_lab()).write(tmp_path / "alone.pcapng")
+    assert json.loads((folder / "result.json").read_text())["verdict"] == "pass"
+    assert [read_side(find_run(str(path))).verdict for path in (folder, alone)] == ["pass", "pass"]
+    broken = good_lab().drop("h1.LJC@*").write(tmp_path / "broken.pcapng")
+    assert read_side(find_run(str(broken))).verdict == "fail"
 
 
 def test_a_result_says_it_and_is_believed(tmp_path: Path) -> None:
@@ -235,6 +264,8 @@ def test_a_lab_without_any_section_is_decided_by_what_needs_no_knowledge(tmp_pat
     told = {verdict.rule: verdict for verdict in judgement.decided}
     assert told["mmcp-join-order"].verdict == "passed"
     assert told["mmcp-handover-order"].message.startswith("nothing says who is who: ")
-    assert (judgement.exit_code(), judgement.records) == (0, {})
+    assert (judgement.exit_code(), judgement.records, judgement.about) == (0, {}, ("handover",))
+    answer = run("judge", tmp_path / "lab.pcapng")
+    assert (answer.exit_code, answer.stderr) == (0, "")
     lab.drop("join.SJC@*")
     assert {v.rule for v in judge(lab.write(tmp_path / "lab.pcapng")).with_verdict("failed")} == {"mmcp-join-order"}
