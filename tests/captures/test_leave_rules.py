@@ -9,8 +9,8 @@ import pytest
 from captures.files.capture import CaptureError
 from captures.rules.engine import judge
 from captures.rules.judgement import Judgement
-from tests.captures.scripted_lab import ScriptedLab
-from tests.captures.scripted_leaves import good_leave_lab
+from tests.captures.scripted_lab import MN_ID, ScriptedLab, at_cell
+from tests.captures.scripted_leaves import END_MS, good_leave_lab
 from tests.captures.spoiled_leaves import BROKEN_LEAVES, TOLERATED_LEAVES
 from tests.captures.spoiling import ONLY_KNOWING, assert_noticed
 
@@ -38,6 +38,28 @@ def test_tolerated_capture_passes(tmp_path: Path, case: str, family: int) -> Non
     lab = good_leave_lab(family)
     TOLERATED_LEAVES[case](lab)
     assert [(v.rule, v.message) for v in judged(lab, tmp_path).with_verdict("failed")] == []
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize(("known", "verdict"), [(True, "failed"), (False, "passed")])
+def test_an_unanswered_ulr_that_is_sent_again_is_passed_only_on_a_wire(
+    tmp_path: Path, family: int, known: bool, verdict: str
+) -> None:
+    lab = at_cell(good_leave_lab(family), 2)
+    for at_ms in (5000, 6100):
+        lab.mmcp(at_ms, "x.ULR", "mn", "lmc2", [["mn_id", MN_ID]])
+    lab.mmcp(6101, "x.ULC", "lmc2", "mn", f=1)
+    if not known:
+        del lab.steps[0]["mmcp"]
+    told = [v for v in judged(lab, tmp_path).decided if v.rule == "mmcp-leave-answered"]
+    assert {v.verdict for v in told if not known or "no ULC" in v.message} == {verdict}
+
+
+def test_an_answer_to_a_ulr_that_may_come_after_the_end_is_not_missed(tmp_path: Path) -> None:
+    lab = at_cell(good_leave_lab(), 2)
+    lab.mmcp(END_MS - 100, "x.ULR", "mn", "lmc2", [["mn_id", MN_ID]])
+    told = [v for v in judged(lab, tmp_path).decided if v.rule == "mmcp-leave-answered"]
+    assert [v.verdict for v in told] == ["passed", "passed", "passed", "unseen"]
 
 
 def test_the_numbers_of_leaves(tmp_path: Path) -> None:

@@ -38,6 +38,26 @@ def leave_request(lab: Lab) -> Iterator[Finding]:
             yield Finding(leave.name, "passed", f"{mn.name} sent ULR to its parent, {leave.parent}", frames_of(request))
 
 
+def leave_answered(lab: Lab) -> Iterator[Finding]:
+    """Each ULR is answered with ULC by the one it went to, were it sent again or not."""
+    for session in lab.sessions:
+        mn = session.mn
+        own = set(mn.addresses.values())
+        for request in lab.said(mn.interface, "ULR", session.begin_ns, session.end_ns, mn_id=mn.mn_id):
+            until = request.t_ns + _ANSWER_NS
+            answers = lab.said(mn.interface, "ULC", request.t_ns, until, source=request.destination)
+            answer = next((answer for answer in answers if answer.destination in own), None)
+            subject = f"ULR of {mn.name} in frame {request.number}"
+            if answer is not None:
+                text = f"ULC {in_seconds(answer.t_ns - request.t_ns)} after ULR"
+                yield Finding(subject, "passed", text, frames_of(request, answer))
+            elif until > lab.end_ns:
+                yield Finding(subject, "unseen", "the capture ends before the answer is due", frames_of(request))
+            else:
+                text = f"{request.destination} sent no ULC within {in_seconds(_ANSWER_NS)}"
+                yield Finding(subject, "failed", text, frames_of(request))
+
+
 @knowing("mmcp-leave-group", "7.3", "leave")
 def leave_group(lab: Lab) -> Iterator[Finding]:
     """However it leaves, the MN leaves the group with IGMP or MLD at once, and asks for it no more."""

@@ -31,6 +31,7 @@ from captures.mmcp.lab import Lab
 from captures.mmcp.rules import children, handover, join, leave, membership, monitoring, session, silence, stream
 from captures.mmcp.rules.children import asr_names_members, probe_schedule
 from captures.mmcp.rules.handover import old_lmc_forgets_mn
+from captures.mmcp.rules.leave import leave_answered
 from captures.mmcp.rules.monitoring import asr_period, usr_period
 from captures.mmcp.rules.session import session_join_order
 from captures.mmcp.rules.silence import probe_answered
@@ -188,7 +189,8 @@ def mmcp_pack(settings: Settings) -> Pack:
                       unless=mmcp("SJR", "LJR"), unless_same=(ANYWHERE, *_MN), void=nobody)),
         Rule("mmcp-leave-answered", "7.3", "ULR is answered with ULC at once, or sent again after JWT",
              Answered(request=mmcp("ULR"), by=mmcp("ULC"), within=_LEAVE_S, same=_CONVERSATION, patience=times("jwt", _RESENT_JWT),
-                      unless=mmcp("ULR"), unless_same=(ANYWHERE, *_MN, "destination"), void=nobody), topics=("leave",)),
+                      unless=mmcp("ULR"), unless_same=(ANYWHERE, *_MN, "destination"), void=nobody),
+             knowing=leave_answered, topics=("leave",)),
         Rule("mmcp-session-confirm-asked", "7.2", "SJC only answers an SJR, once",
              Asked(answer=mmcp("SJC"), by=mmcp("SJR"), within=jwt, same=_CONVERSATION),
              explained_by=("mmcp-failed-lmc-not-assigned",)),
