@@ -12,7 +12,7 @@ import asyncio
 import math
 import resource
 import sys
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -45,7 +45,7 @@ from agents.core.driver import Driver
 from agents.core.errors import ConfigurationError
 from agents.core.room import Load, LoadConfiguration
 from agents.core.timers import Timers as Deadlines
-from agents.runtime.datagram import DatagramPort
+from agents.runtime.datagram import DatagramPort, PortError
 from agents.runtime.streams import Streams
 from agents.runtime.tasks import Tasks
 
@@ -136,9 +136,10 @@ class Loading(Driver[_Loader]):
         self._nodes: dict[int, _Loader] = {}
         self._deadlines: Deadlines[int] = Deadlines()
         self._alarm: asyncio.TimerHandle | None = None
-        self._waiting = iter(range(1, configuration.count + 1))
+        self._waiting: Iterator[int] = iter(range(1, configuration.count + 1))
         self._settled: set[int] = set()
         self._joined: set[int] = set()
+        self._ended: set[int] = set()  # they are driven no more
         self._all_settled = asyncio.Event()
         self._latencies: list[float] = []
         self._ways = self.ways
@@ -146,8 +147,12 @@ class Loading(Driver[_Loader]):
         self._failure: BaseException | None = None
 
     def _fail(self, error: BaseException) -> None:
-        self._failure = error
+        self._failure = self._failure or error
         self._all_settled.set()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     async def run(self) -> LoadResult:
         """Join all, go on for the configured time, leave. Raises OSError or ConfigurationError with a remedy."""
@@ -158,15 +163,16 @@ class Loading(Driver[_Loader]):
             for _ in range(self._configuration.joining):
                 self._start_next()
             await self._all_settled.wait()
-            if self._failure is not None:
-                raise self._failure
+            self._check()
             join_time = asyncio.get_running_loop().time() - began
             await asyncio.sleep(self._configuration.duration_s)
+            self._check()
             if self._configuration.leave:
                 for node in self._nodes.values():
                     self._drive(node, partial(node.agent.handle, self._load.leaving))
             return self._result(join_time)
         finally:
+            self._waiting = iter(())  # nobody starts any more
             progress.cancel()
             if self._alarm is not None:
                 self._alarm.cancel()
@@ -184,6 +190,13 @@ class Loading(Driver[_Loader]):
         node.agent.keeps_history = False
         self._open_port(node, "")
         self._drive(node, node.agent.start)
+
+    def _start_next_soon(self) -> None:
+        """Called by the event loop, to which an error would be of no concern."""
+        try:
+            self._start_next()
+        except (ConfigurationError, OSError) as error:
+            self._fail(error)
 
     def _open_port(self, node: _Loader, name: str) -> DatagramPort:
         receiver = partial(self._received, node, name)
@@ -223,11 +236,15 @@ class Loading(Driver[_Loader]):
         asyncio.get_running_loop().call_soon(self._happened, node, event)
 
     def _drive(self, node: _Loader, step: Callable[[float], None]) -> None:
+        if node.number in self._ended:
+            return
         step(asyncio.get_running_loop().time())
         ways = self._ways
         for action in node.agent.take_actions():
             ways[type(action)](node, action)
-        deadline = node.agent.next_deadline()
+            if node.number in self._ended:  # what it has asked for behind that is not done
+                break
+        deadline = None if node.number in self._ended else node.agent.next_deadline()
         if deadline == node.deadline:
             return
         node.deadline = deadline
@@ -242,7 +259,11 @@ class Loading(Driver[_Loader]):
     def send_datagram(self, place: _Loader, action: SendDatagram) -> None:
         """Send from the agent's port of that name."""
         self._said(place, action.data)
-        port = place.ports.get(action.port) or self._open_port(place, action.port)
+        try:
+            port = place.ports.get(action.port) or self._open_port(place, action.port)
+        except PortError as error:
+            place.agent.counters.add(f"unsent.PortError.{error.errno}")
+            return
         port.send(action.data, action.destination, action.dscp, action.interface)
 
     def close_port(self, place: _Loader, action: ClosePort) -> None:
@@ -304,7 +325,9 @@ class Loading(Driver[_Loader]):
         """Nobody reads a history of so many."""
 
     def end(self, place: _Loader, action: End) -> None:
-        """Close what the agent has; one that ends before it has joined has failed."""
+        """Close what the agent has, and drive it no more; one that ends before it has joined has failed."""
+        self._ended.add(place.number)
+        place.asked_at = None
         self._tasks.begin(self._close(place))
         if place.number not in self._settled:
             self._settle(place, joined=False)
@@ -315,7 +338,7 @@ class Loading(Driver[_Loader]):
             return
         self._settled.add(node.number)
         # Soon, not now: starting the next from within this one's step would nest as deep as there are refusals.
-        asyncio.get_running_loop().call_soon(self._start_next)
+        asyncio.get_running_loop().call_soon(self._start_next_soon)
         if len(self._settled) == self._configuration.count:
             self._all_settled.set()
 

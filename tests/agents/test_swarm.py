@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import re
 import resource
@@ -19,6 +20,7 @@ from agents.__main__ import main
 from agents.core.agent import (
     Action,
     AddressConfigured,
+    Agent,
     AskOperator,
     ClosePort,
     CloseStream,
@@ -53,6 +55,7 @@ from agents.mmcp.local_mobility_controller import LocalMobilityController
 from agents.mmcp.session_manager import SessionManager
 from agents.mmcp.timing import Timers
 from agents.runtime import load
+from agents.runtime.datagram import DatagramPort, PortError
 from agents.runtime.load import FILES_OF_THE_PROCESS, Loading, LoadResult, percentiles, require_open_files
 from tests.agents.hosts import HERE, free_ports, running, until
 from tests.agents.roles import Asking
@@ -249,6 +252,89 @@ def test_load_of_any_protocol_may_use_streams_and_all_else() -> None:
     result = asyncio.run(scene())
     assert (result.joined, result.failed, result.round_trips) == (5, 0, 5)
     assert result.counters == {"undelivered.no-application": 5}
+
+
+class Plain(Asking):
+    """Asks for what it is given when it starts, and for more after a moment."""
+
+    def __init__(self, *actions: Action, later: tuple[Action, ...] = ()) -> None:
+        super().__init__(*actions)
+        self.later = later
+
+    def start(self, now: float) -> None:
+        super().start(now)
+        self.timers.set(("soon",), now + 0.02)
+
+    def timer_expired(self, key: object, now: float) -> None:
+        for action in self.later:
+            self.act(action)
+
+
+def load_of(*agents: Agent, duration_s: float = 0.0) -> LoadResult:
+    """What comes of a load of these agents, one after the other."""
+
+    async def scene() -> LoadResult:
+        of = replace(
+            SWARM,
+            agent=lambda _, number: agents[number - 1],
+            family=lambda _: 4,
+            joined=frozenset({"in"}),
+            counted={},
+        )
+        given = LoadConfiguration(count=len(agents), address=HERE, joining=1, duration_s=duration_s)
+        async with asyncio.timeout(5):
+            return await Loading(of, given).run()
+
+    return asyncio.run(scene())
+
+
+def refuse_port(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let the port of that number, counted from 1, be one too many for this process."""
+    opened = 0
+
+    def open_or_not(*arguments: Any) -> DatagramPort:
+        nonlocal opened
+        opened += 1
+        if opened == number:
+            raise PortError(HERE, 0, OSError(errno.EMFILE, "Too many open files"))
+        return DatagramPort(*arguments)
+
+    monkeypatch.setattr(load, "DatagramPort", open_or_not)
+
+
+def test_an_agent_that_has_ended_does_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_port(monkeypatch, 2)  # a second one would be told by a counter
+    agent = Plain(End(), Notify("in"), later=(SendDatagram(b"late", Endpoint(HERE, 9), "second"),))
+    result = load_of(agent, duration_s=0.1)
+    assert (result.joined, result.failed, result.counters) == (0, 1, {})
+    assert agent.told == [], "not even to leave"
+
+
+def test_what_fails_after_all_have_joined_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [OSError("it broke")]
+
+    close = Loading._close
+
+    async def fail_once(node: Any) -> None:
+        await close(node)
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(Loading, "_close", staticmethod(fail_once))
+    with pytest.raises(OSError, match="it broke"):
+        load_of(Plain(Notify("in"), later=(End(),)), duration_s=0.1)
+
+
+def test_a_port_that_cannot_be_opened_ends_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_port(monkeypatch, 2)
+    with pytest.raises(PortError, match="Too many open files"):
+        load_of(*(Plain(Notify("in")) for _ in range(3)))
+
+
+def test_what_would_leave_by_an_extra_port_that_there_cannot_be_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_port(monkeypatch, 2)
+    result = load_of(Plain(SendDatagram(b"x", Endpoint(HERE, 9), "second"), Notify("in")))
+    assert (result.joined, result.counters) == (1, {f"unsent.PortError.{errno.EMFILE}": 1})
 
 
 def test_load_has_a_way_for_every_action() -> None:
