@@ -28,7 +28,7 @@ from captures.wire.flows import Flow, flows_of, without_vlans
 from captures.wire.rtp import Streams
 
 _BEFORE_PARAMETERS_MAX = 4096  # events that are remembered until a parameters step comes
-_OfSession = TypeVar("_OfSession", Join, Leave)
+_Thing = TypeVar("_Thing")
 _RECOVERY_NS = 500_000_000  # in which a role that speaks again answers what has gathered meanwhile
 
 
@@ -314,17 +314,27 @@ class Lab:
 
     # --- the judgement's facts
 
-    def watched(self, things: Iterable[_OfSession]) -> Iterator[_OfSession]:
-        """Joins or leaves, which are what the interface of their MN saw."""
+    def watched(self, things: Iterable[_Thing]) -> Iterator[_Thing]:
+        """Things that a rule looks at one by one: what it looked at before tells nothing of the next.
+
+        A join or leave is what the interface of its MN saw, a family what that of the parent saw; what else is looked at notes
+        what does it.
+        """
         for thing in things:
-            self._looked_at.add(thing.session.mn.interface)
+            self._looked_at.clear()
+            match thing:
+                case Join() | Leave():
+                    self._looked_at.add(thing.session.mn.interface)
+                case Family():
+                    self._looked_at.add(thing.parent.interface)
+                case _:
+                    pass
             yield thing
+        self._looked_at.clear()
 
     def doubt(self) -> str:
-        """Why what was looked at since the last call tells nothing; empty if it does."""
-        found = [f"{name}: {why}" for name, why in self._blind.items() if name in self._looked_at]
-        self._looked_at.clear()
-        return " and ".join(found)
+        """Why what was looked at of the thing that is `watched` tells nothing; empty if it does."""
+        return " and ".join(f"{name}: {why}" for name, why in self._blind.items() if name in self._looked_at)
 
     def undecided_from(self) -> int | None:
         """Frame number from which on something was under way when the capture broke off; None if nothing was.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,7 @@ def find_silences(lab: Lab) -> list[Silence]:
     return found
 
 
-def reaction_to(families: Sequence[Family], silence: Silence) -> Reaction | None:
+def reaction_to(families: Iterable[Family], silence: Silence) -> Reaction | None:
     """What the parent of the role did, None if it had none then."""
     for family in families:
         for child in family.children:

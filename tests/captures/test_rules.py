@@ -389,6 +389,34 @@ def test_one_subject_is_not_enough_without_a_time(tmp_path: Path, later_s: float
     assert reading.explains(*first_then) is expected
 
 
+def test_a_dead_capture_of_one_node_casts_no_doubt_on_another(tmp_path: Path) -> None:
+    """Of two MNs the first's interface saw nothing; that the second reports to a stranger is seen all the same."""
+    lab = good_lab()
+    mmcp = lab.steps[0]["mmcp"]
+    [mn] = mmcp["mns"]
+    ghost = {**mn, "name": "ghost", "id": "aabb", "interface": "ghost:eth0", "addresses": {"poa1": "10.0.1.77"}}
+    lab.steps[0]["mmcp"] = {**mmcp, "mns": [ghost, mn]}
+    [begin, *_] = [step for step in lab.steps if step["step"] == "session_begin"]
+    lab.steps.insert(lab.steps.index(begin), {**begin, "mn": "ghost"})
+    again_with_new_lmc(lab, 7000, "x.USR", "mn", "sm")
+    judgement = judged(lab, tmp_path)
+    [wrong] = [verdict for verdict in judgement.decided if verdict.rule == "mmcp-usr-to-parent"]
+    assert (wrong.verdict, "reported to" in wrong.message) == ("failed", True)
+    [blind] = [v for v in judgement.decided if v.rule == "mmcp-join-order" and "ghost" in v.subject]
+    assert blind.message.startswith("ghost:eth0: nothing was captured there")
+
+
+@pytest.mark.parametrize("good", [good_leave_lab, good_join_lab, good_status_lab])
+def test_where_a_clock_is_wrong_no_rule_about_who_is_who_fails(tmp_path: Path, good: Callable[[], ScriptedLab]) -> None:
+    """The SM's interface is three seconds behind: what its children said it seems to have heard too late."""
+    lab = good()
+    for frame in [frame for frame in lab.frames if frame.interface == INTERFACES["sm"]]:
+        lab.frames[lab.frames.index(frame)] = replace(frame, at_ms=frame.at_ms - 3000)
+    judgement = judged(lab, tmp_path)
+    assert f"the clock of {INTERFACES['sm']} is 3000.0 ms behind the others'" in judgement.warnings
+    assert failing(judgement) & KNOWING == set()
+
+
 def test_a_rule_that_is_left_out_explains_nothing(tmp_path: Path) -> None:
     """Nobody asks for the cause: then what it would have explained is a failure of its own."""
     lab = good_lab().drop("join.SJC@*")

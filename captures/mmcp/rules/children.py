@@ -24,7 +24,7 @@ def spt_tolerance_ns(lab: Lab) -> int:
 
 def probe_schedule(lab: Lab) -> Iterator[Finding]:
     """A parent probes a silent child SPT, 2 SPT and 3 SPT after it was last heard, and then no more."""
-    for family in lab.families:
+    for family in lab.watched(lab.families):
         for child in family.children:
             if finding := _judge_probes(lab, child):
                 yield finding
@@ -88,7 +88,7 @@ def _what_is_due(lab: Lab) -> str:
 
 def asr_names_members(lab: Lab) -> Iterator[Finding]:
     """An ASR counts and names exactly the MNs that the LMC has: nobody who left or failed, and everybody else."""
-    for family in lab.families:
+    for family in lab.watched(lab.families):
         parent = family.parent
         if parent.is_session_manager:
             continue

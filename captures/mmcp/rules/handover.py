@@ -87,7 +87,7 @@ def _had_time_for_request(handover: Handover) -> bool:
 @knowing("mmcp-handover-order", "7.5", "handover")
 def handover_order(lab: Lab) -> Iterator[Finding]:
     """A proactive handover goes HIR, HCT, report by the new LMC on the new link, HTA, HIC."""
-    for handover in lab.proactive():
+    for handover in lab.watched(lab.proactive()):
         lmcs = _two_lmcs(handover)
         if lmcs is None:
             yield Finding(handover.name, "unseen", "both cells have one LMC, or a cell has none: nothing to transfer")
@@ -125,7 +125,7 @@ def _disorder(events: list[tuple[str, _Event | None]]) -> str | None:
 @knowing("mmcp-handover-context", "7.5", "handover")
 def handover_context(lab: Lab) -> Iterator[Finding]:
     """HCT carries the session's group, and HIC F=1 the address of the LMC that serves the new PoA."""
-    for handover in lab.proactive():
+    for handover in lab.watched(lab.proactive()):
         lmcs = _two_lmcs(handover)
         if lmcs is None:
             continue
@@ -163,7 +163,7 @@ def _channel(transfer: Message) -> str:
 @knowing("mmcp-local-join-after-link-up", "7.5", "handover")
 def local_join_after_link_up(lab: Lab) -> Iterator[Finding]:
     """After a handover the MN sends LJR to the new LMC, not before link up, and gets LJC F=1."""
-    for handover in lab.proactive():
+    for handover in lab.watched(lab.proactive()):
         new, up = handover.new_lmc, handover.up_ns
         if new is None or up is None:
             continue
@@ -192,7 +192,7 @@ def local_join_after_link_up(lab: Lab) -> Iterator[Finding]:
 @knowing("mmcp-report-on-new-link", "7.5", "handover")
 def report_on_new_link(lab: Lab) -> Iterator[Finding]:
     """After link up the MN makes its own IGMP or MLD join visible on the new link."""
-    for handover in lab.proactive():
+    for handover in lab.watched(lab.proactive()):
         if handover.up_ns is None:
             continue
         mn = handover.mn
@@ -215,7 +215,7 @@ def report_on_new_link(lab: Lab) -> Iterator[Finding]:
 @knowing("mmcp-no-session-join-after-confirm", "D M-14", "handover")
 def no_session_join_after_confirm(lab: Lab) -> Iterator[Finding]:
     """With its HIC in hand the MN sends no SJR at the new PoA, unless its local join was refused."""
-    for handover in lab.proactive():
+    for handover in lab.watched(lab.proactive()):
         if handover.up_ns is None or handover.new_lmc is None or not is_predictive(lab, handover):
             continue
         mn, up, end = handover.mn, handover.up_ns, handover.end_ns
@@ -235,7 +235,7 @@ def no_session_join_after_confirm(lab: Lab) -> Iterator[Finding]:
 def old_lmc_forgets_mn(lab: Lab) -> Iterator[Finding]:
     """After its HIC the old LMC sends the MN nothing unasked until the MN is with it again."""
     answers = {"HIC": "HIR", "ULC": "ULR"}  # answered always, duplicates too, also from an MN that has left
-    for handover in lab.proactive():
+    for handover in lab.watched(lab.proactive()):
         lmcs = _two_lmcs(handover)
         if lmcs is None:
             continue
@@ -286,7 +286,7 @@ def old_lmc_forgets_mn(lab: Lab) -> Iterator[Finding]:
 )
 def fallback_join(lab: Lab) -> Iterator[Finding]:
     """If the link goes down before HIC, the MN joins at the new PoA with SJR, SJC, LJR, LJC after link up."""
-    for handover in lab.proactive():
+    for handover in lab.watched(lab.proactive()):
         if is_predictive(lab, handover) or handover.up_ns is None:
             continue
         mn, up, end = handover.mn, handover.up_ns, handover.end_ns

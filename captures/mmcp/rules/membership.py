@@ -22,7 +22,7 @@ def source_specific_join(lab: Lab) -> Iterator[Finding]:
         return
     senders = [(lmc.name, lmc.interface, [lmc.address]) for lmc in parameters.lmcs]
     senders += [(mn.name, mn.interface, list(mn.addresses.values())) for mn in parameters.mns]
-    for name, interface, addresses in senders:
+    for name, interface, addresses in lab.watched(senders):
         joins = [
             (report, sources)
             for report in lab.reports_of(interface, addresses)

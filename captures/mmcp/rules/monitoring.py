@@ -95,7 +95,7 @@ class _Schedule:
 
 def usr_period(lab: Lab) -> Iterator[Finding]:
     """Each MN reports its status every SRT while it is established; reports lost in a handover or a silence are excused."""
-    for session in lab.sessions:
+    for session in lab.watched(lab.sessions):
         mn, begin, end = session.mn, session.begin_ns, session.end_ns
         own = set(mn.addresses.values())
         confirms = lab.confirms(session)
@@ -134,7 +134,7 @@ def usr_period(lab: Lab) -> Iterator[Finding]:
 )
 def usr_to_parent(lab: Lab) -> Iterator[Finding]:
     """An MN reports to the one that made it a member: its LMC, or the SM where it has none."""
-    for session in lab.sessions:
+    for session in lab.watched(lab.sessions):
         mn, begin, end = session.mn, session.begin_ns, session.end_ns
         confirms = lab.confirms(session)
         reports = lab.said(mn.interface, "USR", begin, end, mn_id=mn.mn_id)
@@ -190,7 +190,7 @@ def asr_period(lab: Lab) -> Iterator[Finding]:
         return
     # After the last step the lab is being taken down.
     begin, end = lab.begin_ns, lab.steps[-1].t_ns
-    for lmc in parameters.lmcs:
+    for lmc in lab.watched(parameters.lmcs):
         sm = parameters.session_manager
         confirms = lab.said(lmc.interface, "SJC", begin, end, source=sm, destination=lmc.address, f=1)
         reports = lab.said(lmc.interface, "ASR", begin, end, source=lmc.address, destination=sm)

@@ -29,7 +29,7 @@ def first_confirm(lab: Lab, session: Session) -> Message | None:
 
 def session_join_order(lab: Lab) -> Iterator[Finding]:
     """A joining MN exchanges SJR, SJC, LJR and LJC in this order, read at its own interface."""
-    for session in lab.sessions:
+    for session in lab.watched(lab.sessions):
         if session.is_to_fail:
             continue
         mn, begin, end = session.mn, session.begin_ns, session.end_ns
@@ -102,7 +102,7 @@ def _later_joins(lab: Lab, session: Session, requests: list[Message]) -> Iterato
 def no_report_before_confirm(lab: Lab) -> Iterator[Finding]:
     """No IGMP or MLD report for the group leaves an MN before its SJC F=1."""
     group = lab.parameters.group
-    for session in lab.sessions:
+    for session in lab.watched(lab.sessions):
         if session.is_to_fail:
             continue
         mn = session.mn

@@ -22,7 +22,7 @@ _AT_ONCE_NS = 200_000_000
 
 def probe_answered(lab: Lab) -> Iterator[Finding]:
     """A probe is answered at once: by an MN with USR to its parent, by an LMC with ASR to the SM."""
-    for session in lab.sessions:
+    for session in lab.watched(lab.sessions):
         mn = session.mn
         own = set(mn.addresses.values())
         probes = [
@@ -34,7 +34,7 @@ def probe_answered(lab: Lab) -> Iterator[Finding]:
         yield from _judge_answers(lab, mn.name, probes, answers)
     sm = lab.parameters.session_manager
     begin, end = lab.begin_ns, lab.end_ns
-    for lmc in lab.parameters.lmcs:
+    for lmc in lab.watched(lab.parameters.lmcs):
         probes = lab.said(lmc.interface, "USP", begin, end, source=sm, destination=lmc.address)
         reports = lab.said(lmc.interface, "ASR", begin, end, source=lmc.address, destination=sm)
         yield from _judge_answers(lab, lmc.name, probes, reports)
@@ -61,8 +61,8 @@ def _judge_answers(lab: Lab, name: str, probes: list[Message], answers: list[Mes
 @knowing("mmcp-silent-child-given-up", "7.4, D M-13", "status", explained_by=("mmcp-probe-schedule",))
 def silent_child_given_up(lab: Lab) -> Iterator[Finding]:
     """A child that stays silent is given up 4 SPT after it was last heard; an LMC's next ASR does not name it any more."""
-    for silence in lab.silences:
-        reaction = reaction_to(lab.families, silence)
+    for silence in lab.watched(lab.silences):
+        reaction = reaction_to(lab.watched(lab.families), silence)
         if reaction is None:
             continue
         over_ns = reaction.last.t_ns + round((PROBES + 1) * lab.parameters.spt_s * _SECOND) + spt_tolerance_ns(lab)
@@ -90,7 +90,7 @@ def silent_child_given_up(lab: Lab) -> Iterator[Finding]:
 @knowing("mmcp-failed-lmc-not-assigned", "7.4, D M-18", "status")
 def failed_lmc_not_assigned(lab: Lab) -> Iterator[Finding]:
     """The SM assigns an LMC that it has given up to nobody until that LMC has announced itself again."""
-    for family in lab.families:
+    for family in lab.watched(lab.families):
         if not family.parent.is_session_manager:
             continue
         confirms = lab.said(
@@ -128,11 +128,11 @@ def failed_lmc_not_assigned(lab: Lab) -> Iterator[Finding]:
 @knowing("mmcp-lost-parent", "D M-25, D M-27", "status", explained_by=("mmcp-session-join-answered",))
 def lost_parent(lab: Lab) -> Iterator[Finding]:
     """An MN whose LMC answers no more joins the session again: SJR after three renewals in vain, and so on until it is in."""
-    for silence in lab.silences:
+    for silence in lab.watched(lab.silences):
         lmc = next((lmc for lmc in lab.parameters.lmcs if lmc.name == silence.role), None)
         if lmc is None:
             continue
-        for session in lab.sessions:
+        for session in lab.watched(lab.sessions):
             if session.begin_ns <= silence.begin_ns <= session.end_ns and (
                 lab.parent_at(session, silence.begin_ns) == lmc.address
             ):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @knowing("mmcp-stream-after-handover", "7.5", "handover")
 def stream_after_handover(lab: Lab) -> Iterator[Finding]:
     """The MN receives data in the window of every handover, and again after link up."""
-    for handover in lab.handovers:
+    for handover in lab.watched(lab.handovers):
         if not handover.complete:
             missing = [s for s in ("link_down", "link_up", "handover_end") if s not in handover.steps]
             steps = ", ".join(missing)
@@ -54,7 +54,7 @@ def stream_after_handover(lab: Lab) -> Iterator[Finding]:
 @knowing("mmcp-new-cell-cold", "7.5", "handover", explained_by=("mmcp-handover-order",))
 def new_cell_cold(lab: Lab) -> Iterator[Finding]:
     """No data reaches the new cell before its LMC or the MN has asked for it there, else the figures would lie."""
-    for handover in lab.handovers:
+    for handover in lab.watched(lab.handovers):
         if handover.new_lmc is None or handover.up_ns is None or not handover.cold:
             continue
         limit, asked = _cold_until(lab, handover, handover.up_ns)
@@ -107,7 +107,7 @@ def report_of_lmc(lab: Lab, handover: Handover) -> tuple[int, int] | None:
 @knowing("mmcp-data-waits-for-mn", "7.5", "handover")
 def data_waits_for_mn(lab: Lab) -> Iterator[Finding]:
     """In a proactive handover with HIC, data flows on the new cell before the MN arrives there."""
-    for handover in lab.proactive():
+    for handover in lab.watched(lab.proactive()):
         confirm = accepted_confirm(lab, handover)
         if confirm is None or handover.new_lmc is None or handover.up_ns is None:
             continue

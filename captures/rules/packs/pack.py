@@ -80,7 +80,7 @@ class Facts(Gatherer, Protocol):
         """Whether the capture says who is who."""
 
     def doubt(self) -> str:
-        """Why what was looked at since the last call tells nothing, such as a dead capture; empty if it does."""
+        """Why what a check has just looked at tells nothing, such as a dead capture; empty if it does."""
 
     def undecided_from(self) -> int | None:
         """Frame number from which on something was under way when the capture broke off; None if nothing was."""
