@@ -87,6 +87,9 @@ class Lab:
     protocols = frozenset({"mmcp", "igmp", "mld", "step"})
     """Of which protocols it takes the events."""
 
+    deciding = frozenset({"igmp-hop-limit", "mld-hop-limit"})
+    """The memberships by which a lab's roles join are messages of theirs [7.1]."""
+
     parameters: Parameters = UNKNOWN
     messages: list[Message] = field(default_factory=list)
     memberships: list[Membership] = field(default_factory=list)

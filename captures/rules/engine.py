@@ -111,6 +111,7 @@ class _Running:
                     believed = _believed(one.rule.knowing, facts)
                     one.found = [self._as_far_as_it_goes(finding) for finding in believed]
             found.records.update(records)
+            found.deciding |= facts.deciding
             found.warnings += facts.warnings
         if self._section is not None:
             self.about = tuple(topic for topic in found.about if topic in self.topics)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from captures.rules.findings import Verdict
@@ -52,7 +52,7 @@ class PackVerdicts:
 class Judgement:
     """What was found in one capture. `truncated` tells where it broke off, None if it is whole.
 
-    `about`: what the lab says that its capture must show. `asked`: the packs that were named, of which each must have something to judge. `lacks`: why it cannot be judged as the
+    `deciding`: rules that decide beside those of the packs that do. `about`: what the lab says that its capture must show. `asked`: the packs that were named, of which each must have something to judge. `lacks`: why it cannot be judged as the
     lab's capture that it is, or is not; empty if it can.
     """
 
@@ -70,16 +70,21 @@ class Judgement:
     asked: tuple[str, ...] = ()
     lacks: list[str] = field(default_factory=list)
     records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    deciding: frozenset[str] = frozenset()
 
     @property
     def decided(self) -> list[Verdict]:
-        """Verdicts of the packs of those protocols whose lab it is: they decide whether a run passed."""
-        return [verdict for pack in self.packs if pack.decides for verdict in pack.verdicts]
+        """Those that decide whether a run passed: of the packs of protocols whose lab it is, and of the rules `deciding`."""
+        return [found for pack in self.packs for found in pack.verdicts if pack.decides or found.rule in self.deciding]
 
     @property
     def beside(self) -> list[PackVerdicts]:
-        """The other packs."""
-        return [pack for pack in self.packs if not pack.decides]
+        """The other packs, without what decides of them."""
+        return [
+            replace(pack, verdicts=[found for found in pack.verdicts if found.rule not in self.deciding])
+            for pack in self.packs
+            if not pack.decides
+        ]
 
     @property
     def not_judged(self) -> list[str]:

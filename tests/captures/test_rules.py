@@ -503,14 +503,19 @@ def test_copies_of_a_frame_are_judged_once(tmp_path: Path) -> None:
     assert failing(judged(again, tmp_path)) == {"mmcp-session-confirm-asked"}
 
 
-def test_an_igmp_report_with_ttl_64_is_told_beside(tmp_path: Path) -> None:
-    lab = good_lab()
+@pytest.mark.parametrize(("family", "pack"), [(4, "igmp"), (6, "mld")])
+def test_a_report_with_another_hop_limit_fails_the_lab(tmp_path: Path, family: int, pack: str) -> None:
+    """The rule is that of another pack, and decides in a lab of MMCP; where nobody says who is who it is told beside."""
+    lab = good_lab(family)
     lab.report(5000, "x", "lmc2", hop_limit=64)
     judgement = judged(lab, tmp_path)
-    assert failing(judgement) == set()
-    [igmp] = [pack for pack in judgement.beside if pack.name == "igmp"]
-    assert "igmp-hop-limit" in {verdict.rule for verdict in igmp.verdicts if verdict.verdict == "failed"}
+    assert failing(judgement) == {f"{pack}-hop-limit"}
+    [beside] = [found for found in judgement.beside if found.name == pack]
+    assert f"{pack}-hop-limit" not in {verdict.rule for verdict in beside.verdicts}
+    assert sum(verdict.rule == f"{pack}-hop-limit" for verdict in judgement.verdicts) == 2  # where reports were seen
     assert judgement.exit_code() == 1
+    del lab.steps[0]["mmcp"]
+    assert failing(judged(lab, tmp_path)) == set()
 
 
 def join_again(lab: ScriptedLab, order: str) -> ScriptedLab:

@@ -74,6 +74,8 @@ class Facts(Gatherer, Protocol):
     """Why the capture's ``parameters`` step cannot be used, None if it can."""
     warnings: list[str]
     """What is odd about the capture."""
+    deciding: frozenset[str]
+    """Names of other packs' rules that decide too whether a run passed, where who is who is known."""
 
     @property
     def known(self) -> bool:
