@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from captures.history.events import Event
-from captures.rules.bounded import STATE_MAX, Bounded
+from captures.wire.bounded import STATE_MAX, Bounded
 from captures.wire.rtp import Streams
 
 _FOR_EVER = 1 << 63

@@ -37,9 +37,9 @@ from types import ModuleType
 from typing import Any
 
 from captures.history.events import Event
-from captures.rules.bounded import Bounded
 from captures.rules.coverage import Coverage
 from captures.rules.findings import Finding, Outcomes
+from captures.wire.bounded import Bounded
 
 SECOND = 1_000_000_000
 

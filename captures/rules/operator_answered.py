@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from captures.history.events import Event
-from captures.rules.bounded import Bounded
 from captures.rules.coverage import Coverage
 from captures.rules.deadlines import NOBODY_THERE, Deadlines
 from captures.rules.findings import Outcomes
 from captures.rules.language import Checker, Key, Operator, Pattern, Same, Seconds, in_seconds, key_of, nanoseconds
+from captures.wire.bounded import Bounded
 
 _REMEMBERED = 16  # requests of one sender that may be given up together
 

@@ -24,11 +24,11 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from captures.history.events import Event
-from captures.rules.bounded import Bounded
 from captures.rules.coverage import Coverage
 from captures.rules.deadlines import NOBODY_THERE, Deadlines
 from captures.rules.findings import Outcomes
 from captures.rules.language import Checker, Key, Operator, Pattern, Same, Seconds, Unseen, key_of, nanoseconds
+from captures.wire.bounded import Bounded
 
 _REMEMBERED = 16  # requests of one key that wait for their answers
 

@@ -7,10 +7,10 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from captures.history.events import Event
-from captures.rules.bounded import Bounded
 from captures.rules.coverage import Coverage
 from captures.rules.findings import Outcomes
 from captures.rules.language import Checker, Key, Operator, Pattern, Same, Seconds, in_seconds, key_of, nanoseconds
+from captures.wire.bounded import Bounded
 
 _LEARN_FROM = 5
 _LEARN_AT_LEAST = 3

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from captures.history.events import Event
-from captures.rules.bounded import STATE_MAX, Bounded
 from captures.rules.coverage import Coverage
 from captures.rules.findings import Outcomes
 from captures.rules.language import ANYWHERE, Check, Pattern, Unseen, key_of, on
 from captures.rules.operator_answered import Answered
 from captures.rules.operators import Asked, ExactlyOnce, Holds, SameAnswer
 from captures.rules.operators_time import AtMost, InOrder, NeverBefore, Periodic
+from captures.wire.bounded import STATE_MAX, Bounded
 
 SECOND = 1_000_000_000
 NOON_S = 100_000  # stories are told from here on: no time of a capture is below zero

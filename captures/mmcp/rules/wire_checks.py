@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from captures.history.events import Event
-from captures.rules.bounded import Bounded
 from captures.rules.coverage import Coverage
 from captures.rules.findings import Outcomes
 from captures.rules.language import SECOND, Checker, Seconds, nanoseconds, on
+from captures.wire.bounded import Bounded
 
 _REQUESTS = frozenset({"SJR", "LJR", "ULR", "HIR", "HCT"})
 _CONFIRMS = frozenset({"SJC", "LJC", "ULC", "HIC", "HTA"})

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from captures.history.events import Event
-from captures.rules.bounded import Bounded
 from captures.rules.coverage import Coverage
 from captures.rules.deadlines import NOBODY_THERE, Deadlines
 from captures.rules.findings import Outcomes
 from captures.rules.language import Key, Seconds, in_seconds, nanoseconds, on
+from captures.wire.bounded import Bounded
 
 _JOINS = frozenset({"SJR", "LJR"})
 _REPORTS = frozenset({"USR", "ASR"})

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from captures.dissectors.membership import STATE_CHANGES, Query, Report
 from captures.history.events import Event
-from captures.rules.bounded import STATE_MAX, Bounded
 from captures.rules.coverage import Coverage, who
 from captures.rules.findings import Outcomes
 from captures.rules.language import SECOND, Checker, on
+from captures.wire.bounded import STATE_MAX, Bounded
 
 SLACK_NS = SECOND // 5  # timer ticks, and the way from host to capture
 SHARE = 0.1

@@ -8,11 +8,11 @@ from ipaddress import ip_address
 
 from captures.dissectors.membership import Query
 from captures.history.events import Event
-from captures.rules.bounded import Bounded
 from captures.rules.coverage import Coverage, who
 from captures.rules.findings import Outcomes
 from captures.rules.language import SECOND, Checker, in_seconds, on
 from captures.rules.packs.membership_hosts import GROUPS_MAX, ROBUSTNESS, SHARE, SLACK_NS
+from captures.wire.bounded import Bounded
 
 _AGAIN_AT_ONCE_NS = SECOND // 10  # FRR asks anew with each setting that it is given
 _SERIES = 3  # of last member queries, which FRR runs side by side

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from captures.history.events import Event
-from captures.rules.bounded import Bounded
 from captures.rules.coverage import Coverage
 from captures.rules.findings import Outcomes
 from captures.rules.language import SECOND, Check, Checker, Key, Pattern, Rule, Unseen, in_seconds, on
 from captures.rules.operators import Holds
 from captures.rules.operators_time import Periodic
 from captures.rules.packs.pack import Pack
+from captures.wire.bounded import Bounded
 
 ALL_PIM_ROUTERS = ("224.0.0.13", "ff02::d")
 _HELLO_PERIOD_S = 30  # the default of neighbours whose holdtime was not seen [RFC 7761 4.11]

@@ -1,4 +1,4 @@
-"""A mapping of bounded size: what judges a capture of any length keeps state in nothing else."""
+"""A mapping of bounded size: what reads or judges a capture of any length keeps state in nothing else."""
 
 from __future__ import annotations
 
