@@ -22,7 +22,8 @@ from testbed.routing.router import DaemonFamily, RoutingError
 FRR_PIM = "frr-pim"
 """The name of this family: FRR with pimd (IPv4) or pim6d (IPv6), by the IP version of the lab.
 
-Its settings in a model: ``rendezvous_point`` (an address of such a router, no prefix) and any field of PimTimers.
+Its settings in a model: ``rendezvous_point`` (an address of such a router, no prefix; left out where all groups are
+source-specific or no router forwards) and any field of PimTimers.
 """
 
 ALL_GROUPS = {4: "224.0.0.0/4", 6: "ff00::/8"}
@@ -87,7 +88,7 @@ def check(model: Lab) -> None:
     point, _ = settings_of(model)
     speakers = _speakers(model)
     owners = {str(ip_interface(end.address).ip): node for node in speakers for end in model.ends_of(node)}
-    if point not in owners:
+    if point is not None and point not in owners:
         raise ModelError(
             f"rendezvous point {point} is no address of a multicast router",
             f"lab {model.name}, {FRR_PIM}",
@@ -332,6 +333,9 @@ def start(network: EmulatedNetwork) -> dict[str, FrrRouter]:
         return not lacking, ", ".join(lacking) or "all"
 
     network.eventually("PIM adjacency of all routers", all_adjacent, ADJACENCY_DEADLINE_S)
+    point, _ = settings_of(model)
+    if point is None:
+        return routers
     for router in routers.values():
         router.learn_rendezvous_point()
 
@@ -341,8 +345,7 @@ def start(network: EmulatedNetwork) -> dict[str, FrrRouter]:
             routers[node].learn_rendezvous_point(again=True)
         return not lacking, f"{', '.join(lacking) or 'no router'} without a way to it"
 
-    awaited = f"a way to the rendezvous point {settings_of(model)[0]}"
-    network.eventually(awaited, all_know, ADJACENCY_DEADLINE_S)
+    network.eventually(f"a way to the rendezvous point {point}", all_know, ADJACENCY_DEADLINE_S)
     return routers
 
 

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from testbed.host.progress import Progress
 from testbed.net.model import Family, Lab, ModelError, Node
 from testbed.routing import families, group_state
 from testbed.routing.frr import (
     FRR_PIM,
+    FrrRouter,
     PimTimers,
     neighbours_expected,
     render_interfaces,
     render_rendezvous_point,
     settings_of,
+    start,
 )
 from testbed.routing.group_state import GroupState, kernel_sources
 from tests.testbed.handover_model import handover_model
+
+if TYPE_CHECKING:
+    from testbed.net.mininet_net import EmulatedNetwork
 
 ACCESS_ROUTER_4 = """\
 service integrated-vtysh-config
@@ -94,7 +102,6 @@ def test_a_model_sets_timers_too() -> None:
 @pytest.mark.parametrize(
     ("lab", "words"),
     [
-        (replace(LAB, settings={}), "rendezvous point None is no address of a multicast router"),
         (replace(LAB, settings={FRR_PIM: {"rendezvous_point": "10.0.99.1"}}), "no address of a multicast router"),
         (replace(LAB, settings={FRR_PIM: {"rendezvous_point": "10.0.10.2"}}), "no address of a multicast router"),
         (replace(LAB, settings={FRR_PIM: {**POINT, "hallo_s": 1}}), "setting hallo_s = 1; give .* hello_s"),
@@ -106,6 +113,40 @@ def test_a_model_sets_timers_too() -> None:
 def test_what_routers_could_not_work_with_is_refused(lab: Lab, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         families.check(lab)
+
+
+class Network:
+    """What FRR is told and asked to wait for, of a network that has it all at once."""
+
+    routing_root = Path()
+    progress = Progress(quiet=True)
+
+    def __init__(self, model: Lab) -> None:
+        self.model = model
+        self.awaited: list[str] = []
+
+    def eventually(self, awaited: str, _probe: object, _deadline_s: float) -> None:
+        self.awaited.append(awaited)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told", "ways"),
+    [({}, [], []), ({FRR_PIM: POINT}, ["rr", "ar1", "ar2"], ["a way to the rendezvous point 10.0.10.1"])],
+)
+def test_a_lab_may_be_without_a_rendezvous_point(
+    settings: dict[str, dict[str, str | int]], told: list[str], ways: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose groups are all source-specific, say: its routers are adjacent, and nothing more is waited for."""
+    lab = replace(LAB, settings=settings)
+    families.check(lab)
+    learned: list[str] = []
+    for name in ("launch", "configure"):
+        monkeypatch.setattr(FrrRouter, name, lambda _router: None)
+    monkeypatch.setattr(FrrRouter, "learn_rendezvous_point", lambda router: learned.append(router.node))
+    network = Network(lab)
+    assert set(start(cast("EmulatedNetwork", network))) == {"rr", "ar1", "ar2"}
+    assert sorted(learned) == sorted(told)
+    assert network.awaited == ["PIM adjacency of all routers", *ways]
 
 
 def test_only_what_a_lab_uses_is_asked_of_the_machine() -> None:
