@@ -46,10 +46,6 @@ class BareNodeConfiguration:
     source: str | None = None
     address_delay_s: float = 0.0
 
-    @property
-    def listen(self) -> None:
-        """It speaks no protocol, so it has no port."""
-
     def check(self) -> None:
         """Raise ConfigurationError for the first thing wrong."""
         check_group(self.group, self.source)
