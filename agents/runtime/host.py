@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import traceback
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agents.core.agent import (
     Action,
@@ -52,7 +53,7 @@ from agents.runtime.datagram import DatagramPort, PortError, family_of
 from agents.runtime.links import Links
 from agents.runtime.membership import Membership, MembershipError, Memberships, membership_of
 from agents.runtime.operator import Operator
-from agents.runtime.output import standard_output
+from agents.runtime.output import standard_error, standard_output
 from agents.runtime.requests import requests_of
 from agents.runtime.streams import Streams
 from agents.runtime.tasks import Tasks
@@ -99,6 +100,7 @@ class AgentHost(Driver[None]):
         self._store: Store | None = None
         self._application: Application | None = None
         self._output = standard_output(agent.counters)
+        self._errors = standard_error(agent.counters)
         self._trace = TraceFile(None if runtime.trace is None else Path(runtime.trace), runtime.node, agent.counters)
         agent.keeps_history = self._trace.is_kept
         self._timer: asyncio.TimerHandle | None = None
@@ -119,6 +121,9 @@ class AgentHost(Driver[None]):
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.finish)
         async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._errors.close)
+            stack.callback(loop.set_exception_handler, loop.get_exception_handler())
+            loop.set_exception_handler(self._raised)
             stack.callback(self._output.close)
             stack.callback(self._trace.close)
             stack.callback(self._close_ports)
@@ -158,7 +163,7 @@ class AgentHost(Driver[None]):
             if port.kind == "tcp":
                 await self._streams.listen(port)
         if runtime.control is not None:
-            requests = requests_of(self._agent, self._commands, self._happened, self._counters)
+            requests = requests_of(self._agent, self._commands, self._commanded, self._counters)
             control = ControlServer(Path(runtime.control), answering(requests), self._tasks)
             stack.push_async_callback(control.close)
             await control.start()
@@ -218,6 +223,15 @@ class AgentHost(Driver[None]):
         self._drive(self._agent.expire)
 
     def _happened(self, event: Event) -> None:
+        """Tell the role. A fault of its own is survived, as one with a datagram is, and whoever has told it goes on."""
+        try:
+            self._commanded(event)
+        except Exception as error:  # noqa: BLE001  any of its faults
+            context = {"message": f"the role cannot take {event}", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+
+    def _commanded(self, event: Event) -> None:
+        """Tell the role what its operator wants, who is not answered where it raises."""
         self._drive(partial(self._agent.handle, event))
 
     def _application_sent(self, data: bytes) -> None:
@@ -395,6 +409,13 @@ class AgentHost(Driver[None]):
         """End with an error of ours."""
         self._failure = error
         self.finish()
+
+    def _raised(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Count what a callback has raised, and write it down where nothing waits; the role goes on."""
+        error = context.get("exception")
+        self._agent.counters.add("raised.nothing" if error is None else f"raised.{type(error).__name__}")
+        told = [] if error is None else traceback.format_exception(error)
+        self._errors.write("".join([context["message"], "\n", *told]))
 
     async def _join(self, action: JoinGroup) -> None:
         membership = membership_of(action)

@@ -11,6 +11,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 from agents.core.counters import Counters
 
@@ -111,8 +112,17 @@ class Output:
 
 def standard_output(counters: Counters) -> Output:
     """What a role tells its application, by standard output; where that is closed nothing is told."""
-    descriptor = os.open(os.devnull, os.O_WRONLY) if sys.stdout is None else _without_waiting(1)
-    return Output(descriptor, "notices", counters, lambda lines: f"notices-lost lines={lines}\n")
+    return _standard(sys.stdout, 1, "notices", counters)
+
+
+def standard_error(counters: Counters) -> Output:
+    """What a role's operator is told of its faults, by standard error."""
+    return _standard(sys.stderr, 2, "errors", counters)
+
+
+def _standard(stream: TextIO | None, number: int, name: str, counters: Counters) -> Output:
+    descriptor = os.open(os.devnull, os.O_WRONLY) if stream is None else _without_waiting(number)
+    return Output(descriptor, name, counters, lambda lines: f"{name}-lost lines={lines}\n")
 
 
 def _without_waiting(descriptor: int) -> int:

@@ -22,7 +22,7 @@ from agents.mmcp.constants import PacketType
 from agents.mmcp.messages import MNIdentifier, PoAIdentifier
 from agents.runtime import output as output_module
 from agents.runtime.control import request
-from agents.runtime.output import RETRY, WAITING_MAXIMUM, Output, standard_output
+from agents.runtime.output import RETRY, WAITING_MAXIMUM, Output, standard_error, standard_output
 from testbed.host.sandbox import PROJECT_ROOT
 from tests.bench.members import GROUP, GROUP_PORT, HERE, SESSION, packet
 
@@ -207,6 +207,26 @@ def test_standard_output_that_is_closed_takes_everything(monkeypatch: pytest.Mon
     output = standard_output(Counters())
     assert os.fstat(output._descriptor).st_rdev == Path(os.devnull).stat().st_rdev
     output.close()
+
+
+def test_standard_error_is_not_waited_for_and_whoever_has_it_too_still_waits() -> None:
+    async def scene() -> None:
+        reading, writing = os.pipe()
+        kept = os.dup(2)
+        os.dup2(writing, 2)
+        try:
+            output = standard_error(Counters())
+            assert (os.get_blocking(2), os.get_blocking(output._descriptor)) == (True, False)
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+        output.write("x" * (2 * PIPE_BUFFER) + "\n")  # more than a pipe takes
+        assert os.read(reading, 1) == b"x"
+        output.close()
+        os.close(reading)
+        os.close(writing)
+
+    asyncio.run(scene())
 
 
 # --- roles ------------------------------------------------------------------------------------------------------------

@@ -20,14 +20,18 @@ from agents.core.agent import (
     AddressConfigured,
     Agent,
     ClosePort,
+    Commit,
     ConfigureAddress,
     Endpoint,
+    Event,
     GroupJoined,
     JoinGroup,
+    LinkDown,
     Notify,
     SendDatagram,
 )
 from agents.core.counters import Counters
+from agents.core.room import Port
 from agents.runtime import host as host_module
 from agents.runtime.addresses import AddressError, Addresses
 from agents.runtime.configuration import RuntimeConfiguration
@@ -35,6 +39,7 @@ from agents.runtime.datagram import DatagramPort, PortError, allow_open_files
 from agents.runtime.host import AgentHost
 from agents.runtime.links import Links
 from agents.runtime.membership import MembershipError, Memberships
+from tests.agents.hosts import HERE, free_ports, running, until
 from tests.agents.roles import Asking
 
 THERE = Endpoint("127.0.0.1", 9)
@@ -101,6 +106,65 @@ def test_open_files_are_raised_to_the_hard_limit(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: limits.append(wanted))
     allow_open_files()
     assert limits == [(4096, 4096)]
+
+
+class Faulty(Asking):
+    """Raises for one datagram, for one timer, and for everything that happens."""
+
+    def start(self, now: float) -> None:
+        super().start(now)
+        self.timers.set(("soon",), now)
+
+    def receive(self, data: bytes, source: Endpoint, now: float, port: str = "") -> None:
+        super().receive(data, source, now, port)
+        if data == b"bad":
+            raise LookupError("a bad datagram")
+
+    def timer_expired(self, key: object, now: float) -> None:
+        raise ArithmeticError("a bad time")
+
+    def handle(self, event: Event, now: float) -> None:
+        super().handle(event, now)
+        raise ValueError("a bad event")
+
+
+def test_faults_of_a_role_are_counted_told_and_survived(capfd: pytest.CaptureFixture[str]) -> None:
+    async def scene() -> None:
+        [number] = free_ports(1)
+        itself = Endpoint(HERE, number)
+        agent = Faulty(SendDatagram(b"bad", itself), SendDatagram(b"good", itself), Commit("k", {}))
+        async with running(agent, Port("", number, address=HERE)):
+            await until(lambda: len(agent.heard) == 2 and len(agent.counters) == 3)
+        assert [data for _, data, _ in agent.heard] == [b"bad", b"good"]
+        assert agent.counters == {f"raised.{kind}": 1 for kind in ("LookupError", "ArithmeticError", "ValueError")}
+
+    asyncio.run(scene())
+    told = capfd.readouterr().err
+    for fault in ("LookupError: a bad datagram", "ArithmeticError: a bad time", "ValueError: a bad event"):
+        assert f"\n{fault}\n" in told
+    assert told.count("Traceback") == 3
+    assert "the role cannot take Committed(key='k'" in told
+
+
+def test_interfaces_group_is_lost_though_the_role_cannot_take_the_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows from a link's change is done whatever the role makes of it."""
+
+    async def scene() -> None:
+        agent = Faulty()
+        async with running(agent) as host:
+            asked: list[str] = []
+
+            def link_changed(interface: str) -> list[JoinGroup]:
+                asked.append(interface)
+                return []
+
+            monkeypatch.setattr(host._memberships, "link_changed", link_changed)
+            host._links._listener("lo", False)
+            assert asked == ["lo"]
+        assert agent.told == [LinkDown("lo")]
+        assert agent.counters["raised.ValueError"] == 1
+
+    asyncio.run(scene())
 
 
 # --- groups -----------------------------------------------------------------------------------------------------------
