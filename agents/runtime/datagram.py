@@ -31,6 +31,8 @@ _MEMINFO_DROPS = 8  # datagrams that found no room
 _INTEGER = struct.Struct("=i")
 _MULTICAST_INTERFACE = struct.Struct("=8xI")  # struct ip_mreqn: the interface's index at its end
 
+DROPPED = "dropped.by-kernel"  # the counter of what found no room, at ports that are closed
+
 MULTICAST_HOPS = 64  # routers that a datagram to a group may pass: the kernel's own 1 keeps it on its link
 _IP_PKTINFO = 8  # <linux/in.h>, <linux/in6.h>, not in Python's socket module; so with the next
 _MULTICAST_ALL = {4: (socket.IPPROTO_IP, 49), 6: (socket.IPPROTO_IPV6, 29)}
@@ -216,8 +218,11 @@ class DatagramPort:
         )
 
     def close(self) -> None:
-        """Close the socket; a receiver may do so, and is given nothing more."""
+        """Close the socket; a receiver may do so, and is given nothing more. What was dropped is counted from now on."""
         self._is_open = False
+        dropped = self.dropped
+        if dropped:
+            self._counters.add(DROPPED, dropped)
         asyncio.get_running_loop().remove_reader(self._socket)
         self._detours.close()
         self._socket.close()

@@ -49,7 +49,7 @@ from agents.core.room import Command, Port
 from agents.runtime.application import Application
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.control import ControlServer, answering
-from agents.runtime.datagram import DatagramPort, PortError, family_of
+from agents.runtime.datagram import DROPPED, DatagramPort, PortError, family_of
 from agents.runtime.links import Links
 from agents.runtime.membership import Membership, MembershipError, Memberships, membership_of
 from agents.runtime.operator import Operator
@@ -494,6 +494,6 @@ class AgentHost(Driver[None]):
 
     def _counters(self) -> dict[str, int]:
         """The agent's counters, and what the kernel dropped before the agent saw it."""
-        dropped = sum(port.dropped for port in self._ports.values())
-        counted = dict(self._agent.counters.snapshot())
-        return {**counted, "dropped.by-kernel": dropped} if dropped else counted
+        counted = self._agent.counters.snapshot()
+        dropped = counted.get(DROPPED, 0) + sum(port.dropped for port in self._ports.values())
+        return {**counted, DROPPED: dropped} if dropped else dict(counted)

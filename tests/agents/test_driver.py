@@ -50,6 +50,25 @@ def test_every_action_has_its_way() -> None:
     assert set(asyncio.run(scene())) == set(get_args(Action))
 
 
+def test_what_the_kernel_dropped_at_a_port_is_counted_after_its_end_too() -> None:
+    async def scene() -> None:
+        agent = Asking()
+        async with running(agent, Port("one", address=HERE), Port("two", address=HERE)) as host:
+            counted = list[int]()
+            for name in ("one", "two"):
+                port = host._ports[name]
+                port.enlarge_buffers(1)  # the kernel gives its least
+                with peer() as there:
+                    for _ in range(100):
+                        there.sendto(bytes(1400), port._socket.getsockname())
+                counted.append(host._counters()["dropped.by-kernel"])
+                host.close_port(None, ClosePort(name))
+                counted.append(host._counters()["dropped.by-kernel"])
+        assert 0 < counted[0] == counted[1] < counted[2] == counted[3]
+
+    asyncio.run(scene())
+
+
 # --- datagrams --------------------------------------------------------------------------------------------------------
 
 

@@ -319,4 +319,5 @@ def test_a_role_without_standard_output_answers(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.read() == b""  # closed once the role has been started
         await_that((tmp_path / "control").exists)
+        counters(tmp_path)  # answered once all ports are open
         join(here, 3)
