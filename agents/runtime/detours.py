@@ -83,7 +83,8 @@ class Detours:
                 self.open[destination.address] = detour
                 if self._look is None:
                     self._look = asyncio.get_running_loop().call_later(_LOOK, self._close_idle)
-            else:
+            else:  # also if it was kept before, and has drained since its buffer was looked at
+                self.open.pop(destination.address, None)
                 detour.close()
 
     def close(self) -> None:

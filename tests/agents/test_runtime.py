@@ -266,6 +266,25 @@ def test_what_finds_the_port_full_takes_a_detour_and_too_many_are_counted(monkey
     assert asyncio.run(scene()) == {"unsent.queues-full": 1}
 
 
+def test_a_detour_that_drains_while_it_is_sent_by_is_kept_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        port, amounts = DatagramPort(4, "127.0.0.1", 0, Counters(), ignore), iter((5, 5, 0))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer, monkeypatch.context() as patch:
+            peer.bind(("127.0.0.1", 0))
+            there = Endpoint(*peer.getsockname())
+            patch.setattr("agents.runtime.detours._waiting", lambda _: next(amounts))
+            port._detours.send(b"first", there)
+            for data in (b"second", b"third"):
+                port.send(data, there)
+            assert [peer.recv(100) for _ in range(3)] == [b"first", b"second", b"third"]
+        assert port._detours.open == {}
+        port._detours._close_idle()
+        assert port._detours._look is None
+        port.close()
+
+    asyncio.run(scene())
+
+
 def test_a_groups_port_can_be_shared_with_others_on_this_host_for_good() -> None:
     async def scene() -> None:
         port = DatagramPort(4, "239.1.1.1", 0, Counters(), ignore, group_on="lo")
