@@ -240,7 +240,7 @@ class AddressConfigured(Event):
 class GroupJoined(Event):
     """A JoinGroup was carried out (``succeeded``) or could not be; ``reason`` says why not.
 
-    Later ones tell that the membership is lost, with its interface, and that it is there again.
+    Later ones tell that the membership is lost, with its interface or by a renewal that failed, and that it is there again.
     """
 
     group: str

@@ -51,7 +51,7 @@ from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.control import ControlServer, answering
 from agents.runtime.datagram import DROPPED, DatagramPort, PortError, family_of
 from agents.runtime.links import Links
-from agents.runtime.membership import Membership, MembershipError, Memberships, membership_of
+from agents.runtime.membership import Loss, Membership, MembershipError, Memberships, membership_of
 from agents.runtime.operator import Operator
 from agents.runtime.output import standard_error, standard_output
 from agents.runtime.requests import requests_of
@@ -95,7 +95,7 @@ class AgentHost(Driver[None]):
         self._streams = Streams(agent.counters, self._happened, self._stream_received, self._tasks)
         self._memberships = Memberships(agent.counters)
         self._operator = Operator(runtime.authorise)
-        self._links = Links(self._link_changed, self._memberships.address_came, self._fail, agent.counters)
+        self._links = Links(self._link_changed, self._address_came, self._interface_gone, self._fail, agent.counters)
         self._addresses = self._load_addresses() if moves else None
         self._store: Store | None = None
         self._application: Application | None = None
@@ -240,12 +240,28 @@ class AgentHost(Driver[None]):
     def _link_changed(self, interface: str, is_up: bool) -> None:  # noqa: FBT001  called by Links
         self._trace.write("link-up" if is_up else "link-down", {"interface": interface})
         self._happened(LinkUp(interface) if is_up else LinkDown(interface))
-        for lost in self._memberships.link_changed(interface):
-            self._stop_listening(membership_of(lost))
-            reason = f"{interface} has gone, and {lost.group} with it"
-            self._happened(GroupJoined(lost.group, interface, succeeded=False, reason=reason))
-        for again in self._memberships.link_came(interface) if is_up else ():
-            self.join_group(None, again)
+        self._interface_gone(interface)  # or has it been made anew?
+        if is_up:
+            self._tell_losses(self._memberships.link_came(interface))
+            self._join_again(interface)
+
+    def _interface_gone(self, interface: str) -> None:
+        self._tell_losses(self._memberships.link_changed(interface))
+
+    def _address_came(self, interface: str) -> None:
+        losses = self._memberships.address_came(interface)
+        self._tell_losses(losses)
+        if losses:
+            self._join_again(interface)
+
+    def _tell_losses(self, losses: Sequence[Loss]) -> None:
+        for action, reason in losses:
+            self._stop_listening(membership_of(action))
+            self._happened(GroupJoined(action.group, action.interface, succeeded=False, reason=reason))
+
+    def _join_again(self, interface: str) -> None:
+        for action in self._memberships.to_join_on(interface):
+            self.join_group(None, action)
 
     # --- out of the agent: the ways of a Driver ---------------------------------------------------------------------
 
@@ -288,8 +304,7 @@ class AgentHost(Driver[None]):
                 self._listen(action)
         except PortError as error:
             self._memberships.lose(action)
-            failed = GroupJoined(action.group, action.interface, succeeded=False, reason=str(error))
-            asyncio.get_running_loop().call_soon(self._happened, failed)
+            self._tell_failed(action, str(error))
         else:
             self._groups[membership] = action.listen
             self._tasks.begin(self._join(action))
@@ -300,17 +315,21 @@ class AgentHost(Driver[None]):
         self._stop_listening(membership_of(action))
 
     def renew_membership(self, place: None, action: RenewMembership) -> None:
-        """Have the kernel report it again; a failure is told to the application."""
+        """Have the kernel report it again; a failure is told to the application, and to the role as a loss."""
+        membership = membership_of(action)
         try:
-            lost = self._memberships.renew(action.group, action.interface, action.source)
-            if lost is not None:
-                self.join_group(None, lost)
-        except OSError as error:
-            self._agent.counters.add("failed.renew")
-            reason = error.strerror or str(error)
+            lost = self._memberships.renew(*membership)
+        except MembershipError as error:
+            reason = str(error)
+            self._stop_listening(membership)
             self._tell_application(
                 "renew-failed", {"group": action.group, "interface": action.interface, "reason": reason}
             )
+            self._tell_failed(action, reason)
+        else:
+            if lost is not None:
+                self._stop_listening(membership)  # at a port of the interface that has gone
+                self.join_group(None, lost)
 
     def configure_address(self, place: None, action: ConfigureAddress) -> None:
         """Begin to give the interface its address."""
@@ -416,6 +435,11 @@ class AgentHost(Driver[None]):
         self._agent.counters.add("raised.nothing" if error is None else f"raised.{type(error).__name__}")
         told = [] if error is None else traceback.format_exception(error)
         self._errors.write("".join([context["message"], "\n", *told]))
+
+    def _tell_failed(self, action: JoinGroup | RenewMembership, reason: str) -> None:
+        """Tell the role after this step that it is no member."""
+        failed = GroupJoined(action.group, action.interface, succeeded=False, reason=reason)
+        asyncio.get_running_loop().call_soon(self._happened, failed)
 
     async def _join(self, action: JoinGroup) -> None:
         membership = membership_of(action)

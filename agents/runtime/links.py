@@ -38,7 +38,7 @@ _READ_MAXIMUM = 65536  # bytes of one read
 _START_DEADLINE = 5.0  # s in which the kernel tells of all interfaces; it does so at once
 
 LinkListener = Callable[[str, bool], None]
-AddressListener = Callable[[str], None]
+InterfaceListener = Callable[[str], None]
 
 
 class _Link(NamedTuple):
@@ -55,18 +55,21 @@ class Links:
     An interface that was away, or down, for a moment is told of as down and up. ``resynchronised.links`` counts losses. Where
     rtnetlink fails otherwise, ``failed`` is told, and nothing more comes.
 
-    ``addressed(interface)`` is told when an interface has been given an IPv4 address, or may have been, as after a loss.
+    ``addressed(interface)`` is told when an interface has been given an IPv4 address, or may have been, as after a loss;
+    ``gone(interface)`` when one is no more, or has another name: after its carrier, if it had one.
     """
 
     def __init__(
         self,
         listener: LinkListener,
-        addressed: AddressListener,
+        addressed: InterfaceListener,
+        gone: InterfaceListener,
         failed: Callable[[OSError], None],
         counters: Counters,
     ) -> None:
         self._listener = listener
         self._addressed = addressed
+        self._told_gone = gone
         self._failed = failed
         self._counters = counters
         self._links: dict[int, _Link] = {}  # by index, since a name can be given anew
@@ -175,6 +178,9 @@ class Links:
 
     def _seen(self, index: int, link: _Link) -> None:
         known = self._links.get(index)
+        if known is not None and known.name != link.name:
+            self._gone(index)
+            known = None
         self._links[index] = link
         was_up = known is not None and known.is_up
         if known is not None and known.is_up and link != known:
@@ -185,8 +191,11 @@ class Links:
 
     def _gone(self, index: int) -> None:
         known = self._links.pop(index, None)
-        if known is not None and known.is_up:
+        if known is None:
+            return
+        if known.is_up:
             self._listener(known.name, False)
+        self._told_gone(known.name)
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, memoryview]]:

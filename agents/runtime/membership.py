@@ -13,6 +13,7 @@ import socket
 import struct
 from collections.abc import Callable
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from agents.core.agent import JoinGroup, LeaveGroup, RenewMembership
 from agents.core.counters import Counters
@@ -32,10 +33,17 @@ Membership = tuple[str, str, str | None]
 
 
 class MembershipError(OSError):
-    """A group could not be joined; the message says which, where and why."""
+    """A group could not be joined, or not be reported again; the message says which, where and why."""
 
     def __str__(self) -> str:
         return str(self.strerror)
+
+
+class Loss(NamedTuple):
+    """A membership that is no more, though it is wanted: the JoinGroup that asked for it, and the reason."""
+
+    action: JoinGroup
+    reason: str
 
 
 class Memberships:
@@ -98,7 +106,7 @@ class Memberships:
     def renew(self, group: str, interface: str, source: str | None) -> JoinGroup | None:
         """Make the kernel report a membership on the link the interface is on now; or return what is to be joined anew.
 
-        Raises OSError.
+        Raises MembershipError when it is lost by that.
         """
         key = (group, interface, source)
         membership = self._joined.get(key)
@@ -107,24 +115,28 @@ class Memberships:
         if membership.is_lost:
             return self.lose(membership.action)
         if membership.needs_reports:
-            self._counters.add("renewed.membership" if membership.renew() else "renewed.membership.interrupted")
+            self._counters.add("renewed.membership" if self._renew(membership) else "renewed.membership.interrupted")
         return None
 
-    def link_changed(self, interface: str) -> list[JoinGroup]:
-        """A link has gone or come: what was joined there and the kernel has lost, with the interface."""
-        there = [each for each in self._joined.values() if each.action.interface == interface]
-        return [self.lose(membership.action) for membership in there if membership.is_lost]
+    def link_changed(self, interface: str) -> list[Loss]:
+        """A link or an interface has gone or come: what was joined there and the kernel has lost, with the interface."""
+        there = [each.action for each in self._joined.values() if each.action.interface == interface and each.is_lost]
+        return [Loss(self.lose(action), f"{interface} has gone, and {action.group} with it") for action in there]
 
-    def link_came(self, interface: str) -> list[JoinGroup]:
-        """A link has come: report what is joined there; what is to be joined anew. Of roles that do not so themselves."""
-        self._report_again(interface, "link-up", lambda _: True)
+    def link_came(self, interface: str) -> list[Loss]:
+        """A link has come: report what is joined there, but for roles that do so themselves; what is lost by that."""
+        return self._report_again(interface, "link-up", lambda _: True)
+
+    def address_came(self, interface: str) -> list[Loss]:
+        """An IPv4 address has come: the same with what was reported from another, or from none."""
+        return self._report_again(interface, "address", lambda membership: membership.has_other_address)
+
+    def to_join_on(self, interface: str) -> list[JoinGroup]:
+        """What is lost there and to be joined anew, but for roles that do so themselves."""
         return [action for action in self._lost.values() if action.interface == interface and not action.renews_itself]
 
-    def address_came(self, interface: str) -> None:
-        """An IPv4 address has come: report from there what was reported from another, or from none."""
-        self._report_again(interface, "address", lambda membership: membership.has_other_address)
-
-    def _report_again(self, interface: str, why: str, is_to: Callable[[_Membership], bool]) -> None:
+    def _report_again(self, interface: str, why: str, is_to: Callable[[_Membership], bool]) -> list[Loss]:
+        losses = []
         for membership in list(self._joined.values()):
             action = membership.action
             if action.interface != interface or action.renews_itself or not membership.needs_reports:
@@ -132,11 +144,23 @@ class Memberships:
             if not is_to(membership):
                 continue
             try:
-                membership.renew()
-            except OSError:  # the interface has gone meanwhile, as will be told
-                self.lose(action)
+                self._renew(membership)
+            except MembershipError as error:
+                losses.append(Loss(action, str(error)))
             else:
                 self._counters.add(f"renewed.membership.{why}")
+        return losses
+
+    def _renew(self, membership: _Membership) -> bool:
+        """Renew it, and say whether all data was taken; raises MembershipError when it is lost by that."""
+        try:
+            return membership.renew()
+        except OSError as error:  # the interface has gone meanwhile; no file is left; …
+            self._counters.add("failed.renew")
+            action = self.lose(membership.action)
+            raise MembershipError(
+                error.errno, f"cannot renew {action.group} on {action.interface}: {error.strerror or error}"
+            ) from error
 
     def lose(self, action: JoinGroup) -> JoinGroup:
         """It is joined no more, and wanted all the same."""
@@ -198,21 +222,18 @@ class _Membership:
 
         A second socket is a member meanwhile, so that the kernel goes on taking the data: for the data's source alone
         where the first is for any source, and the other way round. Its own membership is never reported: the state
-        counts that is there when the report is sent, and by then it is gone.
+        counts that is there when the report is sent, and by then it is gone. Raises OSError: it may be a member no more.
         """
         self._reported_from = _ipv4_address(self.action.interface)
-        keeper: socket.socket | None = None
-        if self._source is not None or self._data_source is not None:
-            keeper = socket.socket(self._socket.family, socket.SOCK_DGRAM)
-            self._change(keeper, _JOIN, self._data_source if self._source is None else None)
-        try:
+        is_kept = self._source is not None or self._data_source is not None
+        with contextlib.ExitStack() as stack:
+            if is_kept:
+                keeper = stack.enter_context(socket.socket(self._socket.family, socket.SOCK_DGRAM))
+                self._change(keeper, _JOIN, self._data_source if self._source is None else None)
             self._change(self._socket, _LEAVE, self._source)
             self._change(self._socket, _JOIN, self._source)
-        finally:
-            if keeper is not None:
-                keeper.close()
         self._learn_data_source()  # it may be another one by the next time
-        return keeper is not None
+        return is_kept
 
     def close(self) -> None:
         """Leave the group."""

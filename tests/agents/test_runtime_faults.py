@@ -28,6 +28,7 @@ from agents.core.agent import (
     JoinGroup,
     LinkDown,
     Notify,
+    RenewMembership,
     SendDatagram,
 )
 from agents.core.counters import Counters
@@ -37,9 +38,9 @@ from agents.runtime.addresses import AddressError, Addresses
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.datagram import DatagramPort, PortError, allow_open_files
 from agents.runtime.host import AgentHost
-from agents.runtime.links import Links
-from agents.runtime.membership import MembershipError, Memberships
-from tests.agents.hosts import HERE, free_ports, running, until
+from agents.runtime.links import Links, _Link
+from agents.runtime.membership import Loss, MembershipError, Memberships, _Membership
+from tests.agents.hosts import HERE, free_ports, running, told, until
 from tests.agents.roles import Asking
 
 THERE = Endpoint("127.0.0.1", 9)
@@ -202,6 +203,7 @@ def test_link_that_goes_while_the_report_is_awaited_is_a_join_that_failed(monkey
 
 
 ON_LO = JoinGroup("239.1.1.1", "lo", expects_report=False)
+LOST = Loss(ON_LO, "lo has gone, and 239.1.1.1 with it")
 RENEWS_ITSELF = replace(ON_LO, renews_itself=True)
 
 
@@ -258,11 +260,13 @@ def test_membership_goes_with_its_interface_and_comes_with_it(monkeypatch: pytes
             key = (action.group, action.interface, action.source)
             with monkeypatch.context() as patch:
                 patch.setattr(socket, "if_nametoindex", refuse)
-                assert memberships.link_changed("lo") == [action]
+                assert memberships.link_changed("lo") == [LOST._replace(action=action)]
                 assert memberships.link_changed("lo") == []
                 with pytest.raises(MembershipError, match="No such device"):
                     await memberships.join(action)
-            assert memberships.link_came("lo") == ([] if action.renews_itself else [action])
+            assert memberships.link_came("lo") == []
+            assert memberships.to_join_on("lo") == ([] if action.renews_itself else [action])
+            assert memberships.to_join_on("other0") == []
             assert memberships.renew(*key) is action
             assert await memberships.join(action)
             assert counters == {"joined.without-report": 1, "rejoined.membership": 1}
@@ -272,7 +276,7 @@ def test_membership_goes_with_its_interface_and_comes_with_it(monkeypatch: pytes
                 assert memberships.renew(*key) is action
             memberships.leave(*key)
             assert memberships.renew(*key) is None
-            assert memberships.link_came("lo") == []
+            assert memberships.to_join_on("lo") == []
 
     def refuse(_name: str) -> int:
         raise OSError(errno.ENODEV, "No such device")
@@ -288,7 +292,7 @@ def test_join_of_what_was_left_or_lost_meanwhile_is_no_news(monkeypatch: pytest.
                 memberships.leave("239.1.1.1", "lo", None)
             else:
                 monkeypatch.setattr(socket, "if_nametoindex", lambda _: 4711)
-                assert memberships.link_changed("lo") == [action]
+                assert memberships.link_changed("lo") == [LOST._replace(action=action)]
             raise OSError(errno.ENETDOWN, "Network is down")
 
         def close(self) -> None:
@@ -297,7 +301,119 @@ def test_join_of_what_was_left_or_lost_meanwhile_is_no_news(monkeypatch: pytest.
     memberships, action = Memberships(Counters()), JoinGroup("239.1.1.1", "lo")
     monkeypatch.setattr("agents.runtime.membership._ReportWatcher.open", lambda *_: Watcher())
     assert asyncio.run(memberships.join(action)) is False
-    assert memberships.link_came("lo") == ([] if is_left else [action])
+    assert memberships.to_join_on("lo") == ([] if is_left else [action])
+
+
+FAILED = "cannot renew 239.1.1.1 on lo: No buffer space available"
+
+
+def refuse_membership_calls(monkeypatch: pytest.MonkeyPatch, first: int) -> list[socket.socket]:
+    """Let the kernel's membership calls fail from number ``first`` on; gives the sockets of all, as they are called."""
+    called, change = list[socket.socket](), _Membership._change
+
+    def refused(membership: _Membership, of: socket.socket, what: tuple[int, int], source: str | None) -> None:
+        called.append(of)
+        if len(called) > first:
+            raise OSError(errno.ENOBUFS, "No buffer space available")
+        change(membership, of, what, source)
+
+    monkeypatch.setattr(_Membership, "_change", refused)
+    return called
+
+
+@pytest.mark.parametrize(("action", "first"), [(ON_LO, 1), (replace(ON_LO, source="127.0.0.1"), 0)])
+def test_membership_whose_renewal_fails_is_lost_and_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch, action: JoinGroup, first: int
+) -> None:
+    async def scene() -> None:
+        for is_asked_for in (True, False):
+            memberships, counters = await joined(action)
+            with monkeypatch.context() as patch:
+                called = refuse_membership_calls(patch, first)
+                if is_asked_for:
+                    with pytest.raises(MembershipError, match=f"^{FAILED}$"):
+                        memberships.renew(action.group, action.interface, action.source)
+                else:
+                    assert memberships.link_came("lo") == [Loss(action, FAILED)]
+                assert [each.fileno() for each in called] == [-1] * len(called)
+            assert counters == {"failed.renew": 1}
+            assert memberships._joined == {}
+            assert memberships.to_join_on("lo") == [action]
+            assert memberships.renew(action.group, action.interface, action.source) is action
+
+    asyncio.run(scene())
+
+
+def had_address(host: AgentHost) -> None:
+    host._memberships._joined["239.1.1.1", "lo", None]._reported_from = b"another"
+    host._address_came("lo")
+
+
+def renewed(host: AgentHost) -> None:
+    host.renew_membership(None, RenewMembership("239.1.1.1", "lo"))
+
+
+@pytest.mark.parametrize(
+    ("happens", "is_joined_again"),
+    [(lambda host: host._link_changed("lo", is_up=True), True), (had_address, True), (renewed, False)],
+    ids=["link", "address", "asked for"],
+)
+def test_role_is_told_of_a_renewal_that_failed_and_joins_and_listens_anew(
+    monkeypatch: pytest.MonkeyPatch, happens: Callable[[AgentHost], None], is_joined_again: bool
+) -> None:
+    async def scene() -> None:
+        [number] = free_ports(1)
+        agent = Asking(replace(ON_LO, port=number, listen="data"))
+        async with running(agent) as host:
+            [first] = await told(agent, GroupJoined)
+            assert first.succeeded
+            listens = host._ports["data"]
+            with monkeypatch.context() as patch:
+                refuse_membership_calls(patch, 1)
+                happens(host)
+            assert not listens._is_open
+            _, second = await told(agent, GroupJoined, 2)
+            assert (second.succeeded, second.reason) == (False, FAILED)
+            assert agent.counters["failed.renew"] == 1
+            if not is_joined_again:
+                assert host._ports == {}
+                host._link_changed("lo", is_up=True)
+            assert (await told(agent, GroupJoined, 3))[2].succeeded
+            assert host._ports["data"]._is_open
+            assert agent.counters["rejoined.membership"] == 1
+
+    asyncio.run(scene())
+
+
+def test_renewal_of_what_was_joined_on_an_interface_that_is_no_more_joins_and_listens_anew() -> None:
+    async def scene() -> None:
+        [number] = free_ports(1)
+        agent = Asking(replace(RENEWS_ITSELF, port=number, listen="data"))
+        async with running(agent) as host:
+            await told(agent, GroupJoined)
+            listens = host._ports["data"]
+            host._memberships._joined["239.1.1.1", "lo", None]._index += 4711
+            renewed(host)
+            assert not listens._is_open
+            assert host._ports["data"]._is_open
+            assert [event.succeeded for event in await told(agent, GroupJoined, 2)] == [True, True]
+
+    asyncio.run(scene())
+
+
+def test_role_is_told_of_a_loss_with_an_interface_that_had_no_carrier() -> None:
+    async def scene() -> None:
+        agent = Asking(ON_LO)
+        async with running(agent) as host:
+            await told(agent, GroupJoined)
+            host._memberships._joined["239.1.1.1", "lo", None]._index += 4711
+            host._links._links[4711] = _Link("lo", is_up=False, changes=1)
+            host._links._gone(4711)
+            _, lost = await told(agent, GroupJoined, 2)
+            assert (lost.succeeded, lost.reason) == (False, LOST.reason)
+            assert not any(isinstance(event, LinkDown) for event in agent.told)
+
+    asyncio.run(scene())
 
 
 def test_role_is_told_of_a_join_that_failed() -> None:
@@ -419,10 +535,10 @@ def test_links_that_cannot_be_followed_any_more_end_the_agent_with_the_error() -
 
 
 def test_interfaces_that_are_there_are_no_event() -> None:
-    told: list[object] = []
+    events: list[object] = []
 
     async def scene() -> None:
-        links = Links(lambda *event: told.append(event), told.append, told.append, Counters())
+        links = Links(lambda *event: events.append(event), events.append, events.append, events.append, Counters())
         links.start()
         assert "lo" in {link.name for link in links._links.values()}
         assert not links.is_up("nosuch0")
@@ -430,4 +546,17 @@ def test_interfaces_that_are_there_are_no_event() -> None:
         links.close()
 
     asyncio.run(scene())
-    assert told == []
+    assert events == []
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+def test_interface_that_is_renamed_or_deleted_has_gone_whatever_its_carrier(is_up: bool) -> None:
+    carriers, gone = list[tuple[str, bool]](), list[str]()
+    links = Links(lambda *event: carriers.append(event), lambda _: None, gone.append, lambda _: None, Counters())
+    links._seen(7, _Link("first", is_up, 1))
+    links._seen(7, _Link("second", is_up, 1))
+    assert gone == ["first"]
+    links._gone(7)
+    links._gone(7)
+    assert gone == ["first", "second"]
+    assert carriers == [(name, carrier) for name in gone for carrier in (True, False) if is_up]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import socket
 import statistics
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.core.agent import Agent, Endpoint, Event, GroupJoined, JoinGroup, LinkDown, LinkUp
+from agents.core.agent import Agent, Endpoint, Event, GroupJoined, JoinGroup, LinkDown, LinkUp, RenewMembership
 from agents.core.counters import Counters
 from agents.core.timers import TimerKey
 from agents.runtime import links as links_module
@@ -26,6 +27,7 @@ from agents.runtime.datagram import DatagramPort
 from agents.runtime.host import AgentHost
 from agents.runtime.links import Links
 from testbed.net.netlink import run_in_network_namespace
+from tests.agents.hosts import until
 
 PORT = 24793
 GROUP = {4: "239.1.1.1", 6: "ff3e::4:1"}
@@ -262,7 +264,11 @@ async def link_events_while_nobody_reads() -> Mapping[str, int]:
     """Very many events, among them some that matter; gives what was counted."""
     told, counters, failures = asyncio.Queue[tuple[str, bool]](), Counters(), list[OSError]()
     links = Links(
-        lambda interface, is_up: told.put_nowait((interface, is_up)), lambda _: None, failures.append, counters
+        lambda interface, is_up: told.put_nowait((interface, is_up)),
+        lambda _: None,
+        lambda _: None,
+        failures.append,
+        counters,
     )
 
     async def next_told(count: int) -> list[tuple[str, bool]]:
@@ -369,11 +375,11 @@ class Member(Agent):
 
 
 @contextlib.asynccontextmanager
-async def hosted(agent: Agent) -> AsyncIterator[None]:
+async def hosted(agent: Agent) -> AsyncIterator[AgentHost]:
     """The agent runs on this host."""
     host = AgentHost(agent, RuntimeConfiguration())
     running = asyncio.create_task(host.run())
-    yield
+    yield host
     host._finished.set()
     await running
 
@@ -395,7 +401,7 @@ def is_member(family: int) -> bool:
 
 
 async def memberships_outlive_links_and_interfaces(family: int) -> None:
-    """A carrier that flaps, an interface deleted and made again, its address that comes last."""
+    """A carrier that flaps; an interface deleted, with a carrier or without, and made again; its address that comes last."""
     with link(family) as between:
         router, agent = Router(between), Member(JoinGroup(GROUP[family], "here0", port=PORT, listen="data"))
         async with hosted(agent):
@@ -409,30 +415,65 @@ async def memberships_outlive_links_and_interfaces(family: int) -> None:
             reported_from = await router.next_join()
             assert family == 6 or reported_from == between.here
             router.close()
-            do("link delete here0")
-            lost = await agent.next(GroupJoined)
-            assert (lost.succeeded, lost.reason) == (False, f"here0 has gone, and {GROUP[family]} with it")
-            between.make()
-            router = Router(between)
-            between.connect()
-            assert (await agent.next(GroupJoined)).succeeded
-            assert is_member(family)
-            between.address()
-            if family == 4:
-                while await router.next_join() != between.here:
-                    pass
-            router.close()
-            await asyncio.get_running_loop().sock_sendto(
-                source := between.source_there(), b"data", (GROUP[family], PORT)
-            )
-            source.close()
-            assert await asyncio.wait_for(agent.heard.get(), 5) == b"data"
+            for has_carrier in (True, False):
+                if not has_carrier:
+                    do("link set dev here0 down")
+                    await agent.next(LinkDown)
+                do("link delete here0")
+                lost = await agent.next(GroupJoined)
+                assert (lost.succeeded, lost.reason) == (False, f"here0 has gone, and {GROUP[family]} with it")
+                between.make()
+                router = Router(between)
+                between.connect()
+                assert (await agent.next(GroupJoined)).succeeded
+                assert is_member(family)
+                between.address()
+                if family == 4:
+                    while await router.next_join() != between.here:
+                        pass
+                router.close()
+                await heard_from(between, agent)
         assert not is_member(family)
         counted = {name: amount for name, amount in agent.counters.items() if "membership" in name}
         print(json.dumps(counted), flush=True)
-        assert counted == {"rejoined.membership": 1} | (
-            {"renewed.membership.link-up": 1, "renewed.membership.address": 1} if family == 4 else {}
+        assert counted == {"rejoined.membership": 2} | (
+            {"renewed.membership.link-up": 1, "renewed.membership.address": 2} if family == 4 else {}
         )
+
+
+async def heard_from(between: Link, agent: Member) -> None:
+    """The other end sends to the group, as soon as its kernel has taken note of the carrier too; the member hears it."""
+
+    def sent() -> bool:
+        try:
+            source.sendto(b"data", (GROUP[between.family], PORT))
+        except OSError as error:
+            if error.errno != errno.ENETUNREACH:
+                raise
+            return False
+        return True
+
+    with between.source_there() as source:
+        await until(sent)
+    assert await asyncio.wait_for(agent.heard.get(), 5) == b"data"
+
+
+async def a_role_that_renews_at_once_hears_by_the_new_interface(family: int) -> None:
+    """An interface is deleted and made again, and the role renews its membership before the host is told of either."""
+    with link(family) as between:
+        agent = Member(JoinGroup(GROUP[family], "here0", port=PORT, listen="data", renews_itself=True))
+        async with hosted(agent) as host:
+            assert (await agent.next(GroupJoined)).succeeded
+            do("link delete here0")
+            between.make()
+            between.address()
+            between.connect()
+            host.renew_membership(None, RenewMembership(GROUP[family], "here0"))
+            assert (await agent.next(GroupJoined)).succeeded
+            await until(lambda: host._links.is_up("here0"))
+            assert is_member(family)
+            await heard_from(between, agent)
+        assert agent.counters["rejoined.membership"] == 1
 
 
 SCENES: dict[str, Callable[[int], Coroutine[Any, Any, None]]] = {
@@ -441,6 +482,7 @@ SCENES: dict[str, Callable[[int], Coroutine[Any, Any, None]]] = {
     "links-lost": link_events_that_were_lost_are_made_up_for,
     "ports": a_port_outlives_its_address,
     "memberships": memberships_outlive_links_and_interfaces,
+    "renewed-at-once": a_role_that_renews_at_once_hears_by_the_new_interface,
     "links-held": the_buffer_holds_thousands_of_link_events,
 }
 

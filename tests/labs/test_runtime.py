@@ -39,5 +39,10 @@ def test_memberships_outlive_links_and_interfaces(family: int) -> None:
 
 
 @FAMILIES
+def test_a_role_that_renews_at_once_hears_by_the_new_interface(family: int) -> None:
+    played("renewed-at-once", family)
+
+
+@FAMILIES
 def test_a_port_outlives_its_address(family: int) -> None:
     played("ports", family)
