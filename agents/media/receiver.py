@@ -15,9 +15,10 @@ import struct
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import FileIO
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from agents.core.checks import check_address, check_port
 from agents.core.counters import Counters
@@ -129,7 +130,8 @@ class Receiver:
         self._answer = answering(self._requests())
         self._socket = self._open()
         media = configuration.media
-        self._media: BinaryIO | None = None if media is None else Path(media).open("wb")  # noqa: SIM115  closed by run
+        # Unbuffered, so that what a full disk does not take is lost at once and counted, and nothing fails at the end.
+        self._media: FileIO | None = None if media is None else Path(media).open("wb", buffering=0)  # noqa: SIM115  closed by run
         self._kernel_drops = 0
 
     async def run(self) -> None:
@@ -195,9 +197,16 @@ class Receiver:
             self._play(self._reception.packet_arrived(data, time_ns))
 
     def _play(self, payloads: list[bytes]) -> None:
-        """The application: a file, or nothing."""
-        if self._media is not None:
-            self._media.writelines(payloads)
+        """The application: a file, or nothing. A payload that finds no room, or not enough, is counted as lost."""
+        if self._media is None:
+            return
+        for payload in payloads:
+            try:
+                is_whole = self._media.write(payload) == len(payload)
+            except OSError:
+                is_whole = False
+            if not is_whole:
+                self._reception.counters.add("dropped.media")
 
     def _requests(self) -> Iterator[Request]:
         reception = self._reception

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from itertools import islice, pairwise
 from pathlib import Path
@@ -14,9 +15,10 @@ from agents.core.counters import Counters
 from agents.media import rtp
 from agents.media.arrivals import ArrivalLog, WindowError
 from agents.media.delivery import HOLD_NS, PENDING_MAXIMUM, Delivery
-from agents.media.receiver import Reception
+from agents.media.receiver import Receiver, ReceiverConfiguration, Reception
 from agents.media.source import Source, SourceConfiguration
 from agents.media.transport_stream import TransportStream, TransportStreamError
+from tests.agents.hosts import free_ports
 
 # --- RTP --------------------------------------------------------------------------------------------------------------
 
@@ -310,3 +312,23 @@ def test_synthetic_source_keeps_its_rate_and_size() -> None:
         (96, n, n * 360) for n in range(4)
     ]
     assert len({packet and packet.ssrc for packet in packets}) == 1
+
+
+@pytest.mark.parametrize(("is_full", "counted"), [(True, {"dropped.media": 20}), (False, {})])
+def test_payloads_that_a_full_disk_does_not_take_are_counted(tmp_path: Path, is_full: bool, counted: object) -> None:
+    file = tmp_path / "media.ts"
+    if is_full:
+        file.symlink_to("/dev/full")
+
+    async def scene() -> Receiver:
+        [port] = free_ports(1)
+        receiver = Receiver(ReceiverConfiguration("239.1.1.1", port, media=str(file)), None)
+        running = asyncio.create_task(receiver.run())
+        await asyncio.sleep(0)
+        receiver._play([bytes(1316)] * 20)
+        receiver._finished.set()
+        await running
+        return receiver
+
+    assert asyncio.run(scene())._reception.counters == counted
+    assert is_full or file.read_bytes() == bytes(20 * 1316)
