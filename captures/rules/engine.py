@@ -14,8 +14,7 @@ from typing import Any
 from captures.files.capture import CaptureError, Step
 from captures.files.reading import CaptureReader
 from captures.protocols import protocols
-from captures.rules.coverage import Coverage
-from captures.rules.findings import Explain, Failure, Finding, Outcomes, Verdict
+from captures.rules.findings import Excuse, Explain, Failure, Finding, Outcomes, Verdict
 from captures.rules.judgement import Judgement, PackVerdicts
 from captures.rules.language import Checker, Knowing, Rule
 from captures.rules.packs import all_packs
@@ -27,17 +26,17 @@ from captures.wire.rtp import Stream
 class _OneRule:
     """One rule at work."""
 
-    def __init__(self, rule: Rule, coverage: Coverage) -> None:
-        self.rule = rule
+    def __init__(self, rule: Rule, reading: Reading) -> None:
+        self.rule, self._reading = rule, reading
         self.outcomes = Outcomes()
-        self.checker = None if rule.check is None else rule.check(self.outcomes, coverage)
+        self.checker = None if rule.check is None else rule.check(self.outcomes, reading.coverage)
         self.found: list[Finding] = []
         """Where who is who is known and there is something to look at: what that decides."""
 
     def failures(self) -> Iterator[Failure]:
         """Everything that was not as it has to be."""
         if not self.found:
-            yield from self.outcomes.failures()
+            yield from (failure for failure in self.outcomes.failures() if not self._doubt(failure))
         for finding in self.found:
             if finding.verdict == "failed":
                 yield Failure(finding.subject, finding.message, finding.frames)
@@ -45,7 +44,8 @@ class _OneRule:
     def findings(self, about: Collection[str] | None, explain: Explain) -> Iterator[Finding]:
         """What there is to say, with consequences told as such; `about` are the topics of a lab, None if it is none."""
         rule = self.rule
-        found = [_explained(finding, explain) for finding in self.found] or list(self.outcomes.findings(explain))
+        found = [_explained(finding, explain) for finding in self.found]
+        found = found or list(self.outcomes.findings(lambda failure: self._doubt(failure) or explain(failure)))
         yield from found
         if found:
             return
@@ -53,6 +53,11 @@ class _OneRule:
             yield Finding("the capture", "unseen", f"nothing says who is who: {rule.summary}")
         elif about is None or not rule.topics or not set(rule.topics).isdisjoint(about):
             yield Finding("the capture", "unseen", f"did not come up: {rule.summary}")
+
+    def _doubt(self, failure: Failure) -> Excuse | None:
+        """Where a rule goes by times, and a clock is wrong that they came from, it has found nothing."""
+        why = self._reading.doubt(failure) if self.checker is not None and self.checker.goes_by_time else ""
+        return Excuse(why) if why else None
 
 
 def _believed(check: Knowing, facts: Facts) -> Iterator[Finding]:
@@ -63,10 +68,11 @@ def _believed(check: Knowing, facts: Facts) -> Iterator[Finding]:
 
 
 def _explained(finding: Finding, explain: Explain) -> Finding:
-    rule = explain(Failure(finding.subject, finding.message, finding.frames)) if finding.verdict == "failed" else ""
-    if not rule:
+    failed = finding.verdict == "failed"
+    excuse = explain(Failure(finding.subject, finding.message, finding.frames)) if failed else None
+    if excuse is None:
         return finding
-    return replace(finding, verdict="unseen", message=f"follows from {rule}: {finding.message}", follows=rule)
+    return replace(finding, verdict="unseen", message=f"{excuse.why}: {finding.message}", follows=excuse.follows)
 
 
 class _Running:
@@ -74,7 +80,7 @@ class _Running:
 
     def __init__(self, pack: Pack, reading: Reading) -> None:
         self.pack, self.name, self._reading = pack, pack.name, reading
-        self.rules = [_OneRule(rule, reading.coverage) for rule in pack.rules]
+        self.rules = [_OneRule(rule, reading) for rule in pack.rules]
         self.about: tuple[str, ...] | None = None
         self.topics = {
             topic.name: topic.step for known in protocols() if known.name == pack.name for topic in known.topics
@@ -125,8 +131,9 @@ class _Running:
                 continue
             causes = [(name, cause) for name in rule.explained_by for cause in failures.get(name, ())]
 
-            def explain(failure: Failure, causes: Sequence[tuple[str, Failure]] = causes) -> str:
-                return next((name for name, cause in causes if self._reading.explains(cause, failure)), "")
+            def explain(failure: Failure, causes: Sequence[tuple[str, Failure]] = causes) -> Excuse | None:
+                by = (name for name, cause in causes if self._reading.explains(cause, failure))
+                return next((Excuse(f"follows from {name}", name) for name in by), None)
 
             for finding in one.findings(self.about, explain):
                 yield Verdict(

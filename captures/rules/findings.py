@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Outcome = Literal["passed", "failed", "unseen"]
 
@@ -72,8 +72,15 @@ class Failure:
     frames: tuple[int, ...]
 
 
-Explain = Callable[[Failure], str]
-"""The rule whose failure explains one, empty if none does."""
+class Excuse(NamedTuple):
+    """Why a failure is none of its own: `why` is told ahead of it, `follows` is the rule that it follows from, if any."""
+
+    why: str
+    follows: str = ""
+
+
+Explain = Callable[[Failure], Excuse | None]
+"""What excuses a failure, None if nothing does."""
 
 
 @dataclass(slots=True)
@@ -87,17 +94,20 @@ class _Tally:
 
     def finding(self, subject: str, explain: Explain) -> Finding:
         """All of it in one."""
-        explained = {failure: rule for failure in self.failures if (rule := explain(failure))}
-        own = [failure for failure in self.failures if failure not in explained]
-        failed = self.failed - len(explained)
-        if failed:
+        judged = [(failure, explain(failure)) for failure in self.failures]
+        excused = [(failure, excuse) for failure, excuse in judged if excuse is not None]
+        own = [failure for failure, excuse in judged if excuse is None]
+        if own:
+            failed = self.failed - len(excused)
             texts = [failure.text for failure in own[:_TEXTS_MAX]]
             more = f" (and {failed - len(texts)} more)" if failed > len(texts) else ""
             text = f"{failed} of {self.passed + self.failed}: {'; '.join(texts)}{more}"
             return Finding(subject, "failed", text, _frames(own))
-        if explained:
-            first, rule = next(iter(explained.items()))
-            return Finding(subject, "unseen", f"follows from {rule}: {first.text}", _frames(explained), rule)
+        if excused:
+            first, excuse = excused[0]
+            unkept = f" (and {self.failed - len(excused)} that were not kept)" if self.failed > len(excused) else ""
+            frames = _frames(failure for failure, _ in excused)
+            return Finding(subject, "unseen", f"{excuse.why}: {first.text}{unkept}", frames, excuse.follows)
         if self.passed:
             rest = f", {self.unseen} unseen" if self.unseen else ""
             frames = tuple(sorted(set(self.passed_frames)))
@@ -109,8 +119,8 @@ def _frames(failures: Iterable[Failure]) -> tuple[int, ...]:
     return tuple(sorted({number for failure in failures for number in failure.frames}))
 
 
-def _nothing(_failure: Failure) -> str:
-    return ""
+def _nothing(_failure: Failure) -> Excuse | None:
+    return None
 
 
 class Outcomes:

@@ -34,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from captures.history.events import Event
 from captures.rules.coverage import Coverage
@@ -122,6 +122,9 @@ class Unseen(str):
 
 class Checker:
     """One check at work. `patterns` are the events it is given; deadlines are kept by `captures.rules.deadlines`."""
+
+    goes_by_time: ClassVar[bool] = True
+    """Whether it can be wrong about an interface whose clock is; not if it judges each event by itself."""
 
     def __init__(self, tell: Outcomes, coverage: Coverage, patterns: Iterable[Pattern]) -> None:
         self.tell = tell

@@ -52,6 +52,8 @@ class Holds(Operator):
 
 
 class _Holds(Checker):
+    goes_by_time = False
+
     def __init__(self, tell: Outcomes, coverage: Coverage, terms: Holds) -> None:
         super().__init__(tell, coverage, terms.patterns())
         self._problem, self._subject = terms.problem, terms.subject

@@ -31,9 +31,10 @@ _HUB_AT_LEAST = 3  # partners
 
 
 class _Sent(NamedTuple):
-    """When a packet was sent, and those of the two that it went between that are hosts; nobody of what is no packet."""
+    """When and where a packet was seen, and those of the two that it went between that are hosts; nobody of what is none."""
 
     t_ns: int
+    interface: str
     ends: frozenset[str]
 
 
@@ -100,7 +101,7 @@ class Reading:
 
     def _note(self, event: Event) -> None:
         ends = frozenset(end for end in (event.source, event.destination) if end and not ip_address(end).is_multicast)
-        self._sent[event.number] = _Sent(event.t_ns, ends)
+        self._sent[event.number] = _Sent(event.t_ns, event.interface, ends)
         if len(self._sent) > _SENT_MAX:
             for number in list(islice(self._sent, _SENT_MAX // 2)):
                 del self._sent[number]
@@ -135,6 +136,18 @@ class Reading:
         ends = {end for number in frames if number in self._sent for end in self._sent[number].ends}
         return (ends - self._hubs) or ends
 
+    @cached_property
+    def _shifted(self) -> dict[str, int]:
+        return self.history.clock_shifts()
+
+    def doubt(self, failure: Failure) -> str:
+        """Why the clocks of a failure's subject and evidence make it doubtful; empty if they do not."""
+        if not self._shifted:
+            return ""
+        places = {self._sent[number].interface for number in failure.frames if number in self._sent}
+        wrong = [name for name in self._shifted for place in {failure.subject, *places} if _is_at(place, name)]
+        return f"the clock of {' and '.join(dict.fromkeys(wrong))} is wrong" if wrong else ""
+
     def explains(self, cause: Failure, failure: Failure) -> bool:
         """Whether two failures are about the same node, or without packets the same subject, and one soon after the other."""
         began, since = ([t for n in one.frames if (t := self._time(n)) is not None] for one in (cause, failure))
@@ -146,6 +159,11 @@ class Reading:
         if not causes or not effects:  # evidence that is no control packet
             return cause.subject == failure.subject
         return bool(causes & effects)
+
+
+def _is_at(interface: str, name: str) -> bool:
+    """Whether an interface is the one called so, or a VLAN or tunnel of it."""
+    return interface == name or interface.startswith(f"{name}.")
 
 
 class _Interested:

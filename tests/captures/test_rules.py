@@ -16,7 +16,7 @@ import pytest
 from captures.files.capture import CaptureError, Frame
 from captures.files.reading import CaptureReader
 from captures.rules.engine import judge
-from captures.rules.findings import Failure
+from captures.rules.findings import Excuse, Failure, Finding, Outcomes
 from captures.rules.judgement import Judgement
 from captures.rules.packs import all_packs
 from captures.rules.packs.pack import Settings
@@ -406,15 +406,47 @@ def test_a_dead_capture_of_one_node_casts_no_doubt_on_another(tmp_path: Path) ->
     assert blind.message.startswith("ghost:eth0: nothing was captured there")
 
 
-@pytest.mark.parametrize("good", [good_leave_lab, good_join_lab, good_status_lab])
-def test_where_a_clock_is_wrong_no_rule_about_who_is_who_fails(tmp_path: Path, good: Callable[[], ScriptedLab]) -> None:
-    """The SM's interface is three seconds behind: what its children said it seems to have heard too late."""
-    lab = good()
-    for frame in [frame for frame in lab.frames if frame.interface == INTERFACES["sm"]]:
-        lab.frames[lab.frames.index(frame)] = replace(frame, at_ms=frame.at_ms - 3000)
-    judgement = judged(lab, tmp_path)
-    assert f"the clock of {INTERFACES['sm']} is 3000.0 ms behind the others'" in judgement.warnings
-    assert failing(judgement) & KNOWING == set()
+def behind(lab: ScriptedLab, node: str, ms: float) -> ScriptedLab:
+    """The lab with the clock of a node's interface so much behind the others'."""
+    place = INTERFACES[node]
+    lab.frames = [replace(f, at_ms=f.at_ms - ms) if f.interface == place else f for f in lab.frames]
+    return lab
+
+
+@pytest.mark.parametrize("good", [good_leave_lab, good_join_lab, good_status_lab, good_lab])
+@pytest.mark.parametrize("node", ["sm"])
+@pytest.mark.parametrize("ms", [3000, -900])
+def test_where_a_clock_is_wrong_nothing_fails(
+    tmp_path: Path, good: Callable[[], ScriptedLab], node: str, ms: float
+) -> None:
+    """What one interface saw seems to have been too late or too early."""
+    judgement = judged(behind(good(), node, ms), tmp_path)
+    assert [text for text in judgement.warnings if INTERFACES[node] in text]
+    assert failing(judgement) == set()
+
+
+def test_where_a_clock_is_wrong_what_is_no_matter_of_time_fails(tmp_path: Path) -> None:
+    lab = good_lab()
+    raw_frame(lab, 500, "lmc1", bytes.fromhex("0300000800000001"))
+    assert failing(judged(behind(lab, "lmc1", 3000), tmp_path)) == {"mmcp-well-formed"}
+
+
+def test_equal_failures_are_all_excused() -> None:
+    """Two that look alike are two: no failed verdict without a text is left."""
+    outcomes = Outcomes()
+    for _ in range(2):
+        outcomes.failed("mn", "the same", (7,))
+    [finding] = outcomes.findings(lambda _failure: Excuse("follows from another", "another"))
+    assert finding == Finding("mn", "unseen", "follows from another: the same", (7,), "another")
+
+
+def test_failures_that_were_not_kept_are_told_of() -> None:
+    outcomes = Outcomes()
+    for number in range(25):
+        outcomes.failed("mn", "too many", (number,))
+    [finding] = outcomes.findings(lambda _failure: Excuse("follows from another", "another"))
+    assert (finding.verdict, len(finding.frames)) == ("unseen", 20)
+    assert finding.message == "follows from another: too many (and 5 that were not kept)"
 
 
 def test_a_rule_that_is_left_out_explains_nothing(tmp_path: Path) -> None:
