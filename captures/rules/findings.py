@@ -154,11 +154,6 @@ class Outcomes:
         tally.unseen += 1
         tally.unseen_text = tally.unseen_text or text
 
-    def counts(self) -> tuple[int, int, int]:
-        """How often something passed, failed and was unseen."""
-        tallies = self._tallies.values()
-        return sum(t.passed for t in tallies), sum(t.failed for t in tallies), sum(t.unseen for t in tallies)
-
     def failures(self) -> Iterator[Failure]:
         """Those that were kept."""
         for tally in self._tallies.values():

@@ -2,17 +2,16 @@
 
 `Answered` is in `captures.rules.operator_answered`, the last four are in `captures.rules.operators_time`.
 
-============ =======================================================================================================
-Holds        every event of a pattern is as a function of it says
-Answered     a request is answered within a time, else asked again or given up as the clause allows
-Asked        an answer has a request ahead of it: one request, one answer
-ExactlyOnce  a request gets one answer within a time, no more and no less
-SameAnswer   a request that is repeated gets the answer it got before
-NeverBefore  one event never comes before another, from the beginning or since a third
-InOrder      the events of an exchange come in the order given
-AtMost       no more than so many events in any stretch of a time
-Periodic     events come once in a period, given or learned from the first ones
-============ =======================================================================================================
+=========== =======================================================================================================
+Holds       every event of a pattern is as a function of it says
+Answered    a request is answered within a time, else asked again or given up as the clause allows
+Asked       an answer has a request ahead of it: one request, one answer
+SameAnswer  a request that is repeated gets the answer it got before
+NeverBefore since one event, a second never comes before a third
+InOrder     the events of an exchange come in the order given
+AtMost      no more than so many events in any stretch of a time
+Periodic    events come once in a period, given or learned from the first ones
+=========== =======================================================================================================
 
 In the drawings time goes to the right, capitals are events, and what fails is marked with ``!``.
 """
@@ -25,7 +24,7 @@ from dataclasses import dataclass, field
 
 from captures.history.events import Event
 from captures.rules.coverage import Coverage
-from captures.rules.deadlines import NOBODY_THERE, Deadlines
+from captures.rules.deadlines import Deadlines
 from captures.rules.findings import Outcomes
 from captures.rules.language import Checker, Key, Operator, Pattern, Same, Seconds, Unseen, key_of, nanoseconds
 from captures.wire.bounded import Bounded
@@ -44,7 +43,6 @@ class Holds(Operator):
 
     pattern: Pattern
     problem: Callable[[Event], str | None]
-    subject: Callable[[Event], str] | None = None
 
     def __call__(self, tell: Outcomes, coverage: Coverage) -> Checker:
         """Begin the check."""
@@ -56,18 +54,17 @@ class _Holds(Checker):
 
     def __init__(self, tell: Outcomes, coverage: Coverage, terms: Holds) -> None:
         super().__init__(tell, coverage, terms.patterns())
-        self._problem, self._subject = terms.problem, terms.subject
+        self._problem = terms.problem
 
     def event(self, event: Event) -> None:
-        subject = event.interface if self._subject is None else self._subject(event)
         found = self._problem(event)
         if found is None:
-            self.tell.passed(subject, [event.number])
+            self.tell.passed(event.interface, [event.number])
         elif isinstance(found, Unseen):
-            self.tell.unseen(subject, found)
+            self.tell.unseen(event.interface, found)
         else:
             text = f"{event.kind} of {event.source} (frame {event.number}): {found}"
-            self.tell.failed(subject, text, [event.number])
+            self.tell.failed(event.interface, text, [event.number])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,88 +119,6 @@ class _Asked(Deadlines):
             return
         text = f"{event.kind} of {event.source} to {event.destination} (frame {event.number}) was not asked for"
         self.missing(event, text, (event.number,))
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExactlyOnce(Operator):
-    """Each request `per` gets exactly one `answer` within `within`; repeated before its answer, it may get one each time.
-
-    ::
-
-        P---A        P---A---A!       P--P---A---A       P------within------|!
-
-    `void` is as that of `Answered`.
-    """
-
-    answer: Pattern
-    per: Pattern
-    within: Seconds
-    same: Same
-    void: Pattern | None = None
-
-    def __call__(self, tell: Outcomes, coverage: Coverage) -> Checker:
-        """Begin the check."""
-        return _ExactlyOnce(tell, coverage, self)
-
-
-@dataclass(slots=True)
-class _Counted:
-    event: Event
-    deadline: int
-    asked: int
-    answers: list[int] = field(default_factory=list)
-
-
-class _ExactlyOnce(Deadlines):
-    def __init__(self, tell: Outcomes, coverage: Coverage, terms: ExactlyOnce) -> None:
-        super().__init__(tell, coverage, terms.patterns())
-        self._terms = terms
-        self._open: Bounded[Key, _Counted] = Bounded()
-
-    def event(self, event: Event) -> None:
-        terms = self._terms
-        key = key_of(event, terms.same)
-        if key is None:
-            return
-        counted = self._open.get(key)
-        if terms.per.matches(event):
-            asked = 1
-            if counted is not None and counted.answers:
-                self._judge(counted)
-            elif counted is not None:
-                asked = counted.asked + 1
-            deadline = event.t_ns + nanoseconds(terms.within, event)
-            self._open.set(key, _Counted(event, deadline, asked))
-            self.at(deadline, key)
-        elif terms.void is not None and terms.void.matches(event):
-            if counted is not None and not counted.answers:
-                self._open.pop(key)
-                self.tell.unseen(event.interface, NOBODY_THERE)
-        elif counted is not None:
-            counted.answers.append(event.number)
-
-    def _judge(self, counted: _Counted) -> None:
-        event, answers = counted.event, counted.answers
-        frames = (event.number, *answers[:4])
-        if 1 <= len(answers) <= counted.asked:
-            self.tell.passed(event.interface, frames)
-        elif answers:
-            text = f"{event.kind} of {event.source} (frame {event.number}) got {len(answers)} answers"
-            self.tell.failed(event.interface, text, frames)
-        else:
-            text = f"{event.kind} of {event.source} to {event.destination} (frame {event.number}) got no answer"
-            self.missing(event, text, frames)
-
-    def expire(self, key: Key, t_ns: int) -> None:
-        counted = self._open.get(key)
-        if counted is not None and counted.deadline == t_ns:
-            self._open.pop(key)
-            self._judge(counted)
-
-    def finish(self, end_ns: int) -> None:
-        super().finish(end_ns)
-        for counted in self._open.values():
-            self.tell.unseen(counted.event.interface, "the capture ends before the answer is due")
 
 
 @dataclass(frozen=True, kw_only=True)

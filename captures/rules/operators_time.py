@@ -14,33 +14,28 @@ from captures.wire.bounded import Bounded
 
 _LEARN_FROM = 5
 _LEARN_AT_LEAST = 3
+_TOLERANCE_SHARE, _TOLERANCE_NS = 0.1, 100_000_000  # of a period
 _BEAT_SLACK_NS, _BEAT_SHARE = 50_000_000, 0.01  # what a timer that is set anew each time may be late by
 _BEATS_MAX = 4  # more than that in silence, and it is a new beginning
 
 
 @dataclass(frozen=True, kw_only=True)
 class NeverBefore(Operator):
-    """No `event` comes before `first`.
+    """After a `since` no `event` comes before `first`.
 
     ::
 
-        F---E---E        E!---F---E                           (from the beginning)
-        S---F---E        S---E!            E---S---F---E      (S is `since`)
-        S---F---S---E    S---F---G---S---E!                   (S is `since`, G is `forget`)
+        S---F---E        S---E!            E---S---F---E
+        S---F---S---E    S---F---G---S---E!                   (G is `forget`)
 
-    With `since`, that counts anew from each such event on; with `forget` too, only from the first `since` after the
-    beginning or after a `forget`. Without `since` it counts from the beginning, and an event that comes when its interface
-    has been captured for less than `grace` is unseen. `first_same` and `since_same` are `same` where they are not given.
+    That counts anew from each `since` on; with `forget` only from the first after the beginning or after a `forget`.
     """
 
     event: Pattern
     first: Pattern
+    since: Pattern
     same: Same
-    first_same: Same | None = None
-    since: Pattern | None = None
-    since_same: Same | None = None
     forget: Pattern | None = None
-    grace: Seconds = 0
 
     def __call__(self, tell: Outcomes, coverage: Coverage) -> Checker:
         """Begin the check."""
@@ -55,38 +50,28 @@ class _NeverBefore(Checker):
 
     def event(self, event: Event) -> None:
         terms = self._terms
-        if terms.event.matches(event):
-            self._judge(event)
-        if terms.forget is not None and terms.forget.matches(event):
-            key = key_of(event, terms.same)
-            if key is not None:
-                self._allowed.pop(key)
-        if terms.since is not None and terms.since.matches(event):
-            key = key_of(event, terms.since_same or terms.same)
-            if key is not None and (terms.forget is None or self._allowed.get(key) is None):
-                self._allowed.set(key, (False, event.number))
-        if terms.first.matches(event):
-            key = key_of(event, terms.first_same or terms.same)
-            if key is not None and (terms.since is None or self._allowed.get(key) is not None):
-                self._allowed.set(key, (True, event.number))
-
-    def _judge(self, event: Event) -> None:
-        key = key_of(event, self._terms.same)
+        key = key_of(event, terms.same)
         if key is None:
             return
+        if terms.event.matches(event):
+            self._judge(event, key)
+        if terms.forget is not None and terms.forget.matches(event):
+            self._allowed.pop(key)
+        if terms.since.matches(event) and (terms.forget is None or self._allowed.get(key) is None):
+            self._allowed.set(key, (False, event.number))
+        if terms.first.matches(event) and self._allowed.get(key) is not None:
+            self._allowed.set(key, (True, event.number))
+
+    def _judge(self, event: Event, key: Key) -> None:
         state = self._allowed.get(key)
-        text = f"{event.kind} of {event.source} (frame {event.number}) came too early"
-        if state is not None:
-            allowed, number = state
-            if allowed:
-                self.tell.passed(event.interface, (number, event.number))
-            else:
-                self.tell.failed(event.interface, f"{text} after frame {number}", (number, event.number))
-        elif self._terms.since is None:
-            if self.coverage.covered_ns(event) < nanoseconds(self._terms.grace, event):
-                self.tell.unseen(event.interface, "the capture began too late to show what must have come first")
-            else:
-                self.tell.failed(event.interface, text, (event.number,))
+        if state is None:
+            return
+        allowed, number = state
+        if allowed:
+            self.tell.passed(event.interface, (number, event.number))
+        else:
+            text = f"{event.kind} of {event.source} (frame {event.number}) came too early after frame {number}"
+            self.tell.failed(event.interface, text, (number, event.number))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +154,6 @@ class AtMost(Operator):
     per: Seconds
     same: Same
     reset: Pattern | None = None
-    reset_same: Same | None = None
 
     def __call__(self, tell: Outcomes, coverage: Coverage) -> Checker:
         """Begin the check."""
@@ -184,14 +168,12 @@ class _AtMost(Checker):
 
     def event(self, event: Event) -> None:
         terms = self._terms
-        if terms.reset is not None and terms.reset.matches(event):
-            key = key_of(event, terms.reset_same or terms.same)
-            if key is not None:
-                self._times.pop(key)
-        if not terms.pattern.matches(event):
-            return
         key = key_of(event, terms.same)
         if key is None:
+            return
+        if terms.reset is not None and terms.reset.matches(event):
+            self._times.pop(key)
+        if not terms.pattern.matches(event):
             return
         per = nanoseconds(terms.per, event)
         times = self._times.obtain(key, lambda: deque(maxlen=terms.count + 1))
@@ -209,7 +191,7 @@ class _AtMost(Checker):
 
 @dataclass(frozen=True, kw_only=True)
 class Periodic(Operator):
-    """Events of the pattern come once every `period`, give or take the share `tolerance` and `slack` seconds.
+    """Events of the pattern come once every `period`, give or take a tenth of it and 0.1 s.
 
     ::
 
@@ -223,7 +205,7 @@ class Periodic(Operator):
     `period` may be a function of the earlier of two events; None or 0 means that it is learned, as the median of the first
     five intervals of each key. Events within `burst` of each other are one. After a
     `restart` the next event may come early and is late only if it comes later than a period after the restart, and the
-    `may_be_early` ones after it may come early: what a restart put off does not move the others. A restart that
+    one after it may come early: what a restart put off does not move the others. A restart that
     `renewing` matches restarts nothing if it comes on the beat of its kind: that is what its sender repeats while all goes on.
     The `beat` is in seconds; 0: not known, then two of the same length in a row are one.
     An interval in which a step says that the interface changed its link, or that the sender was made silent, is free. With
@@ -233,13 +215,10 @@ class Periodic(Operator):
     pattern: Pattern
     period: Seconds | None
     same: Same
-    tolerance: float = 0.1
-    slack: float = 0.1
     burst: float = 0.0
     only_late: bool = False
     restart: Pattern | None = None
     restart_same: Same | None = None
-    may_be_early: int = 1
     renewing: Pattern | None = None
     beat: Seconds = 0
 
@@ -251,7 +230,7 @@ class Periodic(Operator):
 @dataclass(slots=True)
 class _Pace:
     last: Event
-    may_be_early: int = 0
+    may_be_early: bool = False
     period_ns: int | None = None
     intervals: list[tuple[int, Event, Event]] = field(default_factory=list)
 
@@ -260,9 +239,9 @@ class _Periodic(Checker):
     def __init__(self, tell: Outcomes, coverage: Coverage, terms: Periodic) -> None:
         super().__init__(tell, coverage, [term for term in (terms.pattern, terms.restart) if term is not None])
         self._terms = terms
-        self._slack_ns, self._burst_ns = round(terms.slack * 1e9), round(terms.burst * 1e9)
+        self._burst_ns = round(terms.burst * 1e9)
         self._restart_same = terms.restart_same or terms.same
-        self._may_be_early = 0 if terms.only_late else terms.may_be_early
+        self._may_be_early = not terms.only_late  # after a restart
         self._paces: Bounded[Key, _Pace] = Bounded()
         self._restarts: Bounded[Key, int] = Bounded()
         self._beats: Bounded[tuple[Key, str], tuple[int, int]] = Bounded()
@@ -279,7 +258,7 @@ class _Periodic(Checker):
             return
         pace = self._paces.get(key)
         if pace is None:
-            self._paces.set(key, _Pace(event, self._may_be_early if self._restarted(event) >= 0 else 0))
+            self._paces.set(key, _Pace(event, self._may_be_early and self._restarted(event) >= 0))
             return
         before, pace.last = pace.last, event
         if event.t_ns - before.t_ns >= self._burst_ns:
@@ -307,8 +286,8 @@ class _Periodic(Checker):
             return
         since_ns = max(before.t_ns, self._restarted(event))
         restarted = since_ns > before.t_ns
-        may_be_early = restarted or pace.may_be_early > 0
-        pace.may_be_early = self._may_be_early if restarted else max(pace.may_be_early - 1, 0)
+        may_be_early = restarted or pace.may_be_early
+        pace.may_be_early = restarted and self._may_be_early
         period = (0 if self._terms.period is None else nanoseconds(self._terms.period, before)) or pace.period_ns
         if period:
             self._judge(period, event.t_ns - since_ns, before, event, may_be_early=may_be_early)
@@ -331,7 +310,7 @@ class _Periodic(Checker):
         pace.intervals.clear()
 
     def _judge(self, period: int, passed: int, before: Event, event: Event, *, may_be_early: bool = False) -> None:
-        give = self._give(period)
+        give = _give(period)
         late = passed > period + give
         if late or (passed < period - give and not (may_be_early or self._terms.only_late)):
             text = (
@@ -356,7 +335,7 @@ class _Periodic(Checker):
         period = (0 if self._terms.period is None else nanoseconds(self._terms.period, last)) or pace.period_ns
         since_ns = max(last.t_ns, self._restarted(last))
         said_ns = self.coverage.heard(last.interface, last.protocol, last.source, last.destination)
-        if not period or said_ns <= since_ns + period + self._give(period):
+        if not period or said_ns <= since_ns + period + _give(period):
             return
         if self.coverage.link_changed(last.interface) < last.t_ns and not self.coverage.silenced(
             last.source, last.t_ns
@@ -367,5 +346,7 @@ class _Periodic(Checker):
             )
             self.tell.failed(last.interface, text, (last.number,))
 
-    def _give(self, period: int) -> int:
-        return round(period * self._terms.tolerance) + self._slack_ns
+
+def _give(period: int) -> int:
+    """How much earlier or later than its period an event may come, in ns."""
+    return round(period * _TOLERANCE_SHARE) + _TOLERANCE_NS
