@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from captures.wire.headers import PROTOCOL_ICMPV6, PROTOCOL_IGMP, Packet
 from captures.wire.internet import printed
 from captures.wire.malformed import MalformedMessageError
 
@@ -151,40 +150,3 @@ def _records(body: bytes, octets: int) -> tuple[Record, ...]:
     if offset > len(body):
         raise ValueError("auxiliary data overruns the message")
     return tuple(found)
-
-
-class MembershipMessage(NamedTuple):
-    """An IGMP or MLD message: `kind` is "query", "report" or "leave", the groups are printed addresses.
-
-    `sources`: for each of `joins` the sources it is joined from, empty for any source.
-    """
-
-    version: str
-    kind: str
-    joins: tuple[str, ...]
-    leaves: tuple[str, ...]
-    sources: tuple[tuple[str, ...], ...] = ()
-
-
-def membership_message(packet: Packet, data: bytes) -> MembershipMessage | None:
-    """Read an IGMP or MLD message; None for other protocols, other ICMPv6 and messages cut short."""
-    if packet.fragment or packet.protocol not in (PROTOCOL_IGMP, PROTOCOL_ICMPV6):
-        return None
-    body = data[packet.begin : packet.end]
-    name, read = ("IGMP", igmp) if packet.protocol == PROTOCOL_IGMP else ("MLD", mld)
-    try:
-        message = read(body) if body else None
-    except MalformedMessageError:
-        return None
-    if message is None:
-        return None
-    if isinstance(message, Query):
-        return MembershipMessage(name, "query", (), ())
-    joined = [record for record in message.records if record.joins()]
-    return MembershipMessage(
-        f"{name}v{message.version}",
-        "leave" if message.leave else "report",
-        joins=tuple(record.group for record in joined),
-        leaves=tuple(record.group for record in message.records if record.leaves()),
-        sources=tuple(() if record.kind in (MODE_IS_EXCLUDE, TO_EXCLUDE) else record.sources for record in joined),
-    )

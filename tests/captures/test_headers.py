@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -23,9 +24,11 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import CookedLinux, CookedLinuxV2, Dot1Q, Ether, Loopback
 from scapy.packet import Packet
 
-from captures.dissectors.membership import membership_message
-from captures.wire.headers import ip_packet
+from captures.dissectors import membership
+from captures.wire import headers
+from captures.wire.headers import PROTOCOL_ICMPV6, PROTOCOL_IGMP, ip_packet
 from captures.wire.internet import printed
+from captures.wire.malformed import MalformedMessageError
 
 UDP4 = IP(src="10.0.1.2", dst="239.1.1.1", ttl=7) / UDP(sport=1, dport=5004) / b"payload"
 UDP6 = IPv6(src="2001:db8::1", dst="ff1e::1:1", hlim=7) / UDP(sport=1, dport=5004) / b"payload"
@@ -84,6 +87,14 @@ def report2(kind: int, sources: list[str]) -> Packet:
     return mld(ICMPv6MLReport2(records=[record], records_number=1))
 
 
+def read(packet: headers.Packet, data: bytes) -> membership.Query | membership.Report | None:
+    """The membership message of an IP packet, None if it holds none. Raises `MalformedMessageError`."""
+    body = data[packet.begin : packet.end]
+    if packet.fragment or not body or packet.protocol not in (PROTOCOL_IGMP, PROTOCOL_ICMPV6):
+        return None
+    return membership.igmp(body) if packet.protocol == PROTOCOL_IGMP else membership.mld(body)
+
+
 JOIN, LEAVE, NOTHING = "join", "leave", "nothing"
 
 
@@ -117,12 +128,17 @@ def test_membership_messages_mean_what_scapy_meant(packet: Packet, version: str,
     found = ip_packet(1, data)
     assert found is not None
     assert found.hop_limit == 1
-    message = membership_message(found, data)
-    assert message is not None
-    assert (message.version, message.kind) == (version, kind)
-    group = GROUP4 if packet.haslayer(IP) else GROUP6
-    assert message.joins == ((group,) if meaning == JOIN else ())
-    assert message.leaves == ((group,) if meaning == LEAVE else ())
+    message = read(found, data)
+    family = "IGMP" if packet.haslayer(IP) else "MLD"
+    if kind == "query":
+        assert isinstance(message, membership.Query)
+        assert (family, meaning) == (version, NOTHING)
+        return
+    assert isinstance(message, membership.Report)
+    assert (f"{family}v{message.version}", "leave" if message.leave else "report") == (version, kind)
+    group = GROUP4 if family == "IGMP" else GROUP6
+    assert [record.group for record in message.records if record.joins()] == ([group] if meaning == JOIN else [])
+    assert [record.group for record in message.records if record.leaves()] == ([group] if meaning == LEAVE else [])
 
 
 def test_second_record_is_found_behind_the_sources_of_the_first() -> None:
@@ -130,20 +146,21 @@ def test_second_record_is_found_behind_the_sources_of_the_first() -> None:
     data = bytes(report3(record4(5, ["10.0.0.1", "10.0.0.2"]), other))
     found = ip_packet(101, data)
     assert found is not None
-    message = membership_message(found, data)
-    assert message is not None
-    assert message.joins == (GROUP4, "239.9.9.9")
+    message = read(found, data)
+    assert isinstance(message, membership.Report)
+    assert [record.group for record in message.records if record.joins()] == [GROUP4, "239.9.9.9"]
 
 
 FRAMES: list[bytes] = [bytes(Ether() / packet) for packet in (UDP4, UDP6, report3(record4(4, [])), report2(4, []))]
 
 
 @given(st.sampled_from([0, 1, 101, 113, 276, 999]), st.data())
-def test_damaged_frames_never_raise(link_type: int, data: Any) -> None:
+def test_damaged_frames_raise_nothing_else_than_that_they_are_malformed(link_type: int, data: Any) -> None:
     frame = bytearray(data.draw(st.one_of(st.sampled_from(FRAMES), st.binary(max_size=90))))
     for _ in range(data.draw(st.integers(0, 3)) if frame else 0):
         frame[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))
     octets = bytes(frame[: data.draw(st.integers(0, len(frame)))])
     packet = ip_packet(link_type, octets)
     if packet is not None:
-        membership_message(packet, octets)
+        with suppress(MalformedMessageError):
+            read(packet, octets)
