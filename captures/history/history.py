@@ -44,36 +44,11 @@ _PLAIN_IPV6 = struct.Struct("!12xH6xBx36s4xBBHII").unpack_from
 _PLAIN_IPV6_OCTETS = 74
 
 
-class _Taps:
-    """Several taps as one."""
-
-    def __init__(self, taps: Sequence[DataTap]) -> None:
-        self._taps = taps
-
-    def add(
-        self,
-        interface: str,
-        flow: bytes,
-        ssrc: int,
-        number: int,
-        t_ns: int,
-        payload_type: int,
-        sequence: int,
-        timestamp: int,
-    ) -> None:
-        for tap in self._taps:
-            tap.add(interface, flow, ssrc, number, t_ns, payload_type, sequence, timestamp)
-
-    def changed(self, interface: str, t_ns: int) -> None:
-        for tap in self._taps:
-            tap.changed(interface, t_ns)
-
-
 class History:
     """The events of a capture, to be iterated once, and what else was found on the way.
 
-    `protocols` are looked for at their ports. `taps` are told of every RTP packet; without any, `streams` counts them.
-    `DataWindows` among them makes events, which are yielded among the others. `progress` is called with the number of
+    `protocols` are looked for at their ports. `data` is told of every RTP packet; without it, `streams` counts them.
+    `DataWindows` makes events of them, which are yielded among the others. `progress` is called with the number of
     frames read now and then.
 
     `streams` are its RTP streams, `passed_over` counts frames that are no event and no stream by reason, `frames` and `steps`
@@ -88,7 +63,7 @@ class History:
         protocols: Iterable[PortProtocol] = (),
         progress: Callable[[int], None] | None = None,
         *,
-        taps: Sequence[DataTap] | None = None,
+        data: DataTap | None = None,
         reorder_ns: int = REORDER_NS,
     ) -> None:
         self.reader = reader
@@ -102,9 +77,8 @@ class History:
         self.on_parameters: Callable[[Step], object] | None = None
         self._progress = progress
         self._reorder_ns = reorder_ns
-        taps = (self.streams,) if taps is None else taps
-        self._windows = next((tap for tap in taps if isinstance(tap, DataWindows)), None)
-        self._data: DataTap = taps[0] if len(taps) == 1 else _Taps(taps)
+        self._windows = data if isinstance(data, DataWindows) else None
+        self._data: DataTap = self.streams if data is None else data
         self._packets = PacketReader(protocols, self._data, self.interfaces, self.tunnels, self.passed_over)
         self._data_flows: set[bytes] = set()
         self._steps = StepReader()

@@ -121,7 +121,7 @@ def history_of(run: Run, counts: Counts | None = None, progress: Progress | None
     """
     counts = counts or Counts()
     reader = CaptureReader(run.capture)
-    history = History(reader, every_protocol(run.ports), progress, taps=(DataWindows(),))
+    history = History(reader, every_protocol(run.ports), progress, data=DataWindows())
     sources: list[Iterator[Event]] = [map(plain, history)]
     if run.folder is not None:
         sources += [iter(trace_events(run.folder, counts.left_out)), iter(log_events(run.folder, counts.left_out))]

@@ -42,7 +42,7 @@ class LiveLadder:
     def rows(self) -> Iterator[Row]:
         """The rows that are wanted, until the run ends."""
         protocols = every_protocol(self._ports)
-        for event in History(self._records(), protocols, taps=(DataWindows(),), reorder_ns=_REORDER_NS):
+        for event in History(self._records(), protocols, data=DataWindows(), reorder_ns=_REORDER_NS):
             yield from self._wanted(self._builder.take(plain(event)))
         yield from self._wanted(self._builder.finish())
 

@@ -178,7 +178,7 @@ def flood(count: int) -> Iterator[Frame]:
 
 
 def in_windows(frames: Iterator[Frame]) -> Iterator[Event]:
-    return iter(History(frames, taps=(DataWindows(),)))
+    return iter(History(frames, data=DataWindows()))
 
 
 def test_the_windows_of_a_fast_stream_follow_each_other() -> None:

@@ -67,7 +67,7 @@ def test_a_stream_in_a_tunnel_is_counted_apart_from_the_one_outside() -> None:
 
 
 def test_data_windows_tell_of_it_too() -> None:
-    events = list(history(on_ethernet(*(tunnelled(rtp(n)) for n in range(5))), taps=(DataWindows(),)))
+    events = list(history(on_ethernet(*(tunnelled(rtp(n)) for n in range(5))), data=DataWindows()))
     assert {(event.interface, event.destination) for event in events} == {("eth0.tunnel1", GROUPS[4])}
     assert sum(event.fields["packets"] for event in events) == 5
 
