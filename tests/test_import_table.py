@@ -37,7 +37,18 @@ WORLD_OUTSIDE = frozenset(
 )
 
 
-PROTOCOLS = ("ectp", "gmp", "mmcp", "msmp", "omcp")
+def rooms_in(folder: Path) -> set[str]:
+    """Return the protocols that have a room in a folder: a subpackage of one of the packages with a module `protocol`."""
+    return {
+        file.parent.name
+        for package in ("agents", "captures", "testbed")
+        for file in (folder / package).glob("*/protocol.py")
+    }
+
+
+TOY = PROJECT / "tests" / "toy"
+"""A protocol from outside the tree, whose rooms keep to the same table."""
+PROTOCOLS = tuple(sorted(rooms_in(PROJECT) | rooms_in(TOY)))
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,7 @@ class Room:
 ROOMS_OF_AGENTS = tuple(f"agents.{name}" for name in PROTOCOLS)
 ROOMS_OF_TESTBED = tuple(f"testbed.{name}" for name in PROTOCOLS)
 
-AGENT_LIBRARIES = frozenset({"click", "dacite", "pyroute2", "tomli_w"})
+AGENT_LIBRARIES = frozenset({"click", "dacite", "pyroute2"})
 TESTBED_LIBRARIES = frozenset({"click", "jinja2", "rich", "tomli_w"})
 CAPTURES_LIBRARIES = frozenset({"click", "jinja2", "junitparser", "rich", "scapy"})
 
@@ -244,29 +255,31 @@ def violations(source: str, module: str) -> list[str]:
     return [f"{module}, line {line}: {why}" for line, why in found if why]
 
 
-def source_files() -> list[Path]:
+def source_files(root: Path) -> list[Path]:
     """Return every Python file the table is about."""
-    return sorted(file for package in PACKAGES for file in (PROJECT / package).rglob("*.py"))
+    return sorted(file for package in PACKAGES for file in (root / package).rglob("*.py"))
 
 
-def test_the_tree_keeps_to_the_table() -> None:
-    files = source_files()
+@pytest.mark.parametrize("root", [PROJECT, TOY], ids=["project", "toy"])
+def test_the_tree_keeps_to_the_table(root: Path) -> None:
+    files = source_files(root)
     # An absence only counts where there is something to see.
-    assert {file.relative_to(PROJECT).parts[0] for file in files} == set(PACKAGES)
-    found = [why for file in files for why in violations(file.read_text(encoding="utf-8"), module_name(file, PROJECT))]
+    assert {file.relative_to(root).parts[0] for file in files} == set(PACKAGES)
+    found = [why for file in files for why in violations(file.read_text(encoding="utf-8"), module_name(file, root))]
     assert found == []
 
 
 def test_every_file_has_a_line_in_the_table() -> None:
-    strangers = [name for file in source_files() if violation(name := module_name(file, PROJECT), "sys")]
+    strangers = [name for file in source_files(PROJECT) if violation(name := module_name(file, PROJECT), "sys")]
     assert strangers == []
 
 
 def test_no_general_file_of_the_testbed_names_a_protocol() -> None:
     files = [file for file in (PROJECT / "testbed").rglob("*") if file.suffix in {".py", ".sh", ".j2", ".txt"}]
-    general = [file for file in files if file.relative_to(PROJECT).parts[1] not in PROTOCOLS]
+    protocols = rooms_in(PROJECT)
+    general = [file for file in files if file.relative_to(PROJECT).parts[1] not in protocols]
     assert len(general) > 20
-    name = re.compile(rf"(?<![a-z])({'|'.join(PROTOCOLS)})(?![a-z])", re.IGNORECASE)
+    name = re.compile(rf"(?<![a-z])({'|'.join(protocols)})(?![a-z])", re.IGNORECASE)
     assert [str(file.relative_to(PROJECT)) for file in general if name.search(file.read_text(encoding="utf-8"))] == []
 
 
@@ -347,8 +360,8 @@ def test_what_the_table_allows(module: str, source: str) -> None:
         ("testbed.scenario", "import scapy", "scapy"),
         ("topologies.handover", "from agents.mmcp import constants", "agents.mmcp.constants"),
         ("topologies.handover", "import rich", "rich"),
-        ("captures.rules.mmcp", "from agents.mmcp import constants", "agents.mmcp.constants"),
-        ("captures.rules.mmcp", "import testbed.net.model", "testbed.net.model"),
+        ("captures.mmcp.rules.wire", "from agents.mmcp import constants", "agents.mmcp.constants"),
+        ("captures.mmcp.rules.wire", "import testbed.net.model", "testbed.net.model"),
         ("captures.__main__", "importlib.import_module('agents.mmcp')", "agents.mmcp"),
         ("captures.__main__", "importlib.import_module(name)", NOT_KNOWN_BEFORE_RUN_TIME),
         ("captures.files.capture", "import pyroute2", "pyroute2"),

@@ -32,7 +32,7 @@ _REPORTS = ("query", "specific query", "change", "repeat", "answer", "unasked re
 OWNERS: dict[Name, str] = {
     **{("mmcp", kind, "lost"): f"mmcp-{rule}" for kind, rule in _CONFIRMS.items() if kind != "last answer to a probe"},
     **{("mmcp", kind, "held back"): f"mmcp-{rule}" for kind, rule in _CONFIRMS.items()},
-    ("mmcp", "USP", "held back"): "mmcp-probe-after-silence",
+    ("mmcp", "USP", "held back"): "mmcp-probe-schedule",
     **{("mmcp", kind, "damaged"): "mmcp-checksum" for kind in {*_CONFIRMS, *_TWICE}},
     **{("mmcp", kind, "doubled"): f"mmcp-{rule}" for kind, rule in _TWICE.items()},
     **{("mmcp", pair, "swapped"): f"mmcp-{rule}" for pair, rule in _SWAPPED.items()},

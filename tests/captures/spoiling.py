@@ -19,7 +19,13 @@ Spoil = Callable[[ScriptedLink], object]
 _RULES = [rule for pack in all_packs(Settings()) for rule in pack.rules]
 KNOWING = {rule.name for rule in _RULES if rule.knowing is not None}
 """The rules that ask who is who."""
-ONLY_KNOWING = {rule.name for rule in _RULES if rule.check is None}
+WITHOUT_HANDOVERS = {
+    f"mmcp-{name}" for name in (
+        "handover-answered", "transfer-answered", "handover-confirm-asked", "transfer-ack-asked", "transfer-first",
+        "handover-pace", "transfer-pace", "handover-count", "transfer-count", "same-confirm",
+    )
+}  # fmt: skip
+"""The rules that only packets of handovers bring up: unseen in a lab without any."""
 """Those that are undecided where nobody says it."""
 
 

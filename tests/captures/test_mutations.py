@@ -14,6 +14,7 @@ import pytest
 from captures.files.capture import CaptureError
 from captures.files.reading import CaptureReader
 from captures.rules.engine import verify
+from captures.rules.packs import all_packs
 from captures.rules.packs.pack import Settings
 from tests.captures import mutation_owners as told
 from tests.captures.mutating import ALONE, SWAPPED, Capture, Packet, mutated, neighbour, real, scripted, swapped
@@ -205,6 +206,7 @@ def test_every_mutation_of_a_scripted_link_has_one_owner_or_a_reason(
     account, used = account_of(scripted(), tmp_path / "link.pcapng", Settings(timers={"srt": SRT_S}), owned=4)
     with capsys.disabled():
         print(account.text("a scripted link"))
+    assert set(told.OWNERS.values()) <= {rule.name for pack in all_packs(Settings()) for rule in pack.rules}
     assert not set(told.OWNERS) & set(told.ALLOWED)
     assert {name for name in told.OWNERS if "USP without answer" not in name} <= used
     assert account.owned >= 250

@@ -1,4 +1,4 @@
-"""What a run is told by packs beside its lab's rules, wherever it is shown; and captures that break off, everywhere alike."""
+"""What packs tell of a run beside its lab's rules, what nobody owes, and captures that break off: everywhere alike."""
 
 from __future__ import annotations
 
