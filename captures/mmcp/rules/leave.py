@@ -1,4 +1,4 @@
-"""How an MN leaves [7.3]: its notice and the answer, the group left on the link, the end of the data and of the reports."""
+"""How an MN leaves [7.3]: its notice, the group left on the link, the end of the data and of the reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from captures.mmcp.lab import Lab
 
 _SECOND = 1_000_000_000
-_ANSWER_NS = 500_000_000  # an answer, or what follows from a leave at once, comes this soon
+_ANSWER_NS = 500_000_000  # what follows from a leave at once comes this soon
 _AT_ONCE_NS = 200_000_000
 _ROUTER_TOLERANCE_NS = 300_000_000  # beyond a router's own timers
 

@@ -1,4 +1,4 @@
-"""What every IGMP and MLD message has in common."""
+"""The sources that IGMP and MLD joins name where the group is a source-specific one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Session join and what may not come before it [7.1, 7.2], and the form of every message [8]."""
+"""Session join and what may not come before it [7.1, 7.2]."""
 
 from __future__ import annotations
 
