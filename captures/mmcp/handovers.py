@@ -131,15 +131,7 @@ def established_after(lab: Lab, handover: Handover) -> Message | None:
     """The LJC F=1 of the new LMC at the MN's interface after link up."""
     if handover.up_ns is None or handover.new_lmc is None:
         return None
-    confirms = lab.said(
-        handover.mn.interface,
-        "LJC",
-        handover.up_ns,
-        handover.end_ns,
-        source=handover.new_lmc.address,
-        f=1,
-    )
-    return next((c for c in confirms if c.destination in handover.mn.addresses.values()), None)
+    return lab.answer(handover.mn, "LJC", handover.up_ns, handover.end_ns, source=handover.new_lmc.address, f=1)
 
 
 def outcome(lab: Lab, handover: Handover) -> str:

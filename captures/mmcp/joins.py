@@ -91,27 +91,19 @@ class Join:
 def observe_join(lab: Lab, session: Session) -> Join:
     """What the MN's interface saw of its join. Answers count that come after what they answer."""
     mn, begin, end = session.mn, session.begin_ns, session.end_ns
-    own = set(mn.addresses.values())
     requests = lab.said(mn.interface, "SJR", begin, end, mn_id=mn.mn_id)
     confirm = local_request = local_confirm = None
     if requests:
         sm = lab.parameters.session_manager
-        confirm = _answer(lab, mn, own, "SJC", sm, requests[0].t_ns, end)
+        confirm = lab.answer(mn, "SJC", requests[0].t_ns, end, source=sm)
     named = None if confirm is None or not confirm.f else confirm.parameter("lmc")
     if confirm is not None and named is not None:
         lmc = str(named[0])
         local_requests = lab.said(mn.interface, "LJR", confirm.t_ns, end, mn_id=mn.mn_id, destination=lmc)
         if local_requests:
             local_request = local_requests[0]
-            local_confirm = _answer(lab, mn, own, "LJC", lmc, local_request.t_ns, end)
+            local_confirm = lab.answer(mn, "LJC", local_request.t_ns, end, source=lmc)
     return Join(session, requests, confirm, local_request, local_confirm, _first_report(lab, session))
-
-
-def _answer(
-    lab: Lab, mn: MobileNode, own: set[str], packet: str, source: str, begin_ns: int, end_ns: int
-) -> Message | None:
-    found = lab.said(mn.interface, packet, begin_ns, end_ns, source=source)
-    return next((message for message in found if message.destination in own), None)
 
 
 def group_reports(lab: Lab, session: Session) -> list[Membership]:

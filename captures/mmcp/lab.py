@@ -18,11 +18,11 @@ from captures.dissectors.membership import MODE_IS_EXCLUDE, TO_EXCLUDE
 from captures.files.capture import CaptureError, Step
 from captures.history.events import Event
 from captures.history.history import History
-from captures.mmcp.children import Family, find_families
+from captures.mmcp.children import Family, Parent, find_families
 from captures.mmcp.handovers import Handover, find_handovers, handover_record
 from captures.mmcp.joins import OUTCOMES, Join, Session, join_record, observe_join
 from captures.mmcp.leaves import Leave, leave_record, observe_leave
-from captures.mmcp.parameters import UNKNOWN, Parameters
+from captures.mmcp.parameters import UNKNOWN, LocalMobilityController, MobileNode, Parameters
 from captures.mmcp.silences import Silence, find_silences, silence_record
 from captures.wire.flows import Flow, flows_of, without_vlans
 from captures.wire.rtp import Streams
@@ -257,14 +257,12 @@ class Lab:
     def confirms(self, session: Session) -> list[Message]:
         """What made the MN a member in a session, at its interface: each LJC F=1, and each SJC F=1 without an LMC."""
         mn, begin, end = session.mn, session.begin_ns, session.end_ns
-        own = set(mn.addresses.values())
-        local = self.said(mn.interface, "LJC", begin, end, f=1)
-        direct = [
-            confirm
-            for confirm in self.said(mn.interface, "SJC", begin, end, f=1)
-            if confirm.parameter("lmc") is None and confirm.source == self.parameters.session_manager
+        direct = self.received(mn, "SJC", begin, end, source=self.parameters.session_manager, f=1)
+        found = [
+            *self.received(mn, "LJC", begin, end, f=1),
+            *(confirm for confirm in direct if confirm.parameter("lmc") is None),
         ]
-        return sorted((c for c in (*local, *direct) if c.destination in own), key=lambda c: (c.t_ns, c.number))
+        return sorted(found, key=lambda confirm: (confirm.t_ns, confirm.number))
 
     def parent_at(self, session: Session, t_ns: int) -> str | None:
         """Address of the one whose member the MN was at a time, as its own interface shows it; None: nobody's.
@@ -314,6 +312,41 @@ class Lab:
             and (mn_id is None or message.mn_id == mn_id)
             and (f is None or message.f == f)
         ]
+
+    def received(
+        self,
+        mn: MobileNode,
+        packet: str,
+        begin_ns: int,
+        end_ns: int,
+        *,
+        source: str | None = None,
+        f: int | None = None,
+    ) -> list[Message]:
+        """As `said`, what came to one of an MN's own addresses at its interface."""
+        own = set(mn.addresses.values())
+        found = self.said(mn.interface, packet, begin_ns, end_ns, source=source, f=f)
+        return [message for message in found if message.destination in own]
+
+    def answer(
+        self,
+        mn: MobileNode,
+        packet: str,
+        begin_ns: int,
+        end_ns: int,
+        *,
+        source: str | None = None,
+        f: int | None = None,
+    ) -> Message | None:
+        """The first of what `received` gives."""
+        return next(iter(self.received(mn, packet, begin_ns, end_ns, source=source, f=f)), None)
+
+    def report_without(
+        self, parent: Parent | LocalMobilityController, begin_ns: int, identifier: str
+    ) -> Message | None:
+        """The first ASR of an LMC, up to the last step, that does not name a child, given by its identifier in hex."""
+        reports = self.said(parent.interface, "ASR", begin_ns, self.steps[-1].t_ns, source=parent.address)
+        return next((report for report in reports if ("mn_id", identifier) not in report.params), None)
 
     # --- the judgement's facts
 

@@ -58,19 +58,17 @@ class Leave:
 def observe_leave(lab: Lab, session: Session, step: Step, confirms: Sequence[Message]) -> Leave:
     """The leave that a ``leave`` step announces; `confirms` are what made the MN a member in its session."""
     mn, begin = session.mn, step.t_ns
-    own = set(mn.addresses.values())
     begins = (s.t_ns for s in lab.steps if s.name == "session_begin" and s.t_ns > begin)
     until = next(begins, lab.steps[-1].t_ns)
     before = [confirm.source for confirm in confirms if confirm.t_ns < begin]
     requests = lab.said(mn.interface, "ULR", begin, until, mn_id=mn.mn_id)
     confirm = None
     if requests:
-        answers = lab.said(mn.interface, "ULC", requests[0].t_ns, until, source=requests[0].destination)
-        confirm = next((answer for answer in answers if answer.destination in own), None)
+        confirm = lab.answer(mn, "ULC", requests[0].t_ns, until, source=requests[0].destination)
     report = next(
         (
             report
-            for report in lab.reports_of(mn.interface, own)
+            for report in lab.reports_of(mn.interface, mn.addresses.values())
             if lab.parameters.group in report.leaves and begin <= report.t_ns <= until
         ),
         None,
@@ -99,9 +97,7 @@ def first_report_without(lab: Lab, leave: Leave) -> Message | None:
     if lmc is None:
         return None
     since = leave.since_ns if leave.confirm is None else leave.confirm.t_ns
-    reports = lab.said(lmc.interface, "ASR", since, lab.steps[-1].t_ns, source=lmc.address)
-    wanted = ("mn_id", leave.session.mn.mn_id)
-    return next((report for report in reports if wanted not in report.params), None)
+    return lab.report_without(lmc, since, leave.session.mn.mn_id)
 
 
 def leave_record(lab: Lab, leave: Leave) -> dict[str, Any]:

@@ -20,6 +20,14 @@ _SPACING_MAX_NS = 1_000_000_000_000
 _RETRIES_MAX = 1_000_000
 
 
+_TOLERANCE_SHARE, _TOLERANCE_MIN_NS = 0.1, 200_000_000
+
+
+def tolerance_ns(waited_ns: int) -> int:
+    """How far from a node's timer what it brings may be: by a tenth, or however short by what a busy machine may be late."""
+    return max(round(waited_ns * _TOLERANCE_SHARE), _TOLERANCE_MIN_NS)
+
+
 @dataclass(frozen=True, slots=True)
 class LocalMobilityController:
     """An LMC as the parameters give it."""

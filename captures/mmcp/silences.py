@@ -86,11 +86,7 @@ def first_report_without(lab: Lab, reaction: Reaction) -> Message | None:
     parent = reaction.child.parent
     if parent.is_session_manager or not reaction.failed:
         return None
-    reports = lab.said(parent.interface, "ASR", reaction.last.t_ns, lab.steps[-1].t_ns,
-        source=parent.address,
-    )  # fmt: skip
-    wanted = ("mn_id", reaction.child.identifier)
-    return next((report for report in reports if wanted not in report.params), None)
+    return lab.report_without(parent, reaction.last.t_ns, reaction.child.identifier)
 
 
 def silence_record(lab: Lab, families: Sequence[Family], silence: Silence) -> dict[str, Any]:

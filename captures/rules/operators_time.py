@@ -274,9 +274,7 @@ class _Periodic(Checker):
         beat = nanoseconds(self._terms.beat, event) or gap
         if not last_ns or not beat:
             return False
-        beats = round(passed / beat)
-        give = beats * (_BEAT_SLACK_NS + round(beat * _BEAT_SHARE))
-        return 0 < beats <= _BEATS_MAX and abs(passed - beats * beat) <= give
+        return on_beat(passed, beat)
 
     def _passed(self, pace: _Pace, before: Event, event: Event) -> None:
         """An interval that is no burst."""
@@ -345,6 +343,13 @@ class _Periodic(Checker):
                 f" {in_seconds(said_ns - since_ns)} later; the period is {in_seconds(period)}"
             )
             self.tell.failed(last.interface, text, (last.number,))
+
+
+def on_beat(passed: int, beat: int) -> bool:
+    """Whether what repeats itself every `beat` comes `passed` after it came last, both in ns; a few may be lost between."""
+    beats = round(passed / beat)
+    give = beats * (_BEAT_SLACK_NS + round(beat * _BEAT_SHARE))
+    return 0 < beats <= _BEATS_MAX and abs(passed - beats * beat) <= give
 
 
 def _give(period: int) -> int:

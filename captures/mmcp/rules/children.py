@@ -6,20 +6,19 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from captures.mmcp.children import PROBES, Child, Family, name_of
+from captures.mmcp.parameters import tolerance_ns
 from captures.rules.findings import Finding, frames_of
 
 if TYPE_CHECKING:
     from captures.mmcp.lab import Lab, Message
 
 _SECOND = 1_000_000_000
-_TOLERANCE_SHARE = 0.1  # of SPT, but at least:
-_TOLERANCE_MIN_NS = 200_000_000  # which a machine that is busy may be late by, however short SPT is
 _BURST_NS = 100_000_000  # ASRs in a row that are one, split to fit in 1400 bytes [D M-12]
 
 
 def spt_tolerance_ns(lab: Lab) -> int:
     """How far from its time a probe may be."""
-    return max(round(lab.parameters.spt_s * _SECOND * _TOLERANCE_SHARE), _TOLERANCE_MIN_NS)
+    return tolerance_ns(round(lab.parameters.spt_s * _SECOND))
 
 
 def probe_schedule(lab: Lab) -> Iterator[Finding]:

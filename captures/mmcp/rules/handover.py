@@ -179,8 +179,7 @@ def local_join_after_link_up(lab: Lab) -> Iterator[Finding]:
             unasked = lab.said(mn.interface, "LJC", up, end, source=new.address)
             yield Finding(handover.name, "failed", text, (*handover.frames("link_up"), *frames_of(*unasked)))
         else:
-            confirms = lab.said(mn.interface, "LJC", requests[0].t_ns, end, source=new.address, f=1)
-            confirm = next((c for c in confirms if c.destination in mn.addresses.values()), None)
+            confirm = lab.answer(mn, "LJC", requests[0].t_ns, end, source=new.address, f=1)
             if confirm is None:
                 text = f"no LJC F=1 of {new.name} answered the LJR of {mn.name}"
                 yield Finding(handover.name, "failed", text, frames_of(*requests))
@@ -290,17 +289,14 @@ def fallback_join(lab: Lab) -> Iterator[Finding]:
         if is_predictive(lab, handover) or handover.up_ns is None:
             continue
         mn, up, end = handover.mn, handover.up_ns, handover.end_ns
-        own = set(mn.addresses.values())
         request = next(iter(lab.said(mn.interface, "SJR", up, end, mn_id=mn.mn_id)), None)
-        confirms = lab.said(mn.interface, "SJC", up, end, source=lab.parameters.session_manager, f=1)
-        confirm = next((c for c in confirms if c.destination in own), None)
+        confirm = lab.answer(mn, "SJC", up, end, source=lab.parameters.session_manager, f=1)
         lmc = None if confirm is None else confirm.parameter("lmc")
         chain: list[tuple[str, Message | None]] = [("SJR", request), ("SJC F=1", confirm)]
         if confirm is None or lmc is not None:
             to = None if lmc is None else lmc[0]
             local = next(iter(lab.said(mn.interface, "LJR", up, end, mn_id=mn.mn_id, destination=to)), None)
-            accepted = (c for c in lab.said(mn.interface, "LJC", up, end, source=to, f=1) if c.destination in own)
-            chain += [("LJR", local), ("LJC F=1", next(accepted, None))]
+            chain += [("LJR", local), ("LJC F=1", lab.answer(mn, "LJC", up, end, source=to, f=1))]
         events = [(name, _event(name, message)) for name, message in chain]
         evidence = frames_of(*(event for _, event in events)) or tuple(handover.frames("link_up"))
         missing = [name for name, event in events if event is None]

@@ -7,14 +7,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from captures.mmcp.joins import Join, group_reports
+from captures.mmcp.parameters import tolerance_ns
 from captures.rules.findings import Finding, frames_of
 from captures.rules.language import in_seconds, knowing
 
 if TYPE_CHECKING:
     from captures.mmcp.lab import Lab
 
-_TOLERANCE_SHARE = 0.1  # of a waiting time, but at least:
-_TOLERANCE_MIN_NS = 200_000_000  # which a machine that is busy may be late by, however short JWT is
 _IN_WORDS = {
     "lmc": "a member of an LMC",
     "direct": "a member of the SM itself",
@@ -119,7 +118,7 @@ def join_retries(lab: Lab) -> Iterator[Finding]:
 
 
 def _judge_retries(join: Join, jwt_ns: int, retries: int) -> Finding:
-    tolerance = max(round(jwt_ns * _TOLERANCE_SHARE), _TOLERANCE_MIN_NS)
+    tolerance = tolerance_ns(jwt_ns)
     subject, mn, evidence = join.session.name, join.session.mn, frames_of(*join.requests)
     gaps = [later.t_ns - earlier.t_ns for earlier, later in pairwise(join.requests)]
     wrong = [gap for gap in gaps if abs(gap - jwt_ns) > tolerance]

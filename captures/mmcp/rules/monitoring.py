@@ -7,18 +7,17 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from captures.mmcp.joins import Session
+from captures.mmcp.parameters import tolerance_ns
 from captures.rules.findings import Finding, frames_of
 from captures.rules.language import knowing
+from captures.rules.operators_time import on_beat
 
 if TYPE_CHECKING:
     from captures.mmcp.lab import Lab, Message
 
 _SECOND = 1_000_000_000
-_TOLERANCE_SHARE = 0.1  # of the period, but at least:
-_TOLERANCE_MIN_NS = 200_000_000  # which a machine that is busy may be late by, however short the period
 _ANSWER_NS = 500_000_000  # a report this soon after a probe or a leave answers it
 _CROSSING_NS = 20_000_000  # two messages this close may have crossed
-_BEATS_MAX, _BEAT_SLACK_NS = 4, 50_000_000  # renewals that are lost in a row, and what each may be late by
 _BURST_NS = 100_000_000  # reports in a row that are one, split to fit in 1400 bytes [D M-12]
 
 
@@ -31,7 +30,7 @@ class _Schedule:
 
     def __init__(self, period_s: float, start_ns: int) -> None:
         self.period_ns = round(period_s * _SECOND)
-        self.tolerance_ns = max(round(self.period_ns * _TOLERANCE_SHARE), _TOLERANCE_MIN_NS)
+        self.tolerance_ns = tolerance_ns(self.period_ns)
         self.wrong: list[tuple[str, tuple[int, ...]]] = []
         self._anchors = [start_ns]
         self._last: Message | None = None
@@ -97,7 +96,6 @@ def usr_period(lab: Lab) -> Iterator[Finding]:
     """Each MN reports its status every SRT while it is established; reports lost in a handover or a silence are excused."""
     for session in lab.watched(lab.sessions):
         mn, begin, end = session.mn, session.begin_ns, session.end_ns
-        own = set(mn.addresses.values())
         confirms = lab.confirms(session)
         if not confirms and session.is_to_fail:
             continue
@@ -108,7 +106,7 @@ def usr_period(lab: Lab) -> Iterator[Finding]:
         leaves = lab.said(mn.interface, "ULR", confirms[0].t_ns, end, mn_id=mn.mn_id)
         gone = [leave.begin_ns for leave in lab.leaves if leave.session is session]
         until = min([end, *gone, *(leave.t_ns for leave in leaves)])
-        probes = [p for p in lab.said(mn.interface, "USP", begin, end) if p.destination in own]
+        probes = lab.received(mn, "USP", begin, end)
         schedule = _Schedule(lab.parameters.srt_s, confirms[0].t_ns)
         interruptions = [
             *_interruptions(lab, session, confirms),
@@ -223,10 +221,7 @@ def _restarts(lab: Lab, confirms: Sequence[Message]) -> list[int]:
     """When a schedule may begin anew: with each confirm but the first, and those that only renew, SPT after the one before."""
     found, spt_ns = [], round(lab.parameters.spt_s * _SECOND)
     for before, confirm in pairwise(confirms):
-        passed = confirm.t_ns - before.t_ns
-        beats = round(passed / spt_ns)
-        on_beat = 0 < beats <= _BEATS_MAX and abs(passed - beats * spt_ns) <= beats * (_BEAT_SLACK_NS + spt_ns // 100)
-        if not on_beat or confirm.source != before.source:
+        if not on_beat(confirm.t_ns - before.t_ns, spt_ns) or confirm.source != before.source:
             found.append(confirm.t_ns)
     return found
 

@@ -16,15 +16,8 @@ if TYPE_CHECKING:
 
 def first_confirm(lab: Lab, session: Session) -> Message | None:
     """The first SJC F=1 of the session that reached the MN's interface."""
-    confirms = lab.said(
-        session.mn.interface,
-        "SJC",
-        session.begin_ns,
-        session.end_ns,
-        source=lab.parameters.session_manager,
-        f=1,
-    )
-    return next((c for c in confirms if c.destination in session.mn.addresses.values()), None)
+    sm = lab.parameters.session_manager
+    return lab.answer(session.mn, "SJC", session.begin_ns, session.end_ns, source=sm, f=1)
 
 
 def session_join_order(lab: Lab) -> Iterator[Finding]:
@@ -33,7 +26,6 @@ def session_join_order(lab: Lab) -> Iterator[Finding]:
         if session.is_to_fail:
             continue
         mn, begin, end = session.mn, session.begin_ns, session.end_ns
-        own = set(mn.addresses.values())
         requests = lab.said(mn.interface, "SJR", begin, end, mn_id=mn.mn_id)
         if not requests:
             yield Finding(session.name, "failed", f"{mn.name} never sent an SJR", (session.frame,))
@@ -47,10 +39,7 @@ def session_join_order(lab: Lab) -> Iterator[Finding]:
         chain: list[Message | None] = [request, confirm]
         if lmc is not None:
             local = local_requests[0] if local_requests else None
-            accepted = [
-                c for c in lab.said(mn.interface, "LJC", begin, end, source=lmc[0], f=1) if c.destination in own
-            ]
-            chain += [local, accepted[0] if accepted else None]
+            chain += [local, lab.answer(mn, "LJC", begin, end, source=lmc[0], f=1)]
         names = ["SJR", "SJC F=1", "LJR", "LJC F=1"][: len(chain)]
         missing = [name for name, message in zip(names, chain, strict=True) if message is None]
         seen = [message for message in chain if message is not None]

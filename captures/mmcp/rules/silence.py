@@ -24,11 +24,10 @@ def probe_answered(lab: Lab) -> Iterator[Finding]:
     """A probe is answered at once: by an MN with USR to its parent, by an LMC with ASR to the SM."""
     for session in lab.watched(lab.sessions):
         mn = session.mn
-        own = set(mn.addresses.values())
         probes = [
             probe
-            for probe in lab.said(mn.interface, "USP", session.begin_ns, session.end_ns)
-            if probe.destination in own and probe.source == lab.parent_at(session, probe.t_ns)
+            for probe in lab.received(mn, "USP", session.begin_ns, session.end_ns)
+            if probe.source == lab.parent_at(session, probe.t_ns)
         ]
         answers = lab.said(mn.interface, "USR", session.begin_ns, session.end_ns, mn_id=mn.mn_id)
         yield from _judge_answers(lab, mn.name, probes, answers)
