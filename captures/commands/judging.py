@@ -177,7 +177,7 @@ def verify_command(
         if as_json:
             click.echo(json.dumps(verification.as_dict(), indent=2))
         else:
-            from captures.report.verification import show_verification
+            from captures.report.terminal import show_verification
 
             show_verification(verification)
     say_where_it_breaks_off(str(file), verification.truncated)
