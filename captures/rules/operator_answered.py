@@ -65,7 +65,7 @@ class _Answered(Deadlines):
         super().__init__(tell, coverage, terms.patterns())
         self._terms = terms
         self._waiting: Bounded[Key, _Request] = Bounded()
-        self._given_up_by: Bounded[Key, set[Key]] = Bounded()
+        self._given_up_by: Bounded[Key, dict[Key, None]] = Bounded()  # in the order asked
 
     def event(self, event: Event) -> None:
         if self._terms.unless is not None and self._terms.unless.matches(event):
@@ -98,11 +98,12 @@ class _Answered(Deadlines):
         if self._terms.unless is not None:
             other = key_of(event, self._terms.unless_same)
             if other is not None:
-                keys = self._given_up_by.obtain(other, set)
+                keys = self._given_up_by.obtain(other, dict)
                 if len(keys) >= _REMEMBERED:
-                    keys.intersection_update(self._waiting.keys())
+                    for gone in keys.keys() - self._waiting.keys():
+                        del keys[gone]
                 if len(keys) < _REMEMBERED:
-                    keys.add(key)
+                    keys[key] = None
 
     def _answer(self, event: Event) -> None:
         key = key_of(event, self._terms.same)
@@ -139,7 +140,7 @@ class _Answered(Deadlines):
             if request is not None and event.kind == request.event.kind and not request.overdue:
                 continue  # the request itself, as another interface saw it
             if keys is not None:
-                keys.discard(key)
+                del keys[key]
             if request is None:
                 continue
             self._waiting.pop(key)

@@ -147,6 +147,18 @@ def test_many_requests_given_up_one_after_the_other_are_all_known() -> None:
     assert told(check, story) == (40, 0, 0)
 
 
+def test_requests_that_are_given_up_together_are_told_in_the_order_they_were_asked() -> None:
+    """Not in that of a set, which another run would have otherwise."""
+    outcomes, coverage = Outcomes(), Coverage()
+    checker = PATIENT(outcomes, coverage)
+    interfaces = [f"eth{number}" for number in (3, 1, 4, 5, 9, 2, 6, 8)]
+    for number, interface in enumerate(interfaces):
+        checker.event(event(number, 0, "ask", at=interface, **ME))
+    checker.advance(round((NOON_S + 2) * SECOND))
+    checker.event(event(9, 3, "give-up", **ME))
+    assert [finding.subject for finding in outcomes.findings()] == interfaces
+
+
 def test_a_request_that_another_interface_sees_too_does_not_excuse_itself() -> None:
     check = Answered(
         request=ASK, by=ANSWER, within=1, same=("conversation",), patience=2, unless=ASK, unless_same=(ANYWHERE, "who")
