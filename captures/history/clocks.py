@@ -85,10 +85,11 @@ class _Pair:
 
 
 class Clocks:
-    """Takes control packets as interfaces saw them; remembers the first so many."""
+    """Takes control packets as interfaces saw them; remembers the first so many, and counts sightings of others, `left_out`."""
 
     def __init__(self) -> None:
         self._sent: dict[int, _Sent] = {}
+        self.left_out = 0
 
     def see(self, interface: str, t_ns: int, packet: Packet, data: bytes) -> None:
         """An interface saw a packet, which is in the octets of a frame."""
@@ -98,6 +99,7 @@ class Clocks:
         sent = self._sent.get(key)
         if sent is None:
             if len(self._sent) >= _PACKETS_MAX:
+                self.left_out += 1
                 return
             sent = self._sent[key] = _Sent(flow)
         sent.add(_Sighting(interface, t_ns, packet.hop_limit))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Protocol
 
 from captures.history.events import DATA, Event
@@ -11,6 +12,8 @@ WINDOW_NS = 10_000_000
 """Data packets are told of by windows of 10 ms, which begin at multiples of it."""
 
 
+WINDOWS_MAX = 65_536
+"""No more are open at once."""
 _SWEEP_WINDOWS = 10
 
 
@@ -49,12 +52,14 @@ class _Window:
 class DataWindows:
     """Makes one event of each flow's packets at one interface in one window, and keeps nothing else of them.
 
-    `over` are those of windows that are over, for whoever takes them away.
+    `over` are those of windows that are over, for whoever takes them away. `cut` counts windows that were told of early, so
+    that no more than `WINDOWS_MAX` are open: the rest of such a flow is a window of its own.
     """
 
     def __init__(self) -> None:
         self.over: list[Event] = []
-        self._open: dict[tuple[str, bytes], _Window] = {}
+        self.cut = 0
+        self._open: OrderedDict[tuple[str, bytes], _Window] = OrderedDict()
         self._swept = 0
 
     def add(
@@ -78,6 +83,10 @@ class DataWindows:
         if window is not None:
             self._close(interface, flow, window)
         self._open[interface, flow] = _Window(index, number, t_ns)
+        if len(self._open) > WINDOWS_MAX:
+            self.cut += 1
+            (first_interface, first_flow), first = self._open.popitem(last=False)
+            self._close(first_interface, first_flow, first)
         if index > self._swept + _SWEEP_WINDOWS:
             # Flows that have fallen silent do not stay, however many there were.
             self._swept = index

@@ -126,6 +126,16 @@ class History:
                 f"{self.late} control packets came out of order by more than {self._reorder_ns / 1e9:g} s, and were judged where"
                 " they stand"
             )
+        if self._steps.evicted:
+            found.append(
+                f"{self._steps.evicted} names in steps were forgotten for lack of room: whom later ones mean is lost"
+            )
+        if self._clocks.left_out and len(self.interfaces.heard) > 1:
+            found.append(
+                f"{self._clocks.left_out} sightings of control packets came too late for the clocks to be compared by them"
+            )
+        if self._windows is not None and self._windows.cut:
+            found.append(f"{self._windows.cut} windows of data were told of before they were over, for lack of room")
         if self.streams.evicted:
             packets = self.streams.evicted_packets
             found.append(f"{self.streams.evicted} streams ({packets} packets) were forgotten for lack of room")

@@ -9,8 +9,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """An object with an address: its name, the key it stands under as its role, and where it is.
+    """An object with an address: its node's name, the key it stands under as its role, and where it is.
 
+    `called`: what steps call it, its own name; several may be at one node.
     `addresses`: by the cell in which it has each, where it may be in several; `cell`: where it serves, or empty.
     `interface`: where it is captured, as ``node:interface``, or empty.
     """
@@ -20,6 +21,7 @@ class Named:
     addresses: Mapping[str, str]
     cell: str
     interface: str
+    called: str
 
 
 def port_in(parameters: Mapping[str, Any], port_name: str) -> int | None:
@@ -44,6 +46,6 @@ def named_in(parameters: Mapping[str, Any]) -> Iterator[Named]:
             if name and addresses:
                 role = key.removesuffix("s") if listed else key
                 cell, interface = (str(entry.get(word, "")) for word in ("point_of_attachment", "interface"))
-                yield Named(str(name), role, addresses, cell, interface)
+                yield Named(str(name), role, addresses, cell, interface, str(entry.get("name") or name))
             elif not listed:
                 yield from named_in(entry)

@@ -103,6 +103,7 @@ class Lab:
     def __post_init__(self) -> None:
         """Begin to gather."""
         self._events: deque[Event] = deque(maxlen=_BEFORE_PARAMETERS_MAX)
+        self._forgotten = 0
         self._looked_at: set[str] = set()
         self._blind: dict[str, str] = {}
 
@@ -123,10 +124,13 @@ class Lab:
             self.problem = str(error)
             return
         self._events = deque(self._events)
+        if self._forgotten:
+            self.warnings.append(f"{self._forgotten} events before the parameters step were forgotten for lack of room")
         streams.keep(ipaddress.ip_address(self.parameters.group).packed, self.parameters.port)
 
     def event(self, event: Event) -> None:
         """Take the next event of its `protocols`."""
+        self._forgotten += len(self._events) == self._events.maxlen
         self._events.append(event)
 
     def finish(self, history: History, interfaces: Mapping[str, int], truncated: str | None) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from captures.history.events import Event
+from captures.history.events import Event, node_of
+from captures.history.parameters import named_in
 from captures.wire.bounded import STATE_MAX, Bounded
 from captures.wire.rtp import Streams
 
@@ -31,11 +32,15 @@ class Coverage:
         self._directions: Bounded[tuple[str, str, str, str], int] = Bounded(16 * STATE_MAX)
         self._refused: Bounded[tuple[str, str, str], bool] = Bounded()
         self._last: Bounded[str, dict[str, int]] = Bounded()
-        self._link_changed: dict[str, int] = {}
-        self._nodes: dict[str, str] = {}
-        self._walks: dict[str, str] = {}
-        self._names: dict[str, set[str]] = {}
-        self._silent_until: dict[str, int] = {}
+        self._link_changed: Bounded[str, int] = Bounded()
+        self._any_link_changed = -1
+        self._node_of_address: Bounded[str, str] = Bounded()
+        self._silent_until: Bounded[str, int] = Bounded()
+
+    @property
+    def evicted(self) -> int:
+        """Directions, ports and nodes that were forgotten for lack of room."""
+        return sum(value.evicted for value in vars(self).values() if isinstance(value, Bounded))
 
     def note(self, event: Event) -> None:
         """Take the next event in."""
@@ -55,38 +60,35 @@ class Coverage:
 
     def _step(self, event: Event) -> None:
         """A lab's links change and its nodes fall silent on purpose: learn whose, as far as the steps tell."""
-        fields = event.fields
-        handover = str(fields.get("handover"))
-        if event.kind == "parameters":
-            for entry in _entries(fields):
-                node = str(entry.get("node") or _node(str(entry.get("interface", ""))))
-                names = {str(entry.get("name", node)), node}
-                self._nodes |= dict.fromkeys(names, node)
-                addresses = entry.get("addresses")
-                for address in [entry.get("address"), *(addresses.values() if isinstance(addresses, dict) else ())]:
-                    self._names.setdefault(str(address), set()).update(names)
-            self.only |= {str(entry["address"]) for entry in _singles(fields) if "address" in entry}
-        elif event.kind == "silence_begin":
-            self._silent_until[str(fields.get("role"))] = _FOR_EVER
-        elif event.kind in ("silence_end", "crash"):  # who was killed has nothing more to say for what was before
-            self._silent_until[str(fields.get("role"))] = event.t_ns
-        elif event.kind == "handover_begin":
-            self._walks[handover] = self._nodes.get(str(fields.get("mn")), "")
-        elif event.kind in ("link_down", "link_up"):
-            self._link_changed[self._walks.get(handover, "")] = event.t_ns
-        elif event.kind in ("session_begin", "session_end"):
-            # Between sessions a node may be put elsewhere.
-            self._link_changed[self._nodes.get(str(fields.get("mn")), "")] = event.t_ns
+        match event.kind:
+            case "parameters":
+                for named in named_in(event.fields):
+                    for address in named.addresses.values():
+                        self._node_of_address.set(address, named.name)
+                self.only |= {str(entry["address"]) for entry in _singles(event.fields) if "address" in entry}
+            case "silence_begin":
+                self._silent_until.set(event.node, _FOR_EVER)
+            case "silence_end" | "crash":  # who was killed has nothing more to say for what was before
+                self._silent_until.set(event.node, event.t_ns)
+            case (
+                "link_down" | "link_up" | "session_begin" | "session_end"
+            ):  # between sessions a node may be put elsewhere
+                self._link_changed.set(event.node, event.t_ns)
+                self._any_link_changed = event.t_ns
+            case _:
+                pass
 
     def link_changed(self, interface: str | None = None) -> int:
         """When a step last said that the interface, or a node at it, went to another link, -1 for never; None: any."""
         if interface is None:
-            return max(self._link_changed.values(), default=-1)
-        return max(self._link_changed.get(_node(interface), -1), self._link_changed.get("", -1))
+            return self._any_link_changed
+        # A step that says of nobody that the link changed may be about anybody.
+        return max(self._link_changed.get(node_of(interface)) or -1, self._link_changed.get("") or -1)
 
     def silenced(self, address: str, since_ns: int) -> bool:
         """Whether a step said that the node with the address was made silent for some of the time since then."""
-        return any(self._silent_until.get(name, -1) >= since_ns for name in self._names.get(address, ()))
+        node = self._node_of_address.get(address)
+        return node is not None and (self._silent_until.get(node) or -1) >= since_ns
 
     def refused(self, interface: str, protocol: str, address: str) -> bool:
         """Whether the last that the interface saw of a protocol's port at an address was that nobody is there.
@@ -114,26 +116,10 @@ class Coverage:
         return event.t_ns - max(began, self.link_changed(event.interface))
 
 
-def _entries(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Every object in a lab's parameters that names a node or an interface, in whatever protocol's section it is."""
-    if isinstance(value, Mapping):
-        if "node" in value or "interface" in value:
-            yield value
-        value = tuple(value.values())
-    if isinstance(value, list | tuple):
-        for inner in value:
-            yield from _entries(inner)
-
-
 def _singles(value: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Those of the objects that stand in no list."""
+    """Every object in a lab's parameters that names a node or an interface and stands in no list."""
     if "node" in value or "interface" in value:
         yield value
     for inner in value.values():
         if isinstance(inner, Mapping):
             yield from _singles(inner)
-
-
-def _node(interface: str) -> str:
-    """The node of an interface, which a lab calls ``node:interface``."""
-    return interface.partition(":")[0]

@@ -260,7 +260,7 @@ def _as_read(reading: Reading, packs: Sequence[_Running], names: tuple[str, ...]
         interfaces=dict(reader.packets),
         streams=streams,
         passed_over=dict(passed_over.most_common()),
-        warnings=[*reader.warnings, *history.warnings(reader.packets), *_warnings(packs, streams)],
+        warnings=[*reader.warnings, *history.warnings(reader.packets), *reading.warnings(), *_warnings(packs, streams)],
         truncated=reader.truncated,
         about=() if reading.parameters is None else _topics(reading.parameters.fields.get("expects")),
         has_parameters=reading.parameters is not None,

@@ -57,6 +57,7 @@ class Reading:
         """What is called with it when it is read, ahead of the events of its time."""
         self._facts: list[Gatherer] = []
         self._sent: dict[int, _Sent] = {}
+        self._forgotten = 0
 
     def _learn(self, step: Step) -> None:
         if self.parameters is None:
@@ -103,8 +104,19 @@ class Reading:
         ends = frozenset(end for end in (event.source, event.destination) if end and not ip_address(end).is_multicast)
         self._sent[event.number] = _Sent(event.t_ns, event.interface, ends)
         if len(self._sent) > _SENT_MAX:
+            self._forgotten += _SENT_MAX // 2
             for number in list(islice(self._sent, _SENT_MAX // 2)):
                 del self._sent[number]
+
+    def warnings(self) -> Iterator[str]:
+        """What was forgotten for lack of room, as texts."""
+        if evicted := self.coverage.evicted:
+            yield (
+                f"{evicted} directions, ports and nodes were forgotten for lack of room: what was missing there is held"
+                " against nobody"
+            )
+        if self._forgotten:
+            yield f"{self._forgotten} events were forgotten for lack of room: what failed in them follows from nothing"
 
     @cached_property
     def _hubs(self) -> frozenset[str]:
