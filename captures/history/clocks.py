@@ -7,13 +7,15 @@ is ahead of that of a first has bounds:
 - of packets in both directions between two hosts, something between how much later the ones and the others are seen there.
 
 Clocks differ for certain where 0 is beyond the bounds; by how much is taken for the middle between them. An interface that
-differs from more others than these do is the one that is shifted. A packet only counts if nobody saw two that are equal.
+differs from more others than these do is the one that is shifted; where several differ from as many, all are. Packets that
+are equal count if both interfaces saw as many of them, but for those within a second of one another.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import combinations
+from collections.abc import Iterator, Sequence
+from itertools import combinations, pairwise
 from statistics import median_low
 from typing import NamedTuple
 
@@ -24,6 +26,8 @@ SHIFT_NS = 5_000_000
 
 _PACKETS_MAX = 4096
 _SEEN_AT_MAX = 16  # interfaces
+_EQUAL_MAX = 64  # packets
+_APART_NS = 1_000_000_000
 
 # Of UDP and TCP the checksum is left out, which the sender's interface may show as its kernel left it: what is before it and
 # where it ends.
@@ -39,20 +43,36 @@ class _Sighting(NamedTuple):
 
 
 class _Sent:
-    """A packet and where it was seen; `equal`: another one like it was seen too."""
+    """A packet, and when each interface saw it and others that are equal."""
 
-    __slots__ = ("equal", "flow", "seen")
+    __slots__ = ("flow", "seen")
 
     def __init__(self, flow: _Flow) -> None:
         self.flow = flow
-        self.seen: list[_Sighting] = []
-        self.equal = False
+        self.seen: dict[str, list[_Sighting]] = {}
 
     def add(self, sighting: _Sighting) -> None:
-        if any(known.interface == sighting.interface for known in self.seen):
-            self.equal = True
+        times = self.seen.get(sighting.interface)
+        if times is not None:
+            if len(times) <= _EQUAL_MAX:
+                times.append(sighting)
         elif len(self.seen) < _SEEN_AT_MAX:
-            self.seen.append(sighting)
+            self.seen[sighting.interface] = [sighting]
+
+    def pairs(self) -> Iterator[tuple[_Sighting, _Sighting]]:
+        """Of two interfaces what is one packet for certain: the first that both saw, the second, if both saw as many."""
+        for first, second in combinations(sorted(self.seen), 2):
+            ones, others = self.seen[first], self.seen[second]
+            if len(ones) == len(others) <= _EQUAL_MAX:
+                for place, pair in enumerate(zip(ones, others, strict=True)):
+                    if _is_alone(ones, place) and _is_alone(others, place):
+                        yield pair
+
+
+def _is_alone(sightings: Sequence[_Sighting], place: int) -> bool:
+    """Whether nobody can mistake one for that before or behind it: of a burst some may have been lost here, others there."""
+    near = sightings[max(place - 1, 0) : place + 2]
+    return all(later.t_ns - earlier.t_ns > _APART_NS for earlier, later in pairwise(near))
 
 
 class _Pair:
@@ -108,13 +128,13 @@ class Clocks:
         """How far the clocks of interfaces are ahead of the others', in ns, of those that are shifted by `SHIFT_NS` or more."""
         differences = self._differences()
         shifted: list[str] = []
-        while differences.keys() - shifted:
-            # Of two of which nothing more is known it is the one whose name comes later.
-            open_ = {name: others.keys() - shifted for name, others in differences.items() if name not in shifted}
-            worst = max(open_, key=lambda name: (len(open_[name]), name))
-            if not open_[worst]:
+        while True:
+            open_ = {name: len(others.keys() - shifted) for name, others in differences.items() if name not in shifted}
+            most = max(open_.values(), default=0)
+            if not most:
                 break
-            shifted.append(worst)
+            # Where nothing tells which of them it is, all are doubtful.
+            shifted += sorted(name for name, count in open_.items() if count == most)
         found = {}
         for name in shifted:
             others = differences[name]
@@ -126,9 +146,8 @@ class Clocks:
         """By interface, from which others its clock differs for certain, and how far it is ahead of them."""
         pairs: dict[tuple[str, str], _Pair] = defaultdict(_Pair)
         for sent in self._sent.values():
-            if not sent.equal:
-                for first, second in combinations(sorted(sent.seen), 2):
-                    pairs[first.interface, second.interface].add(sent.flow, first, second)
+            for first, second in sent.pairs():
+                pairs[first.interface, second.interface].add(sent.flow, first, second)
         found: dict[str, dict[str, int]] = defaultdict(dict)
         for (first_name, second_name), pair in pairs.items():
             ahead = pair.ahead_ns()
