@@ -86,7 +86,7 @@ def test_no_more_windows_of_data_are_open_than_there_is_room_for(monkeypatch: py
     assert windows.cut == len(windows.over) == 150
     windows.close(None)
     assert sorted(event.number for event in windows.over) == list(range(250))
-    history = History((), taps=(windows,))
+    history = History((), data=windows)
     assert [warning for warning in history.warnings() if warning.startswith("150 windows of data")]
 
 
