@@ -335,7 +335,10 @@ def _rules(a: Judgement | None, b: Judgement | None) -> Iterable[RuleChange]:
 def _by_subject(judgement: Judgement | None) -> dict[tuple[str, str], tuple[str, str]]:
     """Verdict and message by rule and subject; frame numbers differ from run to run, so subjects are counted instead."""
     found: dict[tuple[str, str], tuple[str, str]] = {}
+    own = {pack.name for pack in judgement.packs if pack.decides} if judgement is not None else set()
     for verdict in judgement.decided if judgement is not None else ():
+        if verdict.pack not in own and verdict.verdict != "failed":
+            continue  # of IGMP or MLD, by the lab's IP version: that it was kept is no difference
         subject = plain = _FRAME_IN_SUBJECT.sub("", verdict.subject)
         count = 1
         while (verdict.rule, subject) in found:
