@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from captures.dissectors import membership, pim
+from captures.dissectors import igmp_mld, pim
 from captures.files.capture import Frame
 from captures.history.data import DataTap
 from captures.history.events import Event
@@ -118,9 +118,9 @@ class PacketReader:
         elif protocol == PROTOCOL_TCP:
             return self._segment(frame, packet)
         elif protocol == PROTOCOL_IGMP:
-            event = self._membership(frame, packet, "igmp", membership.igmp)
+            event = self._membership(frame, packet, "igmp", igmp_mld.igmp)
         elif protocol == PROTOCOL_ICMPV6:
-            event = self._membership(frame, packet, "mld", membership.mld)
+            event = self._membership(frame, packet, "mld", igmp_mld.mld)
         elif protocol == PROTOCOL_PIM:
             event = self._pim(frame, packet)
         elif protocol in (PROTOCOL_IPV4, PROTOCOL_IPV6):
@@ -230,11 +230,11 @@ class PacketReader:
         frame: Frame,
         packet: Packet,
         name: str,
-        read: Callable[[bytes], membership.Query | membership.Report | None],
+        read: Callable[[bytes], igmp_mld.Query | igmp_mld.Report | None],
     ) -> Event | None:
         body = frame.data[packet.begin : packet.end]
         fields: dict[str, Any] = {"alert": router_alert(packet, frame.data)}
-        if name == "mld" and (not body or body[0] not in membership.MLD_TYPES):
+        if name == "mld" and (not body or body[0] not in igmp_mld.MLD_TYPES):
             if refused := self._unreachable(frame, packet):
                 return refused
             self._passed_over.count("ICMPv6 packets that are no MLD")
@@ -252,9 +252,9 @@ class PacketReader:
             self._passed_over.count("IGMP messages of other types")
             return None
         fields["message"], fields["version"] = message, message.version
-        if isinstance(message, membership.Query):
+        if isinstance(message, igmp_mld.Query):
             return self._event(frame, packet, name, "query", fields)
-        if any(record.kind in membership.STATE_CHANGES for record in message.records):
+        if any(record.kind in igmp_mld.STATE_CHANGES for record in message.records):
             self._data.changed(frame.interface, frame.t_ns)
         return self._event(frame, packet, name, "leave" if message.leave else "report", fields)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from captures.dissectors.membership import ALLOW, BLOCK, MODE_IS_EXCLUDE, MODE_IS_INCLUDE, TO_EXCLUDE, TO_INCLUDE
+from captures.dissectors.igmp_mld import ALLOW, BLOCK, MODE_IS_EXCLUDE, MODE_IS_INCLUDE, TO_EXCLUDE, TO_INCLUDE
 from captures.history.events import Event
 from captures.protocol import Name
 from captures.protocols import names, protocol

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-from captures.dissectors.membership import MODE_IS_EXCLUDE, TO_EXCLUDE
+from captures.dissectors.igmp_mld import MODE_IS_EXCLUDE, TO_EXCLUDE
 from captures.files.capture import CaptureError, Step
 from captures.history.events import Event
 from captures.history.history import History

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from captures.dissectors.membership import STATE_CHANGES
+from captures.dissectors.igmp_mld import STATE_CHANGES
 from captures.files.capture import Frame, Interface, PcapngWriter, Step
 from captures.files.reading import CaptureReader
 from captures.history.control import every_protocol

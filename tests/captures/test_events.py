@@ -24,7 +24,7 @@ from scapy.contrib.pim import (
 from scapy.layers.inet import IP
 from scapy.packet import Packet
 
-from captures.dissectors import membership, pim
+from captures.dissectors import igmp_mld, pim
 from captures.files.capture import Interface, PcapngWriter
 from captures.files.reading import CaptureReader
 from captures.history.control import every_protocol
@@ -302,16 +302,16 @@ def test_pim_over_ipv6() -> None:
 
 @pytest.mark.parametrize(("octets", "seconds"), [(0, 0), (127, 127), (128, 128), (0x9F, 31 << 4), (0xFF, 31744)])
 def test_exponential_codes(octets: int, seconds: int) -> None:
-    message = membership.igmp(bytes([0x11, octets, 0, 0, 239, 1, 1, 1, 0x0A, octets, 0, 0]))
-    assert isinstance(message, membership.Query)
+    message = igmp_mld.igmp(bytes([0x11, octets, 0, 0, 239, 1, 1, 1, 0x0A, octets, 0, 0]))
+    assert isinstance(message, igmp_mld.Query)
     assert (message.max_response_s, message.interval_s) == (seconds / 10, seconds)
     assert (message.suppress, message.robustness, message.group) == (True, 2, "239.1.1.1")
 
 
 def test_versions_of_queries() -> None:
     def version(octets: bytes) -> int:
-        message = (membership.igmp if octets[0] == 0x11 else membership.mld)(octets)
-        assert isinstance(message, membership.Query)
+        message = (igmp_mld.igmp if octets[0] == 0x11 else igmp_mld.mld)(octets)
+        assert isinstance(message, igmp_mld.Query)
         return message.version
 
     assert [version(query(4, version=1)), version(query(4, version=2)), version(query(4))] == [1, 2, 3]
@@ -319,7 +319,7 @@ def test_versions_of_queries() -> None:
 
 
 @given(
-    st.sampled_from([membership.igmp, membership.mld, pim.dissect]),
+    st.sampled_from([igmp_mld.igmp, igmp_mld.mld, pim.dissect]),
     st.binary(max_size=60),
     st.integers(0, 59),
     st.data(),

@@ -24,7 +24,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import CookedLinux, CookedLinuxV2, Dot1Q, Ether, Loopback
 from scapy.packet import Packet
 
-from captures.dissectors import membership
+from captures.dissectors import igmp_mld
 from captures.wire import headers
 from captures.wire.headers import PROTOCOL_ICMPV6, PROTOCOL_IGMP, ip_packet
 from captures.wire.internet import printed
@@ -87,12 +87,12 @@ def report2(kind: int, sources: list[str]) -> Packet:
     return mld(ICMPv6MLReport2(records=[record], records_number=1))
 
 
-def read(packet: headers.Packet, data: bytes) -> membership.Query | membership.Report | None:
+def read(packet: headers.Packet, data: bytes) -> igmp_mld.Query | igmp_mld.Report | None:
     """The membership message of an IP packet, None if it holds none. Raises `MalformedMessageError`."""
     body = data[packet.begin : packet.end]
     if packet.fragment or not body or packet.protocol not in (PROTOCOL_IGMP, PROTOCOL_ICMPV6):
         return None
-    return membership.igmp(body) if packet.protocol == PROTOCOL_IGMP else membership.mld(body)
+    return igmp_mld.igmp(body) if packet.protocol == PROTOCOL_IGMP else igmp_mld.mld(body)
 
 
 JOIN, LEAVE, NOTHING = "join", "leave", "nothing"
@@ -131,10 +131,10 @@ def test_membership_messages_mean_what_scapy_meant(packet: Packet, version: str,
     message = read(found, data)
     family = "IGMP" if packet.haslayer(IP) else "MLD"
     if kind == "query":
-        assert isinstance(message, membership.Query)
+        assert isinstance(message, igmp_mld.Query)
         assert (family, meaning) == (version, NOTHING)
         return
-    assert isinstance(message, membership.Report)
+    assert isinstance(message, igmp_mld.Report)
     assert (f"{family}v{message.version}", "leave" if message.leave else "report") == (version, kind)
     group = GROUP4 if family == "IGMP" else GROUP6
     assert [record.group for record in message.records if record.joins()] == ([group] if meaning == JOIN else [])
@@ -147,7 +147,7 @@ def test_second_record_is_found_behind_the_sources_of_the_first() -> None:
     found = ip_packet(101, data)
     assert found is not None
     message = read(found, data)
-    assert isinstance(message, membership.Report)
+    assert isinstance(message, igmp_mld.Report)
     assert [record.group for record in message.records if record.joins()] == [GROUP4, "239.9.9.9"]
 
 

@@ -28,7 +28,8 @@ from functools import partial
 from captures.history.events import Event
 from captures.mmcp.constants import F_HAS_MEANING
 from captures.mmcp.lab import Lab
-from captures.mmcp.rules import children, handover, join, leave, membership, monitoring, session, silence, stream
+from captures.mmcp.rules import children, handover, join, leave, monitoring, session, silence, stream
+from captures.mmcp.rules import source_specific as membership
 from captures.mmcp.rules.children import asr_names_members, probe_schedule
 from captures.mmcp.rules.handover import old_lmc_forgets_mn
 from captures.mmcp.rules.leave import leave_answered

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from captures.protocols import protocols
-from captures.rules.packs.membership import igmp_pack, mld_pack
+from captures.rules.packs.igmp_mld import igmp_pack, mld_pack
 from captures.rules.packs.pack import Pack, Settings
 from captures.rules.packs.pim import pim_pack
 from captures.rules.packs.rtp import rtp_pack

@@ -6,12 +6,12 @@ import heapq
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from captures.dissectors.membership import Query
+from captures.dissectors.igmp_mld import Query
 from captures.history.events import Event
 from captures.rules.coverage import Coverage, who
 from captures.rules.findings import Outcomes
 from captures.rules.language import SECOND, Checker, in_seconds, on
-from captures.rules.packs.membership_hosts import GROUPS_MAX, ROBUSTNESS, SHARE, SLACK_NS
+from captures.rules.packs.igmp_mld_hosts import GROUPS_MAX, ROBUSTNESS, SHARE, SLACK_NS
 from captures.wire.bounded import Bounded
 
 _AGAIN_AT_ONCE_NS = SECOND // 10  # FRR asks anew with each setting that it is given

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field
 
-from captures.dissectors.membership import STATE_CHANGES, Query, Report
+from captures.dissectors.igmp_mld import STATE_CHANGES, Query, Report
 from captures.history.events import Event
 from captures.rules.coverage import Coverage, who
 from captures.rules.findings import Outcomes

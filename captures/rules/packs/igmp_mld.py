@@ -28,12 +28,12 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 
-from captures.dissectors.membership import ALLOW, BLOCK, MODE_IS_INCLUDE, Query, Report
+from captures.dissectors.igmp_mld import ALLOW, BLOCK, MODE_IS_INCLUDE, Query, Report
 from captures.history.events import Event
 from captures.rules.language import Rule, Unseen, on
 from captures.rules.operators import Holds
-from captures.rules.packs.membership_hosts import Compatibility, QueriesAnswered, Repeated
-from captures.rules.packs.membership_queriers import LastMembers, Querier, QueryPace
+from captures.rules.packs.igmp_mld_hosts import Compatibility, QueriesAnswered, Repeated
+from captures.rules.packs.igmp_mld_queriers import LastMembers, Querier, QueryPace
 from captures.rules.packs.pack import Pack
 from captures.rules.packs.pim import checksum_problem, malformed_problem
 
