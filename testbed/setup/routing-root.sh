@@ -1,6 +1,6 @@
 #!/bin/bash
-# The recipe of the routing root: one folder with the routing daemons of one Debian release (and the tcpdump that records
-# them), the same on every host.
+# The recipe of the routing root: one folder with the routing daemons of one Debian release, the tcpdump that records them and
+# what else a network is made of, the same on every host.
 #
 #   routing-root.sh FOLDER     makes FOLDER, which must not exist; needs no privilege
 #
@@ -12,8 +12,11 @@ umask 022
 
 release=trixie
 # tcpdump because captures are made as root of a user namespace too: Debian 12's refuses that, Ubuntu 24.04's crashes.
-# nftables for links that lose: this way every host has the same, and one that needs no right on the host.
-packages=base-files,libc-bin,frr,smcroute,tcpdump,nftables
+# nftables for links that lose, iproute2's tc and VDE's wirefilter for those that are slow: this way every host has the same, and
+# one that needs no right on the host. dnsmasq, radvd and dhcpcd give and take addresses. ping shows what a link is.
+packages=base-files,libc-bin,frr,smcroute,tcpdump,nftables,iproute2,vde2,dnsmasq-base,radvd,dhcpcd-base,iputils-ping
+# It excludes frr and smcroute on a host, so it is not among what apt is asked to put together.
+beside=pimd
 # Given by name because a host of another distribution does not trust Debian's keys by itself.
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -23,6 +26,8 @@ root=$1
 # shellcheck disable=SC2016
 # The check refuses chrootless as root because of maintainer scripts, and an extraction runs none.
 mmdebstrap --mode=chrootless --skip=check/chrootless --variant=extract --include="$packages" --keyring="$keyring" \
+    --extract-hook="cd \"\$1\"/var/cache/apt/archives && APT_CONFIG=\$MMDEBSTRAP_APT_CONFIG apt-get download $beside &&
+        dpkg-deb --extract ${beside}_*.deb \"\$1\"" \
     --extract-hook='for archive in "$1"/var/cache/apt/archives/*.deb; do
         dpkg-deb --show --showformat="\${Package} \${Version} \${Architecture}\n" "$archive"; done >"$1/manifest"' \
     "$release" "$root"
@@ -48,7 +53,8 @@ find "$root/dev" -mindepth 1 -delete
 find "$root" -type f -perm /6000 -exec chmod ug-s {} +
 chmod --recursive a+rX,go-w,-t "$root"
 
-for program in usr/bin/vtysh usr/lib/frr/{zebra,mgmtd,pimd,pim6d} usr/sbin/smcrouted usr/bin/tcpdump usr/sbin/nft; do
+for program in usr/bin/{vtysh,tcpdump,wirefilter,vde_plug,vde_plug2tap,ping} usr/lib/frr/{zebra,mgmtd,ospfd,ospf6d,pimd,pim6d} \
+    usr/sbin/{smcrouted,smcroutectl,pimd,nft,tc,dnsmasq,radvd,dhcpcd}; do
     [ -x "$root/$program" ] || { echo "the packages brought no /$program" >&2; exit 1; }
 done
 LC_ALL=C sort -o "$root/manifest" "$root/manifest"
