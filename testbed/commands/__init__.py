@@ -1,0 +1,1 @@
+"""The commands of ``python -m testbed``, one module a group of them."""

@@ -1,0 +1,117 @@
+"""``run``: what is done outside of the sandbox, before a lab is built in one and after its end."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from testbed.commands.answering import CANNOT_RUN, fail
+from testbed.commands.labs import LabCommands, example_of, lab_parameters, sentence, written
+from testbed.host import doctor
+from testbed.host.sandbox import SandboxError, run_inside
+from testbed.routing import families
+from testbed.run import results
+from testbed.run.laboratory import REQUEST, Topology, build_model, parse_values
+from testbed.run.options import OptionError
+from testbed.setup import routing_root
+
+NEEDED = (
+    "sandbox-sysctl",
+    "sandbox-tmpfs",
+    "veth",
+    "bridge",
+    "ethtool",
+    "mininet",
+    "mnexec",
+    "routing-root",
+    "tcpdump",
+)
+
+
+def _command_of(topology: Topology[Any]) -> click.Command:
+    def run(*, lab_config: Path | None, runs: Path | None, as_json: bool, **texts: str | None) -> None:
+        _run(topology, written(topology, texts), lab_config, runs or results.RUNS, as_json=as_json)
+
+    return click.Command(
+        topology.name,
+        params=[
+            *lab_parameters(topology),
+            click.Option(
+                ["--lab-config"],
+                type=click.Path(path_type=Path, exists=True, dir_okay=False),
+                help='TOML file; [external] names commands that play roles: mn = "my-mn --config {config}".',
+            ),
+            click.Option(
+                ["--runs"],
+                type=click.Path(path_type=Path),
+                help="Folder for the run's folder.",
+                show_default="captures/runs",
+            ),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON on standard output."),
+        ],
+        callback=run,
+        short_help=topology.summary,
+        help=f"{sentence(topology)}\n\nExample: python -m testbed run {topology.name} {example_of(topology)}\n\n"
+        "Exit status: 0 passed, 1 a rule or bound failed, 2 could not run.",
+    )
+
+
+run_command = LabCommands(
+    name="run", make=_command_of, help="Run one lab; ``run LAB --help`` lists its options with units and bounds."
+)
+
+
+def _run(
+    topology: Topology[Any], texts: Mapping[str, str | None], lab_config: Path | None, runs: Path, *, as_json: bool
+) -> NoReturn:
+    """Check what can be checked from outside, then run the lab in a sandbox and pass its exit status on."""
+    try:
+        values = parse_values(topology, texts)
+        external = _external_roles(lab_config)
+        root = routing_root()
+        model = build_model(topology, values)
+        doctor.require(*NEEDED, *(["ipv6"] if model.family == 6 else []), *families.programs(model))
+        run_folder = results.make_run_folder(runs.resolve(), topology.name)
+    except CANNOT_RUN as error:
+        fail(error)
+    request = {"lab": topology.name, "values": dict(texts), "external": external, "json": as_json}
+    (run_folder / REQUEST).write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
+    results.point_latest(run_folder)
+    argv = [sys.executable, "-m", "testbed", "inside", str(run_folder)]
+    try:
+        status = run_inside(argv, routing_root=root, keep_visible=[run_folder])
+    except SandboxError as error:
+        results.write_result(run_folder, results.could_not_run(topology.name, str(error), topology.tables))
+        fail(error)
+    if not (run_folder / results.RESULT).exists():
+        results.write_result(
+            run_folder, results.could_not_run(topology.name, f"ended with status {status}", topology.tables)
+        )
+    sys.exit(status)
+
+
+def _external_roles(lab_config: Path | None) -> dict[str, list[str]]:
+    """The ``[external]`` table: role name to argv, given as a list or as one string of words."""
+    if lab_config is None:
+        return {}
+    try:
+        content = tomllib.loads(lab_config.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OptionError(f"--lab-config {lab_config}: {error}") from None
+    table = content.pop("external", {})
+    if content or not isinstance(table, dict):
+        raise OptionError(f"--lab-config {lab_config}: only a table [external] is known, found {', '.join(content)}")
+    external: dict[str, list[str]] = {}
+    for role, command in table.items():
+        words = shlex.split(command) if isinstance(command, str) else command
+        if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+            raise OptionError(f"--lab-config {lab_config}: external.{role}: give a command, as a string or a list")
+        external[role] = words
+    return external
