@@ -74,7 +74,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 def _parameters(run_folder: Path) -> dict[str, Any]:
     """Every parameter as a person would write it, defaults filled in."""
     request = json.loads((run_folder / REQUEST).read_text(encoding="utf-8"))
-    options = {option.name: option.default for option in topologies()[request["lab"]].options}
+    options = {option.name: option.default for option in topologies()[request["lab"]].all_options}
     given = {name: text for name, text in request["values"].items() if text is not None}
     return {**options, **given}
 

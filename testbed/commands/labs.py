@@ -44,13 +44,13 @@ def lab_parameters(topology: Topology[Any]) -> list[click.Parameter]:
             metavar=option.metavar,
             show_default=option.default or False,
         )
-        for option in topology.options
+        for option in topology.all_options
     ]
 
 
 def written(topology: Topology[Any], texts: Mapping[str, str | None]) -> dict[str, str | None]:
     """The texts of a lab's options by the options' names, of the words that click makes of them."""
-    return {option.name: texts[option.name.replace("-", "_")] for option in topology.options}
+    return {option.name: texts[option.name.replace("-", "_")] for option in topology.all_options}
 
 
 def example_of(topology: Topology[Any]) -> str:

@@ -15,7 +15,6 @@ from testbed.mmcp.two_cells import controlled_cells, controller_of
 from testbed.net.model import Radio
 from testbed.net.observation import await_count, sent_packets, udp_counter
 from testbed.net.routes import gateway
-from testbed.routing.frr import PimTimers
 from testbed.run.laboratory import RunningLab
 from testbed.run.roles import RunningRole
 
@@ -278,7 +277,7 @@ def record_parameters(
             "spt_s": provisioning.spt_s,
             "jwt_s": provisioning.jwt_s,
             "join_retries": provisioning.join_retries,
-            "last_member_query_s": PimTimers().last_member_query_s(model.family),
+            "last_member_query_s": max(router.last_member_query_s for router in lab.routers.values()),
             "sm": {"node": "sm", "address": _address(lab, "sm"), "interface": f"sm:{sm_end.interface}"},
             "lmcs": [
                 {

@@ -13,8 +13,8 @@ r"""The network of the two-cell labs: a source behind a rendezvous router, two c
 
 from __future__ import annotations
 
-from testbed.net.model import Attachment, End, Family, Lab, Link, Node, PointOfAttachment, Radio
-from testbed.routing.frr import FRR_PIM
+from testbed.net.model import Attachment, End, Family, Lab, Link, Node, PointOfAttachment, Radio, Stream
+from testbed.routing.frr import FRR
 
 CELLS = ("poa1", "poa2")
 SOURCE_SPECIFIC_GROUPS = {4: "232.1.1.1", 6: "ff3e::8000:1"}
@@ -47,7 +47,7 @@ def two_cells(
         nodes=(
             Node("mcs"),
             Node("sm"),
-            *(Node(name, "router", (FRR_PIM,)) for name in ("rr", "ar1", "ar2")),
+            *(Node(name, "router", FRR) for name in ("rr", "ar1", "ar2")),
             *(Node(name) for name in (*map(controller_of, controlled), "mn")),
         ),
         points_of_attachment=tuple(PointOfAttachment(cell) for cell in CELLS),
@@ -66,9 +66,8 @@ def two_cells(
             if two_radios
             else (Radio("mn", "mn-radio", (("poa1", at(1, 100)), ("poa2", at(2, 100))), initially="poa1"),)
         ),
-        settings={FRR_PIM: {"rendezvous_point": at(10, 1).partition("/")[0]}},
-        group=(SOURCE_SPECIFIC_GROUPS if source_specific else GROUPS)[family],
-        source=at(10, 2).partition("/")[0] if source_specific else None,
+        streams=(Stream((SOURCE_SPECIFIC_GROUPS if source_specific else GROUPS)[family], "mcs"),),
+        rendezvous_point=at(10, 1).partition("/")[0],
     )
 
 

@@ -28,6 +28,7 @@ from testbed.host.sandbox import require_inside
 from testbed.net.model import End, Lab, Radio
 from testbed.net.netlink import NetworkNamespace
 from testbed.net.routes import routes
+from testbed.net.validation import validate
 
 OPEN_FILES = 16384
 """Wanted limit of open files; Mininet's own figure. A lower hard limit is kept, it suffices for small labs."""
@@ -51,7 +52,7 @@ class EmulatedNetwork:
 
     def __init__(self, model: Lab, run_folder: Path, progress: Progress | None = None) -> None:
         """`run_folder` receives logs/. Raises ModelError for a lab that cannot work, SandboxError outside a sandbox."""
-        model.validate()
+        validate(model)
         sandbox = require_inside()
         self.model, self.run_folder, self.progress = model, run_folder, progress or Progress(quiet=True)
         self.routing_root = sandbox.routing_root

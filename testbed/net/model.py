@@ -6,37 +6,26 @@ Three kinds of attachment join the nodes:
 * `Attachment`: a node fixed to a point of attachment (a Linux bridge, the stand-in for a radio cell);
 * `Radio`: a mobile node's interface, whose point of attachment changes; it knows its address in each cell.
 
-Addresses are strings with prefix length (`"10.0.1.1/24"`), exactly as they will be configured. `validate` refuses a lab
-that could not work, naming what is wrong, where, and the remedy. The shortest paths are in `testbed.net.routes`.
+Addresses are strings with prefix length (`"10.0.1.1/24"`), exactly as they will be configured. `testbed.net.validation` refuses
+a lab that could not work, naming what is wrong, where, and the remedy. The shortest paths are in `testbed.net.routes`.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address, ip_interface, ip_network
-from itertools import combinations
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 from typing import Literal
 
-MODEL_SCHEMA = 1
+MODEL_SCHEMA = 2
 """Version of the JSON written by `to_json`."""
-
-INTERFACE_NAME_MAX = 15
-"""Bytes in an interface name: Linux IFNAMSIZ (16) less the terminating zero."""
 
 SOURCE_SPECIFIC_RANGES = {4: ip_network("232.0.0.0/8"), 6: ip_network("ff30::/12")}
 """Groups that are joined from their source only (RFC 4607): a (*,G) join there does nothing. ff3x::/32 lies in ff30::/12."""
 
-LINK_LOCAL_GROUPS = {4: (ip_network("224.0.0.0/24"),), 6: (ip_network("ff01::/16"), ip_network("ff02::/16"))}
-"""Groups no router forwards."""
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
-
 Family = Literal[4, 6]
 Network = IPv4Network | IPv6Network
-Interface = IPv4Interface | IPv6Interface
 
 
 class ModelError(ValueError):
@@ -49,19 +38,46 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A host or router with a network namespace of its own. `daemons` (routers only): names of `testbed.routing.families`."""
+    """A host or router with a network namespace of its own.
+
+    `daemon` (routers only): what routes multicast there, a name of `testbed.routing.families`; empty: nothing does.
+    """
 
     name: str
     kind: Literal["host", "router"] = "host"
-    daemons: tuple[str, ...] = ()
+    daemon: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PointOfAttachment:
-    """A cell: a Linux bridge. Multicast snooping is off by default, since everybody in a radio cell hears everything."""
+    """A cell: a Linux bridge. Multicast snooping is off by default, since everybody in a radio cell hears everything.
+
+    `position`: where its antenna stands, metres east and north; None where no geometry decides who hears it.
+    """
 
     name: str
     mcast_snooping: bool = False
+    position: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What one direction of a link does to packets, beyond carrying them at once.
+
+    Shares are of 0 to 1. `jitter_s` is how far a delay may be off either way, `rate_bps` in bit/s, `queue_packets` what waits where
+    the rate is too low; None: no limit.
+    """
+
+    delay_s: float = 0.0
+    jitter_s: float = 0.0
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    rate_bps: int | None = None
+    queue_packets: int | None = None
+
+
+PERFECT = Quality()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +91,22 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Point to point between two nodes."""
+    """Point to point between two nodes. `forward`: from the first to the second."""
 
     first: End
     second: End
+    forward: Quality = PERFECT
+    backward: Quality = PERFECT
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A node that stays in one cell."""
+    """A node that stays in one cell. `forward`: from the node to the cell."""
 
     end: End
     point_of_attachment: str
+    forward: Quality = PERFECT
+    backward: Quality = PERFECT
 
     @property
     def bridge_port(self) -> str:
@@ -98,13 +118,15 @@ class Attachment:
 class Radio:
     """A mobile node's interface. `addresses` maps points of attachment to `ADDRESS/PREFIX_LENGTH`, as pairs.
 
-    `initially` is where it is attached at first; None: nowhere, it has no link.
+    `initially` is where it is attached at first; None: nowhere, it has no link. `forward`: from the node to its cell.
     """
 
     node: str
     interface: str
     addresses: tuple[tuple[str, str], ...]
     initially: str | None
+    forward: Quality = PERFECT
+    backward: Quality = PERFECT
 
     @property
     def bridge_port(self) -> str:
@@ -138,12 +160,68 @@ class Subnet:
 
 
 @dataclass(frozen=True, slots=True)
-class Lab:
-    """A whole lab. `group` is the multicast group it is about, empty for a lab without one.
+class Stream:
+    """A multicast stream: its group, and the node it comes from."""
 
-    `source` is the address of origin of the group's stream where the group is a source-specific one, which is joined from it
-    alone. `settings` are what the routing daemons are told, by the name that nodes give their family; that family's
-    module in `testbed.routing` says which there are.
+    group: str
+    origin: str
+
+    @property
+    def is_source_specific(self) -> bool:
+        """Whether its group is joined from its source only; it must be an address."""
+        group = ip_address(self.group)
+        return group in SOURCE_SPECIFIC_RANGES[group.version]
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """How routers ask hosts for members, and what both speak. `_s` in seconds; names as in RFC 3376 and RFC 3810, clause 8 and 9.
+
+    The last member query interval is as short as FRR allows, since a lab repeats handovers and each must find a router that has
+    forgotten the one before.
+    """
+
+    igmp: Literal[2, 3] = 3
+    mld: Literal[1, 2] = 2
+    query_interval_s: int = 10
+    max_response_s: float = 2.0
+    last_member_query_interval_s: float = 0.1
+    robustness: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Pim:
+    """Timers of PIM routers, seconds, as short as FRR allows for the same reason.
+
+    So is the join/prune interval: a prune that got lost is made up for when the join it should have ended times out, after
+    3.5 intervals. `keep_alive_s`: of a source that sends no more.
+    """
+
+    hello_s: int = 1
+    join_prune_s: int = 2
+    keep_alive_s: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Addressing:
+    """How mobile nodes come by their addresses.
+
+    static: whoever plays the node configures the address that the model has for it. dhcp: a server in each cell gives it that
+    address. slaac: the router of each cell announces its prefix. `duplicate_address_detection`: whether an address is used
+    only when nobody has objected, at once, or meanwhile.
+    """
+
+    mode: Literal["static", "dhcp", "slaac"] = "static"
+    duplicate_address_detection: Literal["off", "on", "optimistic"] = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A whole lab. `streams`: the multicast streams it is about, the one that a lab of one group means first.
+
+    `rendezvous_point`: an address of a PIM router, no prefix; empty where all groups are source-specific, no router forwards
+    multicast or routers elect it. `unicast`: whether routers' routes are the shortest paths of `testbed.net.routes`, or what
+    OSPF makes of the network.
     """
 
     name: str
@@ -153,9 +231,30 @@ class Lab:
     links: tuple[Link, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     radios: tuple[Radio, ...] = ()
-    group: str = ""
-    source: str | None = None
-    settings: Mapping[str, Mapping[str, str | int]] = field(default_factory=dict)
+    streams: tuple[Stream, ...] = ()
+    rendezvous_point: str = ""
+    unicast: Literal["static", "ospf"] = "static"
+    membership: Membership = Membership()
+    pim: Pim = Pim()
+    addressing: Addressing = Addressing()
+
+    @property
+    def group(self) -> str:
+        """The group of the first stream, empty where there is none."""
+        return self.streams[0].group if self.streams else ""
+
+    @property
+    def source(self) -> str | None:
+        """The address that the first stream comes from, where its group is joined from its source only; no prefix."""
+        if not self.streams or not self.streams[0].is_source_specific:
+            return None
+        return self.address_of(self.streams[0].origin)
+
+    def address_of(self, node: str) -> str:
+        """The first address of a node, no prefix. Raises ModelError where it has none."""
+        for end in self.ends_of(node):
+            return end.address.partition("/")[0]
+        raise ModelError("no address", f"node {node}", "link it to something, or attach it to a cell")
 
     def node(self, name: str) -> Node:
         """The node of that name. Raises ModelError, listing the nodes there are."""
@@ -237,184 +336,6 @@ class Lab:
         ends += [attachment.end for attachment in self.attachments]
         return tuple((end.node, end.interface) for end in ends) + tuple((r.node, r.interface) for r in self.radios)
 
-    def validate(self) -> None:
-        """Raises ModelError for the first thing that could not work."""
-        _check_names(self)
-        _check_interfaces(self)
-        _check_addresses(self)
-        _check_group(self)
-        _check_reachable(self)
-
     def to_json(self) -> str:
         """The model as JSON, for the run folder."""
         return json.dumps({"schema": MODEL_SCHEMA, **asdict(self)}, indent=2) + "\n"
-
-
-def _check_names(lab: Lab) -> None:
-    where = f"lab {lab.name}"
-    if lab.family not in (4, 6):
-        raise ModelError(f"family is {lab.family!r}", where, "use 4 or 6")
-    seen: set[str] = set()
-    for name in (*(n.name for n in lab.nodes), *(p.name for p in lab.points_of_attachment)):
-        if not _NAME.match(name):
-            raise ModelError(f"{name!r} is not a usable name", where, "use letters, digits, '-', '_' and '.'")
-        if name in seen:
-            raise ModelError(f"two nodes or points of attachment are called {name!r}", where, "rename one")
-        seen.add(name)
-    for node in lab.nodes:
-        for daemon in node.daemons:
-            if node.kind != "router":
-                raise ModelError(f"a host with daemon {daemon!r}", f"node {node.name}", "make it a router")
-
-
-def _all_ends(lab: Lab) -> Iterator[tuple[str, End]]:
-    """(where, end) of everything; a radio with its first address, if it has one."""
-    for link in lab.links:
-        where = f"link {link.first.node}-{link.second.node}"
-        yield where, link.first
-        yield where, link.second
-    for attachment in lab.attachments:
-        yield f"cell {attachment.point_of_attachment}", attachment.end
-    for radio in lab.radios:
-        end = radio.first_end()
-        if end is not None:
-            yield f"radio {radio.node}", end
-
-
-def _check_interface_name(name: str, where: str) -> None:
-    if not _NAME.match(name) or name in ("lo", "all", "default"):
-        raise ModelError(f"{name!r} is not a usable interface name", where, "use letters, digits, '-', '_' and '.'")
-    if len(name) > INTERFACE_NAME_MAX:
-        raise ModelError(
-            f"interface name {name!r} has {len(name)} characters",
-            where,
-            f"Linux allows {INTERFACE_NAME_MAX}: shorten it or the names it is made of",
-        )
-
-
-def _check_interfaces(lab: Lab) -> None:
-    nodes = {node.name for node in lab.nodes}
-    cells = {cell.name for cell in lab.points_of_attachment}
-    for where, name in (
-        *((f"cell of {a.end.node}", a.point_of_attachment) for a in lab.attachments),
-        *(
-            (f"radio of {r.node}", cell)
-            for r in lab.radios
-            for cell in (*filter(None, (r.initially,)), *(c for c, _ in r.addresses))
-        ),
-    ):
-        if name not in cells:
-            raise ModelError(
-                f"unknown point of attachment {name!r}", where, f"known: {', '.join(sorted(cells)) or 'none'}"
-            )
-    taken: set[tuple[str, str]] = set()
-    for where, end in _all_ends(lab):
-        if end.node not in nodes:
-            raise ModelError(f"unknown node {end.node!r}", where, f"known: {', '.join(sorted(nodes))}")
-        _check_interface_name(end.interface, f"{where}, node {end.node}")
-        if (end.node, end.interface) in taken:
-            raise ModelError(f"node {end.node} has two interfaces called {end.interface!r}", where, "rename one")
-        taken.add((end.node, end.interface))
-    # These all live side by side in the sandbox's own namespace.
-    ports: set[str] = set()
-    for port in (*cells, *(a.bridge_port for a in lab.attachments), *(r.bridge_port for r in lab.radios)):
-        _check_interface_name(port, f"bridge side of {port}")
-        if port in ports:
-            raise ModelError(
-                f"two bridges or bridge ports would be called {port!r}",
-                f"lab {lab.name}",
-                "rename a node or a point of attachment, or attach the node only once",
-            )
-        ports.add(port)
-
-
-def _parse(lab: Lab, end: End, where: str) -> Interface:
-    where = f"{where}, {end.node}:{end.interface}"
-    try:
-        parsed = ip_interface(end.address)
-    except ValueError:
-        raise ModelError(
-            f"{end.address!r} is not an address with prefix length", where, "write e.g. 10.0.1.1/24"
-        ) from None
-    if parsed.version != lab.family:
-        raise ModelError(f"{end.address} is IPv{parsed.version}", where, f"the lab's family is {lab.family}")
-    network = parsed.network
-    if parsed.ip.is_multicast or parsed.ip.is_unspecified or parsed.ip.is_loopback or network.prefixlen == 0:
-        raise ModelError(f"{end.address} cannot be a node's address", where, "use a unicast address")
-    if network.num_addresses > 2 and parsed.ip in (network.network_address, network.broadcast_address):
-        raise ModelError(f"{end.address} is the first or last address of its subnet", where, "use one in between")
-    return parsed
-
-
-def _check_addresses(lab: Lab) -> None:
-    owners: dict[str, str] = {}
-    subnets = [(where, end) for where, end in _all_ends(lab)]
-    for where, end in subnets:
-        _parse(lab, end, where)
-    for subnet in lab.subnets():
-        for end in subnet.ends:
-            parsed = _parse(lab, end, subnet.name)
-            here = f"{end.node}:{end.interface}"
-            if parsed.network != subnet.network:
-                raise ModelError(
-                    f"{end.address} is outside the subnet {subnet.network}",
-                    f"{subnet.name}, {here}",
-                    "everything on one link or cell shares one subnet",
-                )
-            if (other := owners.setdefault(str(parsed.ip), here)) != here or other != here:
-                raise ModelError(f"{parsed.ip} is also the address of {other}", f"{subnet.name}, {here}", "change one")
-    for one, two in combinations(lab.subnets(), 2):
-        if one.network.overlaps(two.network):
-            raise ModelError(f"{one.network} overlaps {two.network} of {two.name}", one.name, "number one of them anew")
-
-
-def _check_group(lab: Lab) -> None:
-    where = f"lab {lab.name}"
-    if not lab.group:
-        return
-    try:
-        group = ip_address(lab.group)
-    except ValueError as error:
-        raise ModelError(f"group: {error}", where, "write a plain address, no prefix length") from None
-    if group.version != lab.family or not group.is_multicast:
-        raise ModelError(f"{group} is not an IPv{lab.family} multicast group", where, "use e.g. 239.1.1.1 or ff1e::1")
-    addresses = {str(ip_interface(end.address).ip) for _, end in _all_ends(lab)}
-    if group in SOURCE_SPECIFIC_RANGES[lab.family] and lab.source is None:
-        raise ModelError(
-            f"{group} is in the source-specific range {SOURCE_SPECIFIC_RANGES[lab.family]}",
-            where,
-            "a (*,G) join does nothing there: give the stream's source, or use e.g. 239.1.1.1 or ff1e::1",
-        )
-    if lab.source is not None and lab.source not in addresses:
-        raise ModelError(
-            f"source {lab.source} is no address of a node", where, "give the address of the stream's origin"
-        )
-    if any(group in network for network in LINK_LOCAL_GROUPS[lab.family]):
-        raise ModelError(f"{group} never leaves its link", where, "use a group with a wider scope")
-
-
-def _check_reachable(lab: Lab) -> None:
-    if not lab.nodes:
-        raise ModelError("no nodes", f"lab {lab.name}", "a lab needs at least one")
-    routers = {node.name for node in lab.routers()}
-    subnets = lab.subnets()
-    for radio in lab.radios:
-        for cell, _ in radio.addresses:
-            if not any(s.point_of_attachment == cell and any(e.node in routers for e in s.ends) for s in subnets):
-                raise ModelError(f"cell {cell} has no router", f"radio of {radio.node}", f"attach a router to {cell}")
-    start = lab.nodes[0].name
-    reached, frontier = {start}, [start]
-    while frontier:
-        node = frontier.pop()
-        if node != start and node not in routers:
-            continue  # a host does not forward
-        for members in ({end.node for end in subnet.ends} for subnet in subnets):
-            if node in members:
-                frontier += sorted(members - reached)
-                reached |= members
-    for lost in (node.name for node in lab.nodes if node.name not in reached):
-        raise ModelError(
-            f"cannot be reached from {start}",
-            f"node {lost}",
-            "link it to a router or to a point of attachment that has one",
-        )

@@ -19,20 +19,15 @@ COLD_DEADLINE_S = 15.0
 def families_of(model: Lab) -> tuple[DaemonFamily, ...]:
     """The families that the model's nodes name. Raises ModelError for one that there is not."""
     for node in model.nodes:
-        for daemon in node.daemons:
-            if daemon not in FAMILIES:
-                raise ModelError(f"unknown daemon {daemon!r}", f"node {node.name}", f"known: {', '.join(FAMILIES)}")
-    named = {daemon for node in model.nodes for daemon in node.daemons}
+        if node.daemon and node.daemon not in FAMILIES:
+            raise ModelError(f"unknown daemon {node.daemon!r}", f"node {node.name}", f"known: {', '.join(FAMILIES)}")
+    named = {node.daemon for node in model.nodes}
     return tuple(family for name, family in FAMILIES.items() if name in named)
 
 
 def check(model: Lab) -> None:
     """Raises ModelError for the first thing in the model that its routing daemons could not work with."""
-    families = families_of(model)
-    for name in model.settings:
-        if name not in {family.name for family in families}:
-            raise ModelError(f"settings of {name!r}", f"lab {model.name}", "no node names it as its daemon")
-    for family in families:
+    for family in families_of(model):
         family.check(model)
 
 

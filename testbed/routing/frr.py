@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass, fields
 from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,8 @@ from testbed.net.model import Lab, ModelError
 from testbed.routing.group_state import GroupState, kernel_sources, same_address
 from testbed.routing.router import DaemonFamily, RoutingError
 
-FRR_PIM = "frr-pim"
-"""The name of this family: FRR with pimd (IPv4) or pim6d (IPv6), by the IP version of the lab.
-
-Its settings in a model: ``rendezvous_point`` (an address of such a router, no prefix; left out where all groups are
-source-specific or no router forwards) and any field of PimTimers.
-"""
+FRR = "frr"
+"""The name of this family: FRR with pimd (IPv4) or pim6d (IPv6), by the IP version of the lab."""
 
 ALL_GROUPS = {4: "224.0.0.0/4", 6: "ff00::/8"}
 
@@ -45,59 +40,24 @@ _TEMPLATES = Environment(  # noqa: S701  # no HTML: a daemon reads it
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PimTimers:
-    """Timers of a PIM router. `_s` are seconds, `_ds` tenths of a second, as FRR wants them.
-
-    The last member query interval and the keep-alive timer are as short as FRR allows, since a lab repeats handovers
-    and each must find a router that has forgotten the one before. So is the join/prune interval: a prune that got lost
-    is made up for when the join it should have ended times out, after 3.5 intervals.
-    """
-
-    hello_s: int = 1
-    query_interval_s: int = 10
-    max_response_ds: int = 20
-    last_member_query_interval_ds: int = 1
-    keep_alive_s: int = 3
-    join_prune_s: int = 2
-
-    def last_member_query_s(self, family: int) -> float:
-        """How long FRR goes on forwarding to a link after the last member's leave.
-
-        pimd: two queries, each the last member query interval [RFC 3376 8.8]. pim6d 10.3 waits after the second one for the
-        response time of general queries, where RFC 3810 9.9 has the interval again.
-        """
-        interval_s, response_s = self.last_member_query_interval_ds / 10, self.max_response_ds / 10
-        return 2 * interval_s if family == 4 else interval_s + response_s
-
-
-def settings_of(model: Lab) -> tuple[str | None, PimTimers]:
-    """The rendezvous point and the timers that a model sets. Raises ModelError for a setting that there is not."""
-    settings = dict(model.settings.get(FRR_PIM, {}))
-    point = settings.pop("rendezvous_point", None)
-    known = [each.name for each in fields(PimTimers)]
-    for name, value in settings.items():
-        if name not in known or not isinstance(value, int):
-            remedy = f"give rendezvous_point or, as whole numbers, {', '.join(known)}"
-            raise ModelError(f"setting {name} = {value!r}", f"lab {model.name}, {FRR_PIM}", remedy)
-    return None if point is None else str(point), PimTimers(**{name: int(value) for name, value in settings.items()})
-
-
 def check(model: Lab) -> None:
-    """Raises ModelError for settings that these routers cannot work with."""
-    point, _ = settings_of(model)
-    speakers = _speakers(model)
-    owners = {str(ip_interface(end.address).ip): node for node in speakers for end in model.ends_of(node)}
-    if point is not None and point not in owners:
-        raise ModelError(
-            f"rendezvous point {point} is no address of a multicast router",
-            f"lab {model.name}, {FRR_PIM}",
-            f"use an address of {', '.join(speakers)}",
-        )
+    """Raises ModelError for what these routers cannot work with."""
+    if model.rendezvous_point:
+        owners = {str(ip_interface(end.address).ip) for node in _speakers(model) for end in model.ends_of(node)}
+        if model.rendezvous_point not in owners:
+            raise ModelError(
+                f"rendezvous point {model.rendezvous_point} is no address of a router with PIM",
+                f"lab {model.name}, {FRR}",
+                f"use an address of {', '.join(_speakers(model))}",
+            )
+    for name in ("max_response_s", "last_member_query_interval_s"):
+        value = getattr(model.membership, name)
+        if round(value * 10) != value * 10 or value <= 0:
+            raise ModelError(f"{name} is {value:g}", f"lab {model.name}, {FRR}", "FRR wants whole tenths of a second")
 
 
 def _speakers(model: Lab) -> list[str]:
-    return [node.name for node in model.nodes if FRR_PIM in node.daemons]
+    return [node.name for node in model.nodes if node.daemon == FRR]
 
 
 def neighbours_expected(model: Lab, router: str) -> int:
@@ -107,19 +67,16 @@ def neighbours_expected(model: Lab, router: str) -> int:
     return sum(end.node in others for subnet in subnets for end in subnet.ends)
 
 
-def render_interfaces(lab: Lab, router: str, timers: PimTimers) -> str:
+def render_interfaces(lab: Lab, router: str) -> str:
     """The vtysh commands that make every interface of `router` a PIM interface, and a querier where hosts are."""
     queriers = lab.querier_interfaces(router)
     return _TEMPLATES.get_template("frr-interfaces.conf.j2").render(
         pim=_pim(lab),
         ip="ip" if lab.family == 4 else "ipv6",
         membership="igmp" if lab.family == 4 else "mld",
-        hello_s=timers.hello_s,
-        keep_alive_s=timers.keep_alive_s,
-        join_prune_s=timers.join_prune_s,
-        query_interval_s=timers.query_interval_s,
-        max_response_ds=timers.max_response_ds,
-        last_member_query_interval_ds=timers.last_member_query_interval_ds,
+        version=lab.membership.igmp if lab.family == 4 else lab.membership.mld,
+        timers=lab.pim,
+        asked=lab.membership,
         interfaces=[{"name": end.interface, "querier": end.interface in queriers} for end in lab.ends_of(router)],
     )
 
@@ -127,7 +84,7 @@ def render_interfaces(lab: Lab, router: str, timers: PimTimers) -> str:
 def render_rendezvous_point(lab: Lab, *, again: bool = False) -> str:
     """The vtysh commands that tell a router the rendezvous point, for the first time or ``again``."""
     return _TEMPLATES.get_template("frr-rendezvous-point.conf.j2").render(
-        pim=_pim(lab), rendezvous_point=settings_of(lab)[0], groups=ALL_GROUPS[lab.family], again=again
+        pim=_pim(lab), rendezvous_point=lab.rendezvous_point, groups=ALL_GROUPS[lab.family], again=again
     )
 
 
@@ -142,7 +99,6 @@ class FrrRouter:
         if network.routing_root is None:
             raise RoutingError("this sandbox has no routing root folder: give run_inside a routing_root")
         self.network, self.node = network, node
-        self.rendezvous_point, self.timers = settings_of(network.model)
         self.root: Path = network.routing_root
         self.pim_daemon = "pimd" if network.model.family == 4 else "pim6d"
         self.daemons = ("mgmtd", "zebra", self.pim_daemon)
@@ -178,7 +134,7 @@ class FrrRouter:
             return False, f"{', '.join(missing)} not listening; {missing[0]} said: {said or 'nothing'}"
 
         self.network.eventually(f"FRR on {self.node} to listen", listening, deadline_s, quiet=True)
-        self._load("interfaces", render_interfaces(self.network.model, self.node, self.timers))
+        self._load("interfaces", render_interfaces(self.network.model, self.node))
 
     def learn_rendezvous_point(self, *, again: bool = False) -> None:
         """Configures the rendezvous point. Only once the adjacencies are seen, see the template."""
@@ -187,7 +143,7 @@ class FrrRouter:
     def rendezvous_point_interface(self) -> str | None:
         """The interface towards the rendezvous point, None while the daemon knows no way to it."""
         answer: dict[str, Any] = self.show(f"show {self._ip} pim rp-info")
-        for entry in answer.get(self.rendezvous_point or "", []):
+        for entry in answer.get(self.network.model.rendezvous_point, []):
             interface = str(entry.get("outboundInterface", "Unknown"))
             return None if interface == "Unknown" else interface
         return None
@@ -270,6 +226,17 @@ class FrrRouter:
             ) from None
         return answers if len(commands) > 1 else answers[0]
 
+    @property
+    def last_member_query_s(self) -> float:
+        """How long FRR goes on forwarding to a link after the last member's leave.
+
+        pimd: two queries, each the last member query interval [RFC 3376 8.8]. pim6d 10.3 waits after the second one for the
+        response time of general queries, where RFC 3810 9.9 has the interval again.
+        """
+        asked = self.network.model.membership
+        second_s = asked.last_member_query_interval_s if self.network.model.family == 4 else asked.max_response_s
+        return asked.last_member_query_interval_s + second_s
+
     def neighbours(self) -> dict[str, tuple[str, ...]]:
         """PIM neighbours in sight, by interface; interfaces without any are left out."""
         answer: dict[str, dict[str, Any]] = self.show(f"show {self._ip} pim neighbor")
@@ -333,8 +300,8 @@ def start(network: EmulatedNetwork) -> dict[str, FrrRouter]:
         return not lacking, ", ".join(lacking) or "all"
 
     network.eventually("PIM adjacency of all routers", all_adjacent, ADJACENCY_DEADLINE_S)
-    point, _ = settings_of(model)
-    if point is None:
+    point = model.rendezvous_point
+    if not point:
         return routers
     for router in routers.values():
         router.learn_rendezvous_point()
@@ -353,4 +320,4 @@ def _programs(model: Lab) -> tuple[str, ...]:
     return "zebra", "mgmtd", "pimd" if model.family == 4 else "pim6d", f"ipv{model.family}-multicast-routing"
 
 
-FAMILY = DaemonFamily(FRR_PIM, check, start, _programs, packages=("frr",))
+FAMILY = DaemonFamily(FRR, check, start, _programs, packages=("frr",))

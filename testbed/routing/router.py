@@ -23,6 +23,11 @@ class Router(Protocol):
         """The node it runs on."""
         ...
 
+    @property
+    def last_member_query_s(self) -> float:
+        """How long it goes on forwarding to a link after the last member there has left, seconds at most."""
+        ...
+
     def group_state(self, group: str) -> GroupState:
         """What the daemons and the kernel know of a group. Raises RoutingError."""
         ...
@@ -34,9 +39,9 @@ class Router(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DaemonFamily:
-    """Daemons that make routers together. ``name``: as a model's nodes and settings name it.
+    """Daemons that make routers together. ``name``: as a model's nodes name it.
 
-    ``check`` refuses a model that it cannot run on (ModelError), by its settings too. ``start`` starts it on every node that
+    ``check`` refuses a model that it cannot run on (ModelError). ``start`` starts it on every node that
     names it, and returns the routers by node when they have converged. ``programs``: what the doctor must find for
     a model. ``packages``: the routing root's packages whose versions belong into a result.
     """

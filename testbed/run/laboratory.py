@@ -15,13 +15,16 @@ from typing import Any, Generic, TypeVar
 from testbed.host.progress import Progress
 from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Lab
+from testbed.net.validation import validate
 from testbed.routing import families
 from testbed.routing.router import Router
+from testbed.run import world_options
 from testbed.run.options import Option, Value, Values
 from testbed.run.recording import Recording, judge, merge, write_timeline
 from testbed.run.results import Table, filled
 from testbed.run.roles import Roles
 from testbed.run.step_log import StepLog
+from testbed.run.world_options import WORLD_OPTIONS
 
 REQUEST = "request.json"  # what the run was asked to do, in its folder: lab, values, external roles
 
@@ -73,7 +76,7 @@ Measured = TypeVar("Measured", bound=Measurements)
 
 @dataclass(frozen=True, slots=True)
 class Topology(Generic[Measured]):
-    """One lab: its options, its model, its scenario and the tables that it fills.
+    """One lab: its options, its model, its scenario and the tables that it fills. Every lab has WORLD_OPTIONS besides.
 
     ``conclude(values, measurements, verdict)`` gives the result's own part. ``example``: options as a person may write them.
     """
@@ -86,6 +89,12 @@ class Topology(Generic[Measured]):
     conclude: Callable[[Values, Measured, Mapping[str, Any]], Conclusion]
     tables: tuple[Table, ...] = ()
     example: str = ""
+
+    @property
+    def all_options(self) -> tuple[Option, ...]:
+        """Its own options, then those of every lab that it has none of its own for."""
+        own = {option.name for option in self.options}
+        return (*self.options, *(option for option in WORLD_OPTIONS if option.name not in own))
 
 
 def topologies() -> dict[str, Topology[Any]]:
@@ -100,7 +109,7 @@ def topologies() -> dict[str, Topology[Any]]:
 def parse_values(topology: Topology[Any], texts: Mapping[str, str | None]) -> Values:
     """The lab's values from what a person wrote, defaults for the rest; raises OptionError."""
     values: dict[str, Value] = {}
-    for option in topology.options:
+    for option in topology.all_options:
         text = texts.get(option.name)
         text = option.default if text is None else text
         values[option.name] = None if text is None else option.parse(text)
@@ -109,8 +118,8 @@ def parse_values(topology: Topology[Any], texts: Mapping[str, str | None]) -> Va
 
 def build_model(topology: Topology[Any], values: Values) -> Lab:
     """The lab's model, which can work; raises ModelError, or what the lab raises for values that do not go together."""
-    model = topology.build(values)
-    model.validate()
+    model = world_options.applied(topology.build(values), values)
+    validate(model)
     families.check(model)
     return model
 

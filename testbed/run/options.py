@@ -58,6 +58,10 @@ class Values:
             raise TypeError(f"option {name} is no file")
         return value
 
+    def given(self, name: str) -> Value:
+        """Whatever it is; None where nothing was given and there is no default."""
+        return self._values[name]
+
     @property
     def family(self) -> Family:
         """The IP version, of ``family_option``."""

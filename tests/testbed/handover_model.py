@@ -1,7 +1,7 @@
 """The lab most tests build or look at: a source, a rendezvous router, two access routers with a cell each, a mobile node."""
 
-from testbed.net.model import Attachment, End, Family, Lab, Link, Node, PointOfAttachment, Radio
-from testbed.routing.frr import FRR_PIM
+from testbed.net.model import Attachment, End, Family, Lab, Link, Node, PointOfAttachment, Radio, Stream
+from testbed.routing.frr import FRR
 
 GROUP = {4: "239.1.1.1", 6: "ff1e::1"}
 
@@ -24,7 +24,7 @@ def handover_model(family: Family = 4) -> Lab:
         family=family,
         nodes=(
             *(Node(name) for name in ("mcs", "sm", "lmc1", "lmc2", "mn")),
-            *(Node(name, "router", (FRR_PIM,)) for name in ("rr", "ar1", "ar2")),
+            *(Node(name, "router", FRR) for name in ("rr", "ar1", "ar2")),
         ),
         points_of_attachment=(PointOfAttachment("poa1"), PointOfAttachment("poa2")),
         links=(
@@ -35,6 +35,6 @@ def handover_model(family: Family = 4) -> Lab:
         ),
         attachments=(*cell(1), *cell(2)),
         radios=(Radio("mn", "mn-radio", (("poa1", address(1, 100)), ("poa2", address(2, 100))), "poa1"),),
-        settings={FRR_PIM: {"rendezvous_point": address(10, 1).split("/")[0]}},
-        group=GROUP[family],
+        streams=(Stream(GROUP[family], "mcs"),),
+        rendezvous_point=address(10, 1).split("/")[0],
     )

@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from testbed.host.progress import Progress
-from testbed.net.model import Family, Lab, ModelError, Node
+from testbed.net.model import Family, Lab, Membership, ModelError, Node, Pim
 from testbed.routing import families, group_state
 from testbed.routing.frr import (
-    FRR_PIM,
     FrrRouter,
-    PimTimers,
     neighbours_expected,
     render_interfaces,
     render_rendezvous_point,
-    settings_of,
     start,
 )
 from testbed.routing.group_state import GroupState, kernel_sources
@@ -44,6 +41,8 @@ interface ar1-poa1
  ip pim
  ip pim hello 1
  ip igmp
+ ip igmp version 3
+ ip igmp last-member-query-count 2
  ip igmp query-max-response-time 20
  ip igmp query-interval 10
  ip igmp last-member-query-interval 1
@@ -52,27 +51,28 @@ exit
 
 
 def test_an_access_router() -> None:
-    assert render_interfaces(handover_model(4), "ar1", PimTimers()) == ACCESS_ROUTER_4
+    assert render_interfaces(handover_model(4), "ar1") == ACCESS_ROUTER_4
 
 
 def test_the_other_family_differs_in_words_only() -> None:
-    translated = ACCESS_ROUTER_4.replace("router pim", "router pim6").replace(" ip ", " ipv6 ").replace("igmp", "mld")
-    assert render_interfaces(handover_model(6), "ar1", PimTimers()) == translated
+    translated = (
+        ACCESS_ROUTER_4.replace("router pim", "router pim6")
+        .replace(" ip ", " ipv6 ")
+        .replace("igmp", "mld")
+        .replace("version 3", "version 2")
+    )
+    assert render_interfaces(handover_model(6), "ar1") == translated
 
 
 def test_timers_are_parameters() -> None:
-    timers = PimTimers(
-        hello_s=5,
-        query_interval_s=125,
-        max_response_ds=100,
-        last_member_query_interval_ds=10,
-        keep_alive_s=9,
-        join_prune_s=60,
+    asked = Membership(
+        igmp=2, query_interval_s=125, max_response_s=10.0, last_member_query_interval_s=1.0, robustness=3
     )
-    text = render_interfaces(handover_model(4), "rr", timers)
+    lab = replace(handover_model(4), pim=Pim(hello_s=5, keep_alive_s=9, join_prune_s=60), membership=asked)
+    text = render_interfaces(lab, "rr")
     for line in ("ip pim hello 5", "ip igmp query-interval 125", "ip igmp query-max-response-time 100",
                  "ip igmp last-member-query-interval 10", "keep-alive-timer 9",
-                 "join-prune-interval 60"):  # fmt: skip
+                 "join-prune-interval 60", "ip igmp version 2", "last-member-query-count 3"):  # fmt: skip
         assert line in text
     # FRR refuses a query interval shorter than the response time in force.
     assert text.index("query-max-response-time") < text.index("query-interval")
@@ -90,24 +90,14 @@ def test_neighbours_are_counted_for_each_subnet() -> None:
 
 
 LAB = handover_model()
-POINT = {"rendezvous_point": "10.0.10.1"}
-
-
-def test_a_model_sets_timers_too() -> None:
-    lab = replace(LAB, settings={FRR_PIM: {**POINT, "hello_s": 7}})
-    families.check(lab)
-    assert settings_of(lab) == ("10.0.10.1", PimTimers(hello_s=7))
 
 
 @pytest.mark.parametrize(
     ("lab", "words"),
     [
-        (replace(LAB, settings={FRR_PIM: {"rendezvous_point": "10.0.99.1"}}), "no address of a multicast router"),
-        (replace(LAB, settings={FRR_PIM: {"rendezvous_point": "10.0.10.2"}}), "no address of a multicast router"),
-        (replace(LAB, settings={FRR_PIM: {**POINT, "hallo_s": 1}}), "setting hallo_s = 1; give .* hello_s"),
-        (replace(LAB, settings={FRR_PIM: {**POINT, "hello_s": "1"}}), "setting hello_s = '1'"),
-        (replace(LAB, settings={"gated": {}, **LAB.settings}), "settings of 'gated'; no node names it"),
-        (replace(LAB, nodes=(*LAB.nodes[:5], Node("rr", "router", ("gated",)))), "node rr: unknown daemon 'gated'"),
+        (replace(LAB, nodes=(*LAB.nodes[:5], Node("rr", "router"), *LAB.nodes[6:])), "no address of a router with PIM"),
+        (replace(LAB, membership=Membership(max_response_s=0.25)), "whole tenths of a second"),
+        (replace(LAB, nodes=(*LAB.nodes[:5], Node("rr", "router", "gated"))), "node rr: unknown daemon 'gated'"),
     ],
 )
 def test_what_routers_could_not_work_with_is_refused(lab: Lab, words: str) -> None:
@@ -130,14 +120,14 @@ class Network:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told", "ways"),
-    [({}, [], []), ({FRR_PIM: POINT}, ["rr", "ar1", "ar2"], ["a way to the rendezvous point 10.0.10.1"])],
+    ("point", "told", "ways"),
+    [("", [], []), ("10.0.10.1", ["rr", "ar1", "ar2"], ["a way to the rendezvous point 10.0.10.1"])],
 )
 def test_a_lab_may_be_without_a_rendezvous_point(
-    settings: dict[str, dict[str, str | int]], told: list[str], ways: list[str], monkeypatch: pytest.MonkeyPatch
+    point: str, told: list[str], ways: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One whose groups are all source-specific, say: its routers are adjacent, and nothing more is waited for."""
-    lab = replace(LAB, settings=settings)
+    lab = replace(LAB, rendezvous_point=point)
     families.check(lab)
     learned: list[str] = []
     for name in ("launch", "configure"):
@@ -151,7 +141,7 @@ def test_a_lab_may_be_without_a_rendezvous_point(
 
 def test_only_what_a_lab_uses_is_asked_of_the_machine() -> None:
     assert families.programs(handover_model(6)) == ("zebra", "mgmtd", "pim6d", "ipv6-multicast-routing")
-    assert families.programs(replace(LAB, nodes=LAB.nodes[:5], settings={})) == ()
+    assert families.programs(replace(LAB, nodes=LAB.nodes[:5])) == ()
 
 
 def test_cold_means_nothing_known_by_anyone() -> None:

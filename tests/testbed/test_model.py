@@ -11,16 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from testbed.net.model import (
+    PERFECT,
     Attachment,
     End,
     Family,
     Lab,
     Link,
+    Membership,
     ModelError,
     Node,
     PointOfAttachment,
     Radio,
+    Stream,
 )
+from testbed.net.validation import validate
 from tests.testbed.handover_model import handover_model
 
 FAMILIES: tuple[Family, Family] = (4, 6)
@@ -28,12 +32,12 @@ FAMILIES: tuple[Family, Family] = (4, 6)
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_handover_model_is_valid(family: Family) -> None:
-    handover_model(family).validate()
+    validate(handover_model(family))
 
 
 def test_a_lab_needs_no_cell_no_router_and_no_group() -> None:
     link = Link(End("one", "eth0", "10.0.0.1/24"), End("two", "eth0", "10.0.0.2/24"))
-    Lab("pair", 4, (Node("one"), Node("two")), links=(link,)).validate()
+    validate(Lab("pair", 4, (Node("one"), Node("two")), links=(link,)))
 
 
 def test_every_link_is_captured_once_at_the_right_end() -> None:
@@ -65,10 +69,10 @@ def test_where_hosts_are_behind_a_router() -> None:
 
 def test_json_holds_everything() -> None:
     content = json.loads(handover_model(6).to_json())
-    assert content["schema"] == 1
+    assert content["schema"] == 2
     assert content["family"] == 6
     assert [node["name"] for node in content["nodes"]] == ["mcs", "sm", "lmc1", "lmc2", "mn", "rr", "ar1", "ar2"]
-    assert content["points_of_attachment"][0] == {"name": "poa1", "mcast_snooping": False}
+    assert content["points_of_attachment"][0] == {"name": "poa1", "mcast_snooping": False, "position": None}
     assert content["radios"][0]["initially"] == "poa1"
     assert content["links"][0]["first"] == {"node": "mcs", "interface": "mcs-rr", "address": "2001:db8:10::2/64"}
 
@@ -82,6 +86,18 @@ def with_end(end: End, **changes: str) -> Lab:
     )
     attachments = tuple(replace(a, end=new) if a.end == end else a for a in lab.attachments)
     return replace(lab, links=links, attachments=attachments)
+
+
+def impaired(**quality: float) -> Lab:
+    """The handover model with one direction of a link that is not perfect."""
+    lab = handover_model()
+    worse = replace(PERFECT, **quality)  # type: ignore[arg-type]  # what a lab may say
+    return replace(lab, links=(replace(lab.links[0], forward=worse), *lab.links[1:]))
+
+
+def streaming(group: str, origin: str = "mcs") -> Lab:
+    """The handover model with another stream."""
+    return replace(handover_model(), streams=(Stream(group, origin),))
 
 
 LAB = handover_model()
@@ -124,7 +140,7 @@ BROKEN = {
     "two of a name": (replace(LAB, nodes=(*LAB.nodes, Node("mn"))), "are called 'mn'"),
     "node called as a cell": (replace(LAB, nodes=(*LAB.nodes, Node("poa1"))), "are called 'poa1'"),
     "bad name": (replace(LAB, nodes=(*LAB.nodes, Node("a b"))), "not a usable name"),
-    "daemon on a host": (replace(LAB, nodes=(Node("mcs", "host", ("frr-pim",)), *LAB.nodes[1:])), "make it a router"),
+    "daemon on a host": (replace(LAB, nodes=(Node("mcs", "host", "frr"), *LAB.nodes[1:])), "make it a router"),
     "unreachable node": (replace(LAB, nodes=(*LAB.nodes, Node("hermit"))), "node hermit: cannot be reached"),
     "link cut": (replace(LAB, links=LAB.links[:-1]), "cannot be reached"),
     "cell without router": (
@@ -139,20 +155,35 @@ BROKEN = {
         replace(LAB, radios=(Radio("mn", "mn-radio", (("poa2", "10.0.2.100/24"),), "poa1"),)),
         "no address for point of attachment 'poa1'",
     ),
-    "no group": (replace(LAB, group="10.1.1.1"), "not an IPv4 multicast group"),
-    "no address at all": (replace(LAB, group="everyone"), "write a plain address"),
-    "source of nobody": (replace(LAB, group="232.1.1.1", source="10.0.77.7"), "is no address of a node"),
-    "source-specific group": (replace(LAB, group="232.1.1.1"), "source-specific range"),
-    "source-specific group 6": (replace(handover_model(6), group="ff3e::1"), "source-specific range"),
-    "group of the link": (replace(LAB, group="224.0.0.5"), "never leaves its link"),
-    "empty": (replace(LAB, nodes=(), links=(), attachments=(), radios=()), "no nodes"),
+    "no group": (streaming("10.1.1.1"), "not an IPv4 multicast group"),
+    "no address at all": (streaming("everyone"), "write a plain address"),
+    "stream of nobody": (streaming("232.1.1.1", "nobody"), "unknown node 'nobody'"),
+    "source-specific group": (
+        replace(streaming("232.1.1.1"), membership=Membership(igmp=2)),
+        "source-specific group 232.1.1.1 with IGMPv2",
+    ),
+    "group of the link": (streaming("224.0.0.5"), "never leaves its link"),
+    "one stream twice": (replace(LAB, streams=2 * LAB.streams), "twice"),
+    "rendezvous point of nobody": (replace(LAB, rendezvous_point="10.0.10.2"), "is no address of a router"),
+    "answers after the next query": (replace(LAB, membership=Membership(max_response_s=10.0)), "must be shorter"),
+    "IGMPv1": (replace(LAB, membership=Membership(igmp=1)), "use 2 or 3"),  # type: ignore[arg-type]
+    "too robust": (replace(LAB, membership=Membership(robustness=8)), "use 1 to 7"),
+    "loss of two": (impaired(loss=2.0), "mcs to rr: loss is 2.0"),
+    "a delay before sending": (impaired(delay_s=-1.0), "delay_s is -1.0"),
+    "no number": (impaired(delay_s=float("nan")), "delay_s is nan"),
+    "an hour": (impaired(delay_s=3600.0), "use at most 10 s"),
+    "jitter alone": (impaired(jitter_s=0.001), "jitter beyond the delay"),
+    "overtaking at once": (impaired(reorder=0.1), "reordering without a delay"),
+    "no rate": (impaired(rate_bps=0), "nothing would pass"),
+    "a queue for nothing": (impaired(queue_packets=5), "a queue without a rate"),
+    "empty": (Lab("empty", 4, ()), "no nodes"),
 }
 
 
 @pytest.mark.parametrize(("lab", "words"), BROKEN.values(), ids=BROKEN)
 def test_what_could_not_work_is_refused_by_name(lab: Lab, words: str) -> None:
     with pytest.raises(ModelError, match=words) as caught:
-        lab.validate()
+        validate(lab)
     error = caught.value
     assert error.what
     assert error.where
@@ -163,7 +194,7 @@ def test_what_could_not_work_is_refused_by_name(lab: Lab, words: str) -> None:
 def test_any_address_text_is_valid_or_a_model_error(text: str) -> None:
     lab = with_end(RR_MCS, address=text)
     try:
-        lab.validate()
+        validate(lab)
     except ModelError:
         return
     assert ip_network(text, strict=False) == ip_network("10.0.10.0/24")
@@ -172,7 +203,7 @@ def test_any_address_text_is_valid_or_a_model_error(text: str) -> None:
 @given(st.text(max_size=20))
 def test_any_interface_name_is_usable_or_a_model_error(text: str) -> None:
     try:
-        with_end(RR_MCS, interface=text).validate()
+        validate(with_end(RR_MCS, interface=text))
     except ModelError:
         return
     assert 0 < len(text.encode()) <= 15

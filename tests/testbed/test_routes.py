@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from testbed.net.model import End, Family, Lab, Link, ModelError, Node
 from testbed.net.routes import Route, gateway, routes
+from testbed.net.validation import validate
 from tests.testbed.handover_model import handover_model
 
 
@@ -72,7 +73,7 @@ def router_trees(draw: st.DrawFn) -> Lab:
 
 @given(router_trees())
 def test_following_the_routes_always_arrives(lab: Lab) -> None:
-    lab.validate()
+    validate(lab)
     table = {(route.node, route.destination): route for route in routes(lab)}
     owner = {str(ip_interface(end.address).ip): end.node for link in lab.links for end in (link.first, link.second)}
     for subnet in lab.subnets():

@@ -5,8 +5,8 @@ r"""Two clients hear a server through a router and ask it both ways; between the
     server ──── r ──── client
 """
 
-from testbed.net.model import End, Lab, Link, Node
-from testbed.routing.frr import FRR_PIM
+from testbed.net.model import End, Lab, Link, Node, Stream
+from testbed.routing.frr import FRR
 from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
 from testbed.run.options import Values, family_option
 
@@ -16,9 +16,9 @@ def build(values: Values) -> Lab:
     at = "10.7.{}.{}/24" if values.family == 4 else "2001:db8:7:{}::{}/64"
     links = (Link(End(name, f"{name}-r", at.format(number, 2)), End("r", f"r-{name}", at.format(number, 1)))
              for number, name in enumerate(("server", "client"), 1))  # fmt: skip
-    return Lab("echo", values.family, (Node("server"), Node("r", "router", (FRR_PIM,)), Node("client")), links=tuple(links),
-               group="239.7.7.7" if values.family == 4 else "ff1e::7",
-               settings={FRR_PIM: {"rendezvous_point": at.format(1, 1).partition("/")[0]}})  # fmt: skip
+    return Lab("echo", values.family, (Node("server"), Node("r", "router", FRR), Node("client")), links=tuple(links),
+               streams=(Stream("239.7.7.7" if values.family == 4 else "ff1e::7", "server"),),
+               rendezvous_point=at.format(1, 1).partition("/")[0])  # fmt: skip
 
 
 def perform(lab: RunningLab) -> Measurements:

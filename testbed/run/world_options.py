@@ -1,0 +1,121 @@
+"""Options that every lab has: which daemons route, what the cells and links are like, how addresses are come by.
+
+A lab's model says how its world is; what a person gives here replaces that in the model, before anything is made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from testbed.net.model import Lab, ModelError, Node
+from testbed.routing.families import FAMILIES
+from testbed.run.options import Option, OptionError, Value, Values, choice_option, duration_option, number_option
+
+AS_THE_LAB_SAYS = "as the lab says"
+
+
+def _routing(text: str) -> tuple[str, ...]:
+    """``FAMILY`` for all routers, or ``NODE=FAMILY`` for some, after one for all others perhaps."""
+    words = tuple(word.strip() for word in text.split(","))
+    for word in words:
+        family = word.rpartition("=")[2]
+        if family not in FAMILIES:
+            raise OptionError(f"{family!r} is not one of {', '.join(FAMILIES)}")
+    if sum("=" not in word for word in words) > 1:
+        raise OptionError(f"{text!r}: give one family for all routers, then NODE=FAMILY for those that have another")
+    return words
+
+
+def _optional(option: Option) -> Option:
+    """The same option without a default of its own: where it is not given, the model stands."""
+    return replace(option, default=None, help=f"{option.help}; {AS_THE_LAB_SAYS} unless given")
+
+
+WORLD_OPTIONS: tuple[Option, ...] = (
+    Option(
+        "routing",
+        f"What routes multicast: one of {', '.join(FAMILIES)}, or e.g. frr,ar1=smcroute; {AS_THE_LAB_SAYS} unless given",
+        None,
+        _routing,
+        "FAMILY",
+    ),
+    *map(
+        _optional,
+        (
+            choice_option("unicast", "Where routers have their routes from", "static", ("static", "ospf")),
+            choice_option(
+                "snooping", "Whether cells forward a group only to where they heard a report", "off", ("on", "off")
+            ),
+            duration_option("query-interval", "Between two general queries of a router", "10s", 1.0, 1800.0),
+            choice_option("igmp", "Version of IGMP", "3", ("2", "3")),
+            choice_option("mld", "Version of MLD", "2", ("1", "2")),
+            number_option("robustness", "How many losses of a query or report are made up for", "2", 1, 7),
+            choice_option(
+                "addresses", "How mobile nodes come by their addresses", "static", ("static", "dhcp", "slaac")
+            ),
+            choice_option("dad", "Duplicate address detection of mobile nodes", "off", ("off", "on", "optimistic")),
+        ),
+    ),
+)
+
+
+def applied(model: Lab, values: Values) -> Lab:
+    """The model with what a person has given in place of what the lab says. Raises ModelError for an unknown router."""
+    for name, change in _CHANGES.items():
+        if name in values and values.given(name) is not None:
+            model = change(model, values.given(name))
+    return model
+
+
+def _route_with(model: Lab, given: Any) -> Lab:
+    families = {node: family for node, _, family in (word.rpartition("=") for word in given)}
+    everywhere = families.pop("", None)
+    for name in families:
+        if model.node(name).kind != "router":
+            raise ModelError("a host that routes", f"--routing {name}", f"routers: {_names(model.routers())}")
+
+    def changed(node: Node) -> Node:
+        # A router that forwards no multicast is meant to.
+        family = families.get(node.name, everywhere if node.daemon else None)
+        return node if family is None else replace(node, daemon=family)
+
+    return replace(model, nodes=tuple(map(changed, model.nodes)))
+
+
+def _names(nodes: tuple[Node, ...]) -> str:
+    return ", ".join(node.name for node in nodes)
+
+
+def _snoop(model: Lab, given: Any) -> Lab:
+    cells = (replace(cell, mcast_snooping=given == "on") for cell in model.points_of_attachment)
+    return replace(model, points_of_attachment=tuple(cells))
+
+
+def _ask(name: str, kind: Callable[[Any], Value]) -> Callable[[Lab, Any], Lab]:
+    def change(model: Lab, given: Any) -> Lab:
+        asked: dict[str, Any] = {name: kind(given)}
+        return replace(model, membership=replace(model.membership, **asked))
+
+    return change
+
+
+def _query_interval(model: Lab, given: Any) -> Lab:
+    """Answers take a fifth of the interval at most, as the lab's own do."""
+    interval_s = round(given)
+    response_s = min(model.membership.max_response_s, interval_s / 5)
+    return replace(model, membership=replace(model.membership, query_interval_s=interval_s, max_response_s=response_s))
+
+
+_CHANGES: dict[str, Callable[[Lab, Any], Lab]] = {
+    "routing": _route_with,
+    "unicast": lambda model, given: replace(model, unicast=given),
+    "snooping": _snoop,
+    "query-interval": _query_interval,
+    "igmp": _ask("igmp", int),
+    "mld": _ask("mld", int),
+    "robustness": _ask("robustness", int),
+    "addresses": lambda model, given: replace(model, addressing=replace(model.addressing, mode=given)),
+    "dad": lambda model, given: replace(model, addressing=replace(model.addressing, duplicate_address_detection=given)),
+}

@@ -1,0 +1,58 @@
+"""What a person may say of any lab's world, and what becomes of the lab's model by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from testbed.net.model import Lab, ModelError
+from testbed.run.options import OptionError, Values
+from testbed.run.world_options import WORLD_OPTIONS, applied
+from tests.testbed.handover_model import handover_model
+
+
+def with_options(**texts: str) -> Lab:
+    """The handover model with options as a person writes them."""
+    given = {name.replace("_", "-"): text for name, text in texts.items()}
+    values = {
+        option.name: option.parse(given[option.name]) if option.name in given else None for option in WORLD_OPTIONS
+    }
+    return applied(handover_model(), Values(values))
+
+
+def test_what_is_not_given_stays_as_the_lab_says() -> None:
+    assert with_options() == handover_model()
+
+
+def test_one_family_for_all_routers_and_another_for_some() -> None:
+    assert {node.name: node.daemon for node in with_options(routing="frr").routers()} == dict.fromkeys(
+        ("rr", "ar1", "ar2"), "frr"
+    )
+
+
+def test_cells_and_queries() -> None:
+    lab = with_options(snooping="on", query_interval="5s", igmp="2", mld="1", robustness="3", unicast="ospf")
+    assert all(cell.mcast_snooping for cell in lab.points_of_attachment)
+    asked = lab.membership
+    assert (asked.query_interval_s, asked.max_response_s, asked.igmp, asked.mld, asked.robustness) == (5, 1.0, 2, 1, 3)
+    assert lab.unicast == "ospf"
+
+
+def test_addresses() -> None:
+    addressing = with_options(addresses="dhcp", dad="optimistic").addressing
+    assert (addressing.mode, addressing.duplicate_address_detection) == ("dhcp", "optimistic")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("gated", "'gated' is not one of frr"), ("frr,frr", "one family for all routers")]
+)
+def test_a_family_there_is_not(text: str, words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        with_options(routing=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("mcs=frr", "a host that routes.*rr, ar1, ar2"), ("ar9=frr", "unknown node")]
+)
+def test_a_router_there_is_not(text: str, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        with_options(routing=text)
