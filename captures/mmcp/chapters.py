@@ -13,8 +13,9 @@ from captures.mmcp.joins import Session, observe_join
 
 if TYPE_CHECKING:
     from captures.files.capture import Step
-    from captures.mmcp.lab import Lab, Membership, Message
+    from captures.mmcp.lab import Lab
     from captures.mmcp.leaves import Leave
+    from captures.mmcp.messages import Membership, Message
     from captures.mmcp.parameters import MobileNode
     from captures.mmcp.silences import Silence
 

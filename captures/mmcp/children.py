@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal
 from captures.files.capture import Step
 
 if TYPE_CHECKING:
-    from captures.mmcp.lab import Lab, Message
+    from captures.mmcp.lab import Lab
+    from captures.mmcp.messages import Message
     from captures.mmcp.parameters import Parameters
 
 PROBES = 3  # that a child may leave unanswered [7.4]
@@ -103,9 +104,7 @@ class _Watcher:
         lab, parent = self._lab, self._parent
         end_ns = lab.steps[-1].t_ns if lab.steps else lab.end_ns
         happened: list[Message | Step] = [
-            message
-            for message in lab.messages
-            if message.interface == parent.interface and message.session_id == lab.parameters.session_id
+            message for message in lab.seen_at(parent.interface) if message.session_id == lab.parameters.session_id
         ]
         happened += [step for step in lab.steps if step.fields.get("role") == parent.name]
         for thing in sorted(happened, key=lambda thing: (thing.t_ns, thing.number)):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from captures.files.capture import Step
-    from captures.mmcp.lab import Lab, Message
+    from captures.mmcp.lab import Lab
+    from captures.mmcp.messages import Message
     from captures.mmcp.parameters import LocalMobilityController, MobileNode
     from captures.wire.flows import Flow
 

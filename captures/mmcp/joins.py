@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from captures.mmcp.lab import Lab, Membership, Message
+    from captures.mmcp.lab import Lab
+    from captures.mmcp.messages import Membership, Message
     from captures.mmcp.parameters import MobileNode
 
 _MILLISECOND = 1_000_000

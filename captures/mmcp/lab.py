@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-from captures.dissectors.igmp_mld import MODE_IS_EXCLUDE, TO_EXCLUDE
 from captures.files.capture import CaptureError, Step
 from captures.history.events import Event
 from captures.history.history import History
@@ -22,6 +21,7 @@ from captures.mmcp.children import Family, Parent, find_families
 from captures.mmcp.handovers import Handover, find_handovers, handover_record
 from captures.mmcp.joins import OUTCOMES, Join, Session, join_record, observe_join
 from captures.mmcp.leaves import Leave, leave_record, observe_leave
+from captures.mmcp.messages import ByTime, Membership, Message, membership_of, message_of
 from captures.mmcp.parameters import UNKNOWN, LocalMobilityController, MobileNode, Parameters
 from captures.mmcp.silences import Silence, find_silences, silence_record
 from captures.wire.flows import Flow, flows_of, without_vlans
@@ -30,51 +30,6 @@ from captures.wire.rtp import Streams
 _BEFORE_PARAMETERS_MAX = 4096  # events that are remembered until a parameters step comes
 _Thing = TypeVar("_Thing")
 _RECOVERY_NS = 500_000_000  # in which a role that speaks again answers what has gathered meanwhile
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One well-formed MMCP message as one interface saw it; `params` as `dissect` gives them."""
-
-    number: int
-    t_ns: int
-    interface: str
-    source: str
-    destination: str
-    source_port: int
-    destination_port: int
-    packet: str
-    session_id: int
-    f: int
-    params: tuple[tuple[Any, ...], ...]
-
-    def parameter(self, name: str) -> tuple[Any, ...] | None:
-        """Values of the first parameter of that name; of duplicates the first counts."""
-        return next((tuple(values) for kind, *values in self.params if kind == name), None)
-
-    @property
-    def mn_id(self) -> str | None:
-        """MN Identifier in hex."""
-        found = self.parameter("mn_id")
-        return None if found is None else str(found[0])
-
-
-@dataclass(frozen=True, slots=True)
-class Membership:
-    """One IGMP or MLD report or leave as one interface saw it; `mac` is the link layer's source in hex, or empty.
-
-    `sources`: for each of the groups of `joins` the sources it is joined from, empty for any source.
-    """
-
-    number: int
-    t_ns: int
-    interface: str
-    source: str
-    mac: str
-    version: str
-    joins: tuple[str, ...]
-    leaves: tuple[str, ...]
-    sources: tuple[tuple[str, ...], ...]
 
 
 @dataclass(eq=False)
@@ -92,7 +47,6 @@ class Lab:
 
     parameters: Parameters = UNKNOWN
     messages: list[Message] = field(default_factory=list)
-    memberships: list[Membership] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     data: dict[str, Flow] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -105,7 +59,10 @@ class Lab:
         self._events: deque[Event] = deque(maxlen=_BEFORE_PARAMETERS_MAX)
         self._forgotten = 0
         self._looked_at: set[str] = set()
+        self._confirms: dict[int, list[Message]] = {}  # by the frame in which their session begins
         self._blind: dict[str, str] = {}
+        self._seen: ByTime[Message] = ByTime()  # by interface, and by interface and packet
+        self._memberships: ByTime[Membership] = ByTime()  # by interface
 
     # --- gathering
 
@@ -165,18 +122,21 @@ class Lab:
         }
 
     def _sort_in(self, event: Event, interface: str) -> None:
-        number, t_ns, _, protocol, kind, source, destination, fields = event
+        number, t_ns, _, protocol, kind, source, _, fields = event
         if protocol == "step":
             self.steps.append(Step(number, t_ns, kind, dict(fields)))
             return
         if protocol != "mmcp" and kind in ("report", "leave"):
-            self.memberships.append(_membership(event, interface))
+            self._memberships.add(interface, membership_of(event, interface))
         elif protocol == "mmcp" and kind not in ("malformed", "unreachable"):
-            source_port, port = fields["ports"]
-            told = (kind, fields["session"], fields["f"], fields["params"])
-            self.messages.append(Message(number, t_ns, interface, source, destination, source_port, port, *told))
+            self._take(message_of(event, interface))
         if fields["mac"] and source in self._own.get(interface, ()):
             self._macs.setdefault(interface, set()).add(fields["mac"])
+
+    def _take(self, message: Message) -> None:
+        self.messages.append(message)
+        self._seen.add(message.interface, message)
+        self._seen.add((message.interface, message.packet), message)
 
     @cached_property
     def _macs(self) -> dict[str, set[str]]:
@@ -184,6 +144,10 @@ class Lab:
         return {}
 
     # --- telling
+
+    def seen_at(self, interface: str) -> list[Message]:
+        """All MMCP messages that one interface saw."""
+        return self._seen.of(interface)
 
     def flow(self, interface: str) -> Flow:
         """Data packets seen at the interface; empty if there were none."""
@@ -200,14 +164,25 @@ class Lab:
         known, macs = set(addresses), self._macs.get(interface, set())
         return [
             membership
-            for membership in self.memberships
-            if membership.interface == interface and (membership.source in known or membership.mac in macs)
+            for membership in self._memberships.of(interface)
+            if membership.source in known or membership.mac in macs
         ]
 
     @cached_property
     def handovers(self) -> list[Handover]:
         """All handovers, in order of time."""
         return find_handovers(self)
+
+    def handovers_of(self, mn: str) -> list[Handover]:
+        """Those of one MN, in order of time."""
+        return self._handovers_by_mn.get(mn, [])
+
+    @cached_property
+    def _handovers_by_mn(self) -> dict[str, list[Handover]]:
+        found: dict[str, list[Handover]] = {}
+        for handover in self.handovers:
+            found.setdefault(handover.mn.name, []).append(handover)
+        return found
 
     @cached_property
     def sessions(self) -> list[Session]:
@@ -261,12 +236,16 @@ class Lab:
     def confirms(self, session: Session) -> list[Message]:
         """What made the MN a member in a session, at its interface: each LJC F=1, and each SJC F=1 without an LMC."""
         mn, begin, end = session.mn, session.begin_ns, session.end_ns
+        if session.frame in self._confirms:
+            self._looked_at.add(mn.interface)
+            return self._confirms[session.frame]
         direct = self.received(mn, "SJC", begin, end, source=self.parameters.session_manager, f=1)
         found = [
             *self.received(mn, "LJC", begin, end, f=1),
             *(confirm for confirm in direct if confirm.parameter("lmc") is None),
         ]
-        return sorted(found, key=lambda confirm: (confirm.t_ns, confirm.number))
+        found.sort(key=lambda confirm: (confirm.t_ns, confirm.number))
+        return self._confirms.setdefault(session.frame, found)
 
     def parent_at(self, session: Session, t_ns: int) -> str | None:
         """Address of the one whose member the MN was at a time, as its own interface shows it; None: nobody's.
@@ -306,11 +285,8 @@ class Lab:
         session_id = self.parameters.session_id
         return [
             message
-            for message in self.messages
-            if message.interface == interface
-            and message.packet == packet
-            and begin_ns <= message.t_ns <= end_ns
-            and message.session_id == session_id
+            for message in self._seen.between((interface, packet), begin_ns, end_ns)
+            if message.session_id == session_id
             and (source is None or message.source == source)
             and (destination is None or message.destination == destination)
             and (mn_id is None or message.mn_id == mn_id)
@@ -408,19 +384,3 @@ class Lab:
 
 
 _NO_DATA = Flow()
-
-
-def _membership(event: Event, interface: str) -> Membership:
-    message = event.fields["message"]
-    joined = [record for record in message.records if record.joins()]
-    return Membership(
-        event.number,
-        event.t_ns,
-        interface,
-        event.source,
-        event.fields["mac"],
-        f"{event.protocol.upper()}v{message.version}",
-        joins=tuple(record.group for record in joined),
-        leaves=tuple(record.group for record in message.records if record.leaves()),
-        sources=tuple(() if record.kind in (MODE_IS_EXCLUDE, TO_EXCLUDE) else record.sources for record in joined),
-    )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from captures.files.capture import Step
     from captures.mmcp.joins import Session
-    from captures.mmcp.lab import Lab, Membership, Message
+    from captures.mmcp.lab import Lab
+    from captures.mmcp.messages import Membership, Message
 
 _MILLISECOND = 1_000_000
 _BEFORE_NS = 1_000_000_000  # data must have been seen this shortly before, for its end to mean anything

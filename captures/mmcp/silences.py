@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from captures.mmcp.children import Child, Family
-    from captures.mmcp.lab import Lab, Message
+    from captures.mmcp.lab import Lab
+    from captures.mmcp.messages import Message
 
 _SECOND = 1_000_000_000
 _MILLISECOND = 1_000_000

@@ -10,7 +10,8 @@ from captures.mmcp.parameters import tolerance_ns
 from captures.rules.findings import Finding, frames_of
 
 if TYPE_CHECKING:
-    from captures.mmcp.lab import Lab, Message
+    from captures.mmcp.lab import Lab
+    from captures.mmcp.messages import Message
 
 _SECOND = 1_000_000_000
 _BURST_NS = 100_000_000  # ASRs in a row that are one, split to fit in 1400 bytes [D M-12]
@@ -77,7 +78,7 @@ def _left_its_link(lab: Lab, child: Child, begin_ns: int, end_ns: int) -> int:
     """When an MN left the link of its LMC, on which nobody answers for its address from then on; else ``end_ns``."""
     if child.parent.is_session_manager:
         return end_ns
-    downs = (handover.down_ns for handover in lab.handovers if handover.mn.name == child.name)
+    downs = (handover.down_ns for handover in lab.handovers_of(child.name))
     return min((down for down in downs if down is not None and begin_ns <= down <= end_ns), default=end_ns)
 
 

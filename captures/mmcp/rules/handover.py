@@ -13,7 +13,8 @@ from captures.rules.findings import Finding, frames_of
 from captures.rules.language import in_seconds, knowing
 
 if TYPE_CHECKING:
-    from captures.mmcp.lab import Lab, Message
+    from captures.mmcp.lab import Lab
+    from captures.mmcp.messages import Message
     from captures.mmcp.parameters import LocalMobilityController
 
 # An MN whose link goes down this soon after the link trigger may have had no time for its HIR.
@@ -42,10 +43,12 @@ def _events(
     transfers = lab.said(old.interface, "HCT", begin, end, destination=new.address, mn_id=mn.mn_id)
     arrived = lab.said(new.interface, "HCT", begin, end, source=old.address, mn_id=mn.mn_id)
     # An HTA names no MN: it belongs to the HCT whose port it returns to [D M-16].
-    ports = {transfer.source_port for transfer in transfers} or {transfer.source_port for transfer in arrived}
+    asked = transfers or arrived
+    ports = {transfer.source_port for transfer in asked}
+    since = asked[0].t_ns if asked else begin  # another MN's HCT may have had the port before
 
     def acknowledgement(interface: str) -> Message | None:
-        found = lab.said(interface, "HTA", begin, end, source=new.address, destination=old.address, f=1)
+        found = lab.said(interface, "HTA", since, end, source=new.address, destination=old.address, f=1)
         return next((message for message in found if message.destination_port in ports), None)
 
     report = report_of_lmc(lab, handover)
@@ -242,9 +245,8 @@ def old_lmc_forgets_mn(lab: Lab) -> Iterator[Finding]:
         addresses = set(mn.addresses.values())
         sent = [
             message
-            for message in lab.messages
-            if message.interface == old.interface
-            and message.source == old.address
+            for message in lab.seen_at(old.interface)
+            if message.source == old.address
             and message.destination in addresses
             and message.session_id == lab.parameters.session_id
         ]

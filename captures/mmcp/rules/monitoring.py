@@ -13,7 +13,8 @@ from captures.rules.language import knowing
 from captures.rules.operators_time import on_beat
 
 if TYPE_CHECKING:
-    from captures.mmcp.lab import Lab, Message
+    from captures.mmcp.lab import Lab
+    from captures.mmcp.messages import Message
 
 _SECOND = 1_000_000_000
 _ANSWER_NS = 500_000_000  # a report this soon after a probe or a leave answers it
@@ -160,8 +161,8 @@ def _parent_for(report: Message, confirms: Sequence[Message]) -> Message | None:
 def _interruptions(lab: Lab, session: Session, confirms: Sequence[Message]) -> list[tuple[int, int]]:
     """Times in which a handover may cost reports: from the link trigger until the MN is established again."""
     found = []
-    for handover in lab.handovers:
-        if handover.mn.name != session.mn.name or not session.begin_ns <= handover.begin_ns <= session.end_ns:
+    for handover in lab.handovers_of(session.mn.name):
+        if not session.begin_ns <= handover.begin_ns <= session.end_ns:
             continue
         begin = handover.trigger_ns or handover.begin_ns
         arrived = handover.up_ns or handover.begin_ns

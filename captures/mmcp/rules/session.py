@@ -11,7 +11,8 @@ from captures.rules.findings import Finding, frames_of
 from captures.rules.language import knowing
 
 if TYPE_CHECKING:
-    from captures.mmcp.lab import Lab, Message
+    from captures.mmcp.lab import Lab
+    from captures.mmcp.messages import Message
 
 
 def first_confirm(lab: Lab, session: Session) -> Message | None:

@@ -13,7 +13,8 @@ from captures.rules.language import in_seconds, knowing
 
 if TYPE_CHECKING:
     from captures.mmcp.joins import Session
-    from captures.mmcp.lab import Lab, Message
+    from captures.mmcp.lab import Lab
+    from captures.mmcp.messages import Message
     from captures.mmcp.silences import Silence
 
 _SECOND = 1_000_000_000
