@@ -134,7 +134,7 @@ TABLE = (
     ),
     # Labs and rooms are found by name: one module looks into each kind of folder, and nothing else of the testbed knows any.
     Room(
-        ("testbed.run.laboratory",),
+        ("testbed.run.finding",),
         ours=("testbed", "topologies"),
         strangers=ROOMS_OF_TESTBED,
         libraries=TESTBED_LIBRARIES,
@@ -300,7 +300,7 @@ def test_no_general_file_of_the_testbed_names_a_protocol() -> None:
         ("testbed.net.netlink", "from pyroute2.netlink.exceptions import NetlinkError"),
         ("testbed.ectp.world", "from agents.core import agent\nimport agents.ectp.messages"),
         ("testbed.protocols", "importlib.import_module(f'testbed.{name}.protocol')"),
-        ("testbed.run.laboratory", "import rich.table\nimportlib.import_module(f'topologies.{name}')"),
+        ("testbed.run.finding", "import rich.table\nimportlib.import_module(f'topologies.{name}')"),
         ("testbed.routing.frr", "import jinja2\nfrom ..model import Node"),
         ("topologies.handover", "from testbed import model\nimport dataclasses"),
         ("captures.mmcp.dissector", "from scapy.packet import Packet"),

@@ -20,6 +20,7 @@ from testbed.net.model import ModelError
 from testbed.net.netlink import NetlinkError
 from testbed.net.observation import ObservationError
 from testbed.routing.router import RoutingError
+from testbed.run.finding import LabFileError
 from testbed.run.options import OptionError
 from testbed.run.recording import RecordingError
 from testbed.run.results import ResultError
@@ -32,6 +33,7 @@ INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
 CANNOT_RUN = (
     EmulationError,
     ImpairmentError,
+    LabFileError,
     LackError,
     ModelError,
     NetlinkError,

@@ -21,7 +21,8 @@ from testbed.commands.answering import CANNOT_RUN, COULD_NOT, INTERRUPTED, fail
 from testbed.host.progress import Progress
 from testbed.host.sandbox import inside
 from testbed.run import results
-from testbed.run.laboratory import REQUEST, perform, read_request, topologies
+from testbed.run.finding import FoundLab, line_of, read_request
+from testbed.run.laboratory import REQUEST, perform
 from testbed.run.recording import RecordingError, write_report
 
 
@@ -36,34 +37,37 @@ def inside_command(run_folder: Path) -> None:
     signal.signal(signal.SIGHUP, _interrupt)
     console = Console(stderr=True)
     progress = Progress(console)
-    as_json = json.loads((run_folder / REQUEST).read_text(encoding="utf-8")).get("json", False)
+    request = json.loads((run_folder / REQUEST).read_text(encoding="utf-8"))
     started = time.time()
-    lab = run_folder.name
+    name, file, parameters = run_folder.name, Path(request["lab"]), request["values"]
     tables: tuple[results.Table, ...] = ()
     try:
-        topology, values, external = read_request(run_folder)
-        lab, tables = topology.name, topology.tables
-        result = perform(topology, values, external, run_folder, progress)
+        lab, values, external = read_request(run_folder)
+        name, file, tables = lab.topology.name, lab.file, lab.topology.tables
+        parameters = _parameters(lab, request["values"])
+        result = perform(lab.topology, values, external, run_folder, progress)
     except KeyboardInterrupt:
-        result = results.could_not_run(lab, "interrupted", tables)
+        result = results.could_not_run(name, "interrupted", tables)
         status = INTERRUPTED
     except CANNOT_RUN as error:
-        result = results.could_not_run(lab, str(error), tables)
+        result = results.could_not_run(name, str(error), tables)
         status = COULD_NOT
     except Exception as error:  # noqa: BLE001  a fault of ours: the run's folder keeps where it happened
         (run_folder / "fault.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        result = results.could_not_run(lab, f"a fault of the lab itself, see fault.txt: {error!r}", tables)
+        result = results.could_not_run(
+            name, f"a fault of the lab itself ({file.name}{line_of(error, file)}), see fault.txt: {error!r}", tables
+        )
         status = COULD_NOT
     else:
         status = results.STATUS[result["verdict"]]
     result |= {
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="milliseconds"),
         "duration_s": round(time.time() - started, 3),
-        "parameters": _parameters(run_folder),
+        "parameters": parameters,
     }
     results.write_result(run_folder, result)
     report = None if status == INTERRUPTED else _report(run_folder, progress)
-    _tell(result, run_folder, report, as_json=as_json)
+    _tell(result, run_folder, report, as_json=request.get("json", False))
     sys.exit(status)
 
 
@@ -71,12 +75,10 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _parameters(run_folder: Path) -> dict[str, Any]:
+def _parameters(lab: FoundLab, given: Mapping[str, str | None]) -> dict[str, str | None]:
     """Every parameter as a person would write it, defaults filled in."""
-    request = json.loads((run_folder / REQUEST).read_text(encoding="utf-8"))
-    options = {option.name: option.default for option in topologies()[request["lab"]].all_options}
-    given = {name: text for name, text in request["values"].items() if text is not None}
-    return {**options, **given}
+    defaults = {option.name: option.default for option in lab.topology.all_options}
+    return {**defaults, **{name: text for name, text in given.items() if text is not None}}
 
 
 def _report(run_folder: Path, progress: Progress) -> Path | None:

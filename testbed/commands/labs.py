@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
 from testbed.commands.answering import fail
-from testbed.run.laboratory import Topology, topologies
+from testbed.run.finding import FoundLab, LabFileError, find_lab, labs
+from testbed.run.laboratory import Topology
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
 class LabCommands(click.Group):
-    """One command for each lab, which ``make`` makes from it."""
+    """One command for each lab, by its name or by its file, which ``make`` makes from it."""
 
-    def __init__(self, *, make: Callable[[Topology[Any]], click.Command], **settings: Any) -> None:
-        super().__init__(**settings, context_settings=HELP)
+    def __init__(self, *, make: Callable[[FoundLab], click.Command], **settings: Any) -> None:
+        super().__init__(**settings, context_settings=HELP, subcommand_metavar="LAB|FILE.py [OPTIONS]...")
         self._make = make
 
     def list_commands(self, _context: click.Context) -> list[str]:
         """The labs there are."""
-        return list(topologies())
+        return list(_known())
 
     def get_command(self, _context: click.Context, name: str) -> click.Command:
-        """The command of one lab; ends the program if there is none of that name."""
-        known = topologies()
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-            guess = f" Did you mean {nearest[0]}?" if nearest else ""
-            fail(f"there is no lab {name!r}.{guess} Labs: {', '.join(known)}")
-        return self._make(known[name])
+        """The command of one lab; ends the program if there is none of that name, or no lab in that file."""
+        try:
+            return self._make(find_lab(name))
+        except LabFileError as error:
+            fail(error)
+
+
+def _known() -> dict[str, FoundLab]:
+    try:
+        return labs()
+    except LabFileError as error:
+        fail(error)
 
 
 def lab_parameters(topology: Topology[Any]) -> list[click.Parameter]:

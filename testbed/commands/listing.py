@@ -1,21 +1,63 @@
-"""``list``: the labs there are."""
+"""``list``: the labs there are, what each shows, and its drawing."""
 
 from __future__ import annotations
 
 import json
+import textwrap
+from typing import Any
 
 import click
 
-from testbed.run.laboratory import topologies
+from testbed.commands.answering import fail
+from testbed.run.finding import FoundLab, LabFileError, find_lab, labs
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def list_command(*, as_json: bool) -> None:
-    """List the labs. Example: python -m testbed list --json."""
-    known = topologies().values()
-    if as_json:
-        click.echo(json.dumps([{"lab": each.name, "summary": each.summary} for each in known]))
-    else:
-        for each in known:
-            click.echo(f"{each.name:12} {each.summary}")
+@click.argument("named", nargs=-1, metavar="[LAB|FILE.py]...")
+@click.option("--brief", is_flag=True, help="One line for each lab, without its drawing.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array: names, what each shows, drawings, options.")
+def list_command(named: tuple[str, ...], *, brief: bool, as_json: bool) -> None:
+    """List the labs with what each shows and its drawing; of those that are named print all that they say of themselves.
+
+    \b
+    Example: python -m testbed list
+             python -m testbed list handover ./my_lab.py
+             python -m testbed list --json | jq -r '.[].lab'
+    """
+    try:
+        found = [find_lab(name) for name in named] or list(labs().values())
+        if as_json:
+            click.echo(json.dumps([_as_dict(lab) for lab in found]))
+        elif named:
+            click.echo("\n\n".join(f"{lab.topology.name}: {lab.file}\n\n{lab.text}" for lab in found))
+        else:
+            _show(found, brief=brief)
+    except LabFileError as error:
+        fail(error)
+
+
+def _show(found: list[FoundLab], *, brief: bool) -> None:
+    """Labs whose drawings are the same stand together above it."""
+    width = max(len(lab.topology.name) for lab in found)
+    together: dict[str, list[FoundLab]] = {}
+    for lab in found:
+        together.setdefault("" if brief else lab.drawing, []).append(lab)
+    for drawing, alike in together.items():
+        for lab in alike:
+            click.echo(f"{lab.topology.name:{width}}  {lab.topology.summary}")
+        if drawing:
+            click.echo(f"\n{textwrap.indent(drawing, '    ')}\n")
+
+
+def _as_dict(lab: FoundLab) -> dict[str, Any]:
+    return {
+        "lab": lab.topology.name,
+        "summary": lab.topology.summary,
+        "file": str(lab.file),
+        "drawing": lab.drawing,
+        "text": lab.text,
+        "options": [
+            {"name": option.name, "help": option.help, "values": option.metavar, "default": option.default}
+            for option in lab.topology.all_options
+        ],
+    }

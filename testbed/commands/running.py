@@ -8,7 +8,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -18,7 +18,8 @@ from testbed.host import doctor
 from testbed.host.sandbox import SandboxError, run_inside
 from testbed.routing import families
 from testbed.run import results
-from testbed.run.laboratory import REQUEST, Topology, build_model, parse_values
+from testbed.run.finding import FoundLab, line_of
+from testbed.run.laboratory import REQUEST, build_model, parse_values
 from testbed.run.options import OptionError
 from testbed.setup import routing_root
 
@@ -35,12 +36,14 @@ NEEDED = (
 )
 
 
-def _command_of(topology: Topology[Any]) -> click.Command:
+def _command_of(lab: FoundLab) -> click.Command:
+    topology = lab.topology
+
     def run(*, lab_config: Path | None, runs: Path | None, as_json: bool, **texts: str | None) -> None:
-        _run(topology, written(topology, texts), lab_config, runs or results.RUNS, as_json=as_json)
+        _run(lab, written(topology, texts), lab_config, runs or results.RUNS, as_json=as_json)
 
     return click.Command(
-        topology.name,
+        lab.named,
         params=[
             *lab_parameters(topology),
             click.Option(
@@ -58,20 +61,24 @@ def _command_of(topology: Topology[Any]) -> click.Command:
         ],
         callback=run,
         short_help=topology.summary,
-        help=f"{sentence(topology)}\n\nExample: python -m testbed run {topology.name} {example_of(topology)}\n\n"
+        help=f"{sentence(topology)}\n\nExample: python -m testbed run {lab.named} {example_of(topology)}\n\n"
         "Exit status: 0 passed, 1 a rule or bound failed, 2 could not run.",
     )
 
 
 run_command = LabCommands(
-    name="run", make=_command_of, help="Run one lab; ``run LAB --help`` lists its options with units and bounds."
+    name="run",
+    make=_command_of,
+    help="Run one lab, by its name or by its file; ``run LAB --help`` lists its options with units and bounds.\n\n"
+    "Example: python -m testbed run ./my_lab.py",
 )
 
 
 def _run(
-    topology: Topology[Any], texts: Mapping[str, str | None], lab_config: Path | None, runs: Path, *, as_json: bool
+    lab: FoundLab, texts: Mapping[str, str | None], lab_config: Path | None, runs: Path, *, as_json: bool
 ) -> NoReturn:
     """Check what can be checked from outside, then run the lab in a sandbox and pass its exit status on."""
+    topology = lab.topology
     try:
         values = parse_values(topology, texts)
         external = _external_roles(lab_config)
@@ -81,12 +88,14 @@ def _run(
         run_folder = results.make_run_folder(runs.resolve(), topology.name)
     except CANNOT_RUN as error:
         fail(error)
-    request = {"lab": topology.name, "values": dict(texts), "external": external, "json": as_json}
+    except Exception as error:  # noqa: BLE001  a fault in the lab's own file
+        fail(f"{lab.file}{line_of(error, lab.file)}: {type(error).__name__}: {error}")
+    request = {"lab": lab.named, "values": dict(texts), "external": external, "json": as_json}
     (run_folder / REQUEST).write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
     results.point_latest(run_folder)
     argv = [sys.executable, "-m", "testbed", "inside", str(run_folder)]
     try:
-        status = run_inside(argv, routing_root=root, keep_visible=[run_folder])
+        status = run_inside(argv, routing_root=root, keep_visible=[run_folder, lab.file.parent])
     except SandboxError as error:
         results.write_result(run_folder, results.could_not_run(topology.name, str(error), topology.tables))
         fail(error)

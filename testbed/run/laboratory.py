@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import pkgutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -95,15 +93,6 @@ class Topology(Generic[Measured]):
         """Its own options, then those of every lab that it has none of its own for."""
         own = {option.name for option in self.options}
         return (*self.options, *(option for option in WORLD_OPTIONS if option.name not in own))
-
-
-def topologies() -> dict[str, Topology[Any]]:
-    """Every lab there is, by name: the modules of the package ``topologies``, each with a TOPOLOGY."""
-    package = importlib.import_module("topologies")
-    found = [
-        importlib.import_module(f"topologies.{entry.name}").TOPOLOGY for entry in pkgutil.iter_modules(package.__path__)
-    ]
-    return {topology.name: topology for topology in sorted(found, key=lambda each: each.name)}
 
 
 def parse_values(topology: Topology[Any], texts: Mapping[str, str | None]) -> Values:
@@ -204,10 +193,3 @@ def _salvage(recording: Recording, run_folder: Path, progress: Progress) -> None
         write_timeline(run_folder)
     except (RuntimeError, OSError) as error:
         progress.note(f"the captures could not be joined or their timeline written: {error}")
-
-
-def read_request(run_folder: Path) -> tuple[Topology[Any], Values, dict[str, list[str]]]:
-    """What the run was asked to do, from its folder."""
-    request = json.loads((run_folder / REQUEST).read_text(encoding="utf-8"))
-    topology = topologies()[request["lab"]]
-    return topology, parse_values(topology, request["values"]), request["external"]
