@@ -123,6 +123,12 @@ TABLE = (
         libraries=TESTBED_LIBRARIES | {"pyroute2"},
     ),
     Room(
+        ("testbed.radio",),
+        ours=("testbed.radio", "testbed.net.model"),
+        libraries=frozenset({"defusedxml"}),
+        forbidden=WORLD_OUTSIDE - {"random"},
+    ),
+    Room(
         ("testbed.sim",),
         ours=("testbed", "agents.core"),
         strangers=ROOMS_OF_TESTBED,
@@ -301,6 +307,7 @@ def test_no_general_file_of_the_testbed_names_a_protocol() -> None:
         ("testbed.ectp.world", "from agents.core import agent\nimport agents.ectp.messages"),
         ("testbed.protocols", "importlib.import_module(f'testbed.{name}.protocol')"),
         ("testbed.run.finding", "import rich.table\nimportlib.import_module(f'topologies.{name}')"),
+        ("testbed.radio.traces", "import random, defusedxml.sax\nfrom testbed.net.model import ModelError"),
         ("testbed.routing.frr", "import jinja2\nfrom ..model import Node"),
         ("topologies.handover", "from testbed import model\nimport dataclasses"),
         ("captures.mmcp.dissector", "from scapy.packet import Packet"),
