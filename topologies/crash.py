@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from testbed.mmcp import packets, role_agreement, staying
+from testbed.mmcp import packets, places, role_agreement, staying
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.options import stream_options
 from testbed.mmcp.results import TABLES, SessionMeasurements
-from testbed.mmcp.two_cells import controller_of, two_cells
+from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import JoinedSession, Walk, hand_over, proactive_session
 from testbed.net import impairment
 from testbed.net.model import Lab
@@ -102,17 +102,17 @@ def _crash(
     """One handover with a death in it; notes in words what became of it."""
     walk, running = joined.walk, joined.running
     cells = {"old-lmc": walk.cell, "new-lmc": walk.next_cell}
-    name = "sm" if victim == "sm" else controller_of(cells[victim])
-    loser = None if step.lost is None else _node(walk, step.lost[1])
+    name = "sm" if victim == "sm" else places.controller_of(lab.model, cells[victim])
+    loser = None if step.lost is None else _node(lab, walk, step.lost[1])
 
     def disturb(now: str) -> None:
         if step.lost is not None and now == "before the trigger":
-            impairment.lose_packets(lab.network, _node(walk, step.lost[1]), mmcp_session.MMCP_PORT, step.lost[0])
+            impairment.lose_packets(lab.network, _node(lab, walk, step.lost[1]), mmcp_session.MMCP_PORT, step.lost[0])
         if now != step.moment:
             return
         if loser is not None:
             _await_held(lab, loser, step)
-            seen = _states(joined)
+            seen = _states(lab, joined)
             if seen != step.states:
                 measurements.failures.append(f"{name} was killed in {seen}, which is not {step.words}: {step.states}")
         lab.steps.add("crash", role=name)
@@ -130,9 +130,11 @@ def _crash(
     measurements.notes.append(f"handover {number}: {name} killed {step.words}, all agree {took_s:.1f} s after it")
 
 
-def _node(walk: Walk, place: str) -> str:
+def _node(lab: RunningLab, walk: Walk, place: str) -> str:
     """The node of the mobile node, or of the LMC that is the old or the new one of the next handover."""
-    return "mn" if place == "mn" else controller_of({"old-lmc": walk.cell, "new-lmc": walk.next_cell}[place])
+    if place == "mn":
+        return walk.node
+    return places.controller_of(lab.model, {"old-lmc": walk.cell, "new-lmc": walk.next_cell}[place])
 
 
 def _await_held(lab: RunningLab, loser: str, step: HandoverStep) -> None:
@@ -145,10 +147,10 @@ def _await_held(lab: RunningLab, loser: str, step: HandoverStep) -> None:
     lab.network.eventually(f"{loser} to lose the packet that ends the step", lost, HELD_DEADLINE_S, quiet=True)
 
 
-def _states(joined: JoinedSession) -> tuple[str, str | None]:
+def _states(lab: RunningLab, joined: JoinedSession) -> tuple[str, str | None]:
     """The state of the mobile node, and of the handover at the LMC that it is leaving."""
-    handovers = staying.table(joined.running[controller_of(joined.walk.cell)])["handovers"]
-    handover = handovers.get(mmcp_session.MN_ID.encode().hex(), {})
+    handovers = staying.table(joined.running[places.controller_of(lab.model, joined.walk.cell)])["handovers"]
+    handover = handovers.get(places.MN_ID.encode().hex(), {})
     return staying.table(joined.node)["state"], handover.get("state")
 
 

@@ -29,8 +29,9 @@ from typing import Any
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp import staying
 from testbed.mmcp.options import stream_options
+from testbed.mmcp.places import MN_ID
 from testbed.mmcp.results import TABLES, Row, SessionMeasurements, conclude_cases
-from testbed.mmcp.session import MN_ID, Provisioning
+from testbed.mmcp.session import Provisioning
 from testbed.mmcp.two_cells import CELLS, two_cells
 from testbed.mmcp.walking import await_stream, nominal_spacing_ns
 from testbed.net.model import Lab

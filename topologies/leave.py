@@ -29,13 +29,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from testbed.mmcp import places, staying
 from testbed.mmcp import session as mmcp_session
-from testbed.mmcp import staying
 from testbed.mmcp.options import stream_options
 from testbed.mmcp.results import TABLES, Row, SessionMeasurements, conclude_cases
 from testbed.mmcp.session import Provisioning
 from testbed.mmcp.staying import without_member
-from testbed.mmcp.two_cells import CELLS, controller_of, two_cells
+from testbed.mmcp.two_cells import CELLS, two_cells
 from testbed.mmcp.walking import await_stream, nominal_spacing_ns
 from testbed.net.model import Lab
 from testbed.net.observation import udp_counter
@@ -148,7 +148,7 @@ class _Leaves:
 
         if case == "direct":
             return {"sm_forgot_s": await_known(sm, "sm to forget the node", without_member, 0.0)}
-        lmc = self._running[controller_of(self._cell)]
+        lmc = self._running[places.controller_of(lab.model, self._cell)]
         name = lmc.name.encode().hex()
 
         def counts_nobody(table: Any) -> bool:

@@ -6,11 +6,11 @@ handover must be prepared or fall back, none may hang: all roles agree again wit
 
 from __future__ import annotations
 
-from testbed.mmcp import role_agreement
+from testbed.mmcp import places, role_agreement
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.options import stream_options, walk_options
 from testbed.mmcp.results import TABLES, SessionMeasurements
-from testbed.mmcp.two_cells import CELLS, controller_of, two_cells
+from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import hand_over, proactive_session
 from testbed.net.impairment import datagrams_lost, lose_datagrams
 from testbed.net.model import Lab
@@ -25,7 +25,6 @@ OPTIONS = (
     *stream_options("500"),
 )
 
-ROLES = ("sm", *map(controller_of, CELLS), "mn")
 # The judge sees what was sent and not what reached a role, so it cannot ask for answers, nor for what follows from them.
 WHY = "datagrams are lost in this lab after they were captured"
 LEFT_OUT = (
@@ -46,15 +45,16 @@ def perform(lab: RunningLab) -> SessionMeasurements:
     """Join, then lose, and walk."""
     measurements = SessionMeasurements()
     network = lab.network
+    roles = ("sm", *places.controllers(lab.model).values(), "mn")
     with proactive_session(lab, measurements, dict.fromkeys(LEFT_OUT, WHY)) as joined:
-        for name in ROLES:
+        for name in roles:
             lose_datagrams(network, name, mmcp_session.MMCP_PORT, lab.values.number("loss") / 100)
         for _ in range(lab.values.number("repeat")):
             hand_over(lab, joined.node, "proactive", joined.walk, cold=False)
             role_agreement.await_agreement(
                 lab, joined, "after the handover", role_agreement.AGREEMENT_DEADLINE_WITH_LOSS_S
             )
-        lost = {name: datagrams_lost(network, name) for name in ROLES}
+        lost = {name: datagrams_lost(network, name) for name in roles}
     measurements.notes.append(f"MMCP datagrams lost: {', '.join(f'{name} {count}' for name, count in lost.items())}")
     if lab.values.number("loss") and not sum(lost.values()):
         measurements.failures.append("no datagram was lost: this run shows nothing")

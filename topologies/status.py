@@ -33,8 +33,9 @@ from typing import Any
 from testbed.mmcp import packets, staying
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.options import stream_options
+from testbed.mmcp.places import MN_ID
 from testbed.mmcp.results import CASES, TABLES, Row, SessionMeasurements, conclude_cases
-from testbed.mmcp.session import MMCP_PORT, MN_ID, Provisioning
+from testbed.mmcp.session import MMCP_PORT, Provisioning
 from testbed.mmcp.two_cells import CELLS, two_cells
 from testbed.mmcp.walking import await_stream, nominal_spacing_ns, receiver_window
 from testbed.net.impairment import heard, lose_all_until_heard, lose_no_more

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from testbed.mmcp import places
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.handover_figures import differences
 from testbed.mmcp.results import Row, SessionMeasurements, conclude_handovers
 from testbed.mmcp.staying import table
-from testbed.mmcp.two_cells import CELLS, controller_of
 from testbed.mmcp.walking import JoinedSession, nominal_spacing_ns
+from testbed.net.model import Lab
 from testbed.run.laboratory import Conclusion, RunningLab
 from testbed.run.options import Values
 
@@ -24,18 +25,18 @@ def await_agreement(
     lab: RunningLab, joined: JoinedSession, when: str, deadline_s: float = AGREEMENT_DEADLINE_S
 ) -> float:
     """Wait until the node, both LMCs and the SM say that it is where it walked to; returns the seconds that took."""
-    return lab.network.eventually(f"all roles to agree ({when})", lambda: _agreement(joined), deadline_s)
+    return lab.network.eventually(f"all roles to agree ({when})", lambda: _agreement(lab.model, joined), deadline_s)
 
 
-def _agreement(joined: JoinedSession) -> tuple[bool, str]:
-    """Whether the node, both LMCs and the SM say the same of where the node is."""
-    wanted = controller_of(joined.walk.cell)
+def _agreement(model: Lab, joined: JoinedSession) -> tuple[bool, str]:
+    """Whether the node, all LMCs and the SM say the same of where the node is."""
+    wanted = places.controller_of(model, joined.walk.cell)
     mn = table(joined.node)
-    lmcs = {name: table(joined.running[name]) for name in map(controller_of, CELLS)}
+    lmcs = {name: table(joined.running[name]) for name in places.controllers(model).values()}
     sm = table(joined.running["sm"])
     if not all((mn, *lmcs.values(), sm)):
         return False, "not every role answers"
-    mn_id = mmcp_session.MN_ID.encode().hex()
+    mn_id = places.MN_ID.encode().hex()
     having = [name for name, state in lmcs.items() if mn_id in state["members"]]
     known = sm["members"].get(mn_id, {}).get("lmc")
     seen = f"MN {mn['state']}; it is a member at {', '.join(having) or 'no LMC'}; the SM says {known}"

@@ -1,7 +1,6 @@
 """An MMCP session in a lab: what each role is configured with, who is started when, and what the judge is told of it.
 
-The lab's model says where the roles are: ``sm``, ``mcs`` (the contents server, behind its router), ``lmcN`` and the access
-router ``arN`` in each cell ``poaN``, and the mobile node ``mn``.
+The lab's model says where the roles are, as `testbed.mmcp.places` reads it.
 """
 
 from __future__ import annotations
@@ -9,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface
 
-from testbed.mmcp.two_cells import controlled_cells, controller_of
-from testbed.net.model import Radio
+from testbed.mmcp import places
+from testbed.mmcp.places import SESSION_MANAGER, Mobile, Session
+from testbed.net.model import Lab, Radio
 from testbed.net.observation import await_count, sent_packets, udp_counter
 from testbed.net.routes import gateway
 from testbed.run.laboratory import RunningLab
@@ -21,7 +21,8 @@ from testbed.run.roles import RunningRole
 SESSION_ID = 1
 PORT = 5004  # UDP, of the stream
 MMCP_PORT = 24793
-MN_ID = "mn1"
+MN = "mn"
+"""The mobile node of a lab that has one."""
 # A short status report time, so that a run of some seconds shows several reports.
 STATUS_REPORT_S = 2.0
 JOINED_DEADLINE_S = 15.0
@@ -56,35 +57,32 @@ class Provisioning:
 USUAL = Provisioning()
 
 
-def _address(lab: RunningLab, node: str) -> str:
-    end = next(iter(lab.model.ends_of(node)))
-    return end.address.partition("/")[0]
-
-
 def _controllers(lab: RunningLab) -> list[dict[str, object]]:
     """The table that the SM and the LMCs share."""
+    model = lab.model
     return [
-        {"name": name, "address": _address(lab, name), "points_of_attachment": [cell]}
-        for cell in controlled_cells(lab.model)
-        for name in (controller_of(cell),)
+        {"name": name, "address": model.address_of(name), "points_of_attachment": [cell]}
+        for cell, name in places.controllers(model).items()
     ]
 
 
 def _sessions(lab: RunningLab, provisioning: Provisioning) -> list[dict[str, object]]:
     """The sessions that the SM serves."""
-    group, admitted = lab.model.group, provisioning.admitted
-    own: dict[str, object] = {"session_id": SESSION_ID, "group": group, "port": PORT, **_source(lab)}
-    if admitted is not None:
-        own["allowed_mn_ids"] = list(admitted)
-    if provisioning.other_session is None:
-        return [own]
-    return [own, {"session_id": provisioning.other_session, "group": str(ip_address(group) + 1), "port": PORT}]
+    found: list[dict[str, object]] = []
+    for session in places.sessions(lab.model):
+        own = {"session_id": session.session_id, "group": session.group, "port": PORT, **_source(session)}
+        if provisioning.admitted is not None:
+            own["allowed_mn_ids"] = list(provisioning.admitted)
+        found.append(own)
+    if provisioning.other_session is not None:
+        group = str(ip_address(lab.model.group) + 1)
+        found.append({"session_id": provisioning.other_session, "group": group, "port": PORT})
+    return found
 
 
-def _source(lab: RunningLab) -> dict[str, str]:
+def _source(session: Session) -> dict[str, object]:
     """The key ``source`` of a session, where its group is a source-specific one."""
-    source = lab.model.source
-    return {} if source is None else {"source": source}
+    return {} if session.source is None else {"source": session.source}
 
 
 def _points_of_attachment(lab: RunningLab, radio: Radio) -> list[dict[str, str]]:
@@ -93,9 +91,9 @@ def _points_of_attachment(lab: RunningLab, radio: Radio) -> list[dict[str, str]]
     ]
 
 
-def _interfaces(lab: RunningLab, cell: str) -> list[dict[str, object]]:
-    """The mobile node's interfaces, of which one is attached to ``cell``; the first one for it is."""
-    radios = lab.model.radios_of("mn")
+def _interfaces(lab: RunningLab, node: str, cell: str) -> list[dict[str, object]]:
+    """A mobile node's interfaces, of which one is attached to ``cell``; the first one for it is."""
+    radios = lab.model.radios_of(node)
     at = next(radio for radio in radios if cell in dict(radio.addresses))
     return [
         {
@@ -110,11 +108,11 @@ def _interfaces(lab: RunningLab, cell: str) -> list[dict[str, object]]:
 def start_session_manager(lab: RunningLab, provisioning: Provisioning = USUAL) -> RunningRole:
     """The SM, first or again."""
     return lab.roles.start(
-        "sm",
-        "sm",
+        SESSION_MANAGER,
+        SESSION_MANAGER,
         ("mmcp", "sm"),
         {
-            "address": _address(lab, "sm"),
+            "address": lab.model.address_of(SESSION_MANAGER),
             "sessions": _sessions(lab, provisioning),
             "controllers": _controllers(lab),
             "timers": provisioning.timers,
@@ -127,23 +125,24 @@ def start_controller(
     cell: str,
     provisioning: Provisioning = USUAL,
     *,
-    session_id: int = SESSION_ID,
+    session_id: int | None = None,
     asr_on_leave: bool = False,
 ) -> RunningRole:
-    """The LMC of a cell, first or again, for one session."""
-    name = controller_of(cell)
+    """The LMC of a cell, first or again, for all sessions or for one."""
+    model, of = lab.model, places.sessions(lab.model)
+    name = places.controller_of(model, cell)
     return lab.roles.start(
         name,
         name,
         ("mmcp", "lmc"),
         {
             "name": name,
-            "interface": f"{name}-{cell}",
-            "subnet": str(next(s.network for s in lab.model.subnets() if s.point_of_attachment == cell)),
-            "session_manager": _address(lab, "sm"),
+            "interface": (end := places.resident_end(model, name, cell)).interface,
+            "subnet": str(ip_interface(end.address).network),
+            "session_manager": model.address_of(SESSION_MANAGER),
             "controllers": _controllers(lab),
-            "sessions": [session_id],
-            "sources": {} if lab.model.source is None else {lab.model.group: lab.model.source},
+            "sessions": [session.session_id for session in of] if session_id is None else [session_id],
+            "sources": {session.group: session.source for session in of if session.source is not None},
             "asr_on_leave": asr_on_leave,
             "timers": provisioning.timers,
         },
@@ -151,22 +150,34 @@ def start_controller(
 
 
 def start_infrastructure(lab: RunningLab, provisioning: Provisioning = USUAL) -> tuple[RunningRole, ...]:
-    """SM and the stream, then the LMCs (each announces itself to the SM); returns what runs, to be stopped in this order."""
+    """SM and streams, then the LMCs (each announces itself to the SM); returns what runs, to be stopped in this order."""
     with lab.progress.step("SM, LMCs and the stream"):
-        sm, source = start_core(lab, provisioning)
-        lmcs = [start_controller(lab, cell, provisioning) for cell in controlled_cells(lab.model)]
-        lab.roles.await_ready(*lmcs, source)
+        sm, *sources = start_core(lab, provisioning)
+        lmcs = [start_controller(lab, cell, provisioning) for cell in places.controllers(lab.model)]
+        lab.roles.await_ready(*lmcs, *sources)
     await_announced(lab, *lmcs)
     await_streaming(lab)
-    return source, *lmcs, sm
+    return *sources, *lmcs, sm
 
 
-def start_core(lab: RunningLab, provisioning: Provisioning = USUAL) -> tuple[RunningRole, RunningRole]:
-    """The SM, ready, and the source, which may not be yet."""
+def start_core(lab: RunningLab, provisioning: Provisioning = USUAL) -> tuple[RunningRole, ...]:
+    """The SM, ready, and the source of each stream, which may not be yet."""
     sm = start_session_manager(lab, provisioning)
-    source = lab.roles.start("mcs", "mcs", ("media", "source"), _source_configuration(lab))
+    sources = [
+        lab.roles.start(name, session.origin, ("media", "source"), _source_configuration(lab, session))
+        for name, session in source_roles(lab.model).items()
+    ]
     lab.roles.await_ready(sm)
-    return sm, source
+    return sm, *sources
+
+
+def source_roles(model: Lab) -> dict[str, Session]:
+    """The session of each role that sends a stream, by its name: that of its node, with a number from its second stream on."""
+    found: dict[str, Session] = {}
+    for session in places.sessions(model):
+        name = session.origin if session.origin not in found else f"{session.origin}-{session.session_id}"
+        found[name] = session
+    return found
 
 
 def await_announced(lab: RunningLab, *lmcs: RunningRole) -> None:
@@ -177,69 +188,97 @@ def await_announced(lab: RunningLab, *lmcs: RunningRole) -> None:
         answered = [lmc.name for lmc in lmcs if udp_counter(network, lmc.node, "InDatagrams")]
         return len(answered) == len(lmcs), f"answered so far: {', '.join(answered) or 'none'}"
 
-    awaited = "both LMCs" if len(lmcs) == 2 else ", ".join(lmc.name for lmc in lmcs)
+    awaited = {1: lmcs[0].name, 2: "both LMCs"}.get(len(lmcs), f"{len(lmcs)} LMCs") if lmcs else "no LMC"
     network.eventually(f"the SM to answer {awaited}", announced, JOINED_DEADLINE_S)
 
 
 def await_streaming(lab: RunningLab) -> None:
-    """Wait until the source sends."""
-    read = partial(sent_packets, lab.network, "mcs", "mcs-rr")
-    await_count(lab.network, "the source to send", read, STREAMING_PACKETS, JOINED_DEADLINE_S, quiet=False)
+    """Wait until each source sends."""
+    for origin in dict.fromkeys(session.origin for session in places.sessions(lab.model)):
+        read = partial(sent_packets, lab.network, origin, places.first_end(lab.model, origin).interface)
+        await_count(lab.network, f"{origin} to send", read, STREAMING_PACKETS, JOINED_DEADLINE_S, quiet=False)
 
 
-def _source_configuration(lab: RunningLab) -> dict[str, object]:
+def _source_configuration(lab: RunningLab, session: Session) -> dict[str, object]:
     values, media = lab.values, lab.values.file("media")
     shape = {"rate": values.number("rate"), "size": values.number("size")} if media is None else {"media": str(media)}
-    return {"group": lab.model.group, "port": PORT, "interface": "mcs-rr", **shape}
+    interface = places.first_end(lab.model, session.origin).interface
+    return {"group": session.group, "port": PORT, "interface": interface, **shape}
 
 
-def start_receiver(lab: RunningLab) -> RunningRole:
-    """The mobile node's receiver; with --media it keeps what it receives."""
-    media = None if lab.values.file("media") is None else str(lab.network.run_folder / "received.ts")
-    receiver = lab.roles.start(
-        "receiver",
-        "mn",
-        ("media", "receiver"),
-        {
-            "group": lab.model.group,
-            "port": PORT,
-            "media": media,
-            "report_to": str(lab.roles.control_path("mn")),
-        },
-    )
+def start_receiver(lab: RunningLab, node: str = MN) -> RunningRole:
+    """A mobile node's receiver, ready."""
+    receiver = launch_receiver(lab, node)
     lab.roles.await_ready(receiver)
     return receiver
 
 
+def launch_receiver(lab: RunningLab, node: str) -> RunningRole:
+    """A mobile node's receiver, which may not be ready yet; with --media it keeps what it receives."""
+    mobile = places.mobile(lab.model, node)
+    media = None if lab.values.file("media") is None else str(lab.network.run_folder / f"{mobile.receiver}.ts")
+    return lab.roles.start(
+        mobile.receiver,
+        node,
+        ("media", "receiver"),
+        {
+            "group": mobile.session.group,
+            "port": PORT,
+            "media": media,
+            "report_to": str(lab.roles.control_path(node)),
+        },
+    )
+
+
 def start_mobile_node(
-    lab: RunningLab, mode: str, cell: str, provisioning: Provisioning = USUAL, *, mn_id: str = MN_ID
+    lab: RunningLab,
+    mode: str,
+    cell: str,
+    provisioning: Provisioning = USUAL,
+    *,
+    node: str = MN,
+    mn_id: str | None = None,
 ) -> RunningRole:
-    """The mobile node's agent in ``cell``: MMCP's for mode proactive, else one without MMCP (reactive or silent)."""
+    """A mobile node's agent in ``cell``, ready: MMCP's for mode proactive, else one without MMCP (reactive or silent)."""
+    role = launch_mobile_node(lab, mode, cell, provisioning, node=node, mn_id=mn_id)
+    lab.roles.await_ready(role)
+    return role
+
+
+def launch_mobile_node(
+    lab: RunningLab,
+    mode: str,
+    cell: str,
+    provisioning: Provisioning = USUAL,
+    *,
+    node: str,
+    mn_id: str | None = None,
+) -> RunningRole:
+    """As `start_mobile_node`, but it may not be ready yet."""
+    mobile = places.mobile(lab.model, node)
+    session = mobile.session
     delay_s = lab.values.seconds("address-delay") if "address-delay" in lab.values else 0.0
     delay: dict[str, object] = {"address_delay_s": delay_s}
     if mode == "proactive":
         own: dict[str, object] = {
-            "mn_id": mn_id,
-            "session_manager": _address(lab, "sm"),
-            "sessions": [{"session_id": SESSION_ID, **_source(lab)}],
-            "interfaces": _interfaces(lab, cell),
+            "mn_id": mn_id or mobile.mn_id,
+            "session_manager": lab.model.address_of(SESSION_MANAGER),
+            "sessions": [{"session_id": session.session_id, **_source(session)}],
+            "interfaces": _interfaces(lab, node, cell),
             "timers": provisioning.timers,
         }
-        node = lab.roles.start("mn", "mn", ("mmcp", "mn"), delay | own)
-    else:
-        radio = lab.model.radio("mn")
-        own = {
-            "interface": radio.interface,
-            "points_of_attachment": _points_of_attachment(lab, radio),
-            "attached_to": cell,
-            "group": lab.model.group,
-            "port": PORT,
-            "rejoin": mode == "reactive",
-            **_source(lab),
-        }
-        node = lab.roles.start("mn", "mn", ("mmcp", "bare"), delay | own)
-    lab.roles.await_ready(node)
-    return node
+        return lab.roles.start(node, node, ("mmcp", "mn"), delay | own)
+    radio = lab.model.radio(node)
+    own = {
+        "interface": radio.interface,
+        "points_of_attachment": _points_of_attachment(lab, radio),
+        "attached_to": cell,
+        "group": session.group,
+        "port": PORT,
+        "rejoin": mode == "reactive",
+        **_source(session),
+    }
+    return lab.roles.start(node, node, ("mmcp", "bare"), delay | own)
 
 
 def record_parameters(
@@ -254,11 +293,11 @@ def record_parameters(
     """What the judge needs to know who is who; everything else it sees on the wire.
 
     ``left_out``: rules not to ask, with the reason. ``expects``: what the lab is about. ``mn_ids``: the names under which
-    the node's sessions appear in the steps, each with its MN ID; it has one of each unless given.
+    a mobile node's sessions appear in the steps, each with its MN ID; it has one of each unless given.
     """
     model = lab.model
-    first, *others = radios = model.radios_of("mn")
-    sm_end = next(iter(model.ends_of("sm")))
+    known = places.sessions(model)
+    sm_end = places.first_end(model, SESSION_MANAGER)
     lab.steps.add(
         "parameters",
         lab=model.name,
@@ -269,39 +308,58 @@ def record_parameters(
         source=model.source,
         port=PORT,
         nominal_spacing_ns=spacing_ns,
-        mcs={"node": "mcs", "address": _address(lab, "mcs")},
+        **_origins(model),
         mmcp={
             "port": MMCP_PORT,
             "session_id": SESSION_ID,
+            "sessions": [{"session_id": s.session_id, "group": s.group, "source": s.source} for s in known],
             "srt_s": provisioning.srt_s,
             "spt_s": provisioning.spt_s,
             "jwt_s": provisioning.jwt_s,
             "join_retries": provisioning.join_retries,
             "last_member_query_s": max(router.last_member_query_s for router in lab.routers.values()),
-            "sm": {"node": "sm", "address": _address(lab, "sm"), "interface": f"sm:{sm_end.interface}"},
+            "sm": {
+                "node": SESSION_MANAGER,
+                "address": model.address_of(SESSION_MANAGER),
+                "interface": f"{SESSION_MANAGER}:{sm_end.interface}",
+            },
             "lmcs": [
                 {
                     "name": name,
                     "node": name,
-                    "address": _address(lab, name),
-                    "interface": f"{name}:{name}-{cell}",
+                    "address": model.address_of(name),
+                    "interface": f"{name}:{places.resident_end(model, name, cell).interface}",
                     "point_of_attachment": cell,
                 }
-                for cell in controlled_cells(model)
-                for name in (controller_of(cell),)
+                for cell, name in places.controllers(model).items()
             ],
             "mns": [
-                {
-                    "name": name,
-                    "node": "mn",
-                    "id": mn_id.encode().hex(),
-                    "interface": f"mn:{first.interface}",
-                    "other_interfaces": [f"mn:{radio.interface}" for radio in others],
-                    "addresses": {
-                        name: address.partition("/")[0] for radio in radios for name, address in radio.addresses
-                    },
-                }
-                for name, mn_id in (mn_ids or {"mn": MN_ID}).items()
+                _as_parameters(model, places.mobile(model, node), name, mn_id)
+                for node in places.mobiles(model)
+                for name, mn_id in (mn_ids or {node: places.mobile(model, node).mn_id}).items()
             ],
         },
     )
+
+
+def _origins(model: Lab) -> dict[str, object]:
+    """Where streams come from: the role ``mcs``, of which there may be several."""
+    found = [
+        {"node": origin, "address": model.address_of(origin)}
+        for origin in dict.fromkeys(session.origin for session in places.sessions(model))
+    ]
+    return {"mcs": found[0]} if len(found) == 1 else {"mcss": found}
+
+
+def _as_parameters(model: Lab, mobile: Mobile, name: str, mn_id: str) -> dict[str, object]:
+    node = mobile.node
+    first, *others = radios = model.radios_of(node)
+    return {
+        "name": name,
+        "node": node,
+        "id": mn_id.encode().hex(),
+        "session_id": mobile.session.session_id,
+        "interface": f"{node}:{first.interface}",
+        "other_interfaces": [f"{node}:{radio.interface}" for radio in others],
+        "addresses": {name: address.partition("/")[0] for radio in radios for name, address in radio.addresses},
+    }

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from testbed.mmcp import places
 from testbed.mmcp import session as mmcp_session
-from testbed.mmcp.session import MN_ID, SESSION_ID, Provisioning
-from testbed.mmcp.two_cells import router_of
+from testbed.mmcp.places import MN_ID
+from testbed.mmcp.session import SESSION_ID, Provisioning
 from testbed.net.observation import await_count, sent_packets, udp_counter
 from testbed.routing.families import make_cold
 from testbed.run.laboratory import RunningLab
@@ -32,7 +33,7 @@ def begin_session(
 
     ``expected``: how its join is to end, for the judge. Nobody in the cell may be a member of the group any more.
     """
-    make_cold(lab.network, lab.routers, router_of(cell), lab.model.group)
+    make_cold(lab.network, lab.routers, places.router_of(lab.model, cell), lab.model.group)
     lab.steps.add("session_begin", mode="proactive", mn=name, expected=expected)
     return mmcp_session.start_mobile_node(lab, "proactive", cell, provisioning, mn_id=mn_id)
 
@@ -55,7 +56,7 @@ def leave(lab: RunningLab, node: RunningRole, cell: str) -> float:
 
 def await_no_member(lab: RunningLab, cell: str) -> float:
     """Wait until the router of a cell knows of no member of the group there; returns the seconds that took."""
-    router = lab.routers[router_of(cell)]
+    router = lab.routers[places.router_of(lab.model, cell)]
 
     def gone() -> tuple[bool, str]:
         members = router.group_state(lab.model.group).members
@@ -84,7 +85,8 @@ def await_datagrams(lab: RunningLab, node: str, counter: str, count: int) -> Non
 
 def let_stream_go_on(lab: RunningLab, seconds: float) -> None:
     """Wait until the source has sent what it sends in so many seconds, in which something must not happen."""
-    read = partial(sent_packets, lab.network, "mcs", "mcs-rr")
+    origin = lab.model.streams[0].origin
+    read = partial(sent_packets, lab.network, origin, places.first_end(lab.model, origin).interface)
     goal = read() + round(seconds * lab.values.number("rate"))
     await_count(lab.network, f"{seconds:g} s of stream at the source", read, goal, seconds + DEADLINE_S)
 

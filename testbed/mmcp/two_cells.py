@@ -48,7 +48,7 @@ def two_cells(
             Node("mcs"),
             Node("sm"),
             *(Node(name, "router", FRR) for name in ("rr", "ar1", "ar2")),
-            *(Node(name) for name in (*map(controller_of, controlled), "mn")),
+            *(Node(name) for name in (*map(_controller_of, controlled), "mn")),
         ),
         points_of_attachment=tuple(PointOfAttachment(cell) for cell in CELLS),
         links=(link("rr", "mcs", 10), link("rr", "sm", 20), link("rr", "ar1", 101), link("rr", "ar2", 102)),
@@ -71,17 +71,5 @@ def two_cells(
     )
 
 
-def controlled_cells(lab: Lab) -> tuple[str, ...]:
-    """The cells with an LMC."""
-    nodes = {node.name for node in lab.nodes}
-    return tuple(cell for cell in CELLS if controller_of(cell) in nodes)
-
-
-def router_of(cell: str) -> str:
-    """The access router of a cell."""
-    return cell.replace("poa", "ar")
-
-
-def controller_of(cell: str) -> str:
-    """The LMC of a cell."""
+def _controller_of(cell: str) -> str:
     return cell.replace("poa", "lmc")

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from testbed.mmcp import places, staying
 from testbed.mmcp import session as mmcp_session
-from testbed.mmcp import staying
 from testbed.mmcp.results import SessionMeasurements
-from testbed.mmcp.two_cells import CELLS, controller_of, router_of
+from testbed.mmcp.two_cells import CELLS
 from testbed.net.observation import await_count, groups_joined, udp_counter
 from testbed.routing.families import make_cold
 from testbed.run.laboratory import RunningLab
@@ -34,16 +34,21 @@ STREAM_DEADLINE_S = 45.0  # a silent node waits for a general query, every 10 s,
 
 @dataclass(slots=True)
 class Walk:
-    """Where the node is, and the handovers so far."""
+    """Where a mobile node is, and the handovers so far. ``cells``: where it goes, in this order, and from the last to the first."""
 
-    cell: str = CELLS[0]
-    handovers: int = 0
+    node: str = mmcp_session.MN
+    cells: tuple[str, ...] = CELLS
     done: list[tuple[int, int, int]] = field(default_factory=list)  # number, begin, end (CLOCK_REALTIME ns) of each
 
     @property
+    def cell(self) -> str:
+        """Where it is, once what has begun is done."""
+        return self.cells[len(self.done) % len(self.cells)]
+
+    @property
     def next_cell(self) -> str:
-        """The other cell."""
-        return CELLS[1 - CELLS.index(self.cell)]
+        """Where it goes next."""
+        return self.cells[(len(self.done) + 1) % len(self.cells)]
 
 
 @dataclass(slots=True)
@@ -68,7 +73,7 @@ def proactive_session(
     mmcp_session.record_parameters(lab, nominal_spacing_ns(lab.values), left_out)
     running = {role.name: role for role in mmcp_session.start_infrastructure(lab)}
     receiver = mmcp_session.start_receiver(lab)
-    lab.steps.add("session_begin", mode="proactive", mn="mn")
+    lab.steps.add("session_begin", mode="proactive", mn=walk.node)
     node = mmcp_session.start_mobile_node(lab, "proactive", walk.cell)
     await_stream(lab, "the stream at the mobile node")
     measurements.start_to_first_data_s = round(time.monotonic() - lab.started, 3)
@@ -76,9 +81,9 @@ def proactive_session(
     for number, begin_ns, end_ns in walk.done:
         measurements.windows[number] = receiver_window(receiver, begin_ns, end_ns)
     stop_mobile_node(lab, node, walk)
-    lab.steps.add("session_end", mode="proactive", mn="mn")
-    for name in ("mcs", *map(controller_of, CELLS), "sm"):
-        lab.roles.stop(running[name])
+    lab.steps.add("session_end", mode="proactive", mn=walk.node)
+    for role in running.values():
+        lab.roles.stop(role)
     lab.roles.stop(receiver)
 
 
@@ -107,19 +112,19 @@ def hand_over(
     trigger and, twice as many, after the move. ``disturb`` is called at each of MOMENTS.
     """
     network, steps, values = lab.network, lab.steps, lab.values
-    at = disturb or _nothing
+    at, radio = disturb or _nothing, network.model.radio(walk.node)
     gap_s, overlap_s = values.seconds("l2-gap"), values.seconds("overlap")
     with measured_handover(lab, mode, walk, gap_s, overlap_s, cold=cold, quiet_packets=quiet_packets) as number:
         at("before the trigger")
         triggered = time.monotonic()
         steps.add("link_trigger", handover=number)
-        node.ask("link-detected", interface=network.model.radio("mn").interface, point_of_attachment=walk.next_cell)
+        node.ask("link-detected", interface=radio.interface, point_of_attachment=walk.next_cell)
         disturbed = time.monotonic()
         at("after the trigger")
         triggered += time.monotonic() - disturbed  # the overlap is without what is done to the handover in it
         pass_time(overlap_s - (time.monotonic() - triggered))
         at("before the link goes")
-        move(network, network.model.radio("mn"), walk.next_cell, gap_s, steps, handover=number)
+        move(network, radio, walk.next_cell, gap_s, steps, handover=number)
         at("after link up")
     return walk.done[-1]
 
@@ -134,8 +139,7 @@ def measured_handover(
     """
     steps, values = lab.steps, lab.values
     origin, target = walk.cell, walk.next_cell
-    walk.handovers += 1
-    number = walk.handovers
+    number = len(walk.done) + 1
     with lab.progress.step(f"handover {number}, {mode}, {origin} to {target}"):
         if cold:
             _make_cold(lab, target)
@@ -143,20 +147,20 @@ def measured_handover(
             "handover_begin",
             handover=number,
             mode=mode,
-            mn="mn",
+            mn=walk.node,
             cold=cold,
             **{"from": origin, "to": target},
             l2_gap_ms=gap_s * 1000,
             overlap_ms=overlap_s * 1000,
             address_delay_ms=values.milliseconds("address-delay"),
         )
-        await_packets(lab, quiet_packets, "the stream before the handover", quiet=True)
+        await_packets(lab, quiet_packets, "the stream before the handover", quiet=True, node=walk.node)
         yield number
-        walk.cell = target
-        await_packets(lab, 1, "the stream after the move", quiet=True)
+        await_packets(lab, 1, "the stream after the move", quiet=True, node=walk.node)
         # The address delay in packets: what the node does when it has its address belongs to the handover too.
         delay_packets = values.seconds("address-delay") / (nominal_spacing_ns(values) / 1e9)
-        await_packets(lab, int(delay_packets) + 2 * quiet_packets, "an undisturbed stream", quiet=True)
+        quiet = int(delay_packets) + 2 * quiet_packets
+        await_packets(lab, quiet, "an undisturbed stream", quiet=True, node=walk.node)
         end_ns = steps.add("handover_end", handover=number)
     walk.done.append((number, begin_ns, end_ns))
 
@@ -176,13 +180,14 @@ def _make_cold(lab: RunningLab, cell: str) -> None:
 
     An LMC that lingers from an earlier handover is waited for; what a node that just went away left is dropped.
     """
-    lmc, group = controller_of(cell), lab.model.group
+    lmc, group = places.controllers(lab.model).get(cell), lab.model.group
 
     def left() -> tuple[bool, str]:
-        return group not in groups_joined(lab.network, lmc), f"{lmc} is still a member"
+        return group not in groups_joined(lab.network, str(lmc)), f"{lmc} is still a member"
 
-    lab.network.eventually(f"{lmc} to leave {group}", left, LEFT_DEADLINE_S, quiet=True)
-    make_cold(lab.network, lab.routers, router_of(cell), group)
+    if lmc is not None:
+        lab.network.eventually(f"{lmc} to leave {group}", left, LEFT_DEADLINE_S, quiet=True)
+    make_cold(lab.network, lab.routers, places.router_of(lab.model, cell), group)
 
 
 def await_stream(lab: RunningLab, awaited: str) -> None:
@@ -190,9 +195,9 @@ def await_stream(lab: RunningLab, awaited: str) -> None:
     await_packets(lab, QUIET_PACKETS, awaited, quiet=False)
 
 
-def await_packets(lab: RunningLab, count: int, awaited: str, *, quiet: bool) -> None:
-    """Wait until so many more datagrams have been handed to a socket of the mobile node."""
-    read = partial(udp_counter, lab.network, "mn", "InDatagrams")
+def await_packets(lab: RunningLab, count: int, awaited: str, *, quiet: bool, node: str = mmcp_session.MN) -> None:
+    """Wait until so many more datagrams have been handed to a socket of a mobile node."""
+    read = partial(udp_counter, lab.network, node, "InDatagrams")
     await_count(lab.network, awaited, read, read() + count, STREAM_DEADLINE_S, quiet=quiet)
 
 
