@@ -124,12 +124,14 @@ class RenewMembership:
     """Make the membership of ``group`` visible on the link that ``interface`` is on now.
 
     The kernel sends no IGMP report of its own after a change of link, so the driver drops and adds the membership,
-    without a moment in which the data would not be taken.
+    without a moment in which the data would not be taken. ``at_once``: a report of the driver's own, where it may send one,
+    goes out ahead of those of the kernel, which come some timer ticks later, of IGMP and of MLD.
     """
 
     group: str
     interface: str
     source: str | None = None
+    at_once: bool = False
 
 
 @record

@@ -2,6 +2,9 @@
 
 It joins its group, and after a move either joins again once it has its new address (``rejoin``: what a careful host
 does, called *reactive*), or does nothing and waits for the router's next query (*silent*). It speaks no MMCP.
+
+It does not show its membership before it has its address, as MMCP's node does [M-31]: nobody has brought the data to its cell
+before it came, and the router that must bring them does not heed a report from an address of another subnet.
 """
 
 from __future__ import annotations

@@ -159,5 +159,12 @@ IMPLEMENTATION = (
         "is not asked about again. So it is with an MN that the SM knows from an LMC's report only.",
         "7.2 has the SM authorise an MN and does not say how",
     ),
+    Decision(
+        "M-31",
+        "An MN shows its membership as soon as it has its link, from whatever address it has then, and again from its new one. "
+        "A cell that filters multicast by the reports it hears (snooping) lets the data through from the first on, which the "
+        "LMC has brought there already; routers heed only the second.",
+        "7.5 has the MN join after it has moved, and does not say when",
+    ),
 )
 """Decisions that this implementation has added."""

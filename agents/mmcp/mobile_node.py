@@ -3,7 +3,8 @@
 Theory of operation. An MN has interfaces (`agents.mmcp.attachment`) and sessions (`agents.mmcp.node_session`, with
 `agents.mmcp.node_handover` for what happens when it moves). This role hands each message to its session, and each event of
 an interface first to that interface and then to every session. After link up at a new place the interface is given the
-address that is provisioned for it there, ``address_delay_s`` later; then the MN has arrived.
+address that is provisioned for it there, ``address_delay_s`` later; then the MN has arrived. Its memberships are shown at
+once, by whatever address it has, and again from the new one [M-31].
 """
 
 from __future__ import annotations
@@ -156,15 +157,14 @@ class MobileNode(Role):
             self._came_up(attachment, now)
 
     def _came_up(self, attachment: Attachment, now: float) -> None:
-        if attachment.came_up():
+        moved = attachment.came_up()
+        if moved or attachment.awaits_address:
             attachment.awaits_address = True
-            for session in self._sessions.values():
-                session.link_moved(attachment)
-        if attachment.awaits_address:
             self.timers.set(("address", attachment.name), now + self._address_delay_s)
             self.trace("awaiting-address", interface=attachment.name, delay_s=self._address_delay_s)
-            return
-        if attachment.is_usable:
+            for session in self._sessions.values():
+                session.link_came_first(attachment, moved=moved)
+        elif attachment.is_usable:
             for session in self._sessions.values():
                 session.link_came_back(attachment, now)
 

@@ -150,11 +150,16 @@ class MovingSession(NodeSession):
         if self._attachment.is_usable and not any(each.has_route and each.link_is_up for each in self._attachments):
             self._configure(self._attachment)
 
-    def link_moved(self, attachment: Attachment) -> None:
-        """An interface has a link at another place, where it has no address yet."""
-        if attachment is self._attachment:
+    def link_came_first(self, attachment: Attachment, *, moved: bool) -> None:
+        """An interface has a link and no address yet, at another place (``moved``) or where it lost the link before that came.
+
+        The membership is shown at once: a cell that filters by reports (snooping) sends a node nothing before. Routers heed
+        a report from an address of their subnet only; for them it is shown again when that is there [M-31].
+        """
+        self._renew_membership_on(attachment)
+        if moved and attachment is self._attachment:
             self._is_between_places = True
-        else:
+        elif moved:
             self._join_early()
 
     def _join_early(self) -> None:

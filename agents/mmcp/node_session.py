@@ -327,7 +327,7 @@ class NodeSession:
 
     def _renew_membership_on(self, attachment: Attachment) -> None:
         if attachment in self._joined_on and self._group is not None:
-            self._role.act(RenewMembership(self._group.group, attachment.name, self._source))
+            self._role.act(RenewMembership(self._group.group, attachment.name, self._source, at_once=True))
 
     def _leave_group_on(self, attachment: Attachment) -> None:
         if attachment in self._joined_on and self._group is not None:

@@ -318,7 +318,7 @@ class AgentHost(Driver[None]):
         """Have the kernel report it again; a failure is told to the application, and to the role as a loss."""
         membership = membership_of(action)
         try:
-            lost = self._memberships.renew(*membership)
+            lost = self._memberships.renew(*membership, at_once=action.at_once)
         except MembershipError as error:
             reason = str(error)
             self._stop_listening(membership)

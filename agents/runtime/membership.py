@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from agents.core.agent import JoinGroup, LeaveGroup, RenewMembership
 from agents.core.counters import Counters
+from agents.runtime import reports
 
 # <linux/in.h>, not in Python's socket module; the same for both families: (for any source, for one source).
 _JOIN = (42, 46)  # MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP
@@ -26,6 +27,7 @@ _SIOCGIFADDR = 0x8915
 _SO_ATTACH_FILTER = 26
 _ETH_P_ALL = 0x0003
 _REPORT_DEADLINE = 0.5  # s; a kernel sends its first report within two timer ticks, 20 ms at most
+_REPEAT_AFTER = 1.0  # s, of a report of ours that the kernel repeats no more [RFC 2236 3]
 
 
 Membership = tuple[str, str, str | None]
@@ -103,10 +105,10 @@ class Memberships:
         if membership is not None:
             membership.close()
 
-    def renew(self, group: str, interface: str, source: str | None) -> JoinGroup | None:
-        """Make the kernel report a membership on the link the interface is on now; or return what is to be joined anew.
+    def renew(self, group: str, interface: str, source: str | None, *, at_once: bool = False) -> JoinGroup | None:
+        """Have a membership reported on the link the interface is on now; or return what is to be joined anew.
 
-        Raises MembershipError when it is lost by that.
+        ``at_once``: by ourselves too, ahead of the kernel. Raises MembershipError when it is lost by that.
         """
         key = (group, interface, source)
         membership = self._joined.get(key)
@@ -114,6 +116,8 @@ class Memberships:
             return self._lost.get(key)
         if membership.is_lost:
             return self.lose(membership.action)
+        if at_once and not membership.kernel_is_mute:
+            self._report(membership)
         if membership.needs_reports:
             self._counters.add("renewed.membership" if self._renew(membership) else "renewed.membership.interrupted")
         return None
@@ -153,6 +157,9 @@ class Memberships:
 
     def _renew(self, membership: _Membership) -> bool:
         """Renew it, and say whether all data was taken; raises MembershipError when it is lost by that."""
+        if membership.kernel_is_mute and self._report(membership):
+            asyncio.get_running_loop().call_later(_REPEAT_AFTER, self._repeat, membership)
+            return True
         try:
             return membership.renew()
         except OSError as error:  # the interface has gone meanwhile; no file is left; …
@@ -161,6 +168,20 @@ class Memberships:
             raise MembershipError(
                 error.errno, f"cannot renew {action.group} on {action.interface}: {error.strerror or error}"
             ) from error
+
+    def _report(self, membership: _Membership) -> bool:
+        """Report it ourselves; whether that could be done."""
+        try:
+            membership.report()
+        except OSError:  # without the right to (CAP_NET_RAW), without a link-local address, …
+            self._counters.add("unsent.report")
+            return False
+        self._counters.add("sent.report")
+        return True
+
+    def _repeat(self, membership: _Membership) -> None:
+        if self._joined.get(membership_of(membership.action)) is membership and not membership.is_lost:
+            self._report(membership)
 
     def lose(self, action: JoinGroup) -> JoinGroup:
         """It is joined no more, and wanted all the same."""
@@ -217,15 +238,26 @@ class _Membership:
         """Whether it is to be reported from another address than it was."""
         return self._socket.family == socket.AF_INET and _ipv4_address(self.action.interface) != self._reported_from
 
+    @property
+    def kernel_is_mute(self) -> bool:
+        """Whether the kernel reports nothing while somebody stays a member: it is a host of IGMPv1 or v2 there."""
+        return self._socket.family == socket.AF_INET and reports.igmp_version(self.action.interface) < reports.NEWEST[4]
+
+    def report(self) -> None:
+        """Report it now, beside the kernel; raises OSError where that cannot be done."""
+        self._reported_from = _ipv4_address(self.action.interface)
+        reports.send_report(self._group, self.action.interface, self._source)
+
     def renew(self) -> bool:
         """Drop and add; False if data that came in between, some microseconds, was not taken.
 
         A second socket is a member meanwhile, so that the kernel goes on taking the data: for the data's source alone
         where the first is for any source, and the other way round. Its own membership is never reported: the state
-        counts that is there when the report is sent, and by then it is gone. Raises OSError: it may be a member no more.
+        counts that is there when the report is sent, and by then it is gone. In IGMPv1 and v2 there must be none, or nothing
+        would be reported. Raises OSError: it may be a member no more.
         """
         self._reported_from = _ipv4_address(self.action.interface)
-        is_kept = self._source is not None or self._data_source is not None
+        is_kept = (self._source is not None or self._data_source is not None) and not self.kernel_is_mute
         with contextlib.ExitStack() as stack:
             if is_kept:
                 keeper = stack.enter_context(socket.socket(self._socket.family, socket.SOCK_DGRAM))

@@ -25,7 +25,7 @@ from tests.agents.lab import (
 )
 
 
-def test_complete_handover_in_order() -> None:  # M-14
+def test_complete_handover_in_order() -> None:  # M-14, M-31
     network = joined()
     mark = network.mark()
     move(network, "poa2")
@@ -38,6 +38,7 @@ def test_complete_handover_in_order() -> None:  # M-14
         "lmc1 HIC+ mn",
         "mn link down",
         "mn link up",
+        f"mn renews {GROUP}",
         "mn has 10.0.2.100/24 by 10.0.2.1",
         f"mn renews {GROUP}",
         "mn LJR lmc2",
@@ -118,13 +119,24 @@ def test_mn_that_leaves_at_once_ends_the_lingering() -> None:
     assert len(network.times(f"lmc2 leaves {GROUP}")) == 1
 
 
-def test_address_delay_comes_between_link_and_join() -> None:
+def test_address_delay_comes_between_link_and_join() -> None:  # M-31
     network = joined(mn={"address_delay_s": 0.5})
     move(network, "poa2")
     network.run_for(1)
     [up] = network.times("mn link up")
     assert network.times("mn has 10.0.2.100/24 by 10.0.2.1") == [round(up + 0.501, 6)]
-    assert network.times(f"mn renews {GROUP}") == [round(up + 0.501, 6)]
+    assert network.times(f"mn renews {GROUP}") == [up, round(up + 0.501, 6)]
+    assert network.times("mn LJR lmc2") == [round(up + 0.501, 6)]
+
+
+def test_link_that_flaps_while_the_address_is_awaited_is_shown_the_membership_each_time() -> None:  # M-31
+    network = joined(mn={"address_delay_s": 0.5})
+    move(network, "poa2")
+    network.link_down()
+    network.link_up()
+    network.run_for(1)
+    *ups, last = network.times("mn link up")
+    assert network.times(f"mn renews {GROUP}") == [*ups, last, round(last + 0.501, 6)]
 
 
 def test_there_and_back_again() -> None:
@@ -164,6 +176,7 @@ def test_same_subnet_is_confirmed_without_transfer() -> None:
         "lmc1 HIC+ mn",
         "mn link down",
         "mn link up",
+        f"mn renews {GROUP}",
         "mn has 10.0.1.101/24 by 10.0.1.1",
         f"mn renews {GROUP}",
     ]

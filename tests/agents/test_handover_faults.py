@@ -52,6 +52,7 @@ def test_hir_is_sent_three_times_and_then_the_mn_falls_back() -> None:  # M-8
     assert without_reports(network.lines(mark)) == [
         "mn link down",
         "mn link up",
+        f"mn renews {GROUP}",
         "mn has 10.0.2.100/24 by 10.0.2.1",
         f"mn renews {GROUP}",
         "mn SJR sm",

@@ -13,10 +13,10 @@ pytestmark = pytest.mark.timeout(120)
 FAMILIES = pytest.mark.parametrize("family", [4, 6], ids=["ipv4", "ipv6"])
 
 
-def played(scene: str, family: int) -> None:
-    """Let a scene happen; whatever it says is shown when it fails."""
+def played(*words: object, module: str = "inner_runtime") -> None:
+    """Let a scene happen, the first of the words; whatever it says is shown when it fails."""
     alone = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), "--"]
-    inner = [sys.executable, "-m", "tests.labs.inner_runtime", scene, str(family)]
+    inner = [sys.executable, "-m", f"tests.labs.{module}", *map(str, words)]
     done = subprocess.run([*alone, *inner], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False, timeout=100)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -46,3 +46,12 @@ def test_a_role_that_renews_at_once_hears_by_the_new_interface(family: int) -> N
 @FAMILIES
 def test_a_port_outlives_its_address(family: int) -> None:
     played("ports", family)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(4, 3), (4, 2), (6, 2), (6, 1), (4, 3, "10.9.0.2"), (6, 2, "fd09::2")],
+    ids=lambda words: "-".join(map(str, words)),
+)
+def test_a_membership_is_reported_at_once_in_the_version_that_the_kernel_speaks(words: tuple[object, ...]) -> None:
+    played(*words, module="inner_reports")
