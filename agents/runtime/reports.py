@@ -35,8 +35,8 @@ def igmp_version(interface: str) -> int:
 
 def mld_version(interface: str) -> int:
     """The version in which the kernel is told to be an MLD host. That it has heard an older querier, it shows nobody."""
-    told = Path("/proc/sys/net/ipv6/conf", interface, "force_mld_version")
-    return int(told.read_text()) or NEWEST[6]
+    told = (Path("/proc/sys/net/ipv6/conf", of, "force_mld_version").read_text() for of in ("all", interface))
+    return next((int(version) for version in told if int(version)), NEWEST[6])
 
 
 def send_report(group: str, interface: str, source: str | None) -> None:

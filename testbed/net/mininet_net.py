@@ -207,7 +207,15 @@ class EmulatedNetwork:
             settings["net/ipv6/conf/default/addr_gen_mode"] = "0"  # EUI-64: known from the hardware address, at once
             if self.model.family == 6:
                 settings["net/ipv6/conf/lo/disable_ipv6"] = "0"
-        return settings
+        return settings | self._membership_settings()
+
+    def _membership_settings(self) -> dict[str, str]:
+        """What a node speaks as an IGMP or MLD host: what the lab's routers ask in, from its first report on."""
+        asked = self.model.membership
+        if self.model.family == 6:
+            return {f"net/ipv6/conf/{which}/force_mld_version": str(asked.mld) for which in ("all", "default")}
+        settings = {f"net/ipv4/conf/{which}/force_igmp_version": str(asked.igmp) for which in ("all", "default")}
+        return settings | {"net/ipv4/igmp_qrv": str(asked.robustness)}
 
     def verify_multicast_settings(self) -> None:
         """Reads the four settings back. Raises EmulationError naming node, interface and value; cheap enough to repeat."""
