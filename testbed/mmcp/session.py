@@ -12,6 +12,7 @@ from ipaddress import ip_address, ip_interface
 
 from testbed.mmcp import places
 from testbed.mmcp.places import SESSION_MANAGER, Mobile, Session
+from testbed.mmcp.router_limits import rules_left_out
 from testbed.net.model import Lab, Radio
 from testbed.net.observation import await_count, sent_packets, udp_counter
 from testbed.net.routes import gateway
@@ -298,12 +299,13 @@ def record_parameters(
     model = lab.model
     known = places.sessions(model)
     sm_end = places.first_end(model, SESSION_MANAGER)
+    forwarding_s = [s for router in lab.routers.values() for s in [router.last_member_query_s] if s is not None]
     lab.steps.add(
         "parameters",
         lab=model.name,
         family=model.family,
         expects=expects,
-        left_out=dict(left_out or {}),
+        left_out={**rules_left_out(lab.routers.values()), **(left_out or {})},
         group=model.group,
         source=model.source,
         port=PORT,
@@ -317,7 +319,7 @@ def record_parameters(
             "spt_s": provisioning.spt_s,
             "jwt_s": provisioning.jwt_s,
             "join_retries": provisioning.join_retries,
-            "last_member_query_s": max(router.last_member_query_s for router in lab.routers.values()),
+            **({"last_member_query_s": max(forwarding_s)} if forwarding_s else {}),
             "sm": {
                 "node": SESSION_MANAGER,
                 "address": model.address_of(SESSION_MANAGER),

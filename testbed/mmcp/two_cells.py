@@ -14,7 +14,7 @@ r"""The network of the two-cell labs: a source behind a rendezvous router, two c
 from __future__ import annotations
 
 from testbed.net.model import Attachment, End, Family, Lab, Link, Node, PointOfAttachment, Radio, Stream
-from testbed.routing.frr import FRR
+from testbed.routing.pim import FRR
 
 CELLS = ("poa1", "poa2")
 SOURCE_SPECIFIC_GROUPS = {4: "232.1.1.1", 6: "ff3e::8000:1"}

@@ -141,14 +141,14 @@ def measured_handover(
     origin, target = walk.cell, walk.next_cell
     number = len(walk.done) + 1
     with lab.progress.step(f"handover {number}, {mode}, {origin} to {target}"):
-        if cold:
-            _make_cold(lab, target)
+        warm = _make_cold(lab, target) if cold else None
         begin_ns = steps.add(
             "handover_begin",
             handover=number,
             mode=mode,
             mn=walk.node,
-            cold=cold,
+            cold=cold and warm is None,
+            **({} if warm is None else {"warm": warm}),
             **{"from": origin, "to": target},
             l2_gap_ms=gap_s * 1000,
             overlap_ms=overlap_s * 1000,
@@ -175,10 +175,11 @@ def _nothing(_moment: str) -> None:
     """Leave the handover alone."""
 
 
-def _make_cold(lab: RunningLab, cell: str) -> None:
+def _make_cold(lab: RunningLab, cell: str) -> str | None:
     """Before a handover to a cell: nobody there is a member any more, and its router's daemon and kernel know nothing.
 
-    An LMC that lingers from an earlier handover is waited for; what a node that just went away left is dropped.
+    An LMC that lingers from an earlier handover is waited for; what a node that just went away left is dropped. Returns the
+    reason why the router knows of the group all the same, if it is one that never forgets.
     """
     lmc, group = places.controllers(lab.model).get(cell), lab.model.group
 
@@ -187,7 +188,7 @@ def _make_cold(lab: RunningLab, cell: str) -> None:
 
     if lmc is not None:
         lab.network.eventually(f"{lmc} to leave {group}", left, LEFT_DEADLINE_S, quiet=True)
-    make_cold(lab.network, lab.routers, places.router_of(lab.model, cell), group)
+    return make_cold(lab.network, lab.routers, places.router_of(lab.model, cell), group)
 
 
 def await_stream(lab: RunningLab, awaited: str) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Lab, ModelError
-from testbed.routing import frr
+from testbed.routing import frr, smcroute
 from testbed.routing.router import DaemonFamily, Router
 from testbed.setup import routing_versions
 
-FAMILIES: dict[str, DaemonFamily] = {family.name: family for family in (frr.FAMILY,)}
+FAMILIES: dict[str, DaemonFamily] = {family.name: family for family in (frr.FAMILY, smcroute.FAMILY)}
 
 COLD_DEADLINE_S = 15.0
 """A prune takes 0.1 s; one that got lost is made up for when the join it should have ended times out."""
@@ -36,9 +36,25 @@ def programs(model: Lab) -> tuple[str, ...]:
     return tuple(name for family in families_of(model) for name in family.programs(model))
 
 
+def shortcomings(model: Lab) -> list[str]:
+    """What the model's routers cannot give, in words: which daemons, on which nodes, and what of it."""
+    return [
+        f"{family.name} on {', '.join(node.name for node in model.nodes if node.daemon == family.name)}: {reason}"
+        for family in families_of(model)
+        for reason in family.cannot.values()
+    ]
+
+
 def start_routers(network: EmulatedNetwork) -> dict[str, Router]:
-    """Starts the daemons of every node and returns the routers by node when all have converged. Raises as `start` does."""
-    return {node: router for family in families_of(network.model) for node, router in family.start(network).items()}
+    """Starts the daemons of every node and returns the routers by node when all have converged.
+
+    Raises ProcessDied, NotObserved or RoutingError with what the daemons said.
+    """
+    families = families_of(network.model)
+    routers = {node: router for family in families for node, router in family.start(network).items()}
+    for family in families:
+        family.await_converged(network, routers)
+    return routers
 
 
 def versions(network: EmulatedNetwork) -> dict[str, str]:
@@ -51,11 +67,11 @@ def versions(network: EmulatedNetwork) -> dict[str, str]:
 
 def make_cold(
     network: EmulatedNetwork, routers: Mapping[str, Router], node: str, group: str, deadline_s: float = COLD_DEADLINE_S
-) -> None:
+) -> str | None:
     """Makes a router forget the group and waits until neither it nor any router that feeds it has state for it.
 
-    A router above that still forwards the group down would make the next join look faster than it is. Raises NotObserved
-    saying who still knows what.
+    A router above that still forwards the group down would make the next join look faster than it is. Returns None, or at
+    once the reason why this router never comes to that. Raises NotObserved saying who still knows what.
 
     A host that is still a member brings the state back with its next report, up to a query interval later: let members
     leave first.
@@ -78,5 +94,8 @@ def make_cold(
                 return False, f"{feeder}, which feeds {node}: {above}"
         return True, "cold"
 
+    if (reason := routers[node].cannot.get("cold")) is not None:
+        return reason
     routers[node].forget(group)
     network.eventually(f"{node} to know nothing of {group}", look, deadline_s, quiet=True)
+    return None

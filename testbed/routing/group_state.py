@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_address
-from pathlib import Path
+from ipaddress import ip_address
+
+from testbed.routing.kernel_routes import kernel_routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +45,5 @@ def same_address(one: str, other: str) -> bool:
 
 
 def kernel_sources(pid: int, family: int, group: str) -> tuple[str, ...]:
-    """Sources of the group's resolved entries in the multicast forwarding cache of a process's network namespace.
-
-    Entries still waiting for a daemon's answer (input interface -1) are no knowledge and are left out.
-    """
-    found: list[str] = []
-    for line in Path(f"/proc/{pid}/net/{'ip' if family == 4 else 'ip6'}_mr_cache").read_text().splitlines()[1:]:
-        entry_group, source, interface = line.split()[:3]
-        if same_address(_cache_address(entry_group), group) and int(interface) not in (-1, 0xFFFF):
-            address = ip_address(_cache_address(source))
-            found.append("*" if address.is_unspecified else str(address))
-    return tuple(found)
-
-
-def _cache_address(text: str) -> str:
-    """ip_mr_cache prints an IPv4 address as a number in the machine's byte order, an IPv6 address as usual."""
-    if ":" in text:
-        return text
-    return str(IPv4Address(int(text, 16).to_bytes(4, sys.byteorder)))
+    """Sources of the group's routes in the kernel of a process's network namespace."""
+    return tuple(route.source for route in kernel_routes(pid, family) if same_address(route.group, group))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
 
 from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Lab
@@ -13,6 +15,17 @@ from testbed.routing.group_state import GroupState
 
 class RoutingError(RuntimeError):
     """A routing daemon did not come up, or refused its configuration or a command. Quotes what it said."""
+
+
+Ability = Literal["cold", "on-demand", "prompt"]
+"""What a lab may count on, unless a family of daemons says why not.
+
+cold: a router that nobody asks comes to know nothing of a group. on-demand: it forwards a group to a link only while somebody
+there is a member. prompt: its latencies are those of its protocols, not of its clock.
+"""
+
+Cannot = Mapping[Ability, str]
+"""What routers cannot give, each with the reason in words."""
 
 
 class Router(Protocol):
@@ -24,8 +37,13 @@ class Router(Protocol):
         ...
 
     @property
-    def last_member_query_s(self) -> float:
-        """How long it goes on forwarding to a link after the last member there has left, seconds at most."""
+    def cannot(self) -> Cannot:
+        """What it cannot give."""
+        ...
+
+    @property
+    def last_member_query_s(self) -> float | None:
+        """How long it goes on forwarding to a link after the last member there has left, seconds at most; None: for ever."""
         ...
 
     def group_state(self, group: str) -> GroupState:
@@ -41,13 +59,31 @@ class Router(Protocol):
 class DaemonFamily:
     """Daemons that make routers together. ``name``: as a model's nodes name it.
 
-    ``check`` refuses a model that it cannot run on (ModelError). ``start`` starts it on every node that
-    names it, and returns the routers by node when they have converged. ``programs``: what the doctor must find for
-    a model. ``packages``: the routing root's packages whose versions belong into a result.
+    ``check`` refuses a model that it cannot run on (ModelError). ``start`` starts it on every node that names it, and returns the
+    routers by node. ``await_converged`` waits until they work, which may take routers of other families that run by then; both
+    raise ProcessDied, NotObserved or RoutingError with what the daemons said. ``programs``: what the doctor must find for a
+    model. ``packages``: the routing root's packages whose versions belong into a result.
     """
 
     name: str
     check: Callable[[Lab], None]
     start: Callable[[EmulatedNetwork], Mapping[str, Router]]
+    await_converged: Callable[[EmulatedNetwork, Mapping[str, Router]], None]
     programs: Callable[[Lab], tuple[str, ...]]
     packages: tuple[str, ...]
+    cannot: Cannot = field(default_factory=dict)
+
+
+def routing_root_of(network: EmulatedNetwork) -> Path:
+    """The folder with the routing daemons. Raises RoutingError for a sandbox that has none."""
+    if network.routing_root is None:
+        raise RoutingError("this sandbox has no routing root folder: give run_inside a routing_root")
+    return network.routing_root
+
+
+def chroot(root: Path, *argv: str) -> list[str]:
+    """The argv of a program in the routing root. Raises RoutingError where it cannot be entered."""
+    program = shutil.which("chroot")
+    if program is None:
+        raise RoutingError("chroot is missing: install coreutils, or put /usr/sbin on PATH")
+    return [program, str(root), *argv]

@@ -167,7 +167,7 @@ def perform(
         **tables,
         "rules": verdict["rules"],
         "packs": verdict["packs"],
-        "warnings": [*verdict.get("warnings", []), *measurements.notes],
+        "warnings": [*families.shortcomings(model), *verdict.get("warnings", []), *measurements.notes],
         "pcap": pcapng.name,
         "start_to_first_data_s": measurements.start_to_first_data_s,
         "counters": roles.counters,

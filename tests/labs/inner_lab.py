@@ -28,8 +28,7 @@ from testbed.host.sandbox_init import namespaces
 from testbed.net.mininet_net import EmulatedNetwork, EmulationError
 from testbed.net.model import ModelError
 from testbed.net.netlink import run_in_network_namespace
-from testbed.routing import frr
-from testbed.routing.families import make_cold
+from testbed.routing.families import make_cold, start_routers
 from testbed.routing.frr import FrrRouter
 from testbed.routing.router import RoutingError
 from tests.testbed.handover_model import handover_model
@@ -119,7 +118,8 @@ def main() -> int:
     try:
         lab = handover_model(6 if family == 6 else 4)
         with EmulatedNetwork(lab, run_folder, Progress()) as network:
-            routers = frr.start(network)
+            started = start_routers(network)
+            routers = {node: router for node, router in started.items() if isinstance(router, FrrRouter)}
             told = {
                 "namespaces": namespaces(),
                 "neighbours": {name: router.neighbours() for name, router in routers.items()},

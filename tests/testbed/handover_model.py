@@ -1,7 +1,7 @@
 """The lab most tests build or look at: a source, a rendezvous router, two access routers with a cell each, a mobile node."""
 
 from testbed.net.model import Attachment, End, Family, Lab, Link, Node, PointOfAttachment, Radio, Stream
-from testbed.routing.frr import FRR
+from testbed.routing.pim import FRR
 
 GROUP = {4: "239.1.1.1", 6: "ff1e::1"}
 

@@ -1,8 +1,7 @@
-"""FRR's configuration files, and the kernel's multicast cache as this package reads it."""
+"""FRR's configuration files, and what its routers are asked and waited for."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -11,15 +10,16 @@ import pytest
 
 from testbed.host.progress import Progress
 from testbed.net.model import Family, Lab, Membership, ModelError, Node, Pim
-from testbed.routing import families, group_state
+from testbed.routing import families
 from testbed.routing.frr import (
     FrrRouter,
-    neighbours_expected,
+    await_converged,
     render_interfaces,
     render_rendezvous_point,
     start,
 )
-from testbed.routing.group_state import GroupState, kernel_sources
+from testbed.routing.group_state import GroupState
+from testbed.routing.pim import neighbours_expected
 from tests.testbed.handover_model import handover_model
 
 if TYPE_CHECKING:
@@ -130,11 +130,13 @@ def test_a_lab_may_be_without_a_rendezvous_point(
     lab = replace(LAB, rendezvous_point=point)
     families.check(lab)
     learned: list[str] = []
-    for name in ("launch", "configure"):
+    for name in ("launch", "await_listening", "configure"):
         monkeypatch.setattr(FrrRouter, name, lambda _router: None)
     monkeypatch.setattr(FrrRouter, "learn_rendezvous_point", lambda router: learned.append(router.node))
     network = Network(lab)
-    assert set(start(cast("EmulatedNetwork", network))) == {"rr", "ar1", "ar2"}
+    routers = start(cast("EmulatedNetwork", network))
+    assert set(routers) == {"rr", "ar1", "ar2"}
+    await_converged(cast("EmulatedNetwork", network), routers)
     assert sorted(learned) == sorted(told)
     assert network.awaited == ["PIM adjacency of all routers", *ways]
 
@@ -155,41 +157,3 @@ def test_cold_means_nothing_known_by_anyone() -> None:
     ):
         assert not state.cold
         assert str(state) != "nothing known"
-
-
-CACHE_4 = """\
-Group    Origin   Iif     Pkts    Bytes    Wrong Oifs
-010101EF 00000000 2          1      228        0  0:1    1:1    2:1
-010101EF 020A000A 2         23     5244        0  1:1
-010101EF 030A000A -1         0        0        0
-020101EF 040A000A 2         23     5244        0  1:1
-"""
-CACHE_6 = """\
-Group                            Origin                           Iif      Pkts  Bytes     Wrong  Oifs
-ff1e:0000:0000:0000:0000:0000:0000:0001 0000:0000:0000:0000:0000:0000:0000:0000 2          1      248        0  0:1
-ff1e:0000:0000:0000:0000:0000:0000:0001 2001:0db8:0010:0000:0000:0000:0000:0002 2       1405   348440        0  1:1
-ff1e:0000:0000:0000:0000:0000:0000:0001 2001:0db8:0010:0000:0000:0000:0000:0003 -1         0        0        0
-"""
-
-
-@pytest.mark.skipif(sys.byteorder != "little", reason="the example is a little-endian machine's")
-@pytest.mark.parametrize(
-    ("family", "cache", "group", "sources"),
-    [
-        (4, CACHE_4, "239.1.1.1", ("*", "10.0.10.2")),
-        (4, CACHE_4, "239.1.1.3", ()),
-        (6, CACHE_6, "ff1e::1", ("*", "2001:db8:10::2")),
-    ],
-)
-def test_kernel_sources(
-    monkeypatch: pytest.MonkeyPatch, family: int, cache: str, group: str, sources: tuple[str, ...]
-) -> None:
-    class Cache:
-        def __init__(self, path: str) -> None:
-            assert path == f"/proc/77/net/{'ip' if family == 4 else 'ip6'}_mr_cache"
-
-        def read_text(self) -> str:
-            return cache
-
-    monkeypatch.setattr(group_state, "Path", Cache)
-    assert kernel_sources(77, family, group) == sources

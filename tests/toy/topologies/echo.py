@@ -6,7 +6,7 @@ r"""Two clients hear a server through a router and ask it both ways; between the
 """
 
 from testbed.net.model import End, Lab, Link, Node, Stream
-from testbed.routing.frr import FRR
+from testbed.routing.pim import FRR
 from testbed.run.laboratory import Conclusion, Measurements, RunningLab, Topology
 from testbed.run.options import Values, family_option
 
