@@ -19,18 +19,12 @@ from __future__ import annotations
 
 import time
 
-from testbed.mmcp import handover_figures
+from testbed.mmcp import handover_figures, streaming
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.results import TABLES, SessionMeasurements
+from testbed.mmcp.streaming import nominal_spacing_ns, receiver_window
 from testbed.mmcp.two_cells import two_cells
-from testbed.mmcp.walking import (
-    Walk,
-    await_stream,
-    hand_over,
-    nominal_spacing_ns,
-    receiver_window,
-    stop_mobile_node,
-)
+from testbed.mmcp.walking import Walk, await_stream, hand_over, stop_mobile_node
 from testbed.net.model import Lab
 from testbed.run.laboratory import RunningLab, Topology
 from testbed.run.options import Values, duration_option, family_option, file_option, list_option, number_option
@@ -63,7 +57,7 @@ def perform(lab: RunningLab) -> SessionMeasurements:
     spacing_ns = nominal_spacing_ns(lab.values)
     mmcp_session.record_parameters(lab, spacing_ns)
     infrastructure = mmcp_session.start_infrastructure(lab)
-    receiver = mmcp_session.start_receiver(lab)
+    receiver = streaming.start_receiver(lab)
     walk = Walk()
     for mode in lab.values.words("modes"):
         lab.steps.add("session_begin", mode=mode, mn="mn")

@@ -27,13 +27,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from testbed.mmcp import session as mmcp_session
-from testbed.mmcp import staying
+from testbed.mmcp import staying, streaming
 from testbed.mmcp.options import stream_options
 from testbed.mmcp.places import MN_ID
 from testbed.mmcp.results import TABLES, Row, SessionMeasurements, conclude_cases
 from testbed.mmcp.session import Provisioning
+from testbed.mmcp.streaming import nominal_spacing_ns
 from testbed.mmcp.two_cells import CELLS, two_cells
-from testbed.mmcp.walking import await_stream, nominal_spacing_ns
+from testbed.mmcp.walking import await_stream
 from testbed.net.model import Lab
 from testbed.net.observation import groups_joined, udp_counter
 from testbed.run.laboratory import Conclusion, RunningLab, Topology
@@ -86,7 +87,7 @@ def perform(lab: RunningLab) -> SessionMeasurements:
         mn_ids={"mn": MN_ID, STRANGER_ID: STRANGER_ID},
     )
     running = {role.name: role for role in mmcp_session.start_infrastructure(lab, provisioning)}
-    receiver = mmcp_session.start_receiver(lab)
+    receiver = streaming.start_receiver(lab)
     joins = _Joins(lab, provisioning, running)
     for case in CASES:
         if case in values.words("cases"):

@@ -29,14 +29,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from testbed.mmcp import places, staying
+from testbed.mmcp import places, staying, streaming
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.options import stream_options
 from testbed.mmcp.results import TABLES, Row, SessionMeasurements, conclude_cases
 from testbed.mmcp.session import Provisioning
 from testbed.mmcp.staying import without_member
+from testbed.mmcp.streaming import nominal_spacing_ns
 from testbed.mmcp.two_cells import CELLS, two_cells
-from testbed.mmcp.walking import await_stream, nominal_spacing_ns
+from testbed.mmcp.walking import await_stream
 from testbed.net.model import Lab
 from testbed.net.observation import udp_counter
 from testbed.run.laboratory import Conclusion, RunningLab, Topology
@@ -70,8 +71,8 @@ def perform(lab: RunningLab) -> SessionMeasurements:
     with lab.progress.step("SM and the stream"):
         sm, source = mmcp_session.start_core(lab, provisioning)
         lab.roles.await_ready(source)
-    mmcp_session.await_streaming(lab)
-    receiver = mmcp_session.start_receiver(lab)
+    streaming.await_streaming(lab)
+    receiver = streaming.start_receiver(lab)
     running = {"sm": sm}
     leaves = _Leaves(lab, provisioning, running)
     if "direct" in chosen:

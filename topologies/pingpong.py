@@ -14,8 +14,9 @@ from itertools import pairwise
 from testbed.mmcp import handover_figures, role_agreement
 from testbed.mmcp.options import max_excess_option, stream_options, walk_options
 from testbed.mmcp.results import TABLES, SessionMeasurements
+from testbed.mmcp.streaming import nominal_spacing_ns
 from testbed.mmcp.two_cells import two_cells
-from testbed.mmcp.walking import hand_over, nominal_spacing_ns, proactive_session
+from testbed.mmcp.walking import hand_over, proactive_session
 from testbed.net.model import Lab
 from testbed.run.laboratory import RunningLab, Topology
 from testbed.run.options import Values, family_option, number_option

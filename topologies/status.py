@@ -30,14 +30,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from testbed.mmcp import packets, staying
+from testbed.mmcp import packets, staying, streaming
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.options import stream_options
 from testbed.mmcp.places import MN_ID
 from testbed.mmcp.results import CASES, TABLES, Row, SessionMeasurements, conclude_cases
 from testbed.mmcp.session import MMCP_PORT, Provisioning
+from testbed.mmcp.streaming import nominal_spacing_ns, receiver_window
 from testbed.mmcp.two_cells import CELLS, two_cells
-from testbed.mmcp.walking import await_stream, nominal_spacing_ns, receiver_window
+from testbed.mmcp.walking import await_stream
 from testbed.net.impairment import heard, lose_all_until_heard, lose_no_more
 from testbed.net.model import Lab
 from testbed.net.observation import udp_counter
@@ -68,7 +69,7 @@ def perform(lab: RunningLab) -> SessionMeasurements:
     provisioning = Provisioning(srt_s=lab.values.seconds("srt"), jwt_s=lab.values.seconds("srt"))
     mmcp_session.record_parameters(lab, nominal_spacing_ns(lab.values), expects=("status",), provisioning=provisioning)
     running = {role.name: role for role in mmcp_session.start_infrastructure(lab, provisioning)}
-    receiver = mmcp_session.start_receiver(lab)
+    receiver = streaming.start_receiver(lab)
     before = udp_counter(lab.network, "mn", "OutDatagrams")
     node = staying.begin_session(lab, CELL, provisioning, expected="lmc")
     await_stream(lab, "the stream at the mobile node")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from testbed.mmcp.results import Row, SessionMeasurements, conclude_handovers
-from testbed.mmcp.walking import nominal_spacing_ns
+from testbed.mmcp.streaming import nominal_spacing_ns
 from testbed.run.laboratory import Conclusion
 from testbed.run.options import Values
 

@@ -12,8 +12,8 @@ from testbed.net.model import End, Lab, ModelError
 
 SESSION_MANAGER = "sm"
 CONTROLLER_PREFIX = "lmc"
-MN_ID = "mn1"
-"""Of the mobile node in a lab that has one; where there are several, each has its node's name."""
+MN, MN_ID = "mn", "mn1"
+"""The mobile node of a lab that has one, and its MN ID; where there are several, each has its node's name."""
 
 
 @dataclass(frozen=True, slots=True)

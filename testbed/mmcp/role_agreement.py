@@ -10,7 +10,8 @@ from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.handover_figures import differences
 from testbed.mmcp.results import Row, SessionMeasurements, conclude_handovers
 from testbed.mmcp.staying import table
-from testbed.mmcp.walking import JoinedSession, nominal_spacing_ns
+from testbed.mmcp.streaming import nominal_spacing_ns
+from testbed.mmcp.walking import JoinedSession
 from testbed.net.model import Lab
 from testbed.run.laboratory import Conclusion, RunningLab
 from testbed.run.options import Values

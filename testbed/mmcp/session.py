@@ -6,28 +6,26 @@ The lab's model says where the roles are, as `testbed.mmcp.places` reads it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
 
 from testbed.mmcp import places
-from testbed.mmcp.places import SESSION_MANAGER, Mobile, Session
+from testbed.mmcp.places import MN, SESSION_MANAGER, Mobile, Session
 from testbed.mmcp.router_limits import rules_left_out
-from testbed.net.model import Lab, Radio
-from testbed.net.observation import await_count, sent_packets, udp_counter
+from testbed.mmcp.streaming import PORT, await_streaming, launch_receiver, launch_sources, nominal_spacing_ns
+from testbed.net.model import Lab, ModelError, Radio
+from testbed.net.observation import udp_counter
 from testbed.net.routes import gateway
 from testbed.run.laboratory import RunningLab
 from testbed.run.roles import RunningRole
 
 SESSION_ID = 1
-PORT = 5004  # UDP, of the stream
 MMCP_PORT = 24793
-MN = "mn"
-"""The mobile node of a lab that has one."""
 # A short status report time, so that a run of some seconds shows several reports.
 STATUS_REPORT_S = 2.0
 JOINED_DEADLINE_S = 15.0
-STREAMING_PACKETS = 10  # sent packets that show a source at work
+RECEIVING_PACKETS = 10  # received packets that show that a node is in its group
+RECEIVING_DEADLINE_S = 45.0  # a silent node waits for a general query, every 10 s, and its response time
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +104,57 @@ def _interfaces(lab: RunningLab, node: str, cell: str) -> list[dict[str, object]
     ]
 
 
+@dataclass(slots=True)
+class Begun:
+    """A session that has begun: what runs of its infrastructure, to be stopped in this order, and what does at each mobile node."""
+
+    infrastructure: tuple[RunningRole, ...]
+    receivers: dict[str, RunningRole]
+    nodes: dict[str, RunningRole] = field(default_factory=dict)
+
+
+def begin(lab: RunningLab, mode: str = "proactive", left_out: Mapping[str, str] | None = None) -> Begun:
+    """Start all roles of a lab; returns when every mobile node receives its stream where it is at first.
+
+    ``mode``: as of `launch_mobile_node`. ``left_out``: rules not to be judged, with the reason.
+    """
+    record_parameters(lab, nominal_spacing_ns(lab.values), left_out)
+    begun = begin_without_nodes(lab)
+    begin_nodes(lab, begun, mode, {radio.node: radio.initially for radio in reversed(lab.model.radios)})
+    return begun
+
+
+def begin_without_nodes(lab: RunningLab) -> Begun:
+    """Start everything but the mobile nodes' agents."""
+    infrastructure = start_infrastructure(lab)
+    names = places.mobiles(lab.model)
+    with lab.progress.step(f"{len(names)} receivers"):
+        receivers = {node: launch_receiver(lab, node) for node in names}
+        lab.roles.await_ready(*receivers.values())
+    return Begun(infrastructure, receivers)
+
+
+def begin_nodes(lab: RunningLab, begun: Begun, mode: str, cells: Mapping[str, str | None]) -> None:
+    """Start the agents of mobile nodes, each in the cell given, and wait until each receives its stream."""
+    with lab.progress.step(f"{len(cells)} mobile nodes, {mode}"):
+        for node, cell in cells.items():
+            if cell is None:
+                raise ModelError("in no cell at first", f"radio of {node}", "say where it is initially")
+            lab.steps.add("session_begin", mode=mode, mn=node)
+            begun.nodes[node] = launch_mobile_node(lab, mode, cell, node=node)
+        lab.roles.await_ready(*begun.nodes.values())
+    waiting = {node: udp_counter(lab.network, node, "InDatagrams") + RECEIVING_PACKETS for node in cells}
+
+    def receives() -> tuple[bool, str]:
+        for node, goal in list(waiting.items()):
+            if udp_counter(lab.network, node, "InDatagrams") >= goal:
+                del waiting[node]
+        return not waiting, f"not yet at {', '.join(waiting)}"
+
+    awaited = f"the stream at {'the mobile node' if len(cells) == 1 else f'{len(cells)} mobile nodes'} ({mode})"
+    lab.network.eventually(awaited, receives, RECEIVING_DEADLINE_S)
+
+
 def start_session_manager(lab: RunningLab, provisioning: Provisioning = USUAL) -> RunningRole:
     """The SM, first or again."""
     return lab.roles.start(
@@ -164,21 +213,9 @@ def start_infrastructure(lab: RunningLab, provisioning: Provisioning = USUAL) ->
 def start_core(lab: RunningLab, provisioning: Provisioning = USUAL) -> tuple[RunningRole, ...]:
     """The SM, ready, and the source of each stream, which may not be yet."""
     sm = start_session_manager(lab, provisioning)
-    sources = [
-        lab.roles.start(name, session.origin, ("media", "source"), _source_configuration(lab, session))
-        for name, session in source_roles(lab.model).items()
-    ]
+    sources = launch_sources(lab)
     lab.roles.await_ready(sm)
     return sm, *sources
-
-
-def source_roles(model: Lab) -> dict[str, Session]:
-    """The session of each role that sends a stream, by its name: that of its node, with a number from its second stream on."""
-    found: dict[str, Session] = {}
-    for session in places.sessions(model):
-        name = session.origin if session.origin not in found else f"{session.origin}-{session.session_id}"
-        found[name] = session
-    return found
 
 
 def await_announced(lab: RunningLab, *lmcs: RunningRole) -> None:
@@ -191,44 +228,6 @@ def await_announced(lab: RunningLab, *lmcs: RunningRole) -> None:
 
     awaited = {1: lmcs[0].name, 2: "both LMCs"}.get(len(lmcs), f"{len(lmcs)} LMCs") if lmcs else "no LMC"
     network.eventually(f"the SM to answer {awaited}", announced, JOINED_DEADLINE_S)
-
-
-def await_streaming(lab: RunningLab) -> None:
-    """Wait until each source sends."""
-    for origin in dict.fromkeys(session.origin for session in places.sessions(lab.model)):
-        read = partial(sent_packets, lab.network, origin, places.first_end(lab.model, origin).interface)
-        await_count(lab.network, f"{origin} to send", read, STREAMING_PACKETS, JOINED_DEADLINE_S, quiet=False)
-
-
-def _source_configuration(lab: RunningLab, session: Session) -> dict[str, object]:
-    values, media = lab.values, lab.values.file("media")
-    shape = {"rate": values.number("rate"), "size": values.number("size")} if media is None else {"media": str(media)}
-    interface = places.first_end(lab.model, session.origin).interface
-    return {"group": session.group, "port": PORT, "interface": interface, **shape}
-
-
-def start_receiver(lab: RunningLab, node: str = MN) -> RunningRole:
-    """A mobile node's receiver, ready."""
-    receiver = launch_receiver(lab, node)
-    lab.roles.await_ready(receiver)
-    return receiver
-
-
-def launch_receiver(lab: RunningLab, node: str) -> RunningRole:
-    """A mobile node's receiver, which may not be ready yet; with --media it keeps what it receives."""
-    mobile = places.mobile(lab.model, node)
-    media = None if lab.values.file("media") is None else str(lab.network.run_folder / f"{mobile.receiver}.ts")
-    return lab.roles.start(
-        mobile.receiver,
-        node,
-        ("media", "receiver"),
-        {
-            "group": mobile.session.group,
-            "port": PORT,
-            "media": media,
-            "report_to": str(lab.roles.control_path(node)),
-        },
-    )
 
 
 def start_mobile_node(

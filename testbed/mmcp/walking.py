@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-from testbed.mmcp import places, staying
+from testbed.mmcp import places, staying, streaming
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.results import SessionMeasurements
+from testbed.mmcp.streaming import nominal_spacing_ns, receiver_window
 from testbed.mmcp.two_cells import CELLS
 from testbed.net.observation import await_count, groups_joined, udp_counter
 from testbed.routing.families import make_cold
 from testbed.run.laboratory import RunningLab
 from testbed.run.mobility import move
-from testbed.run.options import OptionError, Values
-from testbed.run.roles import RoleError, RunningRole
+from testbed.run.roles import RunningRole
 
 MOMENTS = ("before the trigger", "after the trigger", "before the link goes", "after link up")
 """Moments of a handover at which something may be done to it."""
@@ -36,7 +31,7 @@ STREAM_DEADLINE_S = 45.0  # a silent node waits for a general query, every 10 s,
 class Walk:
     """Where a mobile node is, and the handovers so far. ``cells``: where it goes, in this order, and from the last to the first."""
 
-    node: str = mmcp_session.MN
+    node: str = places.MN
     cells: tuple[str, ...] = CELLS
     done: list[tuple[int, int, int]] = field(default_factory=list)  # number, begin, end (CLOCK_REALTIME ns) of each
 
@@ -72,7 +67,7 @@ def proactive_session(
     walk = Walk()
     mmcp_session.record_parameters(lab, nominal_spacing_ns(lab.values), left_out)
     running = {role.name: role for role in mmcp_session.start_infrastructure(lab)}
-    receiver = mmcp_session.start_receiver(lab)
+    receiver = streaming.start_receiver(lab)
     lab.steps.add("session_begin", mode="proactive", mn=walk.node)
     node = mmcp_session.start_mobile_node(lab, "proactive", walk.cell)
     await_stream(lab, "the stream at the mobile node")
@@ -196,35 +191,7 @@ def await_stream(lab: RunningLab, awaited: str) -> None:
     await_packets(lab, QUIET_PACKETS, awaited, quiet=False)
 
 
-def await_packets(lab: RunningLab, count: int, awaited: str, *, quiet: bool, node: str = mmcp_session.MN) -> None:
+def await_packets(lab: RunningLab, count: int, awaited: str, *, quiet: bool, node: str = places.MN) -> None:
     """Wait until so many more datagrams have been handed to a socket of a mobile node."""
     read = partial(udp_counter, lab.network, node, "InDatagrams")
     await_count(lab.network, awaited, read, read() + count, STREAM_DEADLINE_S, quiet=quiet)
-
-
-def receiver_window(receiver: RunningRole, begin_ns: int, end_ns: int) -> Mapping[str, Any]:
-    """What the receiver itself counted in the window, or why that is not known."""
-    if not receiver.is_ours:
-        return {"error": "the receiver is an external command"}
-    try:
-        window = receiver.ask("window", begin_ns=begin_ns, end_ns=end_ns)["window"]
-    except RoleError as error:
-        return {"error": str(error)}
-    return window if isinstance(window, dict) else {"error": f"the receiver answered {window!r}"}
-
-
-def nominal_spacing_ns(values: Values) -> int:
-    """The mean time between two packets of the stream: of options rate, or of the file of option media."""
-    media = values.file("media")
-    if media is None:
-        return round(1e9 / values.number("rate"))
-    return _media_spacing_ns(media)
-
-
-def _media_spacing_ns(path: Path) -> int:
-    argv = [sys.executable, "-m", "agents", "media", "describe", str(path)]
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if done.returncode != 0:
-        raise OptionError(f"--media {done.stderr.strip().removeprefix('error: ')}")
-    spacing: int = json.loads(done.stdout)["mean_spacing_ns"]
-    return spacing

@@ -1,0 +1,281 @@
+"""Labs in which any number of mobile nodes go from cell to cell, each when its link events say so: a lab in some lines.
+
+::
+
+    def world(values: Values) -> Lab:
+        return session_lab("my-lab", line(values.family, cells=3), mobiles=2)
+
+    TOPOLOGY = roaming("my-lab", "two nodes walk through three cells", world)
+
+The network is any `testbed.net.shapes.Shape`, or any model in which `testbed.mmcp.places` finds the roles. Where nobody gives link
+events, of a movement say, the nodes walk through the cells one after the other, each ahead of the next by the same time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from testbed.mmcp import handover_figures, places, staying
+from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.options import max_excess_option, stream_options
+from testbed.mmcp.plan import PlannedHandover, handovers_of, walks
+from testbed.mmcp.results import TABLES, SessionMeasurements
+from testbed.mmcp.session import Begun
+from testbed.mmcp.streaming import nominal_spacing_ns, receiver_window
+from testbed.mmcp.walking import pass_time
+from testbed.net.model import Lab, ModelError, Radio, Stream
+from testbed.net.shapes import Shape
+from testbed.radio.link_events import LinkEvent, attached_at_first
+from testbed.run.laboratory import RunningLab, Topology
+from testbed.run.mobility import attach, carry, detach
+from testbed.run.options import Option, Values, duration_option, family_option, list_option, number_option
+from testbed.run.roles import RunningRole
+
+GROUPS = {4: "239.1.1.{}", 6: "ff1e::1:{:x}"}
+STREAMS_MAX = 250
+BEGIN_S = 0.5
+"""From the beginning of the movement to the first trigger, where the walk is the lab's own."""
+
+ASKED_AT_ONCE = 8  # agents that are told of link events at a time
+LATE_S = 0.1  # a run in which something was later than this says so
+
+Events = Callable[[Values, Lab], Sequence[LinkEvent]]
+
+
+def session_lab(name: str, shape: Shape, mobiles: int, streams: int = 1, **rest: Any) -> Lab:
+    """A lab of a shape with everything that MMCP needs.
+
+    The source ``mcs`` of all streams and the SM are behind the root router; each cell has an LMC, ``lmc1`` to ``lmcN``; the mobile
+    nodes ``mn1`` to ``mnM`` begin in one cell after the other, and the streams go round among them. ``rest``: what else a
+    `Lab` has, such as ``unicast``.
+    """
+    shape.host("mcs", shape.root)
+    shape.host(places.SESSION_MANAGER, shape.root)
+    for number, cell in enumerate(shape.cells, 1):
+        shape.resident(f"{places.CONTROLLER_PREFIX}{number}", cell)
+    for number in range(mobiles):
+        shape.mobile(f"mn{number + 1}", shape.cells[number % len(shape.cells)])
+    groups = [GROUPS[shape.family].format(number) for number in range(1, min(streams, STREAMS_MAX) + 1)]
+    return shape.lab(name, [Stream(group, "mcs") for group in groups], **rest)
+
+
+def walk_in_turn(values: Values, model: Lab) -> list[LinkEvent]:
+    """Each node goes round through all cells from where it is at first; options handovers, every, l2-gap and overlap."""
+    cells = [cell.name for cell in model.points_of_attachment]
+    names = places.mobiles(model)
+    every_s = values.seconds("every")
+    paths: dict[str, list[str]] = {}
+    for node in names:
+        at = cells.index(model.radio(node).initially or cells[0])
+        paths[node] = [cells[(at + number) % len(cells)] for number in range(values.number("handovers") + 1)]
+    first_s = {node: BEGIN_S + every_s * number / len(names) for number, node in enumerate(names)}
+    return walks(
+        paths, every_s=every_s, first_s=first_s, gap_s=values.seconds("l2-gap"), overlap_s=values.seconds("overlap")
+    )
+
+
+MODES = ("proactive", "reactive")
+
+WALK_OPTIONS = (
+    number_option("handovers", "Of each mobile node", "3", 1, 1000),
+    duration_option("every", "From one handover of a node to its next", "3s", 0.5, 600.0),
+    duration_option("l2-gap", "Time without any link between the cells", "50ms", 0.0, 10.0),
+    duration_option("overlap", "Link trigger until link down", "300ms", 0.0, 10.0),
+)
+"""Those of `walk_in_turn`."""
+
+
+def roaming(
+    name: str,
+    summary: str,
+    world: Callable[[Values], Lab],
+    *,
+    events: Events = walk_in_turn,
+    options: Sequence[Option] = WALK_OPTIONS,
+    rate: str = "100",
+    modes: str = "proactive",
+    example: str = "",
+) -> Topology[SessionMeasurements]:
+    """A lab whose mobile nodes do what the link events of ``events`` say, once in each mode; every handover is measured.
+
+    ``options``: the lab's own, what ``world`` and ``events`` ask for; it has family, modes, address-delay, settle, max-excess and
+    those of the stream besides. ``rate``: of the stream, packets/s. ``modes``: by default.
+    """
+
+    def perform(lab: RunningLab) -> SessionMeasurements:
+        return _perform(lab, events(lab.values, lab.model))
+
+    return Topology(
+        name=name,
+        summary=summary,
+        options=(
+            family_option(),
+            *options,
+            list_option("modes", "Ways to move, one after the other", modes, MODES),
+            duration_option("address-delay", "Link up until the new address is there", "20ms", 0.0, 10.0),
+            duration_option("settle", "Link up until a handover's measurement ends", "1s", 0.1, 60.0),
+            *stream_options(rate),
+            max_excess_option(),
+        ),
+        build=world,
+        perform=perform,
+        conclude=handover_figures.conclude,
+        tables=TABLES,
+        example=example,
+    )
+
+
+def _perform(lab: RunningLab, events: Sequence[LinkEvent]) -> SessionMeasurements:
+    """Once in each mode: all nodes join where they begin, go where they go, and leave."""
+    measurements = SessionMeasurements()
+    starts = {node: lab.model.radio(node).initially for node in places.mobiles(lab.model)}
+    starts |= attached_at_first(events)
+    mmcp_session.record_parameters(lab, nominal_spacing_ns(lab.values))
+    begun = mmcp_session.begin_without_nodes(lab)
+    for mode in lab.values.words("modes"):
+        for node, cell in starts.items():
+            bring(lab, node, cell)
+        mmcp_session.begin_nodes(lab, begun, mode, starts)
+        if measurements.start_to_first_data_s is None:
+            measurements.start_to_first_data_s = round(time.monotonic() - lab.started, 3)
+        settle_s = lab.values.seconds("settle") + lab.values.seconds("address-delay")
+        planned = handovers_of(events, settle_s, after=len(measurements.windows))
+        windows = play(lab, begun, mode, events, planned, measurements)
+        end_nodes(lab, begun, mode, windows, measurements)
+    for role in begun.infrastructure:
+        lab.roles.stop(role)
+    _for_each(lab.roles.stop, begun.receivers.values())
+    return measurements
+
+
+def bring(lab: RunningLab, node: str, cell: str | None) -> None:
+    """Take a node that is in no session where it is to begin, unless it is there."""
+    radio = lab.model.radio(node)
+    if cell is None:
+        raise ModelError("it begins in no cell", f"node {node}", "let it begin where it hears one")
+    if lab.network.sandbox_namespace.state(radio.bridge_port).master != cell:
+        carry(lab.network, radio, cell)
+
+
+def play(
+    lab: RunningLab,
+    begun: Begun,
+    mode: str,
+    events: Sequence[LinkEvent],
+    planned: Sequence[PlannedHandover],
+    measurements: SessionMeasurements,
+) -> dict[int, tuple[str, int, int]]:
+    """Let link events happen, each at its time; gives each handover's node and window (CLOCK_REALTIME ns) by its number."""
+    moments: list[tuple[float, int, Callable[[], object]]] = []
+    windows: dict[int, tuple[str, int, int]] = {}
+    at_link = {(each.node, at_s): each for each in planned for at_s in (each.down_s, each.up_s)}
+    triggers = {id(each.told): each for each in planned if each.told is not None}
+    for each in planned:
+        moments.append((each.begin_s, 0, partial(_begin, lab, mode, each, windows)))
+        moments.append((each.end_s, 2, partial(_end, lab, each, windows)))
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as asking:
+        asked: list[Future[None]] = []
+
+        def tell(event: LinkEvent) -> None:
+            asked.append(asking.submit(_tell, begun.nodes[event.node], lab.model.radio(event.node), event))
+
+        for event in events:
+            if event.at_s > 0:
+                of = triggers.get(id(event)) or at_link.get((event.node, event.at_s))
+                moments.append((event.at_s, 1, partial(_happen, lab, event, of, tell)))
+        moments.sort(key=lambda moment: moment[:2])
+        with lab.progress.step(f"{len(planned)} handovers of {len(begun.nodes)} mobile nodes, {mode}"):
+            late_s = _pass(lab, moments)
+        for answer in asked:
+            answer.result()
+    if late_s > LATE_S:
+        measurements.notes.append(f"{mode}: this machine was up to {late_s:.2f} s late with what was to happen")
+    return windows
+
+
+def _pass(lab: RunningLab, moments: Sequence[tuple[float, int, Callable[[], object]]]) -> float:
+    """Do each thing at its time, seconds from now; returns how late the latest was."""
+    began, latest_s, checked = time.monotonic(), 0.0, 0.0
+    for at_s, _, do in moments:
+        pass_time(began + at_s - time.monotonic())
+        passed_s = time.monotonic() - began
+        latest_s = max(latest_s, passed_s - at_s)
+        if passed_s - checked > 1:
+            lab.network.processes.check_alive()
+            checked = passed_s
+        do()
+    return latest_s
+
+
+def _begin(lab: RunningLab, mode: str, handover: PlannedHandover, windows: dict[int, tuple[str, int, int]]) -> None:
+    begin_ns = lab.steps.add(
+        "handover_begin",
+        handover=handover.number,
+        mode=mode,
+        mn=handover.node,
+        cold=False,
+        **{"from": handover.origin, "to": handover.target},
+        l2_gap_ms=round(handover.gap_s * 1000, 3),
+        overlap_ms=round(handover.overlap_s * 1000, 3),
+        address_delay_ms=lab.values.milliseconds("address-delay"),
+    )
+    windows[handover.number] = (handover.node, begin_ns, begin_ns)
+
+
+def _end(lab: RunningLab, handover: PlannedHandover, windows: dict[int, tuple[str, int, int]]) -> None:
+    node, begin_ns, _ = windows[handover.number]
+    windows[handover.number] = (node, begin_ns, lab.steps.add("handover_end", handover=handover.number))
+
+
+def _happen(lab: RunningLab, event: LinkEvent, of: PlannedHandover | None, tell: Callable[[LinkEvent], None]) -> None:
+    """One link event: to the link what it does, to the agent what it announces; as a step of its handover, if it is of one."""
+    radio = lab.model.radio(event.node)
+    number = {"mn": event.node} | ({} if of is None else {"handover": of.number})
+    match event.kind:
+        case "link_going_down":
+            lab.steps.add("link_trigger", **number)
+            tell(event)
+        case "link_down":
+            detach(lab.network, radio, lab.steps, **number)
+        case "link_up":
+            attach(lab.network, radio, event.cell, lab.steps, **number)
+        case _:
+            pass
+
+
+def _tell(agent: RunningRole, radio: Radio, event: LinkEvent) -> None:
+    """Tell a mobile node's agent of a link event; a stranger's finds out by itself."""
+    if agent.is_ours and event.next_cell:
+        agent.ask("link-detected", interface=radio.interface, point_of_attachment=event.next_cell)
+
+
+def end_nodes(
+    lab: RunningLab,
+    begun: Begun,
+    mode: str,
+    windows: Mapping[int, tuple[str, int, int]],
+    measurements: SessionMeasurements,
+) -> None:
+    """Ask the receivers what they counted; then all nodes leave, and their routers forget them."""
+    with lab.progress.step(f"{len(begun.nodes)} mobile nodes leave"):
+        counted = _for_each(lambda window: receiver_window(begun.receivers[window[0]], *window[1:]), windows.values())
+        measurements.windows.update(zip(windows, counted, strict=True))
+        _for_each(lambda role: role.ask("leave") if role.is_ours else None, begun.nodes.values())
+        for node in begun.nodes:
+            cell = lab.network.sandbox_namespace.state(lab.model.radio(node).bridge_port).master
+            if cell is not None:
+                staying.await_no_member(lab, cell)
+        _for_each(lab.roles.stop, begun.nodes.values())
+        for node in begun.nodes:
+            lab.steps.add("session_end", mode=mode, mn=node)
+    begun.nodes.clear()
+
+
+def _for_each(do: Callable[[Any], Any], things: Iterable[Any]) -> list[Any]:
+    """Do something with each of many things, some at a time."""
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as doing:
+        return list(doing.map(do, things))
