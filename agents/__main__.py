@@ -277,7 +277,7 @@ def _commands_of(path: Path, words: Sequence[str]) -> Mapping[str, Any]:
 
 def _question(said: Mapping[str, Any], ask: Callable[..., None]) -> click.Command:
     """A command made of what a running agent says of it; an option may be cut short as far as it stays clear."""
-    kinds = {"int": int, "str": str}
+    kinds = {"int": int, "float": float, "str": str}
     options = [
         click.Option(
             [f"--{field['name'].replace('_', '-')}", field["name"]],

@@ -346,7 +346,11 @@ def test_what_the_table_allows(module: str, source: str) -> None:
         ("agents.mmcp.messages", "import pyroute2", "pyroute2"),
         ("agents.mmcp.messages", "importlib.import_module('..gmp', __package__)", "agents.gmp"),
         ("agents.runtime.host", "import scapy.all", "scapy.all"),
-        ("agents.runtime.host", "from agents.mmcp.events import LinkDetected", "agents.mmcp.events.LinkDetected"),
+        (
+            "agents.runtime.host",
+            "from agents.mmcp.events import ApplicationLeave",
+            "agents.mmcp.events.ApplicationLeave",
+        ),
         ("agents.media.receiver", "import agents.mmcp.constants", "agents.mmcp.constants"),
         ("agents.__main__", "from agents.mmcp.load import SWARM", "agents.mmcp.load.SWARM"),
         ("agents.__main__", "importlib.import_module(name)", NOT_KNOWN_BEFORE_RUN_TIME),

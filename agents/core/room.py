@@ -61,11 +61,11 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One value that a control command takes; ``kind`` is what its JSON value must be."""
+    """One value that a control command takes; ``kind`` is what its JSON value must be, and an int is a float too."""
 
     name: str
     help: str
-    kind: type[int | str] = str
+    kind: type[int | float | str] = str
     required: bool = True
 
 

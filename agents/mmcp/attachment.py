@@ -8,7 +8,16 @@ from agents.mmcp.configuration import NodeInterface, PointOfAttachment, identifi
 class Attachment:
     """An interface that attaches to points of attachment, one at a time."""
 
-    __slots__ = ("_points", "attached_to", "awaits_address", "has_route", "link_is_up", "name", "next_point")
+    __slots__ = (
+        "_points",
+        "attached_to",
+        "awaits_address",
+        "detected",
+        "has_route",
+        "link_is_up",
+        "name",
+        "next_point",
+    )
 
     def __init__(self, interface: NodeInterface) -> None:
         self.name = interface.name
@@ -16,6 +25,7 @@ class Attachment:
         begins_at = interface.attached_to
         self.attached_to: bytes | None = None if begins_at is None else identifier(begins_at)
         self.next_point: bytes | None = None  # where a link trigger says it goes
+        self.detected: bytes | None = None  # what has come into reach last
         self.link_is_up = self.attached_to is not None
         self.awaits_address = False  # on a link, and not yet given its address there
         self.has_route = self.link_is_up  # the node's default route is by it

@@ -21,7 +21,9 @@ from agents.core.agent import (
     Event,
     JoinGroup,
     LeaveGroup,
+    LinkDetected,
     LinkDown,
+    LinkGoingDown,
     LinkUp,
     RenewMembership,
 )
@@ -33,7 +35,7 @@ from agents.mmcp.configuration import (
     check_points_of_attachment,
     identifier,
 )
-from agents.mmcp.events import ApplicationLeave, LinkDetected
+from agents.mmcp.events import ApplicationLeave
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +91,15 @@ class BareNode(Agent):
         """Take a link event, a new address, or the application's wish to leave."""
         configuration = self._configuration
         match event:
-            case LinkDetected() if event.point_of_attachment in self._points:
-                self._next_point = event.point_of_attachment
+            case LinkDetected() if (point := identifier(event.point_of_attachment)) in self._points:
+                self._next_point = point
+            case LinkGoingDown() if (point := identifier(event.next_point_of_attachment)) in self._points:
+                self._next_point = point
             case LinkDown() if event.interface == configuration.interface:
                 self._link_is_up = False
                 self.timers.cancel(("address",))
-            case LinkUp() if event.interface == configuration.interface and not self._link_is_up:
-                self._link_is_up = True
-                self.timers.set(("address",), now + configuration.address_delay_s)
+            case LinkUp() if event.interface == configuration.interface:
+                self._came_up(identifier(event.point_of_attachment), now)
             case AddressConfigured():
                 if self._next_point is not None:
                     self._attached_to, self._next_point = self._next_point, None
@@ -106,6 +109,15 @@ class BareNode(Agent):
                 self.act(LeaveGroup(configuration.group, configuration.interface, configuration.source))
             case _:
                 self.counters.add(f"ignored.{type(event).__name__}")
+
+    def _came_up(self, point: bytes, now: float) -> None:
+        """There is a link; ``point`` says where, unless it is empty or unknown."""
+        is_news = point in self._points and point != (self._next_point or self._attached_to)
+        if is_news:
+            self._next_point = point
+        if is_news or not self._link_is_up:
+            self._link_is_up = True
+            self.timers.set(("address",), now + self._configuration.address_delay_s)
 
     def timer_expired(self, key: TimerKey, now: float) -> None:
         """The address delay is over."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import lru_cache
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import NamedTuple
@@ -319,9 +320,20 @@ class WantedSession:
     source: str | None = None
 
 
+class LinkTrigger(StrEnum):
+    """Which link event makes an MN ask for a handover [M-32]; one that says where the link goes always does."""
+
+    DETECTED = "detected"
+    GOING_DOWN = "going-down"
+
+
 @dataclass(frozen=True, slots=True)
 class MobileNodeConfiguration:
-    """What an MN is given. ``address_delay_s`` stands for the time that DHCP or SLAAC takes after link up."""
+    """What an MN is given. ``address_delay_s`` stands for the time that DHCP or SLAAC takes after link up.
+
+    ``link_trigger``: ``detected`` where a point of attachment that is detected is the next one, ``going-down`` where several are
+    in reach.
+    """
 
     mn_id: str
     session_manager: str
@@ -330,12 +342,16 @@ class MobileNodeConfiguration:
     session_manager_port: int = c.DEFAULT_PORT
     port: int = c.DEFAULT_PORT
     address_delay_s: float = 0.0
+    link_trigger: str = LinkTrigger.DETECTED.value
     profile: str = Profile.L16.value
     timers: Timers = field(default_factory=Timers)
 
     def check(self) -> None:
         """Raise ConfigurationError for the first thing wrong."""
         _check_identifier("mn_id", self.mn_id)
+        if self.link_trigger not in [each.value for each in LinkTrigger]:
+            remedy = f"give {' or '.join(each.value for each in LinkTrigger)}"
+            raise ConfigurationError("link_trigger", repr(self.link_trigger), remedy)
         version = check_address("session_manager", self.session_manager)
         check_port("session_manager_port", self.session_manager_port)
         check_port("port", self.port)

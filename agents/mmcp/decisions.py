@@ -166,5 +166,13 @@ IMPLEMENTATION = (
         "LMC has brought there already; routers heed only the second.",
         "7.5 has the MN join after it has moved, and does not say when",
     ),
+    Decision(
+        "M-32",
+        "A link trigger is a link event that says where the MN goes: Link_Going_Down with the next point of attachment, and, "
+        "unless ``link_trigger`` is ``going-down``, Link_Detected. A later one replaces it. Where the link comes up at another "
+        "place than the trigger said, the promise is void and the MN joins the session again there, as after a trigger that came "
+        "too late for HIC or not at all.",
+        '7.5 and Annex B ask for a handover when "a new PoA is detected", which several may be at once',
+    ),
 )
 """Decisions that this implementation has added."""

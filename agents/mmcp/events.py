@@ -1,17 +1,9 @@
-"""What happens to MMCP's roles beyond what happens to any role: link triggers, the data channel's counts, an application's leave."""
+"""What happens to MMCP's roles beyond what happens to any role: the data channel's counts, an application's leave."""
 
 from __future__ import annotations
 
 from agents.core.agent import Event
 from agents.core.record import record
-
-
-@record
-class LinkDetected(Event):
-    """A link trigger: ``point_of_attachment`` (its identifier's bytes) is in reach of ``interface`` and will be next."""
-
-    interface: str
-    point_of_attachment: bytes
 
 
 @record

@@ -5,18 +5,30 @@ Theory of operation. An MN has interfaces (`agents.mmcp.attachment`) and session
 an interface first to that interface and then to every session. After link up at a new place the interface is given the
 address that is provisioned for it there, ``address_delay_s`` later; then the MN has arrived. Its memberships are shown at
 once, by whatever address it has, and again from the new one [M-31].
+
+A link trigger is what says where an interface goes next [M-32]. Where it does go is said by link up, or taken to be there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
-from agents.core.agent import AddressConfigured, ConfigureAddress, Endpoint, Event, GroupJoined, LinkDown, LinkUp
+from agents.core.agent import (
+    AddressConfigured,
+    ConfigureAddress,
+    Endpoint,
+    Event,
+    GroupJoined,
+    LinkDetected,
+    LinkDown,
+    LinkGoingDown,
+    LinkUp,
+)
 from agents.core.timers import TimerKey
 from agents.mmcp import constants as c
 from agents.mmcp.attachment import Attachment
-from agents.mmcp.configuration import MobileNodeConfiguration
-from agents.mmcp.events import ApplicationLeave, DataChannelReport, LinkDetected
+from agents.mmcp.configuration import LinkTrigger, MobileNodeConfiguration, identifier
+from agents.mmcp.events import ApplicationLeave, DataChannelReport
 from agents.mmcp.messages import Message
 from agents.mmcp.mobile_node_state import State
 from agents.mmcp.node_handover import MovingSession
@@ -26,7 +38,7 @@ from agents.mmcp.role import Role
 class MobileNode(Role):
     """One MN. Timer keys: (what, session), and ("address", interface)."""
 
-    __slots__ = ("_address_delay_s", "_attachments", "_sessions")
+    __slots__ = ("_address_delay_s", "_attachments", "_link_trigger", "_sessions")
 
     RECEIVES = frozenset({c.SJC, c.LJC, c.ULC, c.USP, c.HIC})
 
@@ -34,6 +46,7 @@ class MobileNode(Role):
         super().__init__()
         configuration.check()
         self._address_delay_s = configuration.address_delay_s
+        self._link_trigger = configuration.link_trigger
         attachments = [Attachment(interface) for interface in configuration.interfaces]
         self._attachments = {attachment.name: attachment for attachment in attachments}
         self._sessions = {
@@ -73,12 +86,8 @@ class MobileNode(Role):
     def handle(self, event: Event, now: float) -> None:
         """Take a link event, the outcome of an action, or the application's wish."""
         match event:
-            case LinkDetected():
-                self._link_detected(event, now)
-            case LinkDown() if event.interface in self._attachments:
-                self._link_down(self._attachments[event.interface])
-            case LinkUp() if event.interface in self._attachments:
-                self._link_up(self._attachments[event.interface], now)
+            case LinkDetected() | LinkGoingDown() | LinkDown() | LinkUp():
+                self._link_event(event, now)
             case AddressConfigured() if event.interface in self._attachments:
                 self._address_configured(self._attachments[event.interface], event.address, now)
             case GroupJoined():
@@ -131,30 +140,79 @@ class MobileNode(Role):
 
     # --- interfaces -----------------------------------------------------------------------------------------------
 
-    def _link_detected(self, event: LinkDetected, now: float) -> None:
-        attachment, point = self._attachments.get(event.interface), event.point_of_attachment
-        if attachment is None or not attachment.knows(point):
-            self.counters.add("ignored.unknown-point-of-attachment")
-            self.trace("ignored", reason="unknown-point-of-attachment", point_of_attachment=point.hex())
+    def _link_event(self, event: LinkDetected | LinkGoingDown | LinkDown | LinkUp, now: float) -> None:
+        attachment = self._attachments.get(event.interface)
+        match event:
+            case _ if attachment is None:
+                self.ignore(event)
+            case LinkDetected():
+                self._link_detected(attachment, event.point_of_attachment, now)
+            case LinkGoingDown():
+                self._link_going_down(attachment, event, now)
+            case LinkDown():
+                self._link_down(attachment, event.point_of_attachment)
+            case LinkUp():
+                self._link_up(attachment, event.point_of_attachment, now)
+
+    def _link_detected(self, attachment: Attachment, name: str, now: float) -> None:
+        point = self._known(attachment, name)
+        if point is None:
             return
+        attachment.detected = point
+        if self._link_trigger == LinkTrigger.DETECTED:
+            self._goes_to(attachment, point, now)
+        if attachment.link_is_up and attachment.attached_to is None:
+            attachment.next_point = point
+            self._came_up(attachment, now)  # the link was there before anybody said where it leads
+
+    def _link_going_down(self, leaving: Attachment, event: LinkGoingDown, now: float) -> None:
+        attachment = self._attachments.get(event.next_interface or event.interface)
+        if not event.next_point_of_attachment:
+            point = leaving.detected
+        else:
+            point = self._known(attachment, event.next_point_of_attachment)
+        if attachment is None or point is None or point == leaving.attached_to:
+            self.counters.add("ignored.link-going-nowhere")
+            return
+        self._goes_to(attachment, point, now, leaving)
+
+    def _known(self, attachment: Attachment | None, name: str) -> bytes | None:
+        """The point of attachment of that name; one that is not provisioned for the interface is counted, and None."""
+        point = identifier(name)
+        if attachment is not None and attachment.knows(point):
+            return point
+        self.counters.add("ignored.unknown-point-of-attachment")
+        self.trace("ignored", reason="unknown-point-of-attachment", point_of_attachment=point.hex())
+        return None
+
+    def _goes_to(self, attachment: Attachment, point: bytes, now: float, leaving: Attachment | None = None) -> None:
+        """A link trigger; ``leaving`` is the interface whose link will go, if that is known."""
         if point != attachment.attached_to or not attachment.link_is_up:
             attachment.next_point = point
         for session in self._sessions.values():
-            session.link_detected(attachment, point, now)
-        if attachment.link_is_up and attachment.attached_to is None:
-            self._came_up(attachment, now)  # the link was there before anybody said where it leads
+            if leaving is None or session.uses(leaving):
+                session.link_detected(attachment, point, now)
 
-    def _link_down(self, attachment: Attachment) -> None:
+    def _link_down(self, attachment: Attachment, name: str = "") -> None:
         if not attachment.link_is_up:
+            return
+        if name and attachment.attached_to not in (None, identifier(name)):
+            self.counters.add("ignored.another-link-down")  # of a link that has been replaced since
             return
         attachment.link_is_up = False
         self.timers.cancel(("address", attachment.name))
         for session in self._sessions.values():
             session.link_down(attachment)
 
-    def _link_up(self, attachment: Attachment, now: float) -> None:
-        if not attachment.link_is_up:
-            self._came_up(attachment, now)
+    def _link_up(self, attachment: Attachment, name: str, now: float) -> None:
+        point = self._known(attachment, name) if name else None
+        is_elsewhere = point is not None and point != attachment.attached_to
+        if attachment.link_is_up and not is_elsewhere:
+            return
+        self._link_down(attachment)  # it went without a word, or was taken to lead to another place
+        if point is not None:
+            attachment.next_point = point
+        self._came_up(attachment, now)
 
     def _came_up(self, attachment: Attachment, now: float) -> None:
         moved = attachment.came_up()

@@ -50,6 +50,10 @@ class MovingSession(NodeSession):
 
     # --- link trigger and HIR -------------------------------------------------------------------------------------
 
+    def uses(self, attachment: Attachment) -> bool:
+        """Whether the session speaks through this interface."""
+        return attachment is self._attachment
+
     def link_detected(self, attachment: Attachment, point: bytes, now: float) -> None:
         """A link trigger: ask the parent to prepare the move."""
         if attachment is self._attachment and point == attachment.attached_to and attachment.link_is_up:
@@ -236,11 +240,14 @@ class MovingSession(NodeSession):
 
     def _arrived_at(self, attachment: Attachment, now: float) -> None:
         """Join the new LMC or, without one, the session again."""
-        if self._is_target(attachment):
+        reason = "no HIC with F = 1 before the link went"
+        if self._target is not None and self._target[0] is attachment:
+            if self._target[1] != attachment.attached_to and self._promised_lmc is not None:
+                self._promised_lmc, reason = None, "another place was prepared"  # [M-32]
             self._target = None
         lmc = self._promised_lmc
         if self.state is not State.ESTABLISHED or lmc is None:
-            self._fall_back("no HIC with F = 1 before the link went", now)
+            self._fall_back(reason, now)
         elif lmc == self._parent:  # same subnet: nothing to tell anybody
             self._promised_lmc = None
             self._set_linger(now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agents.core.agent import LinkDetected
 from agents.core.checks import check_address
 from agents.core.room import Command, Field, Port, Protocol, Role
 from agents.mmcp.bare_node import BareNode, BareNodeConfiguration
@@ -12,10 +13,9 @@ from agents.mmcp.configuration import (
     LocalMobilityControllerConfiguration,
     MobileNodeConfiguration,
     SessionManagerConfiguration,
-    identifier,
 )
 from agents.mmcp.decisions import IMPLEMENTATION, SPECIFICATION
-from agents.mmcp.events import ApplicationLeave, DataChannelReport, LinkDetected
+from agents.mmcp.events import ApplicationLeave, DataChannelReport
 from agents.mmcp.load import SWARM
 from agents.mmcp.local_mobility_controller import LocalMobilityController
 from agents.mmcp.messages import decode, encode
@@ -47,7 +47,7 @@ def _one_interface(
 
 
 def _link_detected(values: Mapping[str, Any]) -> LinkDetected:
-    return LinkDetected(values["interface"], identifier(values["point_of_attachment"]))
+    return LinkDetected(values["interface"], values["point_of_attachment"])
 
 
 COMMANDS = (
@@ -59,7 +59,7 @@ COMMANDS = (
     ),
     Command(
         "link-detected",
-        "A link trigger: a point of attachment is in reach of an interface of the MN.",
+        "As link-event link_detected: a point of attachment is in reach of an interface of the MN.",
         _link_detected,
         (
             Field("interface", "The interface."),

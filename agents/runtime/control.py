@@ -61,7 +61,8 @@ class Request:
             if value is None:
                 if each.required:
                     raise ControlError(f"{self.name}: {each.name} is missing")
-            elif not isinstance(value, each.kind) or isinstance(value, bool):  # a bool is an int to Python alone
+            elif not isinstance(value, int | float if each.kind is float else each.kind) or isinstance(value, bool):
+                # A bool is an int to Python alone.
                 raise ControlError(f"{self.name}: {each.name}: {value!r} is no {each.kind.__name__}")
         return values
 

@@ -11,6 +11,7 @@ import contextlib
 import signal
 import traceback
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -50,6 +51,7 @@ from agents.runtime.application import Application
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.control import ControlServer, answering
 from agents.runtime.datagram import DROPPED, DatagramPort, PortError, family_of
+from agents.runtime.link_events import LinkEvent, Places, link_event_request
 from agents.runtime.links import Links
 from agents.runtime.membership import Loss, Membership, MembershipError, Memberships, membership_of
 from agents.runtime.operator import Operator
@@ -96,6 +98,8 @@ class AgentHost(Driver[None]):
         self._memberships = Memberships(agent.counters)
         self._operator = Operator(runtime.authorise)
         self._links = Links(self._link_changed, self._address_came, self._interface_gone, self._fail, agent.counters)
+        self._moves = moves
+        self._places = Places(self._links.is_up)
         self._addresses = self._load_addresses() if moves else None
         self._store: Store | None = None
         self._application: Application | None = None
@@ -163,7 +167,9 @@ class AgentHost(Driver[None]):
             if port.kind == "tcp":
                 await self._streams.listen(port)
         if runtime.control is not None:
-            requests = requests_of(self._agent, self._commands, self._commanded, self._counters)
+            requests = [*requests_of(self._agent, self._commands, self._commanded, self._counters)]
+            if self._moves:
+                requests.append(link_event_request(self._link_told))
             control = ControlServer(Path(runtime.control), answering(requests), self._tasks)
             stack.push_async_callback(control.close)
             await control.start()
@@ -239,11 +245,24 @@ class AgentHost(Driver[None]):
 
     def _link_changed(self, interface: str, is_up: bool) -> None:  # noqa: FBT001  called by Links
         self._trace.write("link-up" if is_up else "link-down", {"interface": interface})
-        self._happened(LinkUp(interface) if is_up else LinkDown(interface))
+        place = self._places.carrier_changed(interface, is_up=is_up)
+        self._happened(LinkUp(interface, place) if is_up else LinkDown(interface))
         self._interface_gone(interface)  # or has it been made anew?
         if is_up:
-            self._tell_losses(self._memberships.link_came(interface))
-            self._join_again(interface)
+            self._link_came(interface)
+
+    def _link_came(self, interface: str) -> None:
+        self._tell_losses(self._memberships.link_came(interface))
+        self._join_again(interface)
+
+    def _link_told(self, event: LinkEvent) -> None:
+        """Whoever drives the radio has told of a link."""
+        told = {name: value for name, value in asdict(event).items() if value not in ("", None)}
+        self._trace.write("link-event", {"kind": type(event).__name__, **told})
+        if self._places.told(event):
+            self._commanded(event)
+            if isinstance(event, LinkUp) and self._places.is_back(event.interface):
+                self._link_came(event.interface)
 
     def _interface_gone(self, interface: str) -> None:
         self._tell_losses(self._memberships.link_changed(interface))

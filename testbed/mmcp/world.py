@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass, field
 from functools import partial
 
-from agents.core.agent import LinkDown, LinkUp, Notify
+from agents.core.agent import LinkDetected, LinkDown, LinkUp, Notify
 from agents.core.room import Port
 from agents.mmcp.configuration import (
     Controller,
@@ -24,7 +24,7 @@ from agents.mmcp.configuration import (
     WantedSession,
 )
 from agents.mmcp.constants import DEFAULT_PORT, PacketType
-from agents.mmcp.events import ApplicationLeave, DataChannelReport, LinkDetected
+from agents.mmcp.events import ApplicationLeave, DataChannelReport
 from agents.mmcp.local_mobility_controller import LocalMobilityController
 from agents.mmcp.mobile_node import MobileNode
 from agents.mmcp.mobile_node_state import State
@@ -250,7 +250,7 @@ class World(SimulatedWorld):
 
     def detect(self, mobile: Mobile, cell: int) -> None:
         """The MN's radio hears a cell."""
-        self.tell(mobile.node, LinkDetected(INTERFACE, f"cell{cell}".encode()))
+        self.tell(mobile.node, LinkDetected(INTERFACE, f"cell{cell}"))
 
     def link_down(self, mobile: Mobile) -> None:
         """The MN's link goes."""

@@ -135,11 +135,11 @@ class Chart:
         self.network.lose_link(self.nodes[name], interface)
         self.tell(name, LinkDown(interface))
 
-    def link_up(self, name: str, interface: str) -> None:
-        """A link comes."""
+    def link_up(self, name: str, interface: str, where: str = "") -> None:
+        """A link comes; ``where``: to which point of attachment, if that is told."""
         self.note(f"{name} link up")
         self.network.regain_link(self.nodes[name], "", None, interface)
-        self.tell(name, LinkUp(interface))
+        self.tell(name, LinkUp(interface, where))
 
     def lose(self, *packets: str) -> None:
         """Lose the next datagram of each of these packet types, in this order where a type is named twice."""

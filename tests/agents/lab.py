@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.core.agent import Agent, Endpoint
+from agents.core.agent import Agent, Endpoint, LinkDetected
 from agents.core.room import Port
 from agents.mmcp.configuration import (
     Controller,
@@ -16,7 +16,6 @@ from agents.mmcp.configuration import (
     SessionManagerConfiguration,
     WantedSession,
 )
-from agents.mmcp.events import LinkDetected
 from agents.mmcp.local_mobility_controller import LocalMobilityController
 from agents.mmcp.mobile_node import MobileNode
 from agents.mmcp.session_manager import SessionManager
@@ -68,13 +67,13 @@ class Chart(chart.Chart):
     def trigger(self, point: str, name: str = "mn", interface: str = INTERFACE) -> None:
         """A link trigger: the point of attachment is in reach."""
         self.note(f"{name} detects {point}")
-        self.tell(name, LinkDetected(interface, point.encode()))
+        self.tell(name, LinkDetected(interface, point))
 
     def link_down(self, name: str = "mn", interface: str = INTERFACE) -> None:
         super().link_down(name, interface)
 
-    def link_up(self, name: str = "mn", interface: str = INTERFACE) -> None:
-        super().link_up(name, interface)
+    def link_up(self, name: str = "mn", interface: str = INTERFACE, where: str = "") -> None:
+        super().link_up(name, interface, where)
 
 
 def session_manager(**changes: Any) -> SessionManager:

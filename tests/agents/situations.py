@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agents.core.agent import AddressConfigured, Event, GroupJoined, LinkDown, LinkUp, OperatorAnswered
+from agents.core.agent import (
+    AddressConfigured,
+    Event,
+    GroupJoined,
+    LinkDetected,
+    LinkDown,
+    LinkGoingDown,
+    LinkUp,
+    OperatorAnswered,
+)
 from agents.mmcp.configuration import NodeInterface, Session
-from agents.mmcp.events import ApplicationLeave, DataChannelReport, LinkDetected
+from agents.mmcp.events import ApplicationLeave, DataChannelReport
 from tests.agents.lab import (
     GROUP,
     LMC2,
@@ -48,11 +57,16 @@ PACKETS: dict[str, tuple[int, list[Any]]] = {
     "HIC-": (0, []),
 }
 EVENTS: dict[str, Event] = {
-    "link detected": LinkDetected("mn-radio", b"poa2"),
-    "link detected at home": LinkDetected("mn-radio", b"poa1"),
-    "another link detected": LinkDetected("mn-radio", b"poa1b"),
+    "link detected": LinkDetected("mn-radio", "poa2"),
+    "link detected at home": LinkDetected("mn-radio", "poa1"),
+    "another link detected": LinkDetected("mn-radio", "poa1b"),
     "link down": LinkDown("mn-radio"),
     "link up": LinkUp("mn-radio"),
+    "link going down": LinkGoingDown("mn-radio", "poa1", 0.1, "poa2"),
+    "link going somewhere": LinkGoingDown("mn-radio"),
+    "link going to the second interface": LinkGoingDown("mn-radio", "poa1", None, "poa2", SECOND_INTERFACE),
+    "link up at the other place": LinkUp("mn-radio", "poa2"),
+    "link down at the other place": LinkDown("mn-radio", "poa2"),
     "other link down": LinkDown("lo"),
     "other link up": LinkUp("lo"),
     "address": AddressConfigured("mn-radio", "10.0.2.100/24"),
@@ -60,7 +74,7 @@ EVENTS: dict[str, Event] = {
     "joined": GroupJoined(GROUP, "any", succeeded=True),
     "not joined": GroupJoined(GROUP, "any", succeeded=False, reason="x"),
     "another group joined": GroupJoined("239.9.9.9", "any", succeeded=True),
-    "second link detected": LinkDetected(SECOND_INTERFACE, b"poa2"),
+    "second link detected": LinkDetected(SECOND_INTERFACE, "poa2"),
     "second link down": LinkDown(SECOND_INTERFACE),
     "second link up": LinkUp(SECOND_INTERFACE),
     "second address": AddressConfigured(SECOND_INTERFACE, "10.0.2.100/24"),

@@ -213,5 +213,6 @@ def test_point_that_the_mn_does_not_know_is_ignored() -> None:
     network.trigger("poa2", interface="eth9")
     network.trigger("poa1")
     assert network.packets("HIR") == []
-    assert count(network, "mn", "ignored.unknown-point-of-attachment") == 2
+    assert count(network, "mn", "ignored.unknown-point-of-attachment") == 1
+    assert count(network, "mn", "ignored.LinkDetected") == 1
     assert count(network, "mn", "ignored.already-attached") == 1

@@ -18,13 +18,14 @@ from agents.core.agent import (
     Endpoint,
     JoinGroup,
     LeaveGroup,
+    LinkDetected,
     LinkDown,
     LinkUp,
     RenewMembership,
 )
 from agents.core.counters import Counters
 from agents.mmcp.bare_node import BareNode, BareNodeConfiguration
-from agents.mmcp.events import ApplicationLeave, DataChannelReport, LinkDetected
+from agents.mmcp.events import ApplicationLeave, DataChannelReport
 from agents.runtime.control import MAXIMUM_LINE, ControlError, ControlServer, request
 from agents.runtime.datagram import DATAGRAMS_PER_WAKE_UP, DatagramPort, PortError, family_of
 from agents.runtime.tasks import Tasks
@@ -483,7 +484,7 @@ def test_bare_node_moves(rejoin: bool) -> None:
     node = bare(rejoin=rejoin)
     node.start(0.0)
     assert JoinGroup("239.1.1.1", "radio", port=5004, renews_itself=True) in node.take_actions()
-    node.handle(LinkDetected("radio", b"poa2"), 1.0)
+    node.handle(LinkDetected("radio", "poa2"), 1.0)
     node.handle(LinkDown("lo"), 1.1)
     assert node.describe()["link_is_up"] is True
     node.handle(LinkDown("radio"), 1.2)
@@ -505,7 +506,7 @@ def test_bare_node_takes_no_messages_and_ignores_what_is_not_its_business() -> N
     node = bare()
     node.receive(b"\x09\0\0\x08\0\0\0\x01", Endpoint("10.0.0.1", 1), 0.0)
     node.handle(DataChannelReport(1), 0.0)
-    node.handle(LinkDetected("radio", b"elsewhere"), 0.0)
+    node.handle(LinkDetected("radio", "elsewhere"), 0.0)
     assert node.counters["ignored.DataChannelReport"] == 1
     assert node.counters["ignored.LinkDetected"] == 1
     assert node.describe()["attached_to"] == b"poa1".hex()
