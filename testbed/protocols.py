@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import testbed
+from testbed.net.model import Lab
 from testbed.protocol import Protocol
 
 
@@ -23,3 +24,9 @@ def protocol(name: str) -> Protocol:
     """The record of a protocol of ``names``."""
     found: Protocol = import_module(f"testbed.{name}.protocol").PROTOCOL
     return found
+
+
+def role_names(model: Lab) -> frozenset[str]:
+    """The names that any protocol's roles may have in a lab with this model, those of its hosts among them."""
+    hosts = {node.name for node in model.nodes if node.kind == "host"}
+    return frozenset(hosts.union(*(protocol(name).roles(model) for name in names())))

@@ -19,7 +19,7 @@ from testbed.host.sandbox import SandboxError, run_inside
 from testbed.routing import families
 from testbed.run import results
 from testbed.run.finding import FoundLab, line_of
-from testbed.run.laboratory import REQUEST, build_model, parse_values
+from testbed.run.laboratory import REQUEST, build_model, check_external, parse_values
 from testbed.run.options import OptionError
 from testbed.setup import routing_root
 
@@ -84,6 +84,7 @@ def _run(
         external = _external_roles(lab_config)
         root = routing_root()
         model = build_model(topology, values)
+        check_external(topology, model, external)
         doctor.require(*NEEDED, *(["ipv6"] if model.family == 6 else []), *families.programs(model))
         run_folder = results.make_run_folder(runs.resolve(), topology.name)
     except CANNOT_RUN as error:

@@ -40,6 +40,14 @@ def source_roles(model: Lab) -> dict[str, Session]:
     return found
 
 
+def role_names(model: Lab) -> frozenset[str]:
+    """The roles that have a name of their own, beside those that have their node's: sources and receivers."""
+    if not model.streams:
+        return frozenset()
+    receivers = {places.mobile(model, node).receiver for node in places.mobiles(model)}
+    return frozenset(receivers).union(source_roles(model))
+
+
 def await_streaming(lab: RunningLab) -> None:
     """Wait until each source sends."""
     for origin in dict.fromkeys(session.origin for session in places.sessions(lab.model)):
@@ -64,7 +72,8 @@ def start_receiver(lab: RunningLab, node: str = MN) -> RunningRole:
 def launch_receiver(lab: RunningLab, node: str) -> RunningRole:
     """A mobile node's receiver, which may not be ready yet; with --media it keeps what it receives."""
     mobile = places.mobile(lab.model, node)
-    media = None if lab.values.file("media") is None else str(lab.network.run_folder / f"{mobile.receiver}.ts")
+    kept = f"{mobile.receiver.replace('receiver', 'received')}.ts"
+    media = None if lab.values.file("media") is None else str(lab.network.run_folder / kept)
     return lab.roles.start(
         mobile.receiver,
         node,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,11 @@ from testbed.host.progress import Progress
 from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Lab
 from testbed.net.validation import validate
+from testbed.protocols import role_names
 from testbed.routing import families
 from testbed.routing.router import Router
 from testbed.run import world_options
-from testbed.run.options import Option, Value, Values
+from testbed.run.options import Option, OptionError, Value, Values
 from testbed.run.recording import Recording, judge, merge, write_timeline
 from testbed.run.results import Table, filled
 from testbed.run.roles import Roles
@@ -77,6 +79,7 @@ class Topology(Generic[Measured]):
     """One lab: its options, its model, its scenario and the tables that it fills. Every lab has WORLD_OPTIONS besides.
 
     ``conclude(values, measurements, verdict)`` gives the result's own part. ``example``: options as a person may write them.
+    ``roles``: names of roles that it starts, where they are not those of its hosts nor of a protocol's roles.
     """
 
     name: str
@@ -87,6 +90,11 @@ class Topology(Generic[Measured]):
     conclude: Callable[[Values, Measured, Mapping[str, Any]], Conclusion]
     tables: tuple[Table, ...] = ()
     example: str = ""
+    roles: tuple[str, ...] = ()
+
+    def role_names(self, model: Lab) -> frozenset[str]:
+        """The names that roles may have in this lab."""
+        return role_names(model).union(self.roles)
 
     @property
     def all_options(self) -> tuple[Option, ...]:
@@ -113,6 +121,18 @@ def build_model(topology: Topology[Any], values: Values) -> Lab:
     return model
 
 
+def check_external(topology: Topology[Any], model: Lab, external: Iterable[str]) -> None:
+    """Raise OptionError for the first role that is to be played by another program and that the lab does not have."""
+    known = topology.role_names(model)
+    for role in external:
+        if role not in known:
+            nearest = difflib.get_close_matches(role, known, n=2, cutoff=0.4)
+            meant = f"did you mean {' or '.join(sorted(nearest))}? " if nearest else ""
+            raise OptionError(
+                f"--lab-config: external.{role}: lab {topology.name} has no such role; {meant}Roles: {', '.join(sorted(known))}"
+            )
+
+
 def perform(
     topology: Topology[Any],
     values: Values,
@@ -137,7 +157,7 @@ def perform(
         try:
             recording.start()
             routers = families.start_routers(network)
-            roles = Roles(network, external)
+            roles = Roles(network, external, topology.role_names(model))
             lab = RunningLab(network, routers, roles, steps, values, progress, started)
             measurements = topology.perform(lab)
             if "parameters" not in steps.names:  # the judge is told that there is nothing more to know
@@ -158,6 +178,7 @@ def perform(
     tables = filled(topology.tables, conclusion.rows)
     failures = [*measurements.failures, *conclusion.failures]
     failures += [failure for table in topology.tables for failure in table.failures(tables[table.name])]
+    failures += [f"role {name}: this run needed none, so the external command never ran" for name in roles.unused]
     failures += [f"capture {interface}: {count} packets lost by the recorder" for interface, count in dropped.items()]
     return {
         "lab": model.name,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,11 +55,16 @@ class RunningRole:
 
 
 class Roles:
-    """Starts the roles of one network. ``external``: role name -> argv of a command that plays it instead of ours."""
+    """Starts the roles of one network. ``external``: role name -> argv of a command that plays it instead of ours.
 
-    def __init__(self, network: EmulatedNetwork, external: Mapping[str, Sequence[str]]) -> None:
+    ``names``: those that roles may have, so that nobody gives a command for one that there is not.
+    """
+
+    def __init__(self, network: EmulatedNetwork, external: Mapping[str, Sequence[str]], names: Collection[str]) -> None:
         self._network = network
         self._external = external
+        self._names = names
+        self._started: set[str] = set()
         self._configurations = network.run_folder / "config"
         self._traces = network.run_folder / "traces"
         self.counters: dict[str, dict[str, int]] = {}  # by role; of a role that ran several times the sums
@@ -69,6 +74,11 @@ class Roles:
     def control_path(self, name: str) -> Path:
         """Where the role's control socket is, or would be."""
         return CONTROLS / f"{name}.control"
+
+    @property
+    def unused(self) -> list[str]:
+        """External roles that nobody has started."""
+        return [name for name in self._external if name not in self._started]
 
     def start(
         self,
@@ -84,8 +94,11 @@ class Roles:
 
         ``command``: the words after ``python -m agents`` that name the role, such as ("media", "source"). A role that
         ``keeps`` something has a durable store in the run's folder, and finds there what an earlier one of its name has put.
-        One that ``ends`` by itself, well, has not died: the lab goes on.
+        One that ``ends`` by itself, well, has not died: the lab goes on. Raises RoleError for a name that the lab has not told.
         """
+        if name not in self._names:
+            raise RoleError(f"role {name}: the lab does not say that it has one; name it in its Topology's roles")
+        self._started.add(name)
         path = self._configurations / f"{name}.toml"
         control = self.control_path(name)
         runtime = {"node": name, "control": str(control), "trace": str(self._traces / f"{name}.jsonl")}

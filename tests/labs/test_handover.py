@@ -161,6 +161,16 @@ def test_media_that_is_no_transport_stream(tmp_path: Path) -> None:
     assert "no sync byte" in finished.errors
 
 
+def test_an_external_role_that_the_lab_does_not_have_is_refused(tmp_path: Path) -> None:
+    configuration = tmp_path / "lab.toml"
+    configuration.write_text("""[external]\nmm = ["false"]\n""")
+    finished = run(tmp_path, "handover", "--lab-config", str(configuration))
+    assert finished.status == 2
+    said = "external.mm: lab handover has no such role; did you mean mn or sm? Roles: lmc1, lmc2, mcs, mn, receiver, sm"
+    assert said in finished.errors
+    assert finished.folder is None, "nothing was run, so there is no folder"
+
+
 def test_a_role_that_dies_is_named_with_its_status_and_last_words(tmp_path: Path) -> None:
     configuration = tmp_path / "lab.toml"
     configuration.write_text("""[external]\nlmc2 = ["sh", "-c", "echo my last words; exit 3"]\n""")

@@ -32,7 +32,7 @@ def roles(table: ProcessTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """Roles that other programs play: any that does not look at what it is given."""
     monkeypatch.setattr(module, "CONTROLS", tmp_path / "controls")
     network = cast("EmulatedNetwork", SimpleNamespace(run_folder=tmp_path, processes=table))
-    return Roles(network, {"well": ["true"], "badly": ["false"]})
+    return Roles(network, {"well": ["true"], "badly": ["false"]}, {"well", "badly"})
 
 
 def test_a_role_that_ends_well_has_not_died(roles: Roles, table: ProcessTable) -> None:
@@ -40,6 +40,7 @@ def test_a_role_that_ends_well_has_not_died(roles: Roles, table: ProcessTable) -
     role.process.popen.wait(5)
     table.check_alive()
     roles.stop(role)
+    assert roles.unused == ["badly"]
 
 
 @pytest.mark.parametrize(("name", "ends"), [("well", False), ("badly", True)])
@@ -71,3 +72,8 @@ def test_one_that_ends_badly_is_told(roles: Roles, table: ProcessTable, tmp_path
 def test_one_that_runs_and_does_not_answer_is_told(roles: Roles, table: ProcessTable, tmp_path: Path) -> None:
     with pytest.raises(RoleError, match="no answer to 'counters'"):
         roles.stop(ours(table, tmp_path, "sleep 60", ends=False))
+
+
+def test_one_that_the_lab_has_not_named_is_not_started(roles: Roles) -> None:
+    with pytest.raises(RoleError, match="does not say that it has one"):
+        roles.start("mn", "mn", (), {})

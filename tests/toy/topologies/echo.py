@@ -40,4 +40,4 @@ def perform(lab: RunningLab) -> Measurements:
 
 
 TOPOLOGY = Topology("echo", "a server answers and counts, whatever happens to it", (family_option(),), build, perform,
-                    lambda _values, _measured, _verdict: Conclusion())  # fmt: skip
+                    lambda _values, _measured, _verdict: Conclusion(), roles=("first", "second"))  # fmt: skip
