@@ -14,11 +14,12 @@ from testbed.host.checks import NotObserved
 from testbed.host.doctor import LackError
 from testbed.host.processes import ProcessError
 from testbed.host.sandbox import SandboxError
-from testbed.net.impairment import ImpairmentError
+from testbed.net.link_verification import LinkError
 from testbed.net.mininet_net import EmulationError
 from testbed.net.model import ModelError
 from testbed.net.netlink import NetlinkError
 from testbed.net.observation import ObservationError
+from testbed.net.tools import ToolError
 from testbed.routing.router import RoutingError
 from testbed.run.finding import LabFileError
 from testbed.run.options import OptionError
@@ -32,9 +33,9 @@ INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
 
 CANNOT_RUN = (
     EmulationError,
-    ImpairmentError,
     LabFileError,
     LackError,
+    LinkError,
     ModelError,
     NetlinkError,
     NotObserved,
@@ -47,6 +48,7 @@ CANNOT_RUN = (
     RoleError,
     RoutingError,
     SandboxError,
+    ToolError,
 )
 """What the parts of a lab raise where it could not be made or went wrong; each message says what and where."""
 

@@ -16,6 +16,10 @@ from testbed.commands.answering import CANNOT_RUN, fail
 from testbed.commands.labs import LabCommands, example_of, lab_parameters, sentence, written
 from testbed.host import doctor
 from testbed.host.sandbox import SandboxError, run_inside
+from testbed.net import link_plans
+from testbed.net.link_plans import Mechanisms
+from testbed.net.model import PERFECT, Lab
+from testbed.net.wires import wires
 from testbed.routing import families
 from testbed.run import results
 from testbed.run.finding import FoundLab, line_of
@@ -86,6 +90,7 @@ def _run(
         model = build_model(topology, values)
         check_external(topology, model, external)
         doctor.require(*NEEDED, *(["ipv6"] if model.family == 6 else []), *families.programs(model))
+        _check_links(model)
         run_folder = results.make_run_folder(runs.resolve(), topology.name)
     except CANNOT_RUN as error:
         fail(error)
@@ -105,6 +110,15 @@ def _run(
             run_folder, results.could_not_run(topology.name, f"ended with status {status}", topology.tables)
         )
     sys.exit(status)
+
+
+def _check_links(model: Lab) -> None:
+    """Whether this machine can make the lab's links. Raises LackError, ModelError."""
+    asked = [quality for wire in wires(model) for _, quality in wire.directions if quality != PERFECT]
+    if asked:
+        doctor.require("nft", *(["tbf"] if any(quality.rate_bps for quality in asked) else []))
+        has = {check.name: check.ok for check in doctor.examine(("netem", "taps", "wirefilter"))}
+        link_plans.check(model, Mechanisms(netem=has["netem"], taps=has["taps"] and has["wirefilter"]))
 
 
 def _external_roles(lab_config: Path | None) -> dict[str, list[str]]:

@@ -101,12 +101,21 @@ SUBJECTS: dict[str, _Subject] = {
     "pimd": _Subject("labs with FRR and FAMILY=4", "remove .lab and " + SET_UP),
     "pim6d": _Subject("labs with FRR and FAMILY=6", "remove .lab and " + SET_UP),
     "smcroute": _Subject("labs with static multicast routes", "remove .lab and " + SET_UP, needed=False),
+    "nft": _Subject(
+        "links that lose, double or delay packets",
+        _kernel("CONFIG_NFT_FWD_NETDEV, CONFIG_NFT_DUP_NETDEV and CONFIG_NFT_NUMGEN", "nft_fwd_netdev"),
+        needed=False,
+    ),
+    "tbf": _Subject("links with a rate", _kernel("CONFIG_NET_SCH_TBF", "sch_tbf"), needed=False),
+    "netem": _Subject(
+        "links that delay by any time, and reorder", _kernel("CONFIG_NET_SCH_NETEM", "sch_netem"), needed=False
+    ),
     "taps": _Subject(
-        "links with delay or loss on kernels without netem",
+        "links that delay by whole milliseconds where there is no netem",
         "give this user access to /dev/net/tun (a kernel with CONFIG_TUN has it, mode 0666)",
         needed=False,
     ),
-    "netem": _Subject("links with delay or loss", _kernel("CONFIG_NET_SCH_NETEM", "sch_netem"), needed=False),
+    "wirefilter": _Subject("as taps", "remove .lab and " + SET_UP, needed=False),
     "ipip": _Subject("tunnels", _kernel("CONFIG_NET_IPIP", "ipip"), needed=False),
     "gre": _Subject("tunnels", _kernel("CONFIG_NET_IPGRE", "ip_gre"), needed=False),
     "vlan": _Subject("VLANs", _kernel("CONFIG_VLAN_8021Q", "8021q"), needed=False),
@@ -123,9 +132,12 @@ SUBJECTS: dict[str, _Subject] = {
 
 _SANDBOXED = (
     "sandbox-sysctl", "sandbox-tmpfs", "ipv4-multicast-routing", "ipv6", "ipv6-multicast-routing", "veth", "bridge", "mnexec",
-    "tcpdump", "zebra", "mgmtd", "pimd", "pim6d", "smcroute", "taps", "netem", "ipip", "gre", "vlan",
+    "tcpdump", "zebra", "mgmtd", "pimd", "pim6d", "smcroute", "nft", "tbf", "netem", "taps", "wirefilter",
+    "ipip", "gre", "vlan",
 )  # fmt: skip
-_OF_THE_ROUTING_ROOT = frozenset({"tcpdump", "zebra", "mgmtd", "pimd", "pim6d", "smcroute"})
+_OF_THE_ROUTING_ROOT = frozenset({
+    "tcpdump", "zebra", "mgmtd", "pimd", "pim6d", "smcroute", "nft", "tbf", "netem", "wirefilter",
+})  # fmt: skip
 
 
 class _Answer(NamedTuple):

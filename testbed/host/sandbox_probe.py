@@ -133,8 +133,32 @@ def link(kind: str, *words: str) -> Callable[[], str]:
 
 def netem() -> str:
     """Delay what leaves an interface."""
-    run("tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms")
+    run("chroot", sys.argv[1], "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms")
     return "qdisc netem"
+
+
+def tbf() -> str:
+    """Limit the rate at which an interface sends."""
+    run("ip", "link", "add", "name", "probe-rate", "type", "veth", "peer", "name", "probe-rate-peer")
+    bucket = ("rate", "1mbit", "burst", "2000", "limit", "20000")
+    run("chroot", sys.argv[1], "tc", "qdisc", "add", "dev", "probe-rate", "root", "tbf", *bucket)
+    return "qdisc tbf"
+
+
+def nft() -> str:
+    """Lose, double and hand on what comes in at an interface."""
+    rules = 'numgen random mod 1000000 < 1 drop; numgen random mod 1000000 < 1 dup to "lo"; fwd to "lo";'
+    chain = f'chain probe {{ type filter hook ingress device "lo" priority 0; {rules} }}'
+    run("chroot", sys.argv[1], "nft", f"table netdev probe {{\n{chain}\n}}")
+    return "drop, dup and fwd in a chain of netdev"
+
+
+def wirefilter() -> str:
+    """See that it is in the routing root; it has no way to tell its version."""
+    path = Path(sys.argv[1], "usr/bin/wirefilter")
+    if not os.access(path, os.X_OK):
+        raise LackError(f"no {path}")
+    return str(path)
 
 
 def mnexec() -> str:
@@ -194,6 +218,9 @@ PROBES: dict[str, Callable[[], str]] = {
     "tcpdump": tcpdump,
     "taps": taps,
     "netem": netem,
+    "tbf": tbf,
+    "nft": nft,
+    "wirefilter": wirefilter,
     "gre": link("gre", "type", "gre", "local", "192.0.2.1", "remote", "192.0.2.2"),
     "vlan": link("vlan", "link", "lo", "type", "vlan", "id", "5"),
     "ipip": link("ipip", "type", "ipip", "local", "192.0.2.1", "remote", "192.0.2.2"),

@@ -1,23 +1,18 @@
-"""Loss on purpose: nftables in a node's own namespace, run from the routing root, and what it has dropped.
+"""Loss on purpose: of some messages at a node, by nftables in its own namespace, and what it has dropped.
 
-This kernel or another may lack tc's netem; nftables' random numbers give loss anywhere.
+What a whole link loses is the model's: `testbed.net.links`.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
-from pathlib import Path
+from functools import partial
 
 from testbed.net.mininet_net import EmulatedNetwork
+from testbed.net.tools import run_tool
 
-COMMAND_DEADLINE_S = 10.0
 _DENOMINATOR = 1000
 _PAST_UDP_HEADER = 64  # bits
-
-
-class ImpairmentError(RuntimeError):
-    """nftables refused; says on which node and what it said."""
 
 
 def lose_datagrams(network: EmulatedNetwork, node: str, port: int, share: float) -> None:
@@ -97,21 +92,6 @@ def _dropped(network: EmulatedNetwork, node: str, table: str) -> int:
 
 
 def _nft(network: EmulatedNetwork, node: str, *arguments: str, given: str = "") -> str:
-    root: Path | None = network.routing_root
-    if root is None:
-        raise ImpairmentError("this sandbox has no routing root folder, where nft is")
-    process = network.popen(
-        node,
-        ["chroot", str(root), "nft", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+    return run_tool(
+        network.routing_root, ["nft", *arguments], given, start=partial(network.popen, node), where=f"node {node}"
     )
-    try:
-        said, _ = process.communicate(given.encode(), timeout=COMMAND_DEADLINE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise ImpairmentError(f"node {node}: nft gave no answer for {COMMAND_DEADLINE_S:g} s") from None
-    if process.returncode != 0:
-        raise ImpairmentError(f"node {node}: nft {' '.join(arguments)}: {said.decode(errors='replace').strip()}")
-    return said.decode()

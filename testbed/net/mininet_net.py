@@ -25,10 +25,12 @@ from testbed.host.checks import Probe, eventually
 from testbed.host.processes import ManagedProcess, ProcessTable
 from testbed.host.progress import Progress
 from testbed.host.sandbox import require_inside
-from testbed.net.model import End, Lab, Radio
+from testbed.net.links import Links
+from testbed.net.model import Attachment, End, Lab, Radio
 from testbed.net.netlink import NetworkNamespace
 from testbed.net.routes import routes
 from testbed.net.validation import validate
+from testbed.net.wires import Part
 
 OPEN_FILES = 16384
 """Wanted limit of open files; Mininet's own figure. A lower hard limit is kept, it suffices for small labs."""
@@ -47,11 +49,16 @@ class EmulatedNetwork:
     """A lab brought to life; a context manager. Everything in it stops when the context ends.
 
     `processes` starts and watches processes, `namespace(node)` gives the node's links, `sandbox_namespace` the bridges
-    and the bridges' side of every veth, `eventually` waits while watching the processes.
+    and the bridges' side of every veth, `links` what is not perfect of them, `eventually` waits while watching the processes.
     """
 
-    def __init__(self, model: Lab, run_folder: Path, progress: Progress | None = None) -> None:
-        """`run_folder` receives logs/. Raises ModelError for a lab that cannot work, SandboxError outside a sandbox."""
+    def __init__(
+        self, model: Lab, run_folder: Path, progress: Progress | None = None, *, adjustable_links: bool = False
+    ) -> None:
+        """`run_folder` receives logs/. `adjustable_links`: perfect links can be changed later too.
+
+        Raises ModelError for a lab that cannot work, SandboxError outside a sandbox.
+        """
         validate(model)
         sandbox = require_inside()
         self.model, self.run_folder, self.progress = model, run_folder, progress or Progress(quiet=True)
@@ -60,6 +67,7 @@ class EmulatedNetwork:
         self._nodes: dict[str, Any] = {}
         self._namespaces: dict[str, NetworkNamespace] = {}
         self._veths = 0
+        self.links = Links(self, adjustable=adjustable_links)
         self.sandbox_namespace: NetworkNamespace
         self.processes: ProcessTable
 
@@ -75,7 +83,9 @@ class EmulatedNetwork:
                         ManagedProcess(f"{name}-shell", name, ("bash",), node.shell, None, stop_signal=signal.SIGKILL)
                     )
                 self._build()
+                self.links.begin()
                 self.verify_multicast_settings()
+            self.links.verify()
             self._stack = stack.pop_all()
         return self
 
@@ -138,31 +148,38 @@ class EmulatedNetwork:
             sandbox.create_bridge(cell.name, mcast_snooping=cell.mcast_snooping)
             sandbox.set_up(cell.name)
         for link in model.links:
-            sandbox.create_veth(
-                link.first.interface,
-                self.pid(link.first.node),
-                link.second.interface,
-                self.pid(link.second.node),
-                self._hardware_addresses(),
+            self._join(
+                link,
+                (link.first.interface, self.pid(link.first.node)),
+                (link.second.interface, self.pid(link.second.node)),
             )
             self._configure(link.first)
             self._configure(link.second)
         for attachment in model.attachments:
-            self._attach(attachment.end, attachment.bridge_port, attachment.point_of_attachment)
+            self._attach(attachment, attachment.end, attachment.point_of_attachment)
         for radio in model.radios:
             self._add_radio(radio)
         for route in routes(model):
             self._namespaces[route.node].add_route(route.destination, route.via, route.interface)
 
-    def _hardware_addresses(self) -> tuple[str, str]:
-        """Locally administered, the same in every run, so that captures of two runs can be compared."""
+    def _join(self, part: Part, first: tuple[str, int | None], second: tuple[str, int | None]) -> None:
+        """Joins two interfaces, each a name and a process in its namespace, by a wire of the model.
+
+        Hardware addresses are locally administered and the same in every run, so that captures of two runs can be compared.
+        """
         self._veths += 1
         high, low = divmod(self._veths, 256)
-        return f"02:00:00:{high:02x}:{low:02x}:01", f"02:00:00:{high:02x}:{low:02x}:02"
+        here, there, *between = (f"02:00:00:{high:02x}:{low:02x}:{end:02x}" for end in (1, 2, 3, 4))
+        pieces = self.links.pieces(part)
+        if pieces is None:
+            self.sandbox_namespace.create_veth(*first, *second, (here, there))
+        else:
+            self.sandbox_namespace.create_veth(*first, pieces[0], None, (here, between[0]))
+            self.sandbox_namespace.create_veth(pieces[1], None, *second, (between[1], there))
 
-    def _attach(self, end: End, port: str, bridge: str) -> None:
-        sandbox = self.sandbox_namespace
-        sandbox.create_veth(end.interface, self.pid(end.node), port, None, self._hardware_addresses())
+    def _attach(self, part: Attachment | Radio, end: End, bridge: str) -> None:
+        sandbox, port = self.sandbox_namespace, part.bridge_port
+        self._join(part, (end.interface, self.pid(end.node)), (port, None))
         sandbox.disable_offloads(port)
         sandbox.set_master(port, bridge)
         sandbox.set_up(port)
@@ -171,13 +188,23 @@ class EmulatedNetwork:
     def _add_radio(self, radio: Radio) -> None:
         end = radio.first_end()
         if end is not None and radio.initially is not None:
-            self._attach(end, radio.bridge_port, radio.initially)
+            self._attach(radio, end, radio.initially)
             return
         sandbox, node = self.sandbox_namespace, self._namespaces[radio.node]
-        sandbox.create_veth(radio.interface, self.pid(radio.node), radio.bridge_port, None, self._hardware_addresses())
+        self._join(radio, (radio.interface, self.pid(radio.node)), (radio.bridge_port, None))
         sandbox.disable_offloads(radio.bridge_port)
         node.disable_offloads(radio.interface)
         node.set_up(radio.interface)
+
+    def set_carrier(self, radio: Radio, present: bool) -> None:  # noqa: FBT001  # as `set_up`
+        """Gives a radio its link, or takes it away, as its node and its cell see it.
+
+        What is on its way where the link has a delay arrives if there is a link again by then, whatever the cell.
+        """
+        pieces = self.links.pieces(radio)
+        ends = (radio.bridge_port, *pieces[:1]) if pieces else (radio.bridge_port,)
+        for interface in ends if present else reversed(ends):
+            self.sandbox_namespace.set_up(interface, present)
 
     def _configure(self, end: End) -> None:
         namespace = self._namespaces[end.node]

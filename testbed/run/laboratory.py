@@ -186,6 +186,7 @@ def perform(
         "verdict": "fail" if failures or breaks_a_rule(verdict) else "pass",
         "failures": failures,
         **tables,
+        "links": network.links.report(),
         "rules": verdict["rules"],
         "packs": verdict["packs"],
         "warnings": [*families.shortcomings(model), *verdict.get("warnings", []), *measurements.notes],

@@ -22,17 +22,16 @@ class Move:
 
 def attach(network: EmulatedNetwork, radio: Radio, to: str, steps: StepLog, **step_details: object) -> int:
     """Give a radio that has no link one in a cell; returns when (CLOCK_REALTIME ns)."""
-    bridges, port = network.sandbox_namespace, radio.bridge_port
-    bridges.set_master(port, to)
+    network.sandbox_namespace.set_master(radio.bridge_port, to)
     up = steps.add("link_up", interface=radio.interface, **step_details)
-    bridges.set_up(port)
+    network.set_carrier(radio, True)
     return up
 
 
 def detach(network: EmulatedNetwork, radio: Radio, steps: StepLog, **step_details: object) -> int:
     """Take a radio's link away; returns when (CLOCK_REALTIME ns)."""
     down = steps.add("link_down", interface=radio.interface, **step_details)
-    network.sandbox_namespace.set_up(radio.bridge_port, False)
+    network.set_carrier(radio, False)
     return down
 
 
@@ -42,16 +41,15 @@ def move(network: EmulatedNetwork, radio: Radio, to: str, gap_s: float, steps: S
     The carrier goes and comes at the bridge's side, which the node sees as a radio link lost and found. The gap runs
     from the moment the link is gone to the moment it is given back.
     """
-    bridges, port = network.sandbox_namespace, radio.bridge_port
     down = steps.add("link_down", **step_details)
-    bridges.set_up(port, False)
+    network.set_carrier(radio, False)
     gone = time.monotonic()
-    bridges.set_master(port, to)
+    network.sandbox_namespace.set_master(radio.bridge_port, to)
     remaining = gap_s - (time.monotonic() - gone)
     if remaining > 0:
         time.sleep(remaining)  # the gap itself: the scenario's own time, not a wait for something
     up = steps.add("link_up", **step_details)
-    bridges.set_up(port)
+    network.set_carrier(radio, True)
     return Move(down, up)
 
 

@@ -134,12 +134,21 @@ def show(result: Mapping[str, Any], run_folder: Path, console: Console) -> None:
     console.print(
         f"{result['verdict'].upper()}  {_counted(result)}"
         f"{rules['passed']} of {rules['checked']} rules passed{unseen}, {result['duration_s']:.1f} s\n"
+        f"{_told_of_links(result.get('links', []))}"
         f"{_told_by_packs(packs)}"
         f"capture  {run_folder / result['pcap']}",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _told_of_links(links: Sequence[Mapping[str, Any]]) -> str:
+    """A line on the links that were asked to be anything but perfect, empty where there are none."""
+    asked = [
+        f"{link['direction']} {link['found']} ({link['mechanism']})" for link in links if link["mechanism"] != "none"
+    ]
+    return f"links    as asked: {'; '.join(asked)}\n" if asked else ""
 
 
 def _told_by_packs(packs: Mapping[str, Mapping[str, Any]]) -> str:

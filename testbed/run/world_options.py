@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from testbed.net.model import Lab, ModelError, Node
+from testbed.net.quality_text import QualityError, parse_quality
+from testbed.net.wires import with_qualities
 from testbed.routing.families import FAMILIES
 from testbed.run.options import Option, OptionError, Value, Values, choice_option, duration_option, number_option
 
@@ -33,6 +35,20 @@ def _optional(option: Option) -> Option:
     return replace(option, default=None, help=f"{option.help}; {AS_THE_LAB_SAYS} unless given")
 
 
+def _links(text: str) -> tuple[str, ...]:
+    """``A-B:QUALITY``, or ``A>B:QUALITY`` for one direction, several with semicolons between them."""
+    asked = tuple(word.strip() for word in text.split(";") if word.strip())
+    for each in asked:
+        ends, colon, quality = each.partition(":")
+        if not ends or not colon or not quality.strip():
+            raise OptionError(f"{each!r}: write A-B:delay=20ms,loss=1%, or A>B:… for one direction")
+        try:
+            parse_quality(quality)
+        except QualityError as error:
+            raise OptionError(str(error)) from None
+    return asked
+
+
 WORLD_OPTIONS: tuple[Option, ...] = (
     Option(
         "routing",
@@ -40,6 +56,14 @@ WORLD_OPTIONS: tuple[Option, ...] = (
         None,
         _routing,
         "FAMILY",
+    ),
+    Option(
+        "link",
+        "What links do to packets, e.g. r1-r2:delay=20ms,loss=1%;r2>r3:rate=10mbit (of delay, jitter, loss, duplicate, "
+        f"reorder, rate, queue; a mobile node's link is called NODE-air); {AS_THE_LAB_SAYS} unless given",
+        None,
+        _links,
+        "A-B:QUALITY",
     ),
     *map(
         _optional,
@@ -109,6 +133,7 @@ def _query_interval(model: Lab, given: Any) -> Lab:
 
 
 _CHANGES: dict[str, Callable[[Lab, Any], Lab]] = {
+    "link": lambda model, given: with_qualities(model, given, parse_quality),
     "routing": _route_with,
     "unicast": lambda model, given: replace(model, unicast=given),
     "snooping": _snoop,

@@ -1,0 +1,280 @@
+"""Puts what the model says of its links on the network, per direction, and changes it while a lab runs.
+
+A wire that is perfect is a veth pair from end to end and costs nothing. Any other runs through the sandbox's namespace, in
+two veth pairs that `link_plans` describes the middle of. What its ends show stays the same: names, hardware addresses, and
+where a capture sees a packet, which is before its sender's link has lost or delayed it, and after its receiver's has.
+Carrier does not cross the middle: a node whose neighbour's interface is down still has a link, as behind a switch.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from testbed.host.processes import ManagedProcess
+from testbed.net.link_plans import (
+    Mechanisms,
+    Plan,
+    has_queueing,
+    nft_rules,
+    plan,
+    tc_lines,
+    wirefilter_delay,
+)
+from testbed.net.link_probes import Station, Track
+from testbed.net.link_verification import Measured, Subject, verify
+from testbed.net.model import Link, ModelError, Quality, Radio
+from testbed.net.quality_text import quality_text
+from testbed.net.tools import ToolError, run_tool
+from testbed.net.wires import Part, Wire, between, wires
+
+if TYPE_CHECKING:
+    from testbed.net.mininet_net import EmulatedNetwork
+
+TUN = Path("/dev/net/tun")
+WIREFILTER_DEADLINE_S = 5.0
+
+TAP_QUEUE = 10_000
+"""Packets that wait for wirefilter; a tap's own 1000 are 10 ms of small ones."""
+
+_PLUGS = Path("run/wires")
+"""Folder in the routing root, private to the sandbox: one file for each tap, which is how wirefilter is told of it."""
+
+
+@dataclass(slots=True)
+class Direction:
+    """One direction of a wire that runs through the sandbox, from the interface `near` to the interface `far` there."""
+
+    name: str
+    key: str
+    near: str
+    far: str
+    plan: Plan
+    has_queueing: bool = False
+    filter: ManagedProcess | None = None
+    """wirefilter, once it has been needed."""
+    measured: Measured | None = None
+
+    @property
+    def taps(self) -> tuple[str, str]:
+        """Where packets go into wirefilter, and where they come out."""
+        return f"{self.key}i", f"{self.key}o"
+
+
+@dataclass(slots=True)
+class Joined:
+    """A wire that runs through the sandbox: its two interfaces there, and its two directions."""
+
+    wire: Wire
+    pieces: tuple[str, str]
+    directions: tuple[Direction, Direction]
+
+
+class Links:
+    """The wires of one network that are not perfect. The builder asks it for their `pieces`; `begin` makes them work."""
+
+    def __init__(self, network: EmulatedNetwork, *, adjustable: bool = False) -> None:
+        """`adjustable`: perfect wires may be changed later too, so all of them run through the sandbox.
+
+        Raises ModelError for a quality that cannot be made here.
+        """
+        self._network = network
+        self.joined: dict[Part, Joined] = {}
+        todo = [wire for wire in wires(network.model) if adjustable or not wire.is_perfect]
+        self._mechanisms = available(network.routing_root) if todo else Mechanisms(netem=False, taps=False)
+        for number, wire in enumerate(todo):
+            # No node or cell of a model can be called so: names begin with a letter or a digit.
+            pieces = f"_{number}a", f"_{number}b"
+            ends = (("f", *pieces), ("b", *reversed(pieces)))
+            forward, backward = (
+                Direction(name, f"_{number}{letter}", near, far, self._plan(wire, name, quality))
+                for (letter, near, far), (name, quality) in zip(ends, wire.directions, strict=True)
+            )
+            self.joined[wire.part] = Joined(wire, pieces, (forward, backward))
+
+    def _plan(self, wire: Wire, direction: str, quality: Quality) -> Plan:
+        return plan(quality, self._mechanisms, f"link {wire.name}, {direction}")
+
+    def pieces(self, part: Part) -> tuple[str, str] | None:
+        """The two interfaces in the sandbox that a wire runs through, its first end's first; None: it does not."""
+        joined = self.joined.get(part)
+        return joined.pieces if joined else None
+
+    def begin(self) -> None:
+        """Make every wire what it is asked to be. Raises ToolError, ProcessDied, NotObserved."""
+        directions = [direction for joined in self.joined.values() for direction in joined.directions]
+        if not directions:
+            return
+        sandbox = self._network.sandbox_namespace
+        for joined in self.joined.values():
+            part = joined.wire.part
+            for piece in joined.pieces:
+                sandbox.disable_offloads(piece)
+                # A radio without a cell has no carrier; its node's side of the wire gives it one later.
+                sandbox.set_up(
+                    piece, not (isinstance(part, Radio) and part.initially is None and piece == joined.pieces[0])
+                )
+        self._start_filters(directions)
+        self._carry_out(directions)
+
+    def verify(self) -> None:
+        """Measure every wire that was asked to be anything. Raises LinkError for one that is not what it was asked to be.
+
+        The links must be idle, and nobody may be recording: probes go over them.
+        """
+        subjects = {}
+        unattached = []
+        for joined in self.joined.values():
+            if joined.wire.is_perfect:
+                continue
+            first, second = self._stations(joined.wire)
+            part = joined.wire.part
+            if isinstance(part, Radio) and part.initially is None:
+                unattached.append(part)
+            ends = ((first, second), (second, first))
+            for direction, (sender, receiver) in zip(joined.directions, ends, strict=True):
+                track = Track(direction.name, sender, receiver)
+                subjects[direction.key] = Subject(direction.plan, track, Measured(), [])
+        if not subjects:
+            return
+        for radio in unattached:
+            self._network.set_carrier(radio, True)
+        with self._network.progress.step(f"measuring {len(subjects) // 2} links"):
+            verify(tuple(subjects.values()))
+        for radio in unattached:
+            self._network.set_carrier(radio, False)
+        for joined in self.joined.values():
+            for direction in joined.directions:
+                if direction.key in subjects:
+                    direction.measured = subjects[direction.key].found
+
+    def _stations(self, wire: Wire) -> tuple[Station, Station]:
+        """Where its two ends can be seen: at its node, and at the other or at the bridge."""
+        first = Station(self._network.namespace(wire.first), wire.interface)
+        if isinstance(wire.part, Link):
+            second = wire.part.second
+            return first, Station(self._network.namespace(second.node), second.interface)
+        return first, Station(self._network.sandbox_namespace, wire.part.bridge_port)
+
+    def report(self) -> list[dict[str, object]]:
+        """One row for each direction of each wire that was asked to be anything, for the result."""
+        return [
+            {
+                "link": joined.wire.name,
+                "direction": direction.name,
+                "mechanism": direction.plan.mechanism,
+                "asked": quality_text(direction.plan.quality),
+                "found": direction.measured.text,
+                "measured": asdict(direction.measured),
+            }
+            for joined in self.joined.values()
+            for direction in joined.directions
+            if direction.measured is not None
+        ]
+
+    def change(self, first: str, second: str, there: Quality, back: Quality | None = None) -> None:
+        """Give the wires between two ends another quality, from now on; `back`: that of the way back, if it is another.
+
+        Raises ModelError for a wire that there is not, that was perfect when the lab began, or that cannot be made so.
+        """
+        back = there if back is None else back
+        todo = []
+        for wire, turned in between(self._network.model, first, second):
+            joined = self.joined.get(wire.part)
+            if joined is None:
+                raise ModelError(
+                    "a link that was perfect when the lab began cannot be changed",
+                    f"link {wire.name}",
+                    f"begin with a quality of its own, e.g. --link '{wire.name}:loss=0.0001%'",
+                )
+            for direction, quality in zip(joined.directions, (back, there) if turned else (there, back), strict=True):
+                todo.append((direction, self._plan(wire, direction.name, quality)))
+        for direction, planned in todo:  # none before all are known to be possible
+            direction.plan = planned
+        directions = [direction for direction, _ in todo]
+        self._start_filters([each for each in directions if each.filter is None])
+        for direction in directions:
+            if direction.filter is not None:
+                self._tell(direction.filter, f"delay {wirefilter_delay(direction.plan)}")
+        self._carry_out(directions)
+
+    def _start_filters(self, directions: list[Direction]) -> None:
+        """Start wirefilter where a plan wants it, all side by side, and wait for their taps."""
+        needed = [direction for direction in directions if direction.plan.delays]
+        for direction in needed:
+            direction.filter = self._start_filter(direction)
+        sandbox = self._network.sandbox_namespace
+        for direction in needed:
+            wanted = set(direction.taps)
+
+            def there(wanted: set[str] = wanted) -> tuple[bool, str]:
+                missing = wanted - set(sandbox.interfaces())
+                return not missing, f"no {', '.join(sorted(missing))}"
+
+            self._network.eventually(f"the taps of link {direction.name}", there, WIREFILTER_DEADLINE_S, quiet=True)
+            for tap in direction.taps:
+                sandbox.set_queue_length(tap, TAP_QUEUE)
+                sandbox.set_up(tap)
+
+    def _start_filter(self, direction: Direction) -> ManagedProcess:
+        root = self._network.routing_root
+        if root is None:
+            raise ToolError("this sandbox has no routing root folder, where wirefilter is")
+        folder = root / _PLUGS
+        folder.mkdir(exist_ok=True)
+        for tap in direction.taps:
+            (folder / tap).write_text(f"tap://{tap}\n", encoding="ascii")
+        left, right = (f"/{_PLUGS}/{tap}" for tap in direction.taps)
+        argv = ["chroot", str(root), "wirefilter", "-v", f"{left}:{right}", "-d", wirefilter_delay(direction.plan)]
+        name = f"wirefilter{direction.key}"
+        log = self._network.processes.logs / f"{name}.log"
+        with log.open("ab") as stream:
+            # It reads commands from its standard input, and ends with it.
+            popen = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=stream, stderr=subprocess.STDOUT)
+        return self._network.processes.adopt(ManagedProcess(name, f"(link {direction.name})", tuple(argv), popen, log))
+
+    def _tell(self, process: ManagedProcess, command: str) -> None:
+        """Give wirefilter a command and wait until it has said that it was carried out."""
+        before = process.said().count("1000 Success")
+        assert process.popen.stdin is not None
+        process.popen.stdin.write(f"{command}\n".encode())
+        process.popen.stdin.flush()
+
+        def answered() -> tuple[bool, str]:
+            return process.said().count("1000 Success") > before, process.last_lines(1)
+
+        self._network.eventually(f"{process.name} to do {command!r}", answered, WIREFILTER_DEADLINE_S, quiet=True)
+
+    def _carry_out(self, directions: list[Direction]) -> None:
+        root = self._network.routing_root
+        lines = [
+            line
+            for direction in directions
+            for line in tc_lines(direction.plan, direction.far, had=direction.has_queueing)
+        ]
+        if lines:
+            run_tool(root, ["tc", "-batch", "-"], "".join(f"{line}\n" for line in lines))
+        for direction in directions:
+            direction.has_queueing = has_queueing(direction.plan)
+        rules = [
+            nft_rules(each.key, each.plan, each.near, each.far, each.taps if each.filter else None)
+            for each in directions
+        ]
+        run_tool(root, ["nft", "-f", "-"], "".join(rules))
+
+
+def available(root: Path | None) -> Mechanisms:
+    """What there is in the sandbox this process lives in, found by trying."""
+    return Mechanisms(netem=_has_netem(root), taps=os.access(TUN, os.R_OK | os.W_OK))
+
+
+def _has_netem(root: Path | None) -> bool:
+    try:
+        run_tool(root, ["tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"])
+    except ToolError:
+        return False
+    run_tool(root, ["tc", "qdisc", "del", "dev", "lo", "root"])
+    return True
