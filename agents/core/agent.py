@@ -138,12 +138,14 @@ class RenewMembership:
 class ConfigureAddress:
     """Replace the interface's address by ``address`` ("address/prefix length") with a default route by ``gateway``.
 
-    Answered by an AddressConfigured event.
+    Where ``is_given``, the node's own DHCP or SLAAC client sees to both: the driver waits until there is an address of the same
+    subnet, and a default route. Answered by an AddressConfigured event, with ``address``.
     """
 
     interface: str
     address: str
     gateway: str
+    is_given: bool = False
 
 
 @record

@@ -93,7 +93,7 @@ class Driver(ABC, Generic[Place]):
 
     @abstractmethod
     def configure_address(self, place: Place, action: ConfigureAddress) -> None:
-        """Give the interface its address; AddressConfigured follows."""
+        """Give the interface its address, or wait until it is given; AddressConfigured follows."""
 
     @abstractmethod
     def commit(self, place: Place, action: Commit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agents.core.agent import ConfigureAddress
 from agents.mmcp.configuration import NodeInterface, PointOfAttachment, identifier
 
 
@@ -13,14 +14,16 @@ class Attachment:
         "attached_to",
         "awaits_address",
         "detected",
+        "has_given_address",
         "has_route",
         "link_is_up",
         "name",
         "next_point",
     )
 
-    def __init__(self, interface: NodeInterface) -> None:
+    def __init__(self, interface: NodeInterface, *, has_given_address: bool = False) -> None:
         self.name = interface.name
+        self.has_given_address = has_given_address  # by the host, which takes it away with the link
         self._points = {identifier(point.name): point for point in interface.points_of_attachment}
         begins_at = interface.attached_to
         self.attached_to: bytes | None = None if begins_at is None else identifier(begins_at)
@@ -39,6 +42,12 @@ class Attachment:
     def place(self) -> PointOfAttachment | None:
         """What is provisioned of the point of attachment it is at, or None where it is at none."""
         return None if self.attached_to is None else self._points.get(self.attached_to)
+
+    def address_wanted(self) -> ConfigureAddress:
+        """What must be done for its address at the place where it is; it is at one."""
+        place = self.place
+        assert place is not None  # only a known point of attachment is gone to
+        return ConfigureAddress(self.name, place.address, place.gateway, self.has_given_address)
 
     def knows(self, point_of_attachment: bytes) -> bool:
         """Whether it may go there."""

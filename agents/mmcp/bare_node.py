@@ -30,8 +30,10 @@ from agents.core.agent import (
 from agents.core.checks import check_group
 from agents.core.timers import TimerKey
 from agents.mmcp.configuration import (
+    HOST_ADDRESSES,
+    OWN_ADDRESSES,
     PointOfAttachment,
-    check_address_delay,
+    check_addresses,
     check_points_of_attachment,
     identifier,
 )
@@ -40,7 +42,10 @@ from agents.mmcp.events import ApplicationLeave
 
 @dataclass(frozen=True, slots=True)
 class BareNodeConfiguration:
-    """What the node is given: its group, where it may go, and whether it joins again after a move."""
+    """What the node is given: its group, where it may go, and whether it joins again after a move.
+
+    ``addresses`` and ``address_delay_s`` are as an MN's.
+    """
 
     interface: str
     group: str
@@ -49,13 +54,14 @@ class BareNodeConfiguration:
     port: int
     rejoin: bool = True
     source: str | None = None
+    addresses: str = OWN_ADDRESSES
     address_delay_s: float = 0.0
 
     def check(self) -> None:
         """Raise ConfigurationError for the first thing wrong."""
         check_group(self.group, self.source)
         check_points_of_attachment(self.points_of_attachment, self.attached_to, ip_address(self.group).version)
-        check_address_delay(self.address_delay_s)
+        check_addresses(self.addresses, self.address_delay_s)
 
 
 class BareNode(Agent):
@@ -123,7 +129,9 @@ class BareNode(Agent):
         """The address delay is over."""
         point = self._points.get(self._attached_to if self._next_point is None else self._next_point)
         if point is not None:
-            self.act(ConfigureAddress(self._configuration.interface, point.address, point.gateway))
+            configuration = self._configuration
+            is_given = configuration.addresses == HOST_ADDRESSES
+            self.act(ConfigureAddress(configuration.interface, point.address, point.gateway, is_given))
 
     def describe(self) -> Mapping[str, object]:
         """Where the node is."""

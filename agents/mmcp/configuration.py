@@ -22,6 +22,9 @@ from agents.mmcp import constants as c
 from agents.mmcp.constants import Profile
 from agents.mmcp.timing import Timers
 
+OWN_ADDRESSES, HOST_ADDRESSES = ADDRESSES = ("own", "host")
+"""Who gives an MN's interfaces their addresses: the MN itself, or its host."""
+
 _MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 _HEXADECIMAL = re.compile(r"0x(?:[0-9A-Fa-f]{2})+")
 
@@ -297,8 +300,14 @@ def check_points_of_attachment(
             raise ConfigurationError(f"{key}.gateway", reason, "give the router's address there")
 
 
-def check_address_delay(delay_s: float) -> None:
-    """Check the key ``address_delay_s``."""
+def check_addresses(origin: str, delay_s: float) -> None:
+    """Check the keys ``addresses`` and ``address_delay_s``."""
+    if origin not in ADDRESSES:
+        raise ConfigurationError("addresses", repr(origin), f"give {' or '.join(ADDRESSES)}")
+    if origin != OWN_ADDRESSES and delay_s:
+        raise ConfigurationError(
+            "address_delay_s", f"{delay_s:g} s, and the host's client takes its own", "leave it out"
+        )
     if not 0 <= delay_s <= c.TIMER_MAXIMUM:
         raise ConfigurationError("address_delay_s", str(delay_s), f"give 0 to {c.TIMER_MAXIMUM:g} s")
 
@@ -329,8 +338,10 @@ class LinkTrigger(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MobileNodeConfiguration:
-    """What an MN is given. ``address_delay_s`` stands for the time that DHCP or SLAAC takes after link up.
+    """What an MN is given.
 
+    ``addresses``: whether it gives its interfaces the addresses provisioned for each place itself ("own"), or its host does, by
+    DHCP or SLAAC ("host"). ``address_delay_s``, of its own ones, stands for the time that this would take after link up.
     ``link_trigger``: ``detected`` where a point of attachment that is detected is the next one, ``going-down`` where several are
     in reach.
     """
@@ -341,6 +352,7 @@ class MobileNodeConfiguration:
     interfaces: list[NodeInterface]
     session_manager_port: int = c.DEFAULT_PORT
     port: int = c.DEFAULT_PORT
+    addresses: str = OWN_ADDRESSES
     address_delay_s: float = 0.0
     link_trigger: str = LinkTrigger.DETECTED.value
     profile: str = Profile.L16.value
@@ -367,7 +379,7 @@ class MobileNodeConfiguration:
             check_points_of_attachment(interface.points_of_attachment, interface.attached_to, version, key)
         if all(interface.attached_to is None for interface in self.interfaces):
             raise ConfigurationError("interfaces", "none is attached", "give attached_to of the one the MN begins with")
-        check_address_delay(self.address_delay_s)
+        check_addresses(self.addresses, self.address_delay_s)
 
     def _check_sessions(self, version: int) -> None:
         if not self.sessions:

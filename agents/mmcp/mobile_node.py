@@ -3,8 +3,8 @@
 Theory of operation. An MN has interfaces (`agents.mmcp.attachment`) and sessions (`agents.mmcp.node_session`, with
 `agents.mmcp.node_handover` for what happens when it moves). This role hands each message to its session, and each event of
 an interface first to that interface and then to every session. After link up at a new place the interface is given the
-address that is provisioned for it there, ``address_delay_s`` later; then the MN has arrived. Its memberships are shown at
-once, by whatever address it has, and again from the new one [M-31].
+address that is provisioned for it there, ``address_delay_s`` later, or the host gives it one; then the MN has arrived. Its
+memberships are shown at once, by whatever address it has, and again from the new one [M-31].
 
 A link trigger is what says where an interface goes next [M-32]. Where it does go is said by link up, or taken to be there.
 """
@@ -15,7 +15,6 @@ from collections.abc import Hashable, Mapping
 
 from agents.core.agent import (
     AddressConfigured,
-    ConfigureAddress,
     Endpoint,
     Event,
     GroupJoined,
@@ -27,7 +26,7 @@ from agents.core.agent import (
 from agents.core.timers import TimerKey
 from agents.mmcp import constants as c
 from agents.mmcp.attachment import Attachment
-from agents.mmcp.configuration import LinkTrigger, MobileNodeConfiguration, identifier
+from agents.mmcp.configuration import HOST_ADDRESSES, LinkTrigger, MobileNodeConfiguration, identifier
 from agents.mmcp.events import ApplicationLeave, DataChannelReport
 from agents.mmcp.messages import Message
 from agents.mmcp.mobile_node_state import State
@@ -47,7 +46,8 @@ class MobileNode(Role):
         configuration.check()
         self._address_delay_s = configuration.address_delay_s
         self._link_trigger = configuration.link_trigger
-        attachments = [Attachment(interface) for interface in configuration.interfaces]
+        given = configuration.addresses == HOST_ADDRESSES
+        attachments = [Attachment(interface, has_given_address=given) for interface in configuration.interfaces]
         self._attachments = {attachment.name: attachment for attachment in attachments}
         self._sessions = {
             wanted.session_id: MovingSession(self, configuration, wanted, attachments)
@@ -216,7 +216,7 @@ class MobileNode(Role):
 
     def _came_up(self, attachment: Attachment, now: float) -> None:
         moved = attachment.came_up()
-        if moved or attachment.awaits_address:
+        if moved or attachment.awaits_address or attachment.has_given_address:
             attachment.awaits_address = True
             self.timers.set(("address", attachment.name), now + self._address_delay_s)
             self.trace("awaiting-address", interface=attachment.name, delay_s=self._address_delay_s)
@@ -227,9 +227,7 @@ class MobileNode(Role):
                 session.link_came_back(attachment, now)
 
     def _ask_for_address(self, attachment: Attachment) -> None:
-        place = attachment.place
-        assert place is not None  # only a known point of attachment is gone to
-        self.act(ConfigureAddress(attachment.name, place.address, place.gateway))
+        self.act(attachment.address_wanted())
 
     def _address_configured(self, attachment: Attachment, address: str, now: float) -> None:
         for each in self._attachments.values():

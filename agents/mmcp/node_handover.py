@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agents.core.agent import ConfigureAddress, Endpoint
+from agents.core.agent import Endpoint
 from agents.mmcp import constants as c
 from agents.mmcp.attachment import Attachment
 from agents.mmcp.configuration import MobileNodeConfiguration, WantedSession
@@ -201,6 +201,8 @@ class MovingSession(NodeSession):
                 self._renew_membership_on(attachment)
                 self._arrived_at(attachment, now)
             else:
+                if attachment.has_given_address:
+                    self._renew_membership_on(attachment)  # its address was taken away with its link, and is back
                 self._report_if_due(now)
         elif not self._attachment.is_usable or (self._is_target(attachment) and self.state is State.ESTABLISHED):
             self._move_to(attachment, now)
@@ -218,10 +220,9 @@ class MovingSession(NodeSession):
 
     def _configure(self, attachment: Attachment) -> None:
         """Make the node speak through this interface from now on: its address, and the default route by it."""
-        place = attachment.place
-        if place is not None:
+        if attachment.place is not None:
             attachment.awaits_address = True
-            self._role.act(ConfigureAddress(attachment.name, place.address, place.gateway))
+            self._role.act(attachment.address_wanted())
 
     def _move_to(self, attachment: Attachment, now: float) -> None:
         """Use another interface, joined before the one in use is left [M-29]."""

@@ -507,7 +507,7 @@ class AgentHost(Driver[None]):
             self.close_port(None, ClosePort(name))
 
     async def _configure_address(self, action: ConfigureAddress) -> None:
-        """Give the interface its address; what the kernel refuses is tried again.
+        """Give the interface its address, or wait for it; what the kernel refuses is tried again.
 
         It is until the link goes, after which the agent asks again, or until another address is asked for: that one is
         then where the default route leads.
@@ -518,19 +518,28 @@ class AgentHost(Driver[None]):
         told = ""
         while True:
             try:
-                await self._addresses.configure_address(action.interface, action.address, action.gateway)
+                is_there = await self._addressed(self._addresses, action)
             except OSError as error:
                 self._agent.counters.add("failed.address")
                 if str(error) != told:
                     told = str(error)
                     self._tell_application("address-failed", {"interface": action.interface, "reason": told})
                     self._settle()
+                await asyncio.sleep(ADDRESS_RETRY)
             else:
-                self._happened(AddressConfigured(action.interface, action.address))
-                return
-            await asyncio.sleep(ADDRESS_RETRY)
+                if is_there:
+                    self._happened(AddressConfigured(action.interface, action.address))
+                    return
             if self._last_address is not action or not self._links.is_up(action.interface):
                 return
+
+    @staticmethod
+    async def _addressed(addresses: Addresses, action: ConfigureAddress) -> bool:
+        """Do what an action asks for; False where it is waited for and not there yet."""
+        if action.is_given:
+            return await addresses.await_address(action.interface, action.address, ADDRESS_RETRY)
+        await addresses.configure_address(action.interface, action.address, action.gateway)
+        return True
 
     async def _ask_operator(self, action: AskOperator) -> None:
         self._happened(await self._operator.ask(action))

@@ -257,8 +257,9 @@ def launch_mobile_node(
     """As `start_mobile_node`, but it may not be ready yet."""
     mobile = places.mobile(lab.model, node)
     session = mobile.session
-    delay_s = lab.values.seconds("address-delay") if "address-delay" in lab.values else 0.0
-    delay: dict[str, object] = {"address_delay_s": delay_s}
+    is_static = lab.model.addressing.mode == "static"
+    delay_s = lab.values.seconds("address-delay") if is_static and "address-delay" in lab.values else 0.0
+    delay: dict[str, object] = {"addresses": "own" if is_static else "host", "address_delay_s": delay_s}
     if mode == "proactive":
         own: dict[str, object] = {
             "mn_id": mn_id or mobile.mn_id,

@@ -13,6 +13,8 @@ from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.results import SessionMeasurements
 from testbed.mmcp.streaming import nominal_spacing_ns, receiver_window
 from testbed.mmcp.two_cells import CELLS
+from testbed.net.addresses import await_address
+from testbed.net.model import Addressing
 from testbed.net.observation import await_count, groups_joined, udp_counter
 from testbed.routing.families import make_cold
 from testbed.run.laboratory import RunningLab
@@ -132,7 +134,7 @@ def measured_handover(
 
     What is done inside must take the node to the other cell; ``gap_s`` and ``overlap_s`` are what was planned for it.
     """
-    steps, values = lab.steps, lab.values
+    steps, values, addressing = lab.steps, lab.values, lab.model.addressing
     origin, target = walk.cell, walk.next_cell
     number = len(walk.done) + 1
     with lab.progress.step(f"handover {number}, {mode}, {origin} to {target}"):
@@ -147,14 +149,17 @@ def measured_handover(
             **{"from": origin, "to": target},
             l2_gap_ms=gap_s * 1000,
             overlap_ms=overlap_s * 1000,
-            address_delay_ms=values.milliseconds("address-delay"),
+            address_delay_ms=values.milliseconds("address-delay") if addressing.mode == "static" else None,
         )
         await_packets(lab, quiet_packets, "the stream before the handover", quiet=True, node=walk.node)
         yield number
         await_packets(lab, 1, "the stream after the move", quiet=True, node=walk.node)
-        # The address delay in packets: what the node does when it has its address belongs to the handover too.
-        delay_packets = values.seconds("address-delay") / (nominal_spacing_ns(values) / 1e9)
-        quiet = int(delay_packets) + 2 * quiet_packets
+        # What the node does when it has its address belongs to the handover too: the address delay in packets, or the address.
+        quiet = 2 * quiet_packets
+        if addressing == Addressing():
+            quiet += int(values.seconds("address-delay") / (nominal_spacing_ns(values) / 1e9))
+        else:
+            await_address(lab.network, lab.model.radio_for(walk.node, target), target)
         await_packets(lab, quiet, "an undisturbed stream", quiet=True, node=walk.node)
         end_ns = steps.add("handover_end", handover=number)
     walk.done.append((number, begin_ns, end_ns))

@@ -279,16 +279,22 @@ class Lab:
         """All radios of a node, the preferred one first."""
         return tuple(radio for radio in self.radios if radio.node == node)
 
+    def radio_for(self, node: str, point_of_attachment: str) -> Radio:
+        """The radio of a mobile node that has an address in a cell. Raises ModelError if it has none."""
+        for radio in self.radios_of(node):
+            if point_of_attachment in dict(radio.addresses):
+                return radio
+        raise ModelError("no radio for it", f"node {node}, cell {point_of_attachment}", "give a radio an address there")
+
     def ends_of(self, node: str) -> Iterator[End]:
         """Every fixed end of a node, and its radio's with the address it has at first."""
-        return (end for end in self.all_ends() if end.node == node)
-
-    def all_ends(self) -> Iterator[End]:
-        """Every fixed end, and each radio's with the address it has at first, if it has one."""
         for link in self.links:
-            yield from (link.first, link.second)
-        yield from (attachment.end for attachment in self.attachments)
-        yield from filter(None, (radio.first_end() for radio in self.radios))
+            yield from (end for end in (link.first, link.second) if end.node == node)
+        yield from (attachment.end for attachment in self.attachments if attachment.end.node == node)
+        for radio in self.radios:
+            end = radio.first_end()
+            if radio.node == node and end is not None:
+                yield end
 
     def subnets(self) -> tuple[Subnet, ...]:
         """Every layer-2 segment that has at least one end. A radio is listed in every cell it has an address in."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from testbed.host.progress import Progress
+from testbed.net import addresses
 from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Lab
 from testbed.net.validation import validate
@@ -118,6 +119,7 @@ def build_model(topology: Topology[Any], values: Values) -> Lab:
     model = world_options.applied(topology.build(values), values)
     validate(model)
     families.check(model)
+    addresses.check(model)
     return model
 
 
@@ -157,13 +159,14 @@ def perform(
         try:
             recording.start()
             routers = families.start_routers(network)
+            addresses.start(network)
             roles = Roles(network, external, topology.role_names(model))
             lab = RunningLab(network, routers, roles, steps, values, progress, started)
             measurements = topology.perform(lab)
             if "parameters" not in steps.names:  # the judge is told that there is nothing more to know
                 steps.add("parameters", lab=model.name, family=model.family, group=model.group)
             network.verify_multicast_settings()
-            versions = families.versions(network)
+            versions = families.versions(network) | addresses.versions(network)
             dropped = recording.stop()
         except BaseException:
             _salvage(recording, run_folder, progress)

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
+from testbed.net.addresses import await_address
 from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Radio
 from testbed.net.routes import DEFAULT_DESTINATION, gateway
@@ -58,9 +59,12 @@ def carry(network: EmulatedNetwork, radio: Radio, to: str) -> None:
     node, interface, model = network.namespace(radio.node), radio.interface, network.model
     node.set_up(interface, False)
     network.sandbox_namespace.set_master(radio.bridge_port, to)
-    for address in node.addresses(interface):
-        if not ip_interface(address).ip.is_link_local:
-            node.remove_address(interface, address)
+    if model.addressing.mode == "static":
+        for address in node.addresses(interface):
+            if not ip_interface(address).ip.is_link_local:
+                node.remove_address(interface, address)
     node.set_up(interface)
-    node.add_address(interface, radio.address_in(to))
-    node.add_route(DEFAULT_DESTINATION[model.family], gateway(model, to), interface)
+    if model.addressing.mode == "static":
+        node.add_address(interface, radio.address_in(to))
+        node.add_route(DEFAULT_DESTINATION[model.family], gateway(model, to), interface)
+    await_address(network, radio, to)

@@ -216,3 +216,19 @@ def test_point_that_the_mn_does_not_know_is_ignored() -> None:
     assert count(network, "mn", "ignored.unknown-point-of-attachment") == 1
     assert count(network, "mn", "ignored.LinkDetected") == 1
     assert count(network, "mn", "ignored.already-attached") == 1
+
+
+def test_address_of_the_host_is_needed_anew_whenever_the_link_comes() -> None:
+    network = joined(mn={"addresses": "host"})
+    mark = network.mark()
+    network.link_down()
+    network.run_for(0.05)
+    network.link_up()
+    network.run_for(0.1)
+    assert without_reports(network.lines(mark)) == [
+        "mn link down",
+        "mn link up",
+        f"mn renews {GROUP}",
+        "mn has 10.0.1.100/24 by 10.0.1.1",
+        f"mn renews {GROUP}",
+    ]

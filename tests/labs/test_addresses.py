@@ -1,0 +1,54 @@
+"""Labs in which mobile nodes have their addresses from DHCP or SLAAC, by real servers and a real client."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.labs.runs import AS_USER, Run, long, run
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module", params=[("4", "dhcp"), pytest.param(("6", "slaac"))], ids=["dhcp", "slaac"])
+def walked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A walk there and back as an ordinary user: each mode of moving once."""
+    family, mode = request.param
+    words = ("handover", "--family", family, "--addresses", mode, "--repeat", "1")
+    return run(tmp_path_factory.mktemp("runs"), *words, user=AS_USER)
+
+
+def test_a_proactive_node_needs_no_address_for_the_stream(walked: Run) -> None:
+    assert walked.status == 0, walked.explain()
+    proactive, reactive = walked.result["handovers"]
+    assert (proactive["outcome"], reactive["outcome"]) == ("predictive", "reactive")
+    assert proactive["excess_ms"] < reactive["excess_ms"]
+    assert proactive["address_delay_ms"] is None  # nobody has set one
+
+
+def test_who_gave_the_addresses_is_on_the_record(walked: Run) -> None:
+    assert walked.folder is not None
+    assert "dhcpcd-base" in walked.result["versions"]
+    client = (walked.folder / "logs/mn-dhcpcd.log").read_text()
+    assert len(re.findall("carrier acquired", client)) == 2
+    assert re.search(r"leased 10\.0\.2\.100|adding address 2001:db8:2::100/64", client)
+
+
+@long
+@pytest.mark.parametrize(
+    ("family", "mode", "detection"),
+    [("4", "dhcp", "on"), ("6", "slaac", "on"), ("6", "slaac", "optimistic"), ("6", "static", "on")],
+)
+def test_duplicates_are_looked_for(tmp_path: Path, family: str, mode: str, detection: str) -> None:
+    words = ("handover", "--family", family, "--addresses", mode, "--dad", detection, "--repeat", "1")
+    finished = run(tmp_path, *words)
+    assert finished.status == 0, finished.explain()
+
+
+@long
+def test_what_does_not_go_together_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    finished = run(tmp_path, "handover", "--family", "6", "--addresses", "dhcp")
+    assert finished.status == 2
+    assert "use --addresses slaac" in finished.errors
