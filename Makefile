@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# FAMILY=4|6 and ARGS="--repeat 1 …" belong to topo-NAME and bench; WIRESHARK=1 shows topo-NAME in Wireshark as it runs.
+# FAMILY=4|6 and ARGS="--repeat 1 …" belong to topo-NAME, shell-NAME and bench; WIRESHARK=1 shows topo-NAME in Wireshark as it runs.
 FAMILY ?=
 ARGS ?=
 WIRESHARK ?=
@@ -23,7 +23,8 @@ export PYTHONNOUSERSITE := 1
 help:
 	@printf '%s\n' \
 	  'make topo-NAME    run a lab, e.g. make topo-handover FAMILY=6 ARGS="--repeat 1"' \
-	  'make list         the labs there are' \
+	  'make shell-NAME   build a lab and get a console on it' \
+  'make list         the labs there are, with their drawings' \
 	  'make doctor       what this machine can do, and the remedy for what it cannot' \
 	  'make test         everything: lint, types, tests, labs' \
 	  'make test-long    more combinations of labs, IP versions and users' \
@@ -44,6 +45,10 @@ setup-test:
 # exec: Ctrl-C and kill reach the lab, not a shell around it.
 topo-%: setup
 	@exec $(if $(filter-out 0,$(WIRESHARK)),$(PYTHON) -m captures wireshark -- )$(PYTHON) -m testbed run $* $(if $(FAMILY),--family $(FAMILY)) $(ARGS)
+
+# The same lab, left to you: its console.
+shell-%: setup
+	@exec $(PYTHON) -m testbed shell $* $(if $(FAMILY),--family $(FAMILY)) $(ARGS)
 
 list: setup
 	@exec $(PYTHON) -m testbed list

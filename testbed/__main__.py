@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from testbed.commands.consoling import attach_command, exec_command, hold_command, ps_command, shell_command
 from testbed.commands.inside import inside_command
 from testbed.commands.labs import HELP
 from testbed.commands.listing import list_command
@@ -19,11 +20,23 @@ def main() -> None:
     \b
     python -m testbed list
     python -m testbed run handover --family 6 --l2-gap 20ms
+    python -m testbed shell handover
     python -m testbed doctor
     """
 
 
-for command in (run_command, list_command, doctor.command, sim_command, inside_command):
+for command in (
+    run_command,
+    shell_command,
+    attach_command,
+    exec_command,
+    ps_command,
+    list_command,
+    doctor.command,
+    sim_command,
+    inside_command,
+    hold_command,
+):
     main.add_command(command)
 
 

@@ -111,7 +111,8 @@ TABLE = (
     Room(("agents.documentation",), ours=("agents",), strangers=ROOMS_OF_AGENTS, computed=True),
     Room(("agents.protocols",), ours=("agents",), strangers=ROOMS_OF_AGENTS, computed=True),
     Room(
-        ("testbed.net.mininet_net",),
+        # The network that Mininet starts, and its console; what a person types there is no part of a lab.
+        ("testbed.net.mininet_net", "testbed.shell.mininet_cli"),
         ours=("testbed",),
         strangers=ROOMS_OF_TESTBED,
         libraries=TESTBED_LIBRARIES | {"mininet"},

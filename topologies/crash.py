@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from testbed.mmcp import packets, places, role_agreement, staying
 from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.begin import begin
 from testbed.mmcp.options import stream_options
 from testbed.mmcp.results import TABLES, SessionMeasurements
 from testbed.mmcp.two_cells import two_cells
@@ -162,4 +163,5 @@ TOPOLOGY = Topology(
     perform=perform,
     conclude=role_agreement.conclude,
     tables=TABLES,
+    begin=begin,
 )

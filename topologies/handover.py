@@ -21,6 +21,7 @@ import time
 
 from testbed.mmcp import handover_figures, streaming
 from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.begin import begin
 from testbed.mmcp.results import TABLES, SessionMeasurements
 from testbed.mmcp.streaming import nominal_spacing_ns, receiver_window
 from testbed.mmcp.two_cells import two_cells
@@ -87,5 +88,6 @@ TOPOLOGY = Topology(
     perform=perform,
     conclude=handover_figures.conclude,
     tables=TABLES,
+    begin=begin,
     example="--family 6 --l2-gap 20ms",
 )

@@ -28,6 +28,7 @@ from typing import Any
 
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp import staying, streaming
+from testbed.mmcp.begin import begin
 from testbed.mmcp.options import stream_options
 from testbed.mmcp.places import MN_ID
 from testbed.mmcp.results import TABLES, Row, SessionMeasurements, conclude_cases
@@ -217,5 +218,6 @@ TOPOLOGY = Topology(
     perform=perform,
     conclude=conclude,
     tables=TABLES,
+    begin=begin,
     example="--family 6 --srt 1s --cases lmc,refused-by-sm",
 )

@@ -31,6 +31,7 @@ from typing import Any
 
 from testbed.mmcp import places, staying, streaming
 from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.begin import begin
 from testbed.mmcp.options import stream_options
 from testbed.mmcp.results import TABLES, Row, SessionMeasurements, conclude_cases
 from testbed.mmcp.session import Provisioning
@@ -201,5 +202,6 @@ TOPOLOGY = Topology(
     perform=perform,
     conclude=conclude,
     tables=TABLES,
+    begin=begin,
     example="--family 6 --srt 1s --cases lmc,killed",
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from testbed.mmcp import places, role_agreement
 from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.begin import begin
 from testbed.mmcp.options import stream_options, walk_options
 from testbed.mmcp.results import TABLES, SessionMeasurements
 from testbed.mmcp.two_cells import two_cells
@@ -69,4 +70,5 @@ TOPOLOGY = Topology(
     perform=perform,
     conclude=role_agreement.conclude,
     tables=TABLES,
+    begin=begin,
 )

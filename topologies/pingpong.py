@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from testbed.mmcp import handover_figures, role_agreement
+from testbed.mmcp.begin import begin
 from testbed.mmcp.options import max_excess_option, stream_options, walk_options
 from testbed.mmcp.results import TABLES, SessionMeasurements
 from testbed.mmcp.streaming import nominal_spacing_ns
@@ -78,4 +79,5 @@ TOPOLOGY = Topology(
     perform=perform,
     conclude=handover_figures.conclude_prepared,
     tables=TABLES,
+    begin=begin,
 )

@@ -8,6 +8,7 @@ own, names it. PIM then builds a tree from the source and needs no rendezvous po
 from __future__ import annotations
 
 from testbed.mmcp import handover_figures
+from testbed.mmcp.begin import begin
 from testbed.mmcp.options import max_excess_option, stream_options, walk_options
 from testbed.mmcp.results import TABLES, SessionMeasurements
 from testbed.mmcp.two_cells import two_cells
@@ -47,4 +48,5 @@ TOPOLOGY = Topology(
     perform=perform,
     conclude=handover_figures.conclude_prepared,
     tables=TABLES,
+    begin=begin,
 )

@@ -32,6 +32,7 @@ from typing import Any
 
 from testbed.mmcp import packets, staying, streaming
 from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.begin import begin
 from testbed.mmcp.options import stream_options
 from testbed.mmcp.places import MN_ID
 from testbed.mmcp.results import CASES, TABLES, Row, SessionMeasurements, conclude_cases
@@ -231,5 +232,6 @@ TOPOLOGY = Topology(
     perform=perform,
     conclude=conclude,
     tables=TABLES,
+    begin=begin,
     example="--family 6 --srt 1s",
 )

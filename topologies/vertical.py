@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from testbed.mmcp import handover_figures
+from testbed.mmcp.begin import begin
 from testbed.mmcp.options import stream_options
 from testbed.mmcp.results import HANDOVERS, TABLES, SessionMeasurements
 from testbed.mmcp.two_cells import two_cells
@@ -102,4 +103,5 @@ TOPOLOGY = Topology(
     perform=perform,
     conclude=conclude,
     tables=TABLES,
+    begin=begin,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -60,8 +61,9 @@ def pipe_command(node: str | None, run: str, runs: Path | None, wait_s: float, k
     show_default=True,
 )
 @runs_option
+@click.option("--stdin", "from_stdin", is_flag=True, help="Show the packets of a pcap on standard input instead.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND…]")
-def wireshark_command(run: str, runs: Path | None, command: tuple[str, ...]) -> None:
+def wireshark_command(run: str, runs: Path | None, command: tuple[str, ...], *, from_stdin: bool) -> None:
     """Show a lab in Wireshark while it runs: the one that COMMAND starts, or without it the one that is running.
 
     Packets come as `pipe` gives them, about two seconds after they were captured. Without Wireshark or a display tshark
@@ -76,4 +78,6 @@ def wireshark_command(run: str, runs: Path | None, command: tuple[str, ...]) -> 
     from captures.live.viewer import find_viewer, watch
 
     with answering():
+        if from_stdin:
+            sys.exit(subprocess.run(find_viewer().argv, check=False).returncode)
         sys.exit(watch(find_viewer(), command, run, runs or RUNS))

@@ -22,7 +22,7 @@ from testbed.host.progress import Progress
 from testbed.host.sandbox import inside
 from testbed.run import results
 from testbed.run.finding import FoundLab, line_of, read_request
-from testbed.run.laboratory import REQUEST, perform
+from testbed.run.laboratory import REQUEST, keep, perform
 from testbed.run.recording import RecordingError, write_report
 
 
@@ -45,7 +45,8 @@ def inside_command(run_folder: Path) -> None:
         lab, values, external = read_request(run_folder)
         name, file, tables = lab.topology.name, lab.file, lab.topology.tables
         parameters = _parameters(lab, request["values"])
-        result = perform(lab.topology, values, external, run_folder, progress)
+        do = keep if request.get("keep") else perform
+        result = do(lab.topology, values, external, run_folder, progress)
     except KeyboardInterrupt:
         result = results.could_not_run(name, "interrupted", tables)
         status = INTERRUPTED
@@ -66,7 +67,7 @@ def inside_command(run_folder: Path) -> None:
         "parameters": parameters,
     }
     results.write_result(run_folder, result)
-    report = None if status == INTERRUPTED else _report(run_folder, progress)
+    report = None if status == INTERRUPTED or result["verdict"] == "kept" else _report(run_folder, progress)
     _tell(result, run_folder, report, as_json=request.get("json", False))
     sys.exit(status)
 
@@ -100,7 +101,7 @@ def _tell(result: Mapping[str, Any], run_folder: Path, report: Path | None, *, a
         click.echo(json.dumps(result))
     if result["verdict"] == "could-not-run":
         click.echo(f"error: {result['error']}\nfiles of the run: {run_folder}", err=True)
-    elif not as_json:
+    elif not as_json and result["verdict"] != "kept":
         results.show(result, run_folder, Console())
     if report is not None:
         click.echo(f"report   {report}", err=as_json or result["verdict"] == "could-not-run")

@@ -8,7 +8,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -23,7 +23,7 @@ from testbed.net.wires import wires
 from testbed.routing import families
 from testbed.run import results
 from testbed.run.finding import FoundLab, line_of
-from testbed.run.laboratory import REQUEST, build_model, check_external, parse_values
+from testbed.run.laboratory import REQUEST, Topology, build_model, check_external, parse_values
 from testbed.run.options import OptionError
 from testbed.setup import routing_root
 
@@ -40,27 +40,35 @@ NEEDED = (
 )
 
 
+def run_parameters(topology: Topology[Any]) -> list[click.Parameter]:
+    """What a command takes that builds a lab: the lab's own options, who plays its roles, where the run's folder goes."""
+    return [
+        *lab_parameters(topology),
+        click.Option(
+            ["--lab-config"],
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help='TOML file; [external] names commands that play roles: mn = "my-mn --config {config}".',
+        ),
+        click.Option(
+            ["--runs"],
+            type=click.Path(path_type=Path),
+            help="Folder for the run's folder.",
+            show_default="captures/runs of the project",
+        ),
+    ]
+
+
 def _command_of(lab: FoundLab) -> click.Command:
     topology = lab.topology
 
-    def run(*, lab_config: Path | None, runs: Path | None, as_json: bool, **texts: str | None) -> None:
-        _run(lab, written(topology, texts), lab_config, runs or results.RUNS, as_json=as_json)
+    def run(*, lab_config: Path | None, runs: Path | None, as_json: bool, **texts: str | None) -> NoReturn:
+        run_folder = prepared(lab, texts, lab_config, runs, as_json=as_json)
+        sys.exit(in_sandbox(lab, run_folder))
 
     return click.Command(
         lab.named,
         params=[
-            *lab_parameters(topology),
-            click.Option(
-                ["--lab-config"],
-                type=click.Path(path_type=Path, exists=True, dir_okay=False),
-                help='TOML file; [external] names commands that play roles: mn = "my-mn --config {config}".',
-            ),
-            click.Option(
-                ["--runs"],
-                type=click.Path(path_type=Path),
-                help="Folder for the run's folder.",
-                show_default="captures/runs",
-            ),
+            *run_parameters(topology),
             click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON on standard output."),
         ],
         callback=run,
@@ -78,30 +86,39 @@ run_command = LabCommands(
 )
 
 
-def _run(
-    lab: FoundLab, texts: Mapping[str, str | None], lab_config: Path | None, runs: Path, *, as_json: bool
-) -> NoReturn:
-    """Check what can be checked from outside, then run the lab in a sandbox and pass its exit status on."""
-    topology = lab.topology
+def prepared(
+    lab: FoundLab, texts: Mapping[str, str | None], lab_config: Path | None, runs: Path | None, **how: bool
+) -> Path:
+    """Check what can be checked from outside, and make the folder of a run, with what is asked of it in it.
+
+    ``texts``: of the options, by the words that click makes of their names. Ends the program if something is wrong.
+    """
+    topology, given = lab.topology, written(lab.topology, texts)
     try:
-        values = parse_values(topology, texts)
+        values = parse_values(topology, given)
         external = _external_roles(lab_config)
-        root = routing_root()
+        routing_root()
         model = build_model(topology, values)
         check_external(topology, model, external)
         doctor.require(*NEEDED, *(["ipv6"] if model.family == 6 else []), *families.programs(model))
         _check_links(model)
-        run_folder = results.make_run_folder(runs.resolve(), topology.name)
+        run_folder = results.make_run_folder((runs or results.RUNS).resolve(), topology.name)
     except CANNOT_RUN as error:
         fail(error)
     except Exception as error:  # noqa: BLE001  a fault in the lab's own file
         fail(f"{lab.file}{line_of(error, lab.file)}: {type(error).__name__}: {error}")
-    request = {"lab": lab.named, "values": dict(texts), "external": external, "json": as_json}
+    request = {"lab": lab.named, "values": given, "external": external, **how}
     (run_folder / REQUEST).write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
     results.point_latest(run_folder)
+    return run_folder
+
+
+def in_sandbox(lab: FoundLab, run_folder: Path) -> int:
+    """Do what is asked in a run's folder, in a sandbox; returns the exit status, and leaves a result whatever happens."""
+    topology = lab.topology
     argv = [sys.executable, "-m", "testbed", "inside", str(run_folder)]
     try:
-        status = run_inside(argv, routing_root=root, keep_visible=[run_folder, lab.file.parent])
+        status = run_inside(argv, routing_root=routing_root(), keep_visible=[run_folder, lab.file.parent])
     except SandboxError as error:
         results.write_result(run_folder, results.could_not_run(topology.name, str(error), topology.tables))
         fail(error)
@@ -109,7 +126,7 @@ def _run(
         results.write_result(
             run_folder, results.could_not_run(topology.name, f"ended with status {status}", topology.tables)
         )
-    sys.exit(status)
+    return status
 
 
 def _check_links(model: Lab) -> None:

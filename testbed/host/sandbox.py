@@ -148,7 +148,7 @@ def _module_folders() -> list[Path]:
     return [PROJECT_ROOT, *(Path(folder).absolute() for folder in named if folder)]
 
 
-def _environment() -> dict[str, str]:
+def program_environment() -> dict[str, str]:
     """The caller's, with the project importable and the administrators' folders on PATH (an ordinary user's lacks them)."""
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join(map(str, _module_folders()))
@@ -206,7 +206,7 @@ def run_inside(
                     command(spec, user_namespace=user_namespace),
                     stderr=complaint_write,
                     pass_fds=(theirs.fileno(), stderr_copy),
-                    env=_environment(),
+                    env=program_environment(),
                     start_new_session=not interactive,
                 )
             except FileNotFoundError as error:

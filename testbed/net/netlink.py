@@ -90,9 +90,17 @@ class NetworkNamespace:
     def __init__(self, pid: int | None = None, name: str = "sandbox") -> None:
         """`pid`: a process in the namespace, None for this process's own. `name` is for messages."""
         self.pid, self.name = pid, name
-        opened = self.run(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0))
-        self._route: Any = IPRoute(fileno=opened.detach())
+        self._routes: dict[int, Any] = {}
         self._indices: dict[str, int] = {}
+
+    @property
+    def _route(self) -> Any:
+        """This thread's own: pyroute2's sockets serve the thread that made them."""
+        mine = threading.get_ident()
+        if mine not in self._routes:
+            opened = self.run(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0))
+            self._routes[mine] = IPRoute(fileno=opened.detach())
+        return self._routes[mine]
 
     def __enter__(self) -> Self:
         return self
@@ -101,8 +109,9 @@ class NetworkNamespace:
         self.close()
 
     def close(self) -> None:
-        """Closes the netlink socket."""
-        self._route.close()
+        """Closes the netlink sockets."""
+        for route in self._routes.values():
+            route.close()
 
     def run(self, function: Callable[[], T]) -> T:
         """Calls `function` in this namespace."""

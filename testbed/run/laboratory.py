@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from testbed.host.progress import Progress
 from testbed.net import addresses
-from testbed.net.mininet_net import EmulatedNetwork
+from testbed.net.mininet_net import EmulatedNetwork, EmulationError
 from testbed.net.model import Lab
 from testbed.net.validation import validate
 from testbed.protocols import role_names
@@ -22,10 +22,12 @@ from testbed.routing.router import Router
 from testbed.run import world_options
 from testbed.run.options import Option, OptionError, Value, Values
 from testbed.run.recording import Recording, judge, merge, write_timeline
-from testbed.run.results import Table, filled
+from testbed.run.results import Table, could_not_run, filled
 from testbed.run.roles import Roles
 from testbed.run.step_log import StepLog
 from testbed.run.world_options import WORLD_OPTIONS
+from testbed.shell.mininet_cli import LabConsole
+from testbed.shell.server import serving
 
 REQUEST = "request.json"  # what the run was asked to do, in its folder: lab, values, external roles
 
@@ -35,7 +37,7 @@ class RunningLab:
     """What a scenario has at hand. ``started``: time.monotonic() when the run began, seconds."""
 
     network: EmulatedNetwork
-    routers: Mapping[str, Router]
+    routers: dict[str, Router]
     roles: Roles
     steps: StepLog
     values: Values
@@ -81,6 +83,7 @@ class Topology(Generic[Measured]):
 
     ``conclude(values, measurements, verdict)`` gives the result's own part. ``example``: options as a person may write them.
     ``roles``: names of roles that it starts, where they are not those of its hosts nor of a protocol's roles.
+    ``begin`` starts all roles and returns, for a lab that is built for its console; without it there are none.
     """
 
     name: str
@@ -92,6 +95,7 @@ class Topology(Generic[Measured]):
     tables: tuple[Table, ...] = ()
     example: str = ""
     roles: tuple[str, ...] = ()
+    begin: Callable[[RunningLab], None] | None = None
 
     def role_names(self, model: Lab) -> frozenset[str]:
         """The names that roles may have in this lab."""
@@ -149,19 +153,15 @@ def perform(
     """
     started = time.monotonic()
     model = build_model(topology, values)
-    (run_folder / "model.json").write_text(model.to_json(), encoding="utf-8")
-    with ExitStack() as stack:
-        steps = StepLog(run_folder)
-        stack.callback(steps.close)
-        steps.add("model", model=json.loads(model.to_json()))  # so that the capture alone tells who is who
-        network = stack.enter_context(EmulatedNetwork(model, run_folder, progress))
+    with (
+        _empty_lab(topology, model, values, external, run_folder, progress) as lab,
+        serving(run_folder, LabConsole(lab), progress),
+    ):
+        network, steps, roles = lab.network, lab.steps, lab.roles
         recording = Recording(network)
         try:
             recording.start()
-            routers = families.start_routers(network)
-            addresses.start(network)
-            roles = Roles(network, external, topology.role_names(model))
-            lab = RunningLab(network, routers, roles, steps, values, progress, started)
+            _start_network(lab)
             measurements = topology.perform(lab)
             if "parameters" not in steps.names:  # the judge is told that there is nothing more to know
                 steps.add("parameters", lab=model.name, family=model.family, group=model.group)
@@ -199,6 +199,64 @@ def perform(
         "versions": versions,
         "duration_s": round(time.monotonic() - started, 3),
     }
+
+
+@contextmanager
+def _empty_lab(
+    topology: Topology[Any],
+    model: Lab,
+    values: Values,
+    external: Mapping[str, Sequence[str]],
+    run_folder: Path,
+    progress: Progress,
+) -> Iterator[RunningLab]:
+    """A lab with its network alone: no daemon runs yet, and no role."""
+    started = time.monotonic()
+    (run_folder / "model.json").write_text(model.to_json(), encoding="utf-8")
+    with closing(StepLog(run_folder)) as steps:
+        steps.add("model", model=json.loads(model.to_json()))  # so that the capture alone tells who is who
+        with EmulatedNetwork(model, run_folder, progress) as network:
+            roles = Roles(network, external, topology.role_names(model))
+            yield RunningLab(network, {}, roles, steps, values, progress, started)
+
+
+def _start_network(lab: RunningLab) -> None:
+    """Start what routes, and what gives mobile nodes their addresses."""
+    lab.routers.update(families.start_routers(lab.network))
+    addresses.start(lab.network)
+
+
+def keep(
+    topology: Topology[Any],
+    values: Values,
+    external: Mapping[str, Sequence[str]],
+    run_folder: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Build the lab for its console, start all its roles, and keep it until whoever asked for it has gone.
+
+    Nothing is recorded or judged unless it is asked for. Raises what the parts raise, as ``perform`` does.
+    """
+    started = time.monotonic()
+    model = build_model(topology, values)
+    with _empty_lab(topology, model, values, external, run_folder, progress) as lab:
+        _start_network(lab)
+        if topology.begin is not None:
+            topology.begin(lab)
+        with serving(run_folder, LabConsole(lab), progress) as server:
+            if server is None:
+                raise EmulationError(
+                    f"{run_folder} takes no socket, so nobody can talk to the lab: give another with --runs"
+                )
+            server.deserted.wait()
+        return {
+            **could_not_run(model.name, "left to its console", topology.tables),
+            "family": model.family,
+            "verdict": "kept",
+            "counters": lab.roles.counters,
+            "versions": families.versions(lab.network),
+            "duration_s": round(time.monotonic() - started, 3),
+        }
 
 
 def breaks_a_rule(verdict: Mapping[str, Any]) -> bool:

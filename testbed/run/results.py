@@ -1,6 +1,7 @@
 """Where a run's files go, what its ``result.json`` says, and how a person is told.
 
-``result.json`` (schema 1): lab, family, verdict ("pass", "fail" or "could-not-run"), error (of a run that could not
+``result.json`` (schema 1): lab, family, verdict ("pass", "fail", "could-not-run", or "kept" of
+a lab that was built for its console and not judged), error (of a run that could not
 run), failures (bounds and agreements not kept), tables (what the lab's tables are called and what is in their columns:
 [{name, note, columns: [{title, key, unit}]}]), under each table's name its rows (one object each, with verdict, "fail" or
 "pass" and perhaps words after it, problems, and whatever else the lab knows; the module of the table says what), rules
@@ -29,7 +30,7 @@ from rich.table import Table as PrintedTable
 RESULT_SCHEMA = 1
 RESULT = "result.json"
 RUNS = Path(__file__).resolve().parents[2] / "captures" / "runs"
-STATUS = {"pass": 0, "fail": 1, "could-not-run": 2}
+STATUS = {"pass": 0, "kept": 0, "fail": 1, "could-not-run": 2}
 
 
 class ResultError(RuntimeError):

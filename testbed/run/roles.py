@@ -67,6 +67,7 @@ class Roles:
         self._started: set[str] = set()
         self._configurations = network.run_folder / "config"
         self._traces = network.run_folder / "traces"
+        self.running: dict[str, RunningRole] = {}  # by name; of one that has ended its last process
         self.counters: dict[str, dict[str, int]] = {}  # by role; of a role that ran several times the sums
         for folder in (self._configurations, self._traces, CONTROLS):
             folder.mkdir(exist_ok=True)
@@ -111,7 +112,8 @@ class Roles:
         else:
             argv = [word.replace("{config}", str(path)) for word in external]
         process = self._network.processes.start(name, node, argv, may_end=ends)
-        return RunningRole(name, node, process, control, external is None)
+        self.running[name] = RunningRole(name, node, process, control, external is None)
+        return self.running[name]
 
     def await_ready(self, *roles: RunningRole) -> None:
         """Wait until each of ours says that it is ready; a stranger's is only seen to run."""

@@ -54,13 +54,22 @@ class Run:
 
 def command(runs: Path, *words: str, user: str = AS_ROOT) -> list[str]:
     """argv of `python -m testbed run WORDS` with its results below `runs`; the user sees that folder as /media."""
+    return argv_of(runs, "run", *words, "--runs", RUNS, user=user)
+
+
+RUNS = "{runs}"
+"""In the words of a command: the folder of runs, as its user sees it."""
+
+
+def argv_of(runs: Path, *words: str, user: str = AS_ROOT) -> list[str]:
+    """argv of `python -m testbed WORDS`."""
     if user == AS_ROOT or needs_user_namespace():
-        return [sys.executable, "-m", "testbed", "run", *words, "--runs", str(runs)]
+        return [sys.executable, "-m", "testbed", *(str(runs) if word == RUNS else word for word in words)]
     runs.chmod(0o777)
     python = Path("/mnt", Path(sys.executable).relative_to(PROJECT_ROOT))
     change = [sys.executable, str(Path(__file__).with_name("as_ordinary_user.py"))]
     change += [str(PROJECT_ROOT), "/mnt", str(runs), "/media", "--"]
-    return [*change, str(python), "-m", "testbed", "run", *words, "--runs", "/media"]
+    return [*change, str(python), "-m", "testbed", *("/media" if word == RUNS else word for word in words)]
 
 
 def start(runs: Path, *words: str, user: str = AS_ROOT) -> subprocess.Popen[str]:

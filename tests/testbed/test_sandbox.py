@@ -71,7 +71,7 @@ def test_the_refusing_sysctl_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_folders_of_pythonpath_are_handed_on_and_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"toys::{tmp_path}/an odd one's")
-    assert sandbox._environment()["PYTHONPATH"].split(os.pathsep) == [
+    assert sandbox.program_environment()["PYTHONPATH"].split(os.pathsep) == [
         str(sandbox.PROJECT_ROOT), f"{tmp_path}/toys", f"{tmp_path}/an odd one's",
     ]  # fmt: skip
 
@@ -79,6 +79,6 @@ def test_folders_of_pythonpath_are_handed_on_and_absolute(monkeypatch: pytest.Mo
 def test_administrators_folders_are_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/usr/local/bin:/usr/bin")
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    environment = sandbox._environment()
+    environment = sandbox.program_environment()
     assert environment["PATH"].split(os.pathsep) == ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/sbin", "/bin"]
     assert environment["PYTHONPATH"] == str(sandbox.PROJECT_ROOT)
