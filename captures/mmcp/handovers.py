@@ -32,7 +32,8 @@ class StreamNumbers:
 class Handover:
     """One handover as its steps tell it; `down_ns` and `up_ns` are None where the step was not seen.
 
-    `cold`: the scenario says that nothing of the group was left in the new cell from an earlier handover.
+    `cold`: the scenario says that nothing of the group was left in the new cell from an earlier handover. `announced`: where the
+    link trigger said that the node would go, which may be wrong, and `announced_lmc` the LMC there.
     """
 
     name: str
@@ -43,6 +44,8 @@ class Handover:
     target: str
     old_lmc: LocalMobilityController | None
     new_lmc: LocalMobilityController | None
+    announced: str
+    announced_lmc: LocalMobilityController | None
     begin_ns: int
     end_ns: int
     complete: bool
@@ -52,6 +55,11 @@ class Handover:
     trigger_ns: int | None
     steps: dict[str, Step]
     nominal: dict[str, Any]
+
+    @property
+    def was_misled(self) -> bool:
+        """Whether the link trigger named another place than the one where the node went."""
+        return self.announced != self.target
 
     def within(self, t_ns: int) -> bool:
         """Whether the time lies in the handover's window, both ends included."""
@@ -82,6 +90,8 @@ def find_handovers(lab: Lab) -> list[Handover]:
         end = steps.get("handover_end")
         times = {name: step.t_ns for name, step in steps.items()}
         origin, target = str(fields.get("from")), str(fields.get("to"))
+        trigger = steps.get("link_trigger")
+        announced = target if trigger is None else str(trigger.fields.get("next") or target)
         found.append(
             Handover(
                 name=f"handover {name} ({mn.name}, {origin} to {target}, {fields.get('mode')})",
@@ -92,6 +102,8 @@ def find_handovers(lab: Lab) -> list[Handover]:
                 target=target,
                 old_lmc=lab.parameters.lmc_at(origin),
                 new_lmc=lab.parameters.lmc_at(target),
+                announced=announced,
+                announced_lmc=lab.parameters.lmc_at(announced),
                 begin_ns=begin.t_ns,
                 end_ns=lab.end_ns if end is None else end.t_ns,
                 complete=all(name in steps for name in ("link_down", "link_up", "handover_end")),
@@ -123,7 +135,12 @@ def accepted_confirm(lab: Lab, handover: Handover) -> Message | None:
 
 
 def is_predictive(lab: Lab, handover: Handover) -> bool:
-    """Whether the MN had its HIC before the link went down."""
+    """Whether the MN had its HIC, about the place where it went, before the link went down."""
+    return not handover.was_misled and is_confirmed(lab, handover)
+
+
+def is_confirmed(lab: Lab, handover: Handover) -> bool:
+    """Whether the MN had its HIC, about the place that was announced, before the link went down."""
     confirm = accepted_confirm(lab, handover)
     return confirm is not None and (handover.down_ns is None or confirm.t_ns < handover.down_ns)
 

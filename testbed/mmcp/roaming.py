@@ -24,14 +24,13 @@ from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.options import max_excess_option, stream_options
 from testbed.mmcp.plan import PlannedHandover, handovers_of, walks
 from testbed.mmcp.results import TABLES, SessionMeasurements
-from testbed.mmcp.session import Begun
+from testbed.mmcp.session import Begun, Provisioning
 from testbed.mmcp.streaming import nominal_spacing_ns, receiver_window
-from testbed.mmcp.walking import pass_time
-from testbed.net.model import Lab, ModelError, Radio, Stream
+from testbed.net.model import Lab, ModelError, Stream
 from testbed.net.shapes import Shape
 from testbed.radio.link_events import LinkEvent, attached_at_first
 from testbed.run.laboratory import RunningLab, Topology
-from testbed.run.mobility import attach, carry, detach
+from testbed.run.mobility import Moment, as_told, carry, carry_out, pass_through
 from testbed.run.options import Option, Values, duration_option, family_option, list_option, number_option
 from testbed.run.roles import RunningRole
 
@@ -41,7 +40,8 @@ BEGIN_S = 0.5
 """From the beginning of the movement to the first trigger, where the walk is the lab's own."""
 
 ASKED_AT_ONCE = 8  # agents that are told of link events at a time
-LATE_S = 0.1  # a run in which something was later than this says so
+
+ROAMING = Provisioning(link_trigger="going-down")
 
 Events = Callable[[Values, Lab], Sequence[LinkEvent]]
 
@@ -139,7 +139,7 @@ def _perform(lab: RunningLab, events: Sequence[LinkEvent]) -> SessionMeasurement
     for mode in lab.values.words("modes"):
         for node, cell in starts.items():
             bring(lab, node, cell)
-        mmcp_session.begin_nodes(lab, begun, mode, starts)
+        mmcp_session.begin_nodes(lab, begun, mode, starts, ROAMING)
         if measurements.start_to_first_data_s is None:
             measurements.start_to_first_data_s = round(time.monotonic() - lab.started, 3)
         settle_s = lab.values.seconds("settle") + lab.values.seconds("address-delay")
@@ -170,45 +170,31 @@ def play(
     measurements: SessionMeasurements,
 ) -> dict[int, tuple[str, int, int]]:
     """Let link events happen, each at its time; gives each handover's node and window (CLOCK_REALTIME ns) by its number."""
-    moments: list[tuple[float, int, Callable[[], object]]] = []
+    moments: list[Moment] = []
     windows: dict[int, tuple[str, int, int]] = {}
     at_link = {(each.node, at_s): each for each in planned for at_s in (each.down_s, each.up_s)}
     triggers = {id(each.told): each for each in planned if each.told is not None}
     for each in planned:
-        moments.append((each.begin_s, 0, partial(_begin, lab, mode, each, windows)))
-        moments.append((each.end_s, 2, partial(_end, lab, each, windows)))
+        moments.append(Moment(each.begin_s, 0, partial(_begin, lab, mode, each, windows)))
+        moments.append(Moment(each.end_s, 3, partial(_end, lab, each, windows)))
     with ThreadPoolExecutor(ASKED_AT_ONCE) as asking:
         asked: list[Future[None]] = []
 
-        def tell(event: LinkEvent) -> None:
-            asked.append(asking.submit(_tell, begun.nodes[event.node], lab.model.radio(event.node), event))
+        def tell(node: str, fields: Mapping[str, object]) -> None:
+            asked.append(asking.submit(_tell, begun.nodes[node], fields))
 
         for event in events:
             if event.at_s > 0:
                 of = triggers.get(id(event)) or at_link.get((event.node, event.at_s))
-                moments.append((event.at_s, 1, partial(_happen, lab, event, of, tell)))
-        moments.sort(key=lambda moment: moment[:2])
+                moments.append(Moment(event.at_s, 1, partial(_happen, lab, event, of)))
+        for at_s, node, fields in as_told(lab.network, events):
+            moments.append(Moment(at_s, 2, partial(tell, node, fields)))
         with lab.progress.step(f"{len(planned)} handovers of {len(begun.nodes)} mobile nodes, {mode}"):
-            late_s = _pass(lab, moments)
+            drift = pass_through(lab.network, moments)
         for answer in asked:
             answer.result()
-    if late_s > LATE_S:
-        measurements.notes.append(f"{mode}: this machine was up to {late_s:.2f} s late with what was to happen")
+    measurements.notes.append(f"{mode}: what was to happen was {drift}")
     return windows
-
-
-def _pass(lab: RunningLab, moments: Sequence[tuple[float, int, Callable[[], object]]]) -> float:
-    """Do each thing at its time, seconds from now; returns how late the latest was."""
-    began, latest_s, checked = time.monotonic(), 0.0, 0.0
-    for at_s, _, do in moments:
-        pass_time(began + at_s - time.monotonic())
-        passed_s = time.monotonic() - began
-        latest_s = max(latest_s, passed_s - at_s)
-        if passed_s - checked > 1:
-            lab.network.processes.check_alive()
-            checked = passed_s
-        do()
-    return latest_s
 
 
 def _begin(lab: RunningLab, mode: str, handover: PlannedHandover, windows: dict[int, tuple[str, int, int]]) -> None:
@@ -231,26 +217,18 @@ def _end(lab: RunningLab, handover: PlannedHandover, windows: dict[int, tuple[st
     windows[handover.number] = (node, begin_ns, lab.steps.add("handover_end", handover=handover.number))
 
 
-def _happen(lab: RunningLab, event: LinkEvent, of: PlannedHandover | None, tell: Callable[[LinkEvent], None]) -> None:
-    """One link event: to the link what it does, to the agent what it announces; as a step of its handover, if it is of one."""
-    radio = lab.model.radio(event.node)
-    number = {"mn": event.node} | ({} if of is None else {"handover": of.number})
-    match event.kind:
-        case "link_going_down":
-            lab.steps.add("link_trigger", **number)
-            tell(event)
-        case "link_down":
-            detach(lab.network, radio, lab.steps, **number)
-        case "link_up":
-            attach(lab.network, radio, event.cell, lab.steps, **number)
-        case _:
-            pass
+def _happen(lab: RunningLab, event: LinkEvent, of: PlannedHandover | None) -> None:
+    """One link event: to the link what it says; as a step of its handover, if it is of one."""
+    details: dict[str, object] = {"mn": event.node} | ({} if of is None else {"handover": of.number})
+    if event.kind == "link_going_down":
+        lab.steps.add("link_trigger", next=event.next_cell, prediction=event.prediction, **details)
+    carry_out(lab.network, event, lab.steps, **details)
 
 
-def _tell(agent: RunningRole, radio: Radio, event: LinkEvent) -> None:
-    """Tell a mobile node's agent of a link event; a stranger's finds out by itself."""
-    if agent.is_ours and event.next_cell:
-        agent.ask("link-detected", interface=radio.interface, point_of_attachment=event.next_cell)
+def _tell(agent: RunningRole, fields: Mapping[str, object]) -> None:
+    """Tell a mobile node's agent of a link event; a stranger's that has no control socket finds out by itself."""
+    if agent.is_ours or agent.control.exists():
+        agent.ask("link-event", **fields)
 
 
 def end_nodes(

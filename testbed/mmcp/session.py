@@ -33,7 +33,8 @@ class Provisioning:
     """What an operator gives the roles, as far as labs differ in it. Times in seconds.
 
     ``admitted``: the MN IDs that the SM lets into the session, None for everybody. ``other_session``: a second session,
-    of which nothing is sent, for LMCs that serve that one instead.
+    of which nothing is sent, for LMCs that serve that one instead. ``link_trigger``: which link events make nodes ask for a
+    handover; where several cells are in reach, those that say which is next (``going-down``).
     """
 
     srt_s: float = STATUS_REPORT_S
@@ -41,6 +42,7 @@ class Provisioning:
     join_retries: int = 0
     admitted: tuple[str, ...] | None = None
     other_session: int | None = None
+    link_trigger: str = "detected"
 
     @property
     def spt_s(self) -> float:
@@ -134,14 +136,20 @@ def begin_without_nodes(lab: RunningLab) -> Begun:
     return Begun(infrastructure, receivers)
 
 
-def begin_nodes(lab: RunningLab, begun: Begun, mode: str, cells: Mapping[str, str | None]) -> None:
+def begin_nodes(
+    lab: RunningLab,
+    begun: Begun,
+    mode: str,
+    cells: Mapping[str, str | None],
+    provisioning: Provisioning = USUAL,
+) -> None:
     """Start the agents of mobile nodes, each in the cell given, and wait until each receives its stream."""
     with lab.progress.step(f"{len(cells)} mobile nodes, {mode}"):
         for node, cell in cells.items():
             if cell is None:
                 raise ModelError("in no cell at first", f"radio of {node}", "say where it is initially")
             lab.steps.add("session_begin", mode=mode, mn=node)
-            begun.nodes[node] = launch_mobile_node(lab, mode, cell, node=node)
+            begun.nodes[node] = launch_mobile_node(lab, mode, cell, provisioning, node=node)
         lab.roles.await_ready(*begun.nodes.values())
     waiting = {node: udp_counter(lab.network, node, "InDatagrams") + RECEIVING_PACKETS for node in cells}
 
@@ -266,6 +274,7 @@ def launch_mobile_node(
             "session_manager": lab.model.address_of(SESSION_MANAGER),
             "sessions": [{"session_id": session.session_id, **_source(session)}],
             "interfaces": _interfaces(lab, node, cell),
+            "link_trigger": provisioning.link_trigger,
             "timers": provisioning.timers,
         }
         return lab.roles.start(node, node, ("mmcp", "mn"), delay | own)

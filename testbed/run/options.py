@@ -35,6 +35,10 @@ class Values:
         """A duration."""
         return self._of(name, float)
 
+    def decimal(self, name: str) -> float:
+        """A number with a fraction."""
+        return self._of(name, float)
+
     def milliseconds(self, name: str) -> float:
         """A duration, for results."""
         return round(self._of(name, float) * 1000, 3)
@@ -126,6 +130,22 @@ def number_option(name: str, help_text: str, default: str, least: int, most: int
         return value
 
     bounds = f"{least} to {most}{f' {unit}' if unit else ''}"
+    return Option(name, f"{help_text} ({bounds})", default, parse, "NUMBER")
+
+
+def decimal_option(name: str, help_text: str, default: str, least: float, most: float, unit: str = "") -> Option:
+    """A number with a fraction between two bounds."""
+    bounds = f"{least:g} to {most:g}{f' {unit}' if unit else ''}"
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise OptionError(f"{text!r} is no number{f' of {unit}' if unit else ''}") from None
+        if not least <= value <= most:  # false for NaN too
+            raise OptionError(f"{text} is out of bounds: {bounds}")
+        return value
+
     return Option(name, f"{help_text} ({bounds})", default, parse, "NUMBER")
 
 

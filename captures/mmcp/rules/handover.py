@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from captures.mmcp.handovers import Handover, accepted_confirm, handover_requests, is_predictive
+from captures.mmcp.handovers import Handover, accepted_confirm, handover_requests, is_confirmed, is_predictive
 from captures.mmcp.rules.stream import report_of_lmc
 from captures.rules.findings import Finding, frames_of
 from captures.rules.language import in_seconds, knowing
@@ -76,8 +76,8 @@ def _event(what: str, message: Message | None) -> _Event | None:
 
 
 def _two_lmcs(handover: Handover) -> tuple[LocalMobilityController, LocalMobilityController] | None:
-    """Old and new LMC of a handover between subnets; None where there is nothing to transfer."""
-    old, new = handover.old_lmc, handover.new_lmc
+    """Old LMC and the one announced of a handover between subnets; None where there is nothing to transfer."""
+    old, new = handover.old_lmc, handover.announced_lmc
     return None if old is None or new is None or old.address == new.address else (old, new)
 
 
@@ -105,7 +105,7 @@ def handover_order(lab: Lab) -> Iterator[Finding]:
         disorder = _disorder(events)
         if disorder is not None:
             yield Finding(handover.name, "failed", disorder, evidence)
-        elif not is_predictive(lab, handover):
+        elif not is_confirmed(lab, handover):
             # The link went first: what is missing is no fault, and the fall-back has a rule of its own.
             text = f"the link went down before HIC (not seen: {'; '.join(missing) or 'nothing'}): a fall-back"
             yield Finding(handover.name, "unseen", text, evidence)
@@ -127,7 +127,7 @@ def _disorder(events: list[tuple[str, _Event | None]]) -> str | None:
 
 @knowing("mmcp-handover-context", "7.5", "handover")
 def handover_context(lab: Lab) -> Iterator[Finding]:
-    """HCT carries the session's group, and HIC F=1 the address of the LMC that serves the new PoA."""
+    """HCT carries the session's group, and HIC F=1 the address of the LMC that serves the PoA asked about."""
     for handover in lab.watched(lab.proactive()):
         lmcs = _two_lmcs(handover)
         if lmcs is None:
@@ -151,7 +151,7 @@ def handover_context(lab: Lab) -> Iterator[Finding]:
         named = None if confirm is None else confirm.parameter("lmc")
         if confirm is not None and (named is None or named[0] != new.address):
             at = "nothing" if named is None else named[0]
-            problems.append(f"HIC (frame {confirm.number}) names {at}, {handover.target} is served by {new.address}")
+            problems.append(f"HIC (frame {confirm.number}) names {at}, {handover.announced} is served by {new.address}")
         verdict = Finding(handover.name, "passed", "HCT and HIC name the group and the new LMC")
         if problems:
             verdict = Finding(handover.name, "failed", "; ".join(problems))
@@ -286,7 +286,7 @@ def old_lmc_forgets_mn(lab: Lab) -> Iterator[Finding]:
     ),
 )
 def fallback_join(lab: Lab) -> Iterator[Finding]:
-    """If the link goes down before HIC, the MN joins at the new PoA with SJR, SJC, LJR, LJC after link up."""
+    """If no HIC comes before link down, or one about another PoA, the MN joins at the new PoA with SJR, SJC, LJR, LJC."""
     for handover in lab.watched(lab.proactive()):
         if is_predictive(lab, handover) or handover.up_ns is None:
             continue
@@ -303,11 +303,14 @@ def fallback_join(lab: Lab) -> Iterator[Finding]:
         evidence = frames_of(*(event for _, event in events)) or tuple(handover.frames("link_up"))
         missing = [name for name, event in events if event is None]
         disorder = _disorder(events)
+        lacking = (
+            f"HIC was about {handover.announced}" if is_confirmed(lab, handover) else "no HIC came before link down"
+        )
         if missing:
-            text = f"no HIC came before link down, and after link up these were not seen: {', '.join(missing)}"
+            text = f"{lacking}, and after link up these were not seen: {', '.join(missing)}"
             yield Finding(handover.name, "failed", text, evidence)
         elif disorder is not None:
             yield Finding(handover.name, "failed", disorder, evidence)
         else:
             names = ", ".join(name for name, _ in events)
-            yield Finding(handover.name, "passed", f"no HIC before link down: fell back to {names}", evidence)
+            yield Finding(handover.name, "passed", f"{lacking}: fell back to {names}", evidence)
