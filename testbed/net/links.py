@@ -112,7 +112,7 @@ class Links:
         for joined in self.joined.values():
             part = joined.wire.part
             for piece in joined.pieces:
-                sandbox.disable_offloads(piece)
+                sandbox.take_over([piece])
                 # A radio without a cell has no carrier; its node's side of the wire gives it one later.
                 sandbox.set_up(
                     piece, not (isinstance(part, Radio) and part.initially is None and piece == joined.pieces[0])

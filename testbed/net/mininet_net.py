@@ -1,7 +1,8 @@
 """Builds a model with Mininet: nodes with namespaces of their own, veth links, Linux bridges as points of attachment.
 
-The only file that imports mininet. Mininet supplies the nodes and the way to start processes in them; links, addresses,
-routes and settings go through netlink and /proc, since Mininet's own way is a shell command without exit status.
+The only file that imports mininet. Mininet supplies the nodes and the way to start processes in them. Their namespaces are
+made side by side by `testbed.net.keeper`, and links, addresses, routes and settings go through netlink and /proc in bulk, since
+Mininet's own way is a shell for each node and a shell command, without exit status, for each change.
 
 Four settings silently eat multicast. They are set on every interface and read back by `EmulatedNetwork.verify_multicast_settings`:
 a bridge's multicast snooping (as the model says), netfilter on bridges (off), reverse path filtering (off; the strictest
@@ -12,28 +13,32 @@ otherwise carry a checksum nobody ever computed).
 from __future__ import annotations
 
 import resource
-import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from mininet.net import Mininet
+from mininet.node import Host
 
 from testbed.host.checks import Probe, eventually
 from testbed.host.processes import ManagedProcess, ProcessTable
 from testbed.host.progress import Progress
 from testbed.host.sandbox import require_inside
 from testbed.net.links import Links
-from testbed.net.model import Attachment, End, Lab, Radio
-from testbed.net.netlink import NetworkNamespace
-from testbed.net.routes import routes
+from testbed.net.model import Lab, Link, Radio
+from testbed.net.netlink import Batch, NetworkNamespace
+from testbed.net.routes import Route, routes
 from testbed.net.validation import validate
-from testbed.net.wires import Part
+from testbed.net.wires import Wire, wires
 
 OPEN_FILES = 16384
 """Wanted limit of open files; Mininet's own figure. A lower hard limit is kept, it suffices for small labs."""
+
+KEEPER = Path(__file__).with_name("keeper.py")
 
 GROUPS_PER_SOCKET = "1024"
 """net.ipv4.igmp_max_memberships, 20 by default: an agent standing in for many receivers needs more."""
@@ -66,7 +71,6 @@ class EmulatedNetwork:
         self._stack = ExitStack()
         self._nodes: dict[str, Any] = {}
         self._namespaces: dict[str, NetworkNamespace] = {}
-        self._veths = 0
         self.links = Links(self, adjustable=adjustable_links)
         self.sandbox_namespace: NetworkNamespace
         self.processes: ProcessTable
@@ -74,14 +78,9 @@ class EmulatedNetwork:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.sandbox_namespace = stack.enter_context(NetworkNamespace())
+            self.processes = stack.enter_context(ProcessTable(self.run_folder / "logs", self.popen, self.progress))
             with self.progress.step(f"nodes and links of {self.model.name} (IPv{self.model.family})"):
                 self._start_nodes(stack)
-                self.processes = stack.enter_context(ProcessTable(self.run_folder / "logs", self.popen, self.progress))
-                for name, node in self._nodes.items():
-                    # An interactive shell ignores SIGTERM. Without it the node's namespace has no keeper.
-                    self.processes.adopt(
-                        ManagedProcess(f"{name}-shell", name, ("bash",), node.shell, None, stop_signal=signal.SIGKILL)
-                    )
                 self._build()
                 self.links.begin()
                 self.verify_multicast_settings()
@@ -127,11 +126,29 @@ class EmulatedNetwork:
         wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         network = Mininet(build=False, controller=None)
-        for node in self.model.nodes:
-            self._nodes[node.name] = network.addHost(node.name, ip=None)
-            stack.callback(_end_shell, self._nodes[node.name])
-            namespace = NetworkNamespace(self.pid(node.name), node.name)
-            self._namespaces[node.name] = stack.enter_context(namespace)
+        for name, pid in self._keep_namespaces(stack).items():
+            self._nodes[name] = network.addHost(name, cls=_Node, ip=None, keeper=pid)
+            stack.callback(self._nodes[name].cleanup)
+            self._namespaces[name] = stack.enter_context(NetworkNamespace(pid, name))
+
+    def _keep_namespaces(self, stack: ExitStack) -> dict[str, int]:
+        """The process that keeps each node's namespaces."""
+        names = [node.name for node in self.model.nodes]
+        argv = (sys.executable, "-I", "-S", str(KEEPER), *names)
+        log = self.run_folder / "logs" / "nodes.log"
+        with log.open("wb") as said:
+            keeper = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said)
+        stack.callback(_end, keeper)
+        self.processes.adopt(ManagedProcess("nodes", "all", argv, keeper, log))
+        if keeper.stdout is None:
+            raise EmulationError("the nodes' keeper has no output")
+        said_by_nodes = (line.decode().split() for line in keeper.stdout)
+        # The names first: after the last one nothing more is waited for.
+        pids = {name: int(pid) for _, (name, pid) in zip(names, said_by_nodes, strict=False)}
+        if len(pids) < len(names):
+            keeper.wait()
+            raise EmulationError(f"the nodes' namespaces cannot be made: {log.read_text().strip()}")
+        return pids
 
     def _build(self) -> None:
         model, sandbox = self.model, self.sandbox_namespace
@@ -141,66 +158,59 @@ class EmulatedNetwork:
             else {}
         )
         sandbox.write_sysctls({name: "0" for name in BRIDGE_NETFILTER if sandbox.read_sysctl(name) is not None})
-        for node in model.nodes:
+        for node in model.nodes:  # before there are interfaces, which inherit them
             self._namespaces[node.name].write_sysctls(self._settings(node.name))
-            self._namespaces[node.name].set_up("lo")
-        for cell in model.points_of_attachment:
-            sandbox.create_bridge(cell.name, mcast_snooping=cell.mcast_snooping)
-            sandbox.set_up(cell.name)
-        for link in model.links:
-            self._join(
-                link,
-                (link.first.interface, self.pid(link.first.node)),
-                (link.second.interface, self.pid(link.second.node)),
-            )
-            self._configure(link.first)
-            self._configure(link.second)
-        for attachment in model.attachments:
-            self._attach(attachment, attachment.end, attachment.point_of_attachment)
-        for radio in model.radios:
-            self._add_radio(radio)
-        given = {(r.node, r.interface) for r in model.radios} if model.addressing.mode != "static" else set()
-        for route in routes(model):
-            if (route.node, route.interface) in given:
-                continue  # with the address
-            self._namespaces[route.node].add_route(route.destination, route.via, route.interface)
+        cells = {attachment.bridge_port: attachment.point_of_attachment for attachment in model.attachments}
+        cells |= {radio.bridge_port: radio.initially or "" for radio in model.radios}
+        with Batch(sandbox) as batch:
+            for cell in model.points_of_attachment:
+                batch.create_bridge(cell.name, mcast_snooping=cell.mcast_snooping)
+            for number, wire in enumerate(wires(model), 1):
+                self._join(batch, number, wire)
+        sandbox.take_over([*cells])
+        with Batch(sandbox) as batch:
+            for port, cell_name in cells.items():
+                if cell_name:
+                    batch.attach(port, cell_name)
+        self._configure_nodes()
 
-    def _join(self, part: Part, first: tuple[str, int | None], second: tuple[str, int | None]) -> None:
-        """Joins two interfaces, each a name and a process in its namespace, by a wire of the model.
+    def _configure_nodes(self) -> None:
+        """Each node's addresses and routes; a radio that is nowhere yet is up all the same, as one whose address is given."""
+        is_static = self.model.addressing.mode == "static"
+        given = set() if is_static else {(radio.node, radio.interface) for radio in self.model.radios}
+        ways: dict[str, list[Route]] = {}
+        for route in routes(self.model):
+            if (route.node, route.interface) not in given:
+                ways.setdefault(route.node, []).append(route)
+        ends: dict[str, list[tuple[str, str]]] = {}
+        for end in self.model.all_ends():
+            address = "" if (end.node, end.interface) in given else end.address
+            ends.setdefault(end.node, []).append((end.interface, address))
+        for radio in self.model.radios:
+            if radio.initially is None:
+                ends.setdefault(radio.node, []).append((radio.interface, ""))
+        for name, namespace in self._namespaces.items():
+            namespace.run(partial(_configure, namespace, ends.get(name, ()), ways.get(name, ())))
+
+    def _join(self, batch: Batch, number: int, wire: Wire) -> None:
+        """Makes the veth pair of a wire, or two with something between them.
 
         Hardware addresses are locally administered and the same in every run, so that captures of two runs can be compared.
         """
-        self._veths += 1
-        high, low = divmod(self._veths, 256)
+        high, low = divmod(number, 256)
         here, there, *between = (f"02:00:00:{high:02x}:{low:02x}:{end:02x}" for end in (1, 2, 3, 4))
-        pieces = self.links.pieces(part)
-        if pieces is None:
-            self.sandbox_namespace.create_veth(*first, *second, (here, there))
+        first: tuple[str, int | None] = (wire.interface, self.pid(wire.first))
+        second: tuple[str, int | None]
+        if isinstance(wire.part, Link):
+            second = (wire.part.second.interface, self.pid(wire.part.second.node))
         else:
-            self.sandbox_namespace.create_veth(*first, pieces[0], None, (here, between[0]))
-            self.sandbox_namespace.create_veth(pieces[1], None, *second, (between[1], there))
-
-    def _attach(self, part: Attachment | Radio, end: End, bridge: str) -> None:
-        sandbox, port = self.sandbox_namespace, part.bridge_port
-        self._join(part, (end.interface, self.pid(end.node)), (port, None))
-        sandbox.disable_offloads(port)
-        sandbox.set_master(port, bridge)
-        sandbox.set_up(port)
-        self._configure(end)
-
-    def _add_radio(self, radio: Radio) -> None:
-        end = radio.first_end()
-        if end is not None and radio.initially is not None and self.model.addressing.mode == "static":
-            self._attach(radio, end, radio.initially)
-            return
-        sandbox, node = self.sandbox_namespace, self._namespaces[radio.node]
-        self._join(radio, (radio.interface, self.pid(radio.node)), (radio.bridge_port, None))
-        sandbox.disable_offloads(radio.bridge_port)
-        if radio.initially is not None:  # its address comes from elsewhere
-            sandbox.set_master(radio.bridge_port, radio.initially)
-            sandbox.set_up(radio.bridge_port)
-        node.disable_offloads(radio.interface)
-        node.set_up(radio.interface)
+            second = (wire.part.bridge_port, None)
+        pieces = self.links.pieces(wire.part)
+        if pieces is None:
+            batch.create_veth(first, second, (here, there))
+        else:
+            batch.create_veth(first, (pieces[0], None), (here, between[0]))
+            batch.create_veth((pieces[1], None), second, (between[1], there))
 
     def set_carrier(self, radio: Radio, present: bool) -> None:  # noqa: FBT001  # as `set_up`
         """Gives a radio its link, or takes it away, as its node and its cell see it.
@@ -212,18 +222,12 @@ class EmulatedNetwork:
         for interface in ends if present else reversed(ends):
             self.sandbox_namespace.set_up(interface, present)
 
-    def _configure(self, end: End) -> None:
-        namespace = self._namespaces[end.node]
-        namespace.disable_offloads(end.interface)
-        namespace.set_up(end.interface)
-        namespace.add_address(end.interface, end.address)
-
     def _settings(self, node: str) -> dict[str, str]:
         """Settings of a node, written before it has interfaces: they inherit `default`."""
         router = self.model.node(node).kind == "router"
         settings = {f"net/ipv4/conf/{which}/rp_filter": "0" for which in ("all", "default", "lo")}
         settings |= {"net/ipv4/ip_forward": str(int(router)), "net/ipv4/igmp_max_memberships": GROUPS_PER_SOCKET}
-        has_ipv6 = self._namespaces[node].read_sysctl("net/ipv6/conf/all/disable_ipv6") is not None
+        has_ipv6 = self.sandbox_namespace.read_sysctl("net/ipv6/conf/all/disable_ipv6") is not None
         if self.model.family == 6 and not has_ipv6:
             raise EmulationError("this kernel has no IPv6: choose family 4, or boot without ipv6.disable=1")
         if has_ipv6:
@@ -241,14 +245,6 @@ class EmulatedNetwork:
                 settings["net/ipv6/conf/lo/disable_ipv6"] = "0"
         return settings | self._membership_settings()
 
-    def _membership_settings(self) -> dict[str, str]:
-        """What a node speaks as an IGMP or MLD host: what the lab's routers ask in, from its first report on."""
-        asked = self.model.membership
-        if self.model.family == 6:
-            return {f"net/ipv6/conf/{which}/force_mld_version": str(asked.mld) for which in ("all", "default")}
-        settings = {f"net/ipv4/conf/{which}/force_igmp_version": str(asked.igmp) for which in ("all", "default")}
-        return settings | {"net/ipv4/igmp_qrv": str(asked.robustness)}
-
     def _duplicate_detection(self, node: str) -> dict[str, str]:
         """Settings of IPv6 by which a node looks for duplicates of its addresses: mobile nodes do, as the model says."""
         is_mobile = any(radio.node == node for radio in self.model.radios)
@@ -257,6 +253,14 @@ class EmulatedNetwork:
         if wanted == "optimistic":
             settings |= {"optimistic_dad": "1", "use_optimistic": "1"}
         return settings
+
+    def _membership_settings(self) -> dict[str, str]:
+        """What a node speaks as an IGMP or MLD host: what the lab's routers ask in, from its first report on."""
+        asked = self.model.membership
+        if self.model.family == 6:
+            return {f"net/ipv6/conf/{which}/force_mld_version": str(asked.mld) for which in ("all", "default")}
+        settings = {f"net/ipv4/conf/{which}/force_igmp_version": str(asked.igmp) for which in ("all", "default")}
+        return settings | {"net/ipv4/igmp_qrv": str(asked.robustness)}
 
     def verify_multicast_settings(self) -> None:
         """Reads the four settings back. Raises EmulationError naming node, interface and value; cheap enough to repeat."""
@@ -270,28 +274,73 @@ class EmulatedNetwork:
         for name in BRIDGE_NETFILTER:
             if (value := sandbox.read_sysctl(name)) not in (None, "0"):
                 raise EmulationError(f"bridges: {name} is {value}, must be 0, or firewall rules eat multicast")
-        for node, namespace in self._namespaces.items():
-            for interface in namespace.sysctl_interfaces(4):
-                if (value := namespace.read_sysctl(f"net/ipv4/conf/{interface}/rp_filter")) != "0":
-                    raise EmulationError(f"node {node}, interface {interface}: rp_filter is {value}, must be 0")
-        for namespace, interface in self._veth_ends():
-            on = [name for name, state in namespace.offloads(interface).items() if state]
-            if on:
-                raise EmulationError(
-                    f"node {namespace.name}, interface {interface}: {', '.join(on)} offload is on, must be off"
-                )
-
-    def _veth_ends(self) -> list[tuple[NetworkNamespace, str]]:
-        model = self.model
-        ends = [
-            (self._namespaces[node.name], end.interface) for node in model.nodes for end in model.ends_of(node.name)
-        ]
-        ports = [*(a.bridge_port for a in model.attachments), *(r.bridge_port for r in model.radios)]
-        return ends + [(self.sandbox_namespace, port) for port in ports]
+        ends: dict[str, list[str]] = {}
+        for end in self.model.all_ends():
+            ends.setdefault(end.node, []).append(end.interface)
+        for name, namespace in self._namespaces.items():
+            namespace.run(partial(_verify, namespace, ends.get(name, ())))
+        _verify_offloads(
+            sandbox,
+            [*(a.bridge_port for a in self.model.attachments), *(r.bridge_port for r in self.model.radios)],
+        )
 
 
-def _end_shell(node: Any) -> None:
-    """Mininet's `terminate` sends SIGHUP to the shell and waits; a shell that is already dead is fine."""
-    if node.shell and node.shell.poll() is None:
-        node.shell.kill()
-    node.cleanup()
+def _verify(namespace: NetworkNamespace, interfaces: Sequence[str]) -> None:
+    for interface, value in namespace.read_each("rp_filter").items():
+        if value != "0":
+            raise EmulationError(f"node {namespace.name}, interface {interface}: rp_filter is {value}, must be 0")
+    _verify_offloads(namespace, interfaces)
+
+
+def _verify_offloads(namespace: NetworkNamespace, interfaces: Sequence[str]) -> None:
+    for interface, offloads in namespace.offloads(interfaces).items():
+        if on := [name for name, state in offloads.items() if state]:
+            raise EmulationError(
+                f"node {namespace.name}, interface {interface}: {', '.join(on)} offload is on, must be off"
+            )
+
+
+class _Node(Host):  # type: ignore[misc]  # Mininet has no types
+    """A node whose namespaces somebody keeps already; Mininet's own has a shell for that, which this one starts when it is asked."""
+
+    def __init__(self, name: str, keeper: int, **parameters: Any) -> None:
+        self._keeper = keeper
+        super().__init__(name, **parameters)
+
+    def startShell(self, mnopts: str | None = None) -> None:  # noqa: N802  # Mininet's name
+        """Called by Mininet when the node is made."""
+        self.pid = self._keeper
+
+    def sendCmd(self, *args: Any, **kwargs: Any) -> None:  # noqa: N802  # Mininet's name
+        """Called by Mininet for every command in the shell, its console's too."""
+        if self.shell is None:
+            self.inNamespace = False  # mnexec is to enter the namespaces, not to make others
+            super().startShell(f"-cda{self._keeper}")
+        super().sendCmd(*args, **kwargs)
+
+    def cleanup(self) -> None:
+        """Called when the network ends."""
+        if self.shell:
+            if self.shell.poll() is None:
+                self.shell.kill()
+            super().cleanup()
+
+
+def _configure(namespace: NetworkNamespace, ends: Sequence[tuple[str, str]], ways: Sequence[Route]) -> None:
+    """A node's interfaces, each with its address or none yet, and its routes."""
+    namespace.take_over([interface for interface, _ in ends])
+    with Batch(namespace) as batch:
+        for interface in ("lo", *(interface for interface, _ in ends)):
+            batch.set_up(interface)
+        for interface, address in ends:
+            if address:
+                batch.add_address(interface, address)
+        for way in ways:
+            batch.add_route(way.destination, way.via, way.interface)
+
+
+def _end(keeper: subprocess.Popen[bytes]) -> None:
+    keeper.terminate()
+    keeper.wait()
+    if keeper.stdout is not None:
+        keeper.stdout.close()

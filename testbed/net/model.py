@@ -288,13 +288,14 @@ class Lab:
 
     def ends_of(self, node: str) -> Iterator[End]:
         """Every fixed end of a node, and its radio's with the address it has at first."""
+        return (end for end in self.all_ends() if end.node == node)
+
+    def all_ends(self) -> Iterator[End]:
+        """Every fixed end, and each radio's with the address it has at first, if it has one."""
         for link in self.links:
-            yield from (end for end in (link.first, link.second) if end.node == node)
-        yield from (attachment.end for attachment in self.attachments if attachment.end.node == node)
-        for radio in self.radios:
-            end = radio.first_end()
-            if radio.node == node and end is not None:
-                yield end
+            yield from (link.first, link.second)
+        yield from (attachment.end for attachment in self.attachments)
+        yield from filter(None, (radio.first_end() for radio in self.radios))
 
     def subnets(self) -> tuple[Subnet, ...]:
         """Every layer-2 segment that has at least one end. A radio is listed in every cell it has an address in."""

@@ -13,13 +13,19 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pyroute2 import IPRoute
+from pyroute2.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NLMSG_ERROR
 from pyroute2.netlink.exceptions import NetlinkError as PyrouteError
+from pyroute2.netlink.rtnl import RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE, RTM_SETLINK
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 CLONE_NEWNET = 0x40000000
 SIOCETHTOOL = 0x8946
@@ -34,9 +40,16 @@ OFFLOADS = {
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
 IFA_F_OPTIMISTIC, IFA_F_TENTATIVE = 0x04, 0x40
 
+_HEADER, _ERROR = struct.Struct("=IHHII"), struct.Struct("=i")
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST = 254, 4, 1  # linux/rtnetlink.h
+ACKNOWLEDGED_AT_ONCE = 64
+"""Changes sent to the kernel before its answers are read: more answers would not fit into the socket's buffer."""
+
 T = TypeVar("T")
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_entered = threading.local()  # pid: whose network namespace the thread is in, None in its own
 
 
 class NetlinkError(RuntimeError):
@@ -58,8 +71,11 @@ class LinkState:
 
 
 def run_in_network_namespace(pid: int | None, function: Callable[[], T]) -> T:
-    """Calls `function` in the network namespace of process `pid` (None: this process's own) and returns its result."""
-    if pid is None:
+    """Calls `function` in the network namespace of process `pid` (None: this process's own) and returns its result.
+
+    What it calls may ask for the same namespace: it is there already.
+    """
+    if pid is None or getattr(_entered, "pid", None) == pid:
         return function()
     result: list[T] = []
     failure: list[BaseException] = []
@@ -72,6 +88,7 @@ def run_in_network_namespace(pid: int | None, function: Callable[[], T]) -> T:
                     raise OSError(ctypes.get_errno(), f"cannot enter the network namespace of process {pid}")
             finally:
                 os.close(descriptor)
+            _entered.pid = pid
             result.append(function())
         except BaseException as error:  # noqa: BLE001  # handed to the caller's thread below
             failure.append(error)
@@ -85,22 +102,25 @@ def run_in_network_namespace(pid: int | None, function: Callable[[], T]) -> T:
 
 
 class NetworkNamespace:
-    """One namespace's links, addresses, routes and sysctls. A context manager; `close` frees its netlink socket."""
+    """One namespace's links, addresses, routes and sysctls. A context manager; `close` frees its netlink sockets."""
 
     def __init__(self, pid: int | None = None, name: str = "sandbox") -> None:
         """`pid`: a process in the namespace, None for this process's own. `name` is for messages."""
         self.pid, self.name = pid, name
         self._routes: dict[int, Any] = {}
-        self._indices: dict[str, int] = {}
+        self._indices: dict[str, int] = {"lo": 1}  # in every namespace of every Linux
 
     @property
     def _route(self) -> Any:
-        """This thread's own: pyroute2's sockets serve the thread that made them."""
+        """This thread's own: pyroute2's sockets serve the thread that made them. Made when it is first needed."""
         mine = threading.get_ident()
         if mine not in self._routes:
-            opened = self.run(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0))
-            self._routes[mine] = IPRoute(fileno=opened.detach())
+            self._routes[mine] = IPRoute(fileno=self.netlink_socket().detach())
         return self._routes[mine]
+
+    def netlink_socket(self) -> socket.socket:
+        """A new netlink socket there; whoever asks closes it."""
+        return self.run(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0))
 
     def __enter__(self) -> Self:
         return self
@@ -137,39 +157,10 @@ class NetworkNamespace:
         """Names of all interfaces."""
         return tuple(link.get_attr("IFLA_IFNAME") for link in self._route.get_links())
 
-    def create_bridge(self, name: str, *, mcast_snooping: bool) -> None:
-        """Makes a bridge without spanning tree, down."""
-        self._ask(
-            f"create bridge {name}",
-            lambda: self._route.link(
-                "add", ifname=name, kind="bridge", br_mcast_snooping=int(mcast_snooping), br_stp_state=0
-            ),
-        )
-
     def mcast_snooping(self, bridge: str) -> bool:
         """Whether the bridge filters multicast by the reports it hears."""
         link = self._ask(f"read {bridge}", lambda: self._route.get_links(self.index(bridge)))[0]
         return bool(link.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA").get_attr("IFLA_BR_MCAST_SNOOPING"))
-
-    def create_veth(
-        self,
-        first: str,
-        first_pid: int | None,
-        second: str,
-        second_pid: int | None,
-        hardware_addresses: tuple[str, str],
-    ) -> None:
-        """Makes a veth pair, down, each end in the network namespace of the process given (None: this namespace)."""
-        ends: list[dict[str, Any]] = []
-        for name, pid, address in (
-            (first, first_pid, hardware_addresses[0]),
-            (second, second_pid, hardware_addresses[1]),
-        ):
-            ends.append({"ifname": name, "address": address} | ({} if pid is None else {"net_ns_pid": pid}))
-        self._ask(
-            f"create the veth pair {first} - {second}",
-            lambda: self._route.link("add", kind="veth", peer=ends[1], **ends[0]),
-        )
 
     def set_up(self, interface: str, up: bool = True) -> None:  # noqa: FBT001, FBT002  # as `ip link set … up|down`
         """Sets an interface up, or down (its peer then loses carrier)."""
@@ -270,28 +261,158 @@ class NetworkNamespace:
 
         self.run(write)
 
-    def sysctl_interfaces(self, family: int) -> tuple[str, ...]:
-        """Names under net/ipvN/conf: `all`, `default` and every interface, those made by daemons included."""
-        return self.run(lambda: tuple(sorted(path.name for path in Path(f"/proc/sys/net/ipv{family}/conf").iterdir())))
+    def read_each(self, name: str) -> dict[str, str]:
+        """A setting of net/ipv4/conf for `all`, `default` and every interface, those made by daemons included."""
 
-    def offloads(self, interface: str) -> dict[str, bool]:
-        """Which of OFFLOADS are on."""
-        return self.run(lambda: {name: bool(_ethtool(interface, get, 0)) for name, (get, _) in OFFLOADS.items()})
+        def read() -> dict[str, str]:
+            found = sorted(Path("/proc/sys/net/ipv4/conf").iterdir())
+            return {path.name: (path / name).read_text().strip() for path in found}
 
-    def disable_offloads(self, interface: str) -> None:
-        """Turns all of OFFLOADS off. Raises NetlinkError naming the one that cannot be."""
+        return self.run(read)
 
-        def disable() -> None:
-            for name, (_, set_command) in OFFLOADS.items():
+    def offloads(self, interfaces: Sequence[str]) -> dict[str, dict[str, bool]]:
+        """Which of OFFLOADS are on, by interface."""
+
+        def read() -> dict[str, dict[str, bool]]:
+            return {
+                interface: {name: bool(_ethtool(interface, get, 0)) for name, (get, _) in OFFLOADS.items()}
+                for interface in interfaces
+            }
+
+        return self.run(read)
+
+    def take_over(self, interfaces: Sequence[str]) -> None:
+        """Learns the numbers of new interfaces, and turns all of OFFLOADS off. Raises NetlinkError naming what cannot be."""
+
+        def take() -> None:
+            for interface in interfaces:
                 try:
-                    _ethtool(interface, set_command, 0)
+                    self._indices[interface] = socket.if_nametoindex(interface)
                 except OSError as error:
-                    if error.errno != errno.EOPNOTSUPP:  # not supported is as good as off; reading back decides
-                        raise NetlinkError(
-                            f"{self.name}:{interface}: cannot turn {name} offload off: {error}"
-                        ) from None
+                    raise NetlinkError(f"{self.name}: no interface {interface}: {error.strerror}") from None
+                for name, (_, set_command) in OFFLOADS.items():
+                    try:
+                        _ethtool(interface, set_command, 0)
+                    except OSError as error:
+                        if error.errno != errno.EOPNOTSUPP:  # not supported is as good as off; reading back decides
+                            raise NetlinkError(
+                                f"{self.name}:{interface}: cannot turn {name} offload off: {error}"
+                            ) from None
 
-        self.run(disable)
+        self.run(take)
+
+
+class Batch:
+    """Changes to one namespace that its kernel is given all together: some hundred in the time of ten single ones.
+
+    They are carried out in order when the context ends, unless by an error. Raises NetlinkError for the first one refused.
+    """
+
+    def __init__(self, namespace: NetworkNamespace) -> None:
+        self._namespace = namespace
+        self._doing: list[str] = []
+        self._messages: list[bytes] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None and self._messages:
+            self._carry_out()
+
+    def create_bridge(self, name: str, *, mcast_snooping: bool) -> None:
+        """Makes a bridge without spanning tree, up."""
+        settings = {"attrs": [("IFLA_BR_STP_STATE", 0), ("IFLA_BR_MCAST_SNOOPING", int(mcast_snooping))]}
+        about = {"attrs": [("IFLA_INFO_KIND", "bridge"), ("IFLA_INFO_DATA", settings)]}
+        self._link(f"create bridge {name}", RTM_NEWLINK, [("IFLA_IFNAME", name), ("IFLA_LINKINFO", about)], up=True)
+
+    def create_veth(
+        self, first: tuple[str, int | None], second: tuple[str, int | None], hardware_addresses: tuple[str, str]
+    ) -> None:
+        """Makes a veth pair, down: each end its name and a process in its network namespace (None: this namespace)."""
+        own, peer = (
+            [("IFLA_IFNAME", name), ("IFLA_ADDRESS", address), *([] if pid is None else [("IFLA_NET_NS_PID", pid)])]
+            for (name, pid), address in zip((first, second), hardware_addresses, strict=True)
+        )
+        data = {"attrs": [("VETH_INFO_PEER", {"attrs": peer})]}
+        about = {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)]}
+        self._link(f"create the veth pair {first[0]} - {second[0]}", RTM_NEWLINK, [*own, ("IFLA_LINKINFO", about)])
+
+    def set_up(self, interface: str) -> None:
+        """Sets an interface up."""
+        self._link(f"set {interface} up", RTM_SETLINK, [], interface, up=True)
+
+    def attach(self, interface: str, bridge: str) -> None:
+        """Makes an interface a port of a bridge, up."""
+        master = [("IFLA_MASTER", self._namespace.index(bridge))]
+        self._link(f"move {interface} to bridge {bridge}", RTM_SETLINK, master, interface, up=True)
+
+    def add_address(self, interface: str, address: str) -> None:
+        """Adds `ADDRESS/PREFIX_LENGTH`."""
+        parsed = ip_interface(address)
+        message = ifaddrmsg()
+        message["family"] = _FAMILIES[parsed.version]
+        message["index"], message["prefixlen"] = self._namespace.index(interface), parsed.network.prefixlen
+        attributes = [("IFA_LOCAL", str(parsed.ip)), ("IFA_ADDRESS", str(parsed.ip))]
+        if parsed.version == 4:
+            attributes.append(("IFA_BROADCAST", str(parsed.network.broadcast_address)))
+        self._add(f"add {address} to {interface}", message, RTM_NEWADDR, attributes)
+
+    def add_route(self, destination: str, via: str, interface: str) -> None:
+        """Adds a unicast route to a prefix (`0.0.0.0/0` or `::/0` for the default)."""
+        prefix = ip_network(destination)
+        message = rtmsg()
+        message["family"], message["dst_len"] = _FAMILIES[prefix.version], prefix.prefixlen
+        message["table"], message["proto"], message["type"] = RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST
+        attributes = [("RTA_GATEWAY", via), ("RTA_OIF", self._namespace.index(interface))]
+        if prefix.prefixlen:
+            attributes.append(("RTA_DST", str(prefix.network_address)))
+        self._add(f"add the route to {destination} via {via} on {interface}", message, RTM_NEWROUTE, attributes)
+
+    def _link(
+        self, doing: str, kind: int, attributes: list[tuple[str, Any]], interface: str = "", *, up: bool = False
+    ) -> None:
+        message = ifinfmsg()
+        if interface:
+            message["index"] = self._namespace.index(interface)
+        if up:
+            message["flags"] = message["change"] = IFF_UP
+        self._add(doing, message, kind, attributes)
+
+    def _add(self, doing: str, message: Any, kind: int, attributes: list[tuple[str, Any]]) -> None:
+        message["attrs"] = attributes
+        header = message["header"]
+        header["type"], header["flags"] = kind, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL
+        message.encode()
+        self._doing.append(doing)
+        self._messages.append(bytes(message.data))
+
+    def _carry_out(self) -> None:
+        messages = self._messages
+        with self._namespace.netlink_socket() as kernel:
+            for begin in range(0, len(messages), ACKNOWLEDGED_AT_ONCE):
+                sent = messages[begin : begin + ACKNOWLEDGED_AT_ONCE]
+                kernel.send(b"".join(sent))
+                doing = iter(self._doing[begin : begin + ACKNOWLEDGED_AT_ONCE])
+                answered = 0
+                while answered < len(sent):
+                    for answer in _messages(kernel.recv(65536)):
+                        if _HEADER.unpack_from(answer)[1] != NLMSG_ERROR:
+                            continue
+                        answered += 1
+                        (number,) = _ERROR.unpack_from(answer, _HEADER.size)
+                        what = next(doing)
+                        if number:
+                            raise NetlinkError(f"{self._namespace.name}: cannot {what}: {os.strerror(-number)}")
+
+
+def _messages(data: bytes) -> Iterator[bytes]:
+    """The netlink messages in a row of them, each with what fills it up to a multiple of four octets."""
+    begin = 0
+    while begin < len(data):
+        end = begin + (_HEADER.unpack_from(data, begin)[0] + 3 & ~3)
+        yield data[begin:end]
+        begin = end
 
 
 def _ethtool(interface: str, command: int, value: int) -> int:

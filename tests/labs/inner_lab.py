@@ -91,7 +91,7 @@ def spoil(network: EmulatedNetwork) -> None:
     for namespace, node, interface in ((ar1, "ar1", "ar1-poa1"), (bridges, "sandbox", "air-mn-radio")):
         run_in_network_namespace(namespace.pid, lambda name=interface: set_offload(name, "tx", on=True))  # type: ignore[misc]
         refused(network, f"node {node}, interface {interface}: tx-checksumming")
-        namespace.disable_offloads(interface)
+        namespace.take_over([interface])
     if (name := "net/bridge/bridge-nf-call-iptables") and bridges.read_sysctl(name) is not None:
         bridges.write_sysctls({name: "1"})
         refused(network, f"{name} is 1")

@@ -238,13 +238,18 @@ def program(running: RunningLab) -> int:
     return running.pid_inside(2)
 
 
+def node(running: RunningLab) -> int:
+    """The process that lives in the mobile node's namespaces."""
+    return next(pid for pid in running.members if Path(f"/proc/{pid}/comm").read_text() == "node mn\n")
+
+
 VICTIMS = {
     "supervisor": (supervisor, ""),
     "unshare": (unshare, "ended from outside"),
     "first process": (first_process, "ended from outside"),
     "program": (program, "was killed by SIGKILL"),
     "routing daemon": (member("/usr/lib/frr/zebra"), "was killed by SIGKILL"),
-    "node's shell": (member("mininet:mn"), "mn-shell on node mn was killed by SIGKILL"),
+    "node": (node, "node mn was killed by SIGKILL"),
 }
 
 

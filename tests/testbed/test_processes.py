@@ -154,7 +154,7 @@ def test_what_cannot_be_started(table: ProcessTable) -> None:
         table.start("agent", "mn", ["/no/such/program"])
 
 
-def test_a_nodes_own_shell_is_watched(table: ProcessTable) -> None:
+def test_what_was_started_elsewhere_is_watched(table: ProcessTable) -> None:
     shell = subprocess.Popen(SLEEP, start_new_session=True)
     table.adopt(ManagedProcess("mn-shell", "mn", ("bash",), shell, None, stop_signal=signal.SIGKILL))
     table.check_alive()
