@@ -101,6 +101,7 @@ SUBJECTS: dict[str, _Subject] = {
     "pimd": _Subject("labs with FRR and FAMILY=4", "remove .lab and " + SET_UP),
     "pim6d": _Subject("labs with FRR and FAMILY=6", "remove .lab and " + SET_UP),
     "smcroute": _Subject("labs with static multicast routes", "remove .lab and " + SET_UP, needed=False),
+    "troglobit-pimd": _Subject("labs with pimd", "remove .lab and " + SET_UP, needed=False),
     "nft": _Subject(
         "links that lose, double or delay packets",
         _kernel("CONFIG_NFT_FWD_NETDEV, CONFIG_NFT_DUP_NETDEV and CONFIG_NFT_NUMGEN", "nft_fwd_netdev"),
@@ -132,11 +133,11 @@ SUBJECTS: dict[str, _Subject] = {
 
 _SANDBOXED = (
     "sandbox-sysctl", "sandbox-tmpfs", "ipv4-multicast-routing", "ipv6", "ipv6-multicast-routing", "veth", "bridge", "mnexec",
-    "tcpdump", "zebra", "mgmtd", "pimd", "pim6d", "smcroute", "nft", "tbf", "netem", "taps", "wirefilter",
+    "tcpdump", "zebra", "mgmtd", "pimd", "pim6d", "smcroute", "troglobit-pimd", "nft", "tbf", "netem", "taps", "wirefilter",
     "ipip", "gre", "vlan",
 )  # fmt: skip
 _OF_THE_ROUTING_ROOT = frozenset({
-    "tcpdump", "zebra", "mgmtd", "pimd", "pim6d", "smcroute", "nft", "tbf", "netem", "wirefilter",
+    "tcpdump", "zebra", "mgmtd", "pimd", "pim6d", "smcroute", "troglobit-pimd", "nft", "tbf", "netem", "wirefilter",
 })  # fmt: skip
 
 

@@ -215,6 +215,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "pimd": daemon("/usr/lib/frr/pimd", "--version"),
     "pim6d": daemon("/usr/lib/frr/pim6d", "--version"),
     "smcroute": daemon("/usr/sbin/smcrouted", "-v"),
+    "troglobit-pimd": daemon("/usr/sbin/pimd", "-v"),
     "tcpdump": tcpdump,
     "taps": taps,
     "netem": netem,

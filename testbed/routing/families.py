@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Lab, ModelError
-from testbed.routing import frr, smcroute
-from testbed.routing.router import DaemonFamily, Router
+from testbed.routing import frr, pimd, smcroute
+from testbed.routing.router import Ability, DaemonFamily, Router
 from testbed.setup import routing_versions
 
-FAMILIES: dict[str, DaemonFamily] = {family.name: family for family in (frr.FAMILY, smcroute.FAMILY)}
+FAMILIES: dict[str, DaemonFamily] = {family.name: family for family in (frr.FAMILY, smcroute.FAMILY, pimd.FAMILY)}
 
 COLD_DEADLINE_S = 15.0
 """A prune takes 0.1 s; one that got lost is made up for when the join it should have ended times out."""
@@ -34,6 +34,11 @@ def check(model: Lab) -> None:
 def programs(model: Lab) -> tuple[str, ...]:
     """The doctor's checks that a lab with this model needs for its routers."""
     return tuple(name for family in families_of(model) for name in family.programs(model))
+
+
+def cannot(model: Lab) -> dict[Ability, str]:
+    """What some router of the model cannot give, each with a reason."""
+    return {ability: reason for family in families_of(model) for ability, reason in family.cannot.items()}
 
 
 def shortcomings(model: Lab) -> list[str]:
@@ -89,13 +94,21 @@ def make_cold(
         if not state.cold:
             return False, f"{node}: {state}"
         for feeder, interface in sorted(feeding):
-            above = routers[feeder].group_state(group)
-            if any(interface in to for to in above.forwarding.values()):
-                return False, f"{feeder}, which feeds {node}: {above}"
+            if _forwards(routers[feeder], group, interface):
+                return False, f"{feeder}, which feeds {node}: {routers[feeder].group_state(group)}"
         return True, "cold"
 
     if (reason := routers[node].cannot.get("cold")) is not None:
         return reason
+    for feeder, interface in sorted(feeding):
+        reason = routers[feeder].cannot.get("cold")
+        if reason is not None and _forwards(routers[feeder], group, interface):
+            return reason
     routers[node].forget(group)
     network.eventually(f"{node} to know nothing of {group}", look, deadline_s, quiet=True)
     return None
+
+
+def _forwards(router: Router, group: str, interface: str) -> bool:
+    """Whether a router forwards the group to one of its interfaces."""
+    return any(interface in to for to in router.group_state(group).forwarding.values())

@@ -27,10 +27,9 @@ def kernel_routes(pid: int, family: int) -> tuple[KernelRoute, ...]:
 
     Entries still waiting for a daemon's answer are no knowledge and are left out.
     """
-    ip = "ip" if family == 4 else "ip6"
-    names = {int(number): name for number, name, *_ in map(str.split, _lines(pid, f"{ip}_mr_vif"))}
+    names = interface_names(pid, family)
     found: list[KernelRoute] = []
-    for line in _lines(pid, f"{ip}_mr_cache"):
+    for line in _lines(pid, family, "cache"):
         group, source, incoming, packets, _, _, *outgoing = line.split()
         if int(incoming) in _UNRESOLVED:
             continue
@@ -47,8 +46,13 @@ def kernel_routes(pid: int, family: int) -> tuple[KernelRoute, ...]:
     return tuple(found)
 
 
-def _lines(pid: int, table: str) -> list[str]:
-    return Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+def interface_names(pid: int, family: int) -> dict[int, str]:
+    """The interfaces that multicast is routed between in a process's network namespace, by their numbers in its tables."""
+    return {int(number): name for number, name, *_ in map(str.split, _lines(pid, family, "vif"))}
+
+
+def _lines(pid: int, family: int, table: str) -> list[str]:
+    return Path(f"/proc/{pid}/net/{'ip' if family == 4 else 'ip6'}_mr_{table}").read_text().splitlines()[1:]
 
 
 def _address(text: str) -> IPv4Address | IPv6Address:

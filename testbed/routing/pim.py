@@ -10,7 +10,10 @@ from testbed.net.model import Lab, ModelError
 FRR = "frr"
 """FRR with pimd (IPv4) or pim6d (IPv6), by the IP version of the lab."""
 
-SPEAKERS = (FRR,)
+PIMD = "pimd"
+"""The daemon of that name alone, which Debian has in the package pimd."""
+
+SPEAKERS = (FRR, PIMD)
 """The families that speak PIM, and with each other's routers too."""
 
 

@@ -18,7 +18,7 @@ from testbed.net.model import Lab
 from testbed.net.validation import validate
 from testbed.protocols import role_names
 from testbed.routing import families
-from testbed.routing.router import Router
+from testbed.routing.router import Ability, Router
 from testbed.run import world_options
 from testbed.run.options import Option, OptionError, Value, Values
 from testbed.run.recording import Recording, judge, merge, write_timeline
@@ -54,12 +54,13 @@ class RunningLab:
 class Measurements:
     """What the scenario and the roles themselves measured; the judge does not see it. A room may add to it.
 
-    ``failures``: what the scenario itself saw go wrong.
+    ``failures``: what the scenario itself saw go wrong. ``cannot``: what the lab's routers cannot give, filled in by the laboratory.
     """
 
     start_to_first_data_s: float | None = None
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    cannot: dict[Ability, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -163,6 +164,7 @@ def perform(
             recording.start()
             _start_network(lab)
             measurements = topology.perform(lab)
+            measurements.cannot.update(families.cannot(model))
             if "parameters" not in steps.names:  # the judge is told that there is nothing more to know
                 steps.add("parameters", lab=model.name, family=model.family, group=model.group)
             network.verify_multicast_settings()
