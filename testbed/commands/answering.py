@@ -21,6 +21,7 @@ from testbed.net.netlink import NetlinkError
 from testbed.net.observation import ObservationError
 from testbed.net.tools import ToolError
 from testbed.routing.router import RoutingError
+from testbed.run.estimate import TooLargeError
 from testbed.run.finding import LabFileError
 from testbed.run.options import OptionError
 from testbed.run.recording import RecordingError
@@ -48,6 +49,7 @@ CANNOT_RUN = (
     RoleError,
     RoutingError,
     SandboxError,
+    TooLargeError,
     ToolError,
 )
 """What the parts of a lab raise where it could not be made or went wrong; each message says what and where."""

@@ -22,6 +22,7 @@ from testbed.net.model import PERFECT, Lab
 from testbed.net.wires import wires
 from testbed.routing import families
 from testbed.run import results
+from testbed.run.estimate import require_room
 from testbed.run.finding import FoundLab, line_of
 from testbed.run.laboratory import REQUEST, Topology, build_model, check_external, parse_values
 from testbed.run.options import OptionError
@@ -102,6 +103,7 @@ def prepared(
         check_external(topology, model, external)
         doctor.require(*NEEDED, *(["ipv6"] if model.family == 6 else []), *families.programs(model))
         _check_links(model)
+        require_room(model)
         run_folder = results.make_run_folder((runs or results.RUNS).resolve(), topology.name)
     except CANNOT_RUN as error:
         fail(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
@@ -16,6 +17,9 @@ INTERFACE_NAME_MAX = 15
 
 LINK_LOCAL_GROUPS = {4: (ip_network("224.0.0.0/24"),), 6: (ip_network("ff01::/16"), ip_network("ff02::/16"))}
 """Groups no router forwards."""
+
+PORTS_OF_A_BRIDGE = 1023
+"""Linux gives a bridge no more (BR_MAX_PORTS less the bridge itself)."""
 
 DELAY_MAX_S = 10.0
 
@@ -99,6 +103,15 @@ def _check_interfaces(lab: Lab) -> None:
         if (end.node, end.interface) in taken:
             raise ModelError(f"node {end.node} has two interfaces called {end.interface!r}", where, "rename one")
         taken.add((end.node, end.interface))
+    for cell, count in Counter(
+        (*(a.point_of_attachment for a in lab.attachments), *(c for r in lab.radios for c, _ in r.addresses))
+    ).items():
+        if count > PORTS_OF_A_BRIDGE:
+            raise ModelError(
+                f"{count} nodes may be in it at once",
+                f"cell {cell}",
+                f"a bridge has {PORTS_OF_A_BRIDGE} ports: use more cells",
+            )
     # These all live side by side in the sandbox's own namespace.
     ports: set[str] = set()
     for port in (*cells, *(a.bridge_port for a in lab.attachments), *(r.bridge_port for r in lab.radios)):

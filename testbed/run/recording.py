@@ -20,7 +20,8 @@ from testbed.net.mininet_net import EmulatedNetwork
 START_DEADLINE_S = 10.0  # for tcpdump to say that it listens
 TOOL_DEADLINE_S = 120.0  # for joining or judging a capture
 SNAPSHOT_BYTES = 2048  # longer than any frame of a lab: nothing is cut
-BUFFER_KIB = 16384  # kernel buffer of each tcpdump: seconds of the fastest stream
+BUFFER_KIB = 16384  # kernel buffer of a tcpdump: seconds of the fastest stream
+BUFFERS_KIB = 1 << 20  # of all tcpdumps together, which share it where there are many
 
 WRITTEN_DEADLINE_S = 10.0  # a recorder's buffer is handed over at least once a second
 
@@ -30,6 +31,11 @@ _DROPPED = re.compile(r"^(\d+) packets? dropped by (kernel|interface)", re.MULTI
 
 class RecordingError(RuntimeError):
     """The capture could not be made or judged; says what the tool said."""
+
+
+def buffer_kib(recorders: int) -> int:
+    """The kernel's buffer for each of so many recorders."""
+    return min(BUFFER_KIB, BUFFERS_KIB // max(1, recorders))
 
 
 class Recording:
@@ -44,14 +50,15 @@ class Recording:
         """Start to record every link and return when all recorders listen."""
         self._folder.mkdir()
         with self._network.progress.step("recording of every link"):
-            for node, interface in self._network.model.captured_ends():
+            ends = self._network.model.captured_ends()
+            for node, interface in ends:
                 # The routing root's tcpdump, since a host's own may be confined, or refuse the one user there is.
                 # From in there the run's folder is seen through the root of the sandbox's first process.
                 file = f"/proc/1/root{self._folder.resolve()}/{node}:{interface}.pcap"
                 argv = [
                     "chroot", str(self._network.routing_root), "tcpdump", "--interface", interface,
                     "--snapshot-length", str(SNAPSHOT_BYTES), "--time-stamp-precision=nano", "--no-promiscuous-mode",
-                    "-B", str(BUFFER_KIB), "-n", "-Z", "root", "-w", file,
+                    "-B", str(buffer_kib(len(ends))), "-n", "-Z", "root", "-w", file,
                     "-U",  # packet by packet into the file: somebody may be following it
                 ]  # fmt: skip
                 self._processes.append(self._network.processes.start(f"tcpdump-{interface}", node, argv))

@@ -176,6 +176,17 @@ BROKEN = {
     "overtaking at once": (impaired(reorder=0.1), "reordering without a delay"),
     "no rate": (impaired(rate_bps=0), "nothing would pass"),
     "a queue for nothing": (impaired(queue_packets=5), "a queue without a rate"),
+    "a full cell": (
+        replace(
+            LAB,
+            nodes=(*LAB.nodes, *(Node(f"h{number}") for number in range(1025))),
+            attachments=(
+                *LAB.attachments,
+                *(Attachment(End(f"h{number}", "eth0", "10.0.1.9/24"), "poa1") for number in range(1025)),
+            ),
+        ),
+        "cell poa1: 1028 nodes may be in it at once",
+    ),
     "empty": (Lab("empty", 4, ()), "no nodes"),
 }
 
