@@ -17,13 +17,15 @@ right, late or wrong; MMCP must keep the stream in the first case and find back 
 
 from __future__ import annotations
 
+from functools import partial
+
 from testbed.mmcp.roaming import roaming, session_lab
 from testbed.net.model import Lab
 from testbed.net.shapes import Shape
 from testbed.radio.link_events import LinkEvent
 from testbed.radio.movement import Position, Track, through
 from testbed.run.options import Values, number_option
-from testbed.run.radio_options import RADIO_OPTIONS, events_of
+from testbed.run.radio_options import MOVEMENT_OPTIONS, RADIO_OPTIONS, events_of, tracks_of
 
 MAST_M = 5.0  # from the track
 REST_S = 1.0  # before the first tram moves, and more for each other
@@ -32,8 +34,8 @@ HEADWAY_S = 0.7
 OPTIONS = (
     number_option("cells", "Along the track", "10", 2, 100),
     number_option("mobiles", "Trams, one each way in turn", "1", 1, 100),
-    number_option("speed", "Of the trams", "60", 1, 500, "km/h"),
     number_option("distance", "From one cell to the next", "40", 5, 1000, "m"),
+    *MOVEMENT_OPTIONS,
     *RADIO_OPTIONS,
 )
 
@@ -49,7 +51,7 @@ def build(values: Values) -> Lab:
     return session_lab("tram", shape, values.number("mobiles"))
 
 
-def tracks(values: Values, model: Lab) -> dict[str, Track]:
+def along_the_line(values: Values, model: Lab) -> dict[str, Track]:
     """From the first cell to the last, or the other way, at a constant speed, one tram after the other."""
     ends = [Position(x_m, 0.0) for x_m in (0.0, float(values.number("distance") * (values.number("cells") - 1)))]
     speed_mps = values.number("speed") / 3.6
@@ -61,7 +63,7 @@ def tracks(values: Values, model: Lab) -> dict[str, Track]:
 
 def events(values: Values, model: Lab) -> list[LinkEvent]:
     """What follows for the links."""
-    return events_of(values, model, tracks(values, model))
+    return events_of(values, model, tracks_of(values, model, partial(along_the_line, values, model)))
 
 
 TOPOLOGY = roaming(

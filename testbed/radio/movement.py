@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -72,6 +72,17 @@ class Track:
         share = (time_s - begin_s) / (end_s - begin_s)
         (x, y), (next_x, next_y) = self.points[after - 1], self.points[after]
         return Position(x + share * (next_x - x), y + share * (next_y - y))
+
+    def until(self, end_s: float) -> Track:
+        """The same, ended at a time."""
+        if end_s >= self.end_s:
+            return self
+        kept = bisect_left(self.times_s, end_s)
+        return Track((*self.times_s[:kept], end_s), (*self.points[:kept], self.at(end_s)))
+
+    def moved(self, by: Position) -> Track:
+        """The same way elsewhere: each place so far east and north of what it was."""
+        return Track(self.times_s, tuple(Position(x + by.x_m, y + by.y_m) for x, y in self.points))
 
     @property
     def end_s(self) -> float:

@@ -1,16 +1,22 @@
-"""What a person may set of the radio of a lab whose nodes move through cells with positions, and the link events of it."""
+"""What a person may set of the radio and the movement of a lab whose cells have positions, and the link events of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from testbed.net.model import Lab, ModelError
+from testbed.radio import traces
 from testbed.radio.link_events import LinkEvent, Prediction, link_events
-from testbed.radio.movement import Position, Track
+from testbed.radio.movement import Position, Span, Track, manhattan, random_waypoint
 from testbed.radio.propagation import Propagation, RadioParameters
 from testbed.run.options import Option, OptionError, Values, decimal_option, duration_option, number_option
 
 QUALITIES = ("right", "late", "wrong")
+OWN, RANDOM, MANHATTAN = "own", "random", "manhattan"
+SLOWEST = 0.5  # of the speed that is asked for, where speeds are random
+REST_MAXIMUM_S = 2.0  # at a random waypoint
+MARGIN_M = 20.0  # beyond the outermost cells, where nodes go at random
 
 
 def _prediction(text: str) -> tuple[str, ...]:
@@ -53,6 +59,69 @@ RADIO_OPTIONS: tuple[Option, ...] = (
     number_option("radio-seed", "Of shadowing and predictions", "0", 0, 1_000_000),
 )
 """For labs whose link events are those of `events_of`."""
+
+
+def _movement(text: str) -> str:
+    if text in (OWN, RANDOM, MANHATTAN):
+        return text
+    path = Path(text).resolve()
+    if not path.is_file():
+        raise OptionError(f"{text!r} is neither {OWN}, {RANDOM}, {MANHATTAN} nor a file that is there")
+    return str(path)
+
+
+MOVEMENT_OPTIONS: tuple[Option, ...] = (
+    Option(
+        "movement",
+        f"How nodes move: {OWN} (the lab's way), {RANDOM} (waypoints), {MANHATTAN} (streets), or a trace: a file of "
+        "t,node,x,y (.csv), ns-2 setdest (.tcl) or SUMO FCD (.xml)",
+        OWN,
+        _movement,
+        "HOW",
+    ),
+    number_option("speed", "Of the nodes, where no trace says it", "60", 1, 500, "km/h"),
+    duration_option("duration", "How long nodes move at random", "20s", 1.0, 3600.0),
+)
+"""For labs whose nodes go where `tracks_of` says."""
+
+
+def tracks_of(values: Values, model: Lab, own: Callable[[], dict[str, Track]]) -> dict[str, Track]:
+    """Where the mobile nodes go by the options; ``own`` makes the lab's own way.
+
+    A trace's nodes are the lab's by name, or one after the other where none has a name of the lab's. Raises ModelError.
+    """
+    how, nodes = values.word("movement"), tuple(dict.fromkeys(radio.node for radio in model.radios))
+    if how == OWN:
+        return own()
+    if how in (RANDOM, MANHATTAN):
+        return {node: _at_random(values, model, f"{values.number('radio-seed')} {node}") for node in nodes}
+    found = traces.load(Path(how))
+    if not set(nodes) & set(found):
+        if len(found) < len(nodes):
+            what = f"{len(found)} nodes for {len(nodes)} mobile nodes"
+            raise ModelError(what, Path(how).name, "ask for fewer mobile nodes, or give a trace of more")
+        return dict(zip(nodes, found.values(), strict=False))
+    if missing := [node for node in nodes if node not in found]:
+        raise ModelError(
+            f"no {', '.join(missing)} in it", Path(how).name, "call the trace's nodes as the lab's, all or none"
+        )
+    return {node: found[node] for node in nodes}
+
+
+def _at_random(values: Values, model: Lab, seed: str) -> Track:
+    """A way through where the cells are, for as long as is asked for."""
+    east, north = zip(*cells_of(model).values(), strict=True)
+    low = Position(min(east) - MARGIN_M, min(north) - MARGIN_M)
+    high = Position(max(east) + MARGIN_M, max(north) + MARGIN_M)
+    fastest_mps, duration_s = values.number("speed") / 3.6, values.seconds("duration")
+    speeds = Span(SLOWEST * fastest_mps, fastest_mps)
+    if values.word("movement") == RANDOM:
+        track = random_waypoint((low, high), speeds, Span(0.0, REST_MAXIMUM_S), duration_s, seed)
+    else:
+        block_m = 2 * MARGIN_M
+        blocks = (round((high.x_m - low.x_m) / block_m), round((high.y_m - low.y_m) / block_m))
+        track = manhattan(blocks, block_m, speeds, duration_s, seed).moved(low)
+    return track.until(duration_s)
 
 
 def radio_of(values: Values) -> RadioParameters:

@@ -29,6 +29,13 @@ def test_waypoints_with_speeds_and_rests() -> None:
     assert track.end_s == 8.5
 
 
+def test_a_track_is_cut_and_moved() -> None:
+    track = through([Position(0, 0), Position(30, 0)], 10.0)
+    assert track.until(2.0) == Track((0.0, 2.0), (Position(0, 0), Position(20, 0)))
+    assert track.until(3.0) is track
+    assert track.moved(Position(1, -1)).points == (Position(1, -1), Position(31, -1))
+
+
 @given(seed=st.integers())
 def test_random_waypoints_stay_in_the_area_and_within_the_speeds(seed: int) -> None:
     track = random_waypoint(AREA, Span(1, 3), Span(0, 5), 100.0, seed)

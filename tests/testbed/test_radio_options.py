@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from testbed.radio.movement import Position, Track
 from testbed.run.laboratory import build_model, parse_values
 from testbed.run.mobility import PLACE_TOLD_BEFORE_S, Drift, Moment, as_told, pass_through
 from testbed.run.options import OptionError, Values
-from testbed.run.radio_options import cells_of, events_of, prediction_of, radio_of
+from testbed.run.radio_options import cells_of, events_of, prediction_of, radio_of, tracks_of
 from topologies import tram
 
 
@@ -86,6 +87,34 @@ def test_tracks_and_cells_must_be_those_of_the_lab() -> None:
     nowhere = replace(model, points_of_attachment=tuple(PointOfAttachment(p.name) for p in model.points_of_attachment))
     with pytest.raises(ModelError, match="no cell has a position"):
         cells_of(nowhere)
+
+
+def tracks_by(movement: object) -> dict[str, Track]:
+    values = values_of(movement=str(movement), duration="10s", cells="2", mobiles="2")
+    return tracks_of(values, build_model(tram.TOPOLOGY, values), dict)
+
+
+@pytest.mark.parametrize("movement", ["random", "manhattan"])
+def test_nodes_go_at_random_around_the_cells(movement: str) -> None:
+    tracks = tracks_by(movement)
+    assert list(tracks) == ["mn1", "mn2"]
+    assert tracks["mn1"] != tracks["mn2"]
+    for track in tracks.values():
+        assert track.end_s == 10
+        assert all(-20 <= x <= 60 and -20 <= y <= 25 for x, y in track.points)
+
+
+def test_nodes_go_as_a_trace_says(tmp_path: Path) -> None:
+    trace = tmp_path / "walk.csv"
+    for places, then in (("0,bus,0,0\n0,car,40,0\n10,bus,40,0", (40, 0)), ("0,mn2,7,0\n0,mn1,3,0", (3, 0))):
+        trace.write_text(f"t,node,x,y\n{places}\n")
+        assert tracks_by(trace)["mn1"].points[-1] == then
+    for places, what in (("0,mn2,7,0\n0,bus,40,0", "no mn1 in it"), ("0,bus,7,0", "1 nodes for 2 mobile nodes")):
+        trace.write_text(f"t,node,x,y\n{places}\n")
+        with pytest.raises(ModelError, match=rf"walk\.csv: {what}"):
+            tracks_by(trace)
+    with pytest.raises(OptionError, match="neither own, random, manhattan nor a file"):
+        tracks_by("flying")
 
 
 def network_of(model: Lab) -> EmulatedNetwork:
