@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 
-from testbed.mmcp import handover_figures, streaming
+from testbed.mmcp import expectation, handover_figures, streaming
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.begin import begin
 from testbed.mmcp.results import TABLES, SessionMeasurements
@@ -87,6 +87,7 @@ TOPOLOGY = Topology(
     build=build,
     perform=perform,
     conclude=handover_figures.conclude,
+    foresee=expectation.foresee,
     tables=TABLES,
     begin=begin,
     example="--family 6 --l2-gap 20ms",

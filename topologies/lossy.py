@@ -51,7 +51,7 @@ def perform(lab: RunningLab) -> SessionMeasurements:
         for name in roles:
             lose_datagrams(network, name, mmcp_session.MMCP_PORT, lab.values.number("loss") / 100)
         for _ in range(lab.values.number("repeat")):
-            hand_over(lab, joined.node, "proactive", joined.walk, cold=False)
+            hand_over(lab, joined.node, "proactive", joined.walk, cold=False, expects=False)
             role_agreement.await_agreement(
                 lab, joined, "after the handover", role_agreement.AGREEMENT_DEADLINE_WITH_LOSS_S
             )

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Sequence
 from itertools import pairwise
 
-from testbed.mmcp import handover_figures, role_agreement
+from testbed.mmcp import expectation, handover_figures, role_agreement
 from testbed.mmcp.begin import begin
 from testbed.mmcp.options import max_excess_option, stream_options, walk_options
 from testbed.mmcp.results import TABLES, SessionMeasurements
@@ -77,7 +77,8 @@ TOPOLOGY = Topology(
     options=OPTIONS,
     build=build,
     perform=perform,
-    conclude=handover_figures.conclude_prepared,
+    conclude=handover_figures.conclude,
+    foresee=expectation.foresee,
     tables=TABLES,
     begin=begin,
 )

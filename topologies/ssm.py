@@ -7,7 +7,7 @@ own, names it. PIM then builds a tree from the source and needs no rendezvous po
 
 from __future__ import annotations
 
-from testbed.mmcp import handover_figures
+from testbed.mmcp import expectation, handover_figures
 from testbed.mmcp.begin import begin
 from testbed.mmcp.options import max_excess_option, stream_options, walk_options
 from testbed.mmcp.results import TABLES, SessionMeasurements
@@ -46,7 +46,8 @@ TOPOLOGY = Topology(
     options=OPTIONS,
     build=build,
     perform=perform,
-    conclude=handover_figures.conclude_prepared,
+    conclude=handover_figures.conclude,
+    foresee=expectation.foresee,
     tables=TABLES,
     begin=begin,
 )

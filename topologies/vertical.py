@@ -80,7 +80,7 @@ def _hand_over(lab: RunningLab, joined: JoinedSession) -> None:
 def conclude(values: Values, measurements: SessionMeasurements, verdict: Mapping[str, Any]) -> Conclusion:
     """Nothing lost on the wire, and each packet handed on once, in order."""
     # What the wire brings before the node is a member there, its kernel rightly drops: only the wire has seen it.
-    conclusion = handover_figures.conclude(values, measurements, verdict, prepared=True, compared=("lost",))
+    conclusion = handover_figures.conclude(values, measurements, verdict, compared=("lost",))
     for row in conclusion.rows[HANDOVERS.name]:
         delivered = row["receiver"].get("delivered", {})
         if row["lost"] != 0:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MILLISECOND = 1_000_000
 _SEQUENCE_NUMBERS = 1 << 16
+_PLANNED = ("l2_gap_ms", "address_delay_ms", "overlap_ms", "expected", "because")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class Handover:
     """One handover as its steps tell it; `down_ns` and `up_ns` are None where the step was not seen.
 
     `cold`: the scenario says that nothing of the group was left in the new cell from an earlier handover. `announced`: where the
-    link trigger said that the node would go, which may be wrong, and `announced_lmc` the LMC there.
+    link trigger said that the node would go, which may be wrong, and `announced_lmc` the LMC there. `nominal`: what the scenario
+    planned, and what that allows as the lab says ("prepared", "unprepared" or "either") with its reason, None where not told.
     """
 
     name: str
@@ -112,7 +114,7 @@ def find_handovers(lab: Lab) -> list[Handover]:
                 up_ns=times.get("link_up"),
                 trigger_ns=times.get("link_trigger"),
                 steps=steps,
-                nominal={name: fields.get(name) for name in ("l2_gap_ms", "address_delay_ms", "overlap_ms")},
+                nominal={name: fields.get(name) for name in _PLANNED},
             )
         )
     return sorted(found, key=lambda handover: handover.begin_ns)

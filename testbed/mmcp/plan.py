@@ -7,6 +7,7 @@ comes again in the same cell is none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -19,7 +20,10 @@ LEAD_S = 0.3
 
 @dataclass(frozen=True, slots=True)
 class PlannedHandover:
-    """One handover of one node; times in seconds since the movement began. ``told``: what announces it, None if nothing does."""
+    """One handover of one node; times in seconds since the movement began. ``told``: what announces it, None if nothing does.
+
+    ``stayed_s``: how long the node has had its link where it goes away from, when that is announced or goes.
+    """
 
     number: int
     node: str
@@ -30,6 +34,7 @@ class PlannedHandover:
     down_s: float
     up_s: float
     end_s: float
+    stayed_s: float = math.inf
 
     @property
     def gap_s(self) -> float:
@@ -85,6 +90,7 @@ def _of_one(events: Sequence[LinkEvent]) -> list[PlannedHandover]:
     found: list[PlannedHandover] = []
     told: LinkEvent | None = None
     down: LinkEvent | None = None
+    came_s = -math.inf
     for event in events:
         match event.kind:
             case "link_going_down":
@@ -93,9 +99,12 @@ def _of_one(events: Sequence[LinkEvent]) -> list[PlannedHandover]:
                 down = event
             case "link_up":
                 if down is not None and down.cell != event.cell:
-                    begin_s = max((down if told is None else told).at_s - LEAD_S, 0.0)
-                    times = (begin_s, told, down.at_s, event.at_s, event.at_s)
-                    found.append(PlannedHandover(0, event.node, down.cell, event.cell, *times))
+                    first_s = (down if told is None else told).at_s
+                    times = (max(first_s - LEAD_S, 0.0), told, down.at_s, event.at_s, event.at_s)
+                    stayed_s = first_s - came_s
+                    found.append(PlannedHandover(0, event.node, down.cell, event.cell, *times, stayed_s))
+                if event.at_s > 0:
+                    came_s = event.at_s
                 told = down = None
             case _:
                 pass

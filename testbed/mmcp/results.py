@@ -1,6 +1,7 @@
 """What MMCP's labs measure and conclude: their two tables, handovers and cases.
 
-A row of ``handovers`` has handover (its number), mode, outcome, mn, from, to, l2_gap_ms, overlap_ms, address_delay_ms,
+A row of ``handovers`` has handover (its number), mode, outcome, mn, from, to, l2_gap_ms, overlap_ms, address_delay_ms, expected
+("prepared", "unprepared" or "either": what these allow, see `testbed.mmcp.expectation`), because (why not "prepared"),
 disruption_ms, excess_ms, packets, lost, duplicates, hir_hic_ms, first_packet_after_link_up_ms, and receiver (what that counted
 in the same window). A row of ``cases``, of a lab that is no walk, has case, seen (what happened, in words) and the judge's
 figures.

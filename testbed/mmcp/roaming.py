@@ -21,6 +21,7 @@ from typing import Any
 
 from testbed.mmcp import handover_figures, places, staying
 from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.expectation import Expectation, exchange_between, expect
 from testbed.mmcp.options import max_excess_option, stream_options
 from testbed.mmcp.plan import PlannedHandover, handovers_of, walks
 from testbed.mmcp.results import TABLES, SessionMeasurements
@@ -31,7 +32,7 @@ from testbed.net.shapes import Shape
 from testbed.radio.link_events import LinkEvent, attached_at_first
 from testbed.run.laboratory import RunningLab, Topology
 from testbed.run.mobility import Moment, as_told, carry, carry_out, pass_through
-from testbed.run.options import Option, Values, duration_option, family_option, list_option, number_option
+from testbed.run.options import Option, Values, duration_option, family_option, list_option, number_option, seconds
 from testbed.run.roles import RunningRole
 
 GROUPS = {4: "239.1.1.{}", 6: "ff1e::1:{:x}"}
@@ -198,6 +199,7 @@ def play(
 
 
 def _begin(lab: RunningLab, mode: str, handover: PlannedHandover, windows: dict[int, tuple[str, int, int]]) -> None:
+    expected = _expected(lab, handover)
     begin_ns = lab.steps.add(
         "handover_begin",
         handover=handover.number,
@@ -208,8 +210,25 @@ def _begin(lab: RunningLab, mode: str, handover: PlannedHandover, windows: dict[
         l2_gap_ms=round(handover.gap_s * 1000, 3),
         overlap_ms=round(handover.overlap_s * 1000, 3),
         address_delay_ms=lab.values.milliseconds("address-delay"),
+        expected=expected.allowed,
+        because=expected.because,
     )
     windows[handover.number] = (handover.node, begin_ns, begin_ns)
+
+
+def _expected(lab: RunningLab, handover: PlannedHandover) -> Expectation:
+    """What its times and what it is told allow; in a hurry, or told of another cell, it need not be prepared."""
+    told = handover.told
+    if told is None or told.next_cell != handover.target:
+        why = "nothing tells the node of it" if told is None else f"the node is told of {told.next_cell or 'no cell'}"
+        return Expectation("unprepared", why)
+    delay_s = lab.values.seconds("address-delay")
+    exchange = exchange_between(lab.model, handover.node, handover.origin, handover.target)
+    if handover.stayed_s < delay_s + exchange.ample_s:
+        return Expectation(
+            "either", f"the node was at {handover.origin} for {seconds(round(handover.stayed_s, 3))} only"
+        )
+    return expect(exchange, gap_s=handover.gap_s, overlap_s=handover.overlap_s, address_delay_s=delay_s)
 
 
 def _end(lab: RunningLab, handover: PlannedHandover, windows: dict[int, tuple[str, int, int]]) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 
 from testbed.mmcp import places, staying, streaming
 from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.expectation import NOTHING_EXPECTED, exchange_between, expect
 from testbed.mmcp.results import SessionMeasurements
 from testbed.mmcp.streaming import nominal_spacing_ns, receiver_window
 from testbed.mmcp.two_cells import CELLS
@@ -101,17 +102,20 @@ def hand_over(
     cold: bool = True,
     quiet_packets: int = QUIET_PACKETS,
     disturb: Callable[[str], None] | None = None,
+    expects: bool = True,
 ) -> tuple[int, int, int]:
     """One measured handover; returns its number and its window (CLOCK_REALTIME ns).
 
     Options l2-gap, overlap and address-delay say how. ``cold``: the next cell must know nothing of the group before;
     else the handover begins at once, whatever is left there of an earlier one. ``quiet_packets`` are awaited before the
-    trigger and, twice as many, after the move. ``disturb`` is called at each of MOMENTS.
+    trigger and, twice as many, after the move. ``disturb`` is called at each of MOMENTS. ``expects``: see `measured_handover`.
     """
     network, steps, values = lab.network, lab.steps, lab.values
     at, radio = disturb or _nothing, network.model.radio(walk.node)
     gap_s, overlap_s = values.seconds("l2-gap"), values.seconds("overlap")
-    with measured_handover(lab, mode, walk, gap_s, overlap_s, cold=cold, quiet_packets=quiet_packets) as number:
+    with measured_handover(
+        lab, mode, walk, gap_s, overlap_s, cold=cold, quiet_packets=quiet_packets, expects=expects and disturb is None
+    ) as number:
         at("before the trigger")
         triggered = time.monotonic()
         steps.add("link_trigger", handover=number)
@@ -128,15 +132,27 @@ def hand_over(
 
 @contextmanager
 def measured_handover(
-    lab: RunningLab, mode: str, walk: Walk, gap_s: float, overlap_s: float, *, cold: bool, quiet_packets: int
+    lab: RunningLab,
+    mode: str,
+    walk: Walk,
+    gap_s: float,
+    overlap_s: float,
+    *,
+    cold: bool,
+    quiet_packets: int,
+    expects: bool = True,
 ) -> Iterator[int]:
     """One handover from the moment its cell is cold to the moment the stream is undisturbed again; gives its number.
 
-    What is done inside must take the node to the other cell; ``gap_s`` and ``overlap_s`` are what was planned for it.
+    What is done inside must take the node to the other cell; ``gap_s`` and ``overlap_s`` are what was planned for it. With
+    ``expects`` nothing else is done to it, and it must go as these times allow.
     """
     steps, values, addressing = lab.steps, lab.values, lab.model.addressing
     origin, target = walk.cell, walk.next_cell
     number = len(walk.done) + 1
+    delay_s = values.seconds("address-delay") if addressing.mode == "static" else 0.0
+    exchange = exchange_between(lab.model, walk.node, origin, target) if expects else NOTHING_EXPECTED
+    expected = expect(exchange, gap_s=gap_s, overlap_s=overlap_s, address_delay_s=delay_s)
     with lab.progress.step(f"handover {number}, {mode}, {origin} to {target}"):
         warm = _make_cold(lab, target) if cold else None
         begin_ns = steps.add(
@@ -150,6 +166,8 @@ def measured_handover(
             l2_gap_ms=gap_s * 1000,
             overlap_ms=overlap_s * 1000,
             address_delay_ms=values.milliseconds("address-delay") if addressing.mode == "static" else None,
+            expected=expected.allowed,
+            because=expected.because,
         )
         await_packets(lab, quiet_packets, "the stream before the handover", quiet=True, node=walk.node)
         yield number
@@ -157,7 +175,7 @@ def measured_handover(
         # What the node does when it has its address belongs to the handover too: the address delay in packets, or the address.
         quiet = 2 * quiet_packets
         if addressing == Addressing():
-            quiet += int(values.seconds("address-delay") / (nominal_spacing_ns(values) / 1e9))
+            quiet += int(delay_s / (nominal_spacing_ns(values) / 1e9))
         else:
             await_address(lab.network, lab.model.radio_for(walk.node, target), target)
         await_packets(lab, quiet, "an undisturbed stream", quiet=True, node=walk.node)

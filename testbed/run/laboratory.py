@@ -78,12 +78,17 @@ class Conclusion:
 Measured = TypeVar("Measured", bound=Measurements)
 
 
+def _nothing(_values: Values, _model: Lab) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Topology(Generic[Measured]):
     """One lab: its options, its model, its scenario and the tables that it fills. Every lab has WORLD_OPTIONS besides.
 
     ``conclude(values, measurements, verdict)`` gives the result's own part. ``example``: options as a person may write them.
-    ``roles``: names of roles that it starts, where they are not those of its hosts nor of a protocol's roles.
+    ``roles``: names of roles that it starts, where they are not those of its hosts nor of a protocol's roles. ``foresee(values,
+    model)``: what is said before anything starts, and in the result, of what such parameters do not allow.
     ``begin`` starts all roles and returns, for a lab that is built for its console; without it there are none.
     """
 
@@ -97,6 +102,7 @@ class Topology(Generic[Measured]):
     example: str = ""
     roles: tuple[str, ...] = ()
     begin: Callable[[RunningLab], None] | None = None
+    foresee: Callable[[Values, Lab], Sequence[str]] = _nothing
 
     def role_names(self, model: Lab) -> frozenset[str]:
         """The names that roles may have in this lab."""
@@ -154,6 +160,9 @@ def perform(
     """
     started = time.monotonic()
     model = build_model(topology, values)
+    foreseen = topology.foresee(values, model)
+    for text in foreseen:
+        progress.note(text)
     with (
         _empty_lab(topology, model, values, external, run_folder, progress) as lab,
         serving(run_folder, LabConsole(lab), progress),

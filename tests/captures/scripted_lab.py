@@ -337,7 +337,7 @@ def _proactive_handover(lab: ScriptedLab, *, fallback: bool) -> None:
     a = lab.addresses
     lab.step(
         3000, "handover_begin", handover=1, mode="proactive", mn="mn", l2_gap_ms=50.0, overlap_ms=200.0,
-        address_delay_ms=100.0, **{"from": "poa1", "to": "poa2"},
+        address_delay_ms=100.0, expected="prepared", because="", **{"from": "poa1", "to": "poa2"},
     )  # fmt: skip
     lab.step(3005, "link_trigger", handover=1)
     lab.mmcp(3006, "h1.HIR", "mn", "lmc1", [["mn_id", MN_ID], ["poa_id", b"poa2".hex()]])

@@ -9,17 +9,21 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from testbed.mmcp import handover_figures
+from testbed.mmcp.handover_figures import gain_lost
 from testbed.mmcp.results import HANDOVERS, TABLES, SessionMeasurements
 from testbed.run.laboratory import breaks_a_rule
 from testbed.run.options import Values
 from testbed.run.results import Column, Table, filled, show
 from topologies import vertical
 
-VALUES = Values({"repeat": 1, "max-excess": 0.05, "rate": 1000})
+VALUES = Values({"family": "4", "repeat": 1, "max-excess": 0.05, "rate": 1000})
 ROW = {
     "handover": 1,
     "mode": "proactive",
     "outcome": "predictive",
+    "expected": "prepared",
+    "address_delay_ms": 100.0,
     "disruption_ms": 1.0,
     "excess_ms": 1.0,
     "packets": 1300,
@@ -45,7 +49,7 @@ def test_vertical_handover_as_it_should_be() -> None:
     [
         ({"lost": 3}, {"lost": 3}, "handover 1: 3 packets were lost"),
         ({"duplicates": 0}, {}, "handover 1: no packet came twice"),
-        ({"outcome": "fallback"}, {}, "handover 1: it was not prepared: fallback"),
+        ({"outcome": "fallback"}, {}, "handover 1: it was not prepared, and its overlap and gap allow it: fallback"),
         ({"disruption_ms": 80.0, "excess_ms": 80.0}, {}, "80.0 ms beyond the gap"),
         ({}, {"lost": 2}, "the receiver counted 2 lost, the capture 0"),
         ({}, {"delivered": {**DELIVERED, "duplicates": 5}}, "5 duplicates among what was handed to the application"),
@@ -55,6 +59,46 @@ def test_vertical_handover_as_it_should_be() -> None:
 )
 def test_vertical_handover_that_is_not(row: dict[str, Any], window: dict[str, Any], failure: str) -> None:
     assert any(failure in found for found in failures(row, window))
+
+
+@pytest.mark.parametrize(
+    ("expected", "outcome", "excess_ms", "failure"),
+    [
+        ("prepared", "predictive", 3.0, ""),
+        ("prepared", "predictive", 115.0, "nothing was gained: half of the 1 prepared handovers took 115.0 ms or more"),
+        ("prepared", "predictive", 300.0, "300.0 ms beyond the gap, the bound is 250 ms"),
+        ("prepared", "fallback", 300.0, "it was not prepared"),
+        ("either", "predictive", 115.0, ""),
+        ("either", "predictive", 300.0, "300.0 ms beyond the gap, the bound is 250 ms"),
+        ("either", "fallback", 300.0, ""),
+        ("unprepared", "predictive", 1100.0, ""),
+        ("unprepared", "fallback", 300.0, ""),
+        ("unprepared", "failed", 300.0, "the node did not arrive"),
+    ],
+)
+def test_a_handover_is_held_to_what_its_parameters_allow(
+    expected: str, outcome: str, excess_ms: float, failure: str
+) -> None:
+    values = Values({"family": "4", "max-excess": 0.25, "rate": 1000})
+    row = {**ROW, "expected": expected, "outcome": outcome, "disruption_ms": 50 + excess_ms, "excess_ms": excess_ms}
+    window = {"packets": 1300, "lost": 0, "duplicates": 300, "longest_gap_ns": round((51 + excess_ms) * 1e6)}
+    conclusion = handover_figures.conclude(values, SessionMeasurements(windows={1: window}), {"handovers": [row]})
+    said = [*conclusion.failures, *HANDOVERS.failures(conclusion.rows["handovers"])]
+    assert bool(said) == bool(failure), said
+    assert failure in " ".join(said)
+
+
+def test_half_of_the_prepared_handovers_must_have_gained() -> None:
+    def rows(*excess_ms: float, **changes: object) -> list[dict[str, object]]:
+        return [{**ROW, "excess_ms": each, **changes} for each in excess_ms]
+
+    assert gain_lost(rows(2.0, 1.0, 114.0, 113.0, 118.0), 4)
+    assert not gain_lost(rows(2.0, 1.0, 114.0, 3.0, 118.0), 4)
+    assert not gain_lost(rows(114.0, 113.0), 6), (
+        "what the kernel reports by itself cannot be told from what was prepared"
+    )
+    assert not gain_lost(rows(114.0, 113.0, expected="unprepared"), 4)
+    assert not gain_lost(rows(114.0, 113.0, address_delay_ms=0.0), 4)
 
 
 def judged(**failed: int) -> dict[str, Any]:
