@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from testbed.commands.consoling import attach_command, exec_command, hold_command, ps_command, shell_command
+from testbed.commands.drawing import draw_command
 from testbed.commands.inside import inside_command
 from testbed.commands.labs import HELP
 from testbed.commands.listing import list_command
@@ -32,6 +33,7 @@ for command in (
     exec_command,
     ps_command,
     list_command,
+    draw_command,
     doctor.command,
     sim_command,
     inside_command,

@@ -31,6 +31,7 @@ class Line:
     carrying: Carrying
     arrow: str
     title: str
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def make_scene(
     wires = [*plan.wires]
     attached = [(cell, mobile_node) for cell in cells if view.linked and mobile]
     for other, cell in where.items():
-        if other != mobile_node and other in plan.radios:
+        if other != mobile_node and other in plan.radios and not plan.crowded:
             mobile.append(plan.mobile_node(other, () if cell is None else (cell,)))
             attached += [] if cell is None else [(cell, other)]
     # What a capture says need not fit the model.
@@ -85,8 +86,8 @@ def make_scene(
             kind = "path"
         elif wire in carries:
             kind = "carries"
-        ends = _ends(boxes[first], boxes[second], {head.name for head in plan.heads})
-        arrow = "" if kind == "idle" else _arrow(*ends)
+        ends = line_ends(boxes[first], boxes[second], {head.name for head in plan.heads})
+        arrow = "" if kind == "idle" else arrow_head(*ends)
         lines.append(Line(*ends, kind, arrow, _title(wire, counts.get(wire))))
     return Scene(
         name=view.name,
@@ -173,7 +174,7 @@ def _sentence(paths: Sequence[Sequence[str]], target: str, plan: Plan, order: Ma
     return f"no stream at {target}; it is in {elsewhere}" if elsewhere else f"no stream at {target}, nor in any cell"
 
 
-def _ends(first: Box, second: Box, heads: set[str]) -> tuple[float, float, float, float]:
+def line_ends(first: Box, second: Box, heads: set[str]) -> tuple[float, float, float, float]:
     """Where a line between two boxes begins and ends: straight up or down at a cell's head, else between the middles."""
     if first.name in heads and second.name not in heads:
         return (*_at_head(first, second), *_at_node(second, first))
@@ -205,7 +206,7 @@ def _border(box: Box, towards: Box) -> tuple[float, float]:
     return box.x + dx * scale, box.y + dy * scale
 
 
-def _arrow(x1: float, y1: float, x2: float, y2: float) -> str:
+def arrow_head(x1: float, y1: float, x2: float, y2: float) -> str:
     """Points of an arrow head at the end of a line."""
     length = ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5
     if not length:

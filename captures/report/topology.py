@@ -19,13 +19,18 @@ ROW_GAP = 38.0
 CELL_PADDING = 10.0
 LANE = 26.0  # beside a cell's hosts, for the line to a mobile node below them
 MARGIN = 8.0
+CROWD = 6
+"""More mobile nodes than these have no row each: one row is for whichever a drawing is about."""
 NAME_MAX = 12  # characters of a name that are drawn; the whole name is in the title
 _CHARACTER_WIDTH = 8.8  # of the widest usual sans-serif at 14 px
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A node or cell as drawn: a rectangle by its centre; a cell's line to it comes down at `anchor`, else at `x`."""
+    """A node or cell as drawn: a rectangle by its centre; a cell's line to it comes down at `anchor`, else at `x`.
+
+    `label` is what is written in it; unless given its name.
+    """
 
     name: str
     x: float
@@ -33,10 +38,13 @@ class Box:
     width: float
     height: float
     anchor: float | None = None
+    label: str = ""
 
     @property
     def shown(self) -> str:
-        """The name, cut where it would not fit."""
+        """What is written in it: the name is cut where it would not fit."""
+        if self.label:
+            return self.label
         return self.name if len(self.name) <= NAME_MAX else f"{self.name[: NAME_MAX - 1]}…"
 
 
@@ -65,6 +73,8 @@ class Plan:
     routers: frozenset[str]
     radios: Mapping[str, tuple[tuple[str, frozenset[str]], ...]]
     begin: Mapping[str, str | None]
+    crowded: bool
+    """Whether there are so many mobile nodes that they share one row."""
     _places: Mapping[str, float]
     """Height at which each mobile node's row is."""
     _node_width: float
@@ -72,10 +82,11 @@ class Plan:
     def mobile_node(self, name: str, cells: tuple[str, ...]) -> Box:
         """A mobile node in one cell, or halfway between the first and the last of several."""
         areas = [cell for cell in self.cells if cell.name in cells]
-        rows = list(self._places)
+        rows = [] if self.crowded else list(self._places)
+        below = len(rows) - 1 - rows.index(name) if rows else 0
         if len(areas) == 1:
             # Each line comes down right of the mobile nodes above.
-            right = areas[0].x + areas[0].width / 2 - CELL_PADDING - LANE * (len(rows) - 1 - rows.index(name))
+            right = areas[0].x + areas[0].width / 2 - CELL_PADDING - LANE * below
             x, anchor = right - self._node_width / 2, right - LANE / 2
         else:
             beside = sorted(areas or self.cells, key=lambda cell: cell.x) or [Box("", 0.0, 0.0, self.width, 0.0)]
@@ -143,8 +154,11 @@ def _graph(model: Mapping[str, Any], mobile: set[str]) -> _Graph:
 
 
 def _root(model: Mapping[str, Any], graph: _Graph) -> str | None:
-    """The router that the routing's settings name, a rendezvous point; else the first; of a lab without any its first node."""
-    wanted = {value for settings in model.get("settings", {}).values() for value in settings.values()}
+    """The router that is the rendezvous point; else the first; of a lab without any its first node."""
+    wanted = {model.get("rendezvous_point")}
+    wanted |= {
+        value for settings in model.get("settings", {}).values() for value in settings.values()
+    }  # before schema 2
     ends = [end for link in model["links"] for end in (link["first"], link["second"])]
     ends += [attachment["end"] for attachment in model["attachments"]]
     owner = next((str(e["node"]) for e in ends if str(e["address"]).partition("/")[0] in wanted), None)
@@ -157,6 +171,8 @@ class _Placing:
     def __init__(self, graph: _Graph, mobile: Mapping[str, Any], node_width: float) -> None:
         self._graph = graph
         self._mobile = mobile
+        self._crowded = len(mobile) > CROWD
+        self._rows = min(len(mobile), 1) if self._crowded else len(mobile)
         self._width = node_width
         self._at: dict[str, tuple[float, int]] = {}  # x and row
         self._area: dict[str, float] = {}  # width of a cell's area
@@ -213,18 +229,18 @@ class _Placing:
         inside = [child for child in children[name] if child in self._graph.hosts]
         self._members[name] = inside
         columns = max(1, len(inside))
-        width = columns * self._width + (columns - 1) * COLUMN_GAP + LANE * len(self._mobile) + 2 * CELL_PADDING
+        width = columns * self._width + (columns - 1) * COLUMN_GAP + LANE * self._rows + 2 * CELL_PADDING
         self._area[name] = width
         self._at[name] = (left + width / 2, row)
         for number, host in enumerate(inside):
             x = left + CELL_PADDING + self._width / 2 + number * (self._width + COLUMN_GAP)
             self._at[host] = (x, row + 1)
         # Room for a mobile node between two cells.
-        between = self._width + 2 * COLUMN_GAP if self._mobile else 2 * COLUMN_GAP
+        between = self._width + 2 * COLUMN_GAP if self._mobile and not self._crowded else 2 * COLUMN_GAP
         self._right = left + width + between
         for child in children[name]:
             if child not in inside:
-                self._subtree(child, children, row + 2 + len(self._mobile))
+                self._subtree(child, children, row + 2 + self._rows)
 
     def _row_above(self, root: str, hosts: list[str], left: float) -> None:
         """Hosts of the first router, above it."""
@@ -252,7 +268,9 @@ class _Placing:
             return MARGIN + NODE_HEIGHT / 2 + (row - top) * (NODE_HEIGHT + ROW_GAP)
 
         cell_row = max((self._at[cell][1] for cell in self._graph.cells), default=0)
-        places = {name: y_of(cell_row + 2 + number) for number, name in enumerate(self._mobile)}
+        places = {
+            name: y_of(cell_row + 2 + (0 if self._crowded else number)) for number, name in enumerate(self._mobile)
+        }
         heads = [
             Box(cell, x_of(cell), y_of(self._at[cell][1]), self._area[cell] - 2 * CELL_PADDING, CELL_HEAD_HEIGHT)
             for cell in self._graph.cells
@@ -279,6 +297,7 @@ class _Placing:
             routers=frozenset(self._graph.routers),
             radios=dict(self._mobile),
             begin=begin,
+            crowded=self._crowded,
             _places=places,
             _node_width=self._width,
         )

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from testbed.commands.answering import fail
-from testbed.run.finding import FoundLab, LabFileError, find_lab, labs
-from testbed.run.laboratory import Topology
+from testbed.commands.answering import CANNOT_RUN, fail
+from testbed.net.model import Lab
+from testbed.run.finding import FoundLab, LabFileError, find_lab, labs, line_of
+from testbed.run.laboratory import Topology, build_model, parse_values
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -56,6 +57,16 @@ def lab_parameters(topology: Topology[Any]) -> list[click.Parameter]:
 def written(topology: Topology[Any], texts: Mapping[str, str | None]) -> dict[str, str | None]:
     """The texts of a lab's options by the options' names, of the words that click makes of them."""
     return {option.name: texts[option.name.replace("-", "_")] for option in topology.all_options}
+
+
+def model_of(lab: FoundLab, texts: Mapping[str, str | None]) -> Lab:
+    """The lab's model as the texts of its options make it; ends the program if it cannot be made."""
+    try:
+        return build_model(lab.topology, parse_values(lab.topology, written(lab.topology, texts)))
+    except CANNOT_RUN as error:
+        fail(error)
+    except Exception as error:  # noqa: BLE001  a fault in the lab's own file
+        fail(f"{lab.file}{line_of(error, lab.file)}: {type(error).__name__}: {error}")
 
 
 def example_of(topology: Topology[Any]) -> str:

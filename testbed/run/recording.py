@@ -10,12 +10,15 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from testbed.host.checks import eventually
 from testbed.host.processes import ManagedProcess
+from testbed.host.sandbox import program_environment
 from testbed.net.mininet_net import EmulatedNetwork
+from testbed.net.model import Lab
 
 START_DEADLINE_S = 10.0  # for tcpdump to say that it listens
 TOOL_DEADLINE_S = 120.0  # for joining or judging a capture
@@ -113,6 +116,12 @@ def write_report(run_folder: Path) -> Path:
     return run_folder / "report.html"
 
 
+def draw(model: Lab, sending: Collection[str] = ()) -> str:
+    """The model as SVG. ``sending``: interfaces, ``node:interface``, that send a stream: their links are picked out."""
+    words = [word for interface in sorted(sending) for word in ("--sending", interface)]
+    return _captures("draw", "-", *words, given=model.to_json())
+
+
 def judge(pcapng: Path) -> dict[str, Any]:
     """What the judge says of a capture, as its JSON says it."""
     said = _captures("judge", str(pcapng), "--json", accepted=(0, 1))
@@ -125,12 +134,18 @@ def judge(pcapng: Path) -> dict[str, Any]:
     return verdict
 
 
-def _captures(*arguments: str, accepted: tuple[int, ...] = (0,)) -> str:
+def _captures(*arguments: str, accepted: tuple[int, ...] = (0,), given: str = "") -> str:
     # Behind everything else: another lab may be measuring on this machine.
     argv = ["nice", "-n", "5", sys.executable, "-m", "captures", *arguments]
     try:
         done = subprocess.run(
-            argv, check=False, capture_output=True, text=True, timeout=TOOL_DEADLINE_S, stdin=subprocess.DEVNULL
+            argv,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=TOOL_DEADLINE_S,
+            input=given,
+            env=program_environment(),
         )
     except subprocess.TimeoutExpired:
         raise RecordingError(f"captures {arguments[0]} gave no answer for {TOOL_DEADLINE_S:g} s") from None
