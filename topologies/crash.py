@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from testbed.mmcp import packets, places, role_agreement, staying
 from testbed.mmcp import session as mmcp_session
-from testbed.mmcp.begin import begin
 from testbed.mmcp.options import stream_options
 from testbed.mmcp.results import TABLES, SessionMeasurements
+from testbed.mmcp.session import begin
 from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import JoinedSession, Walk, hand_over, proactive_session
 from testbed.net import impairment

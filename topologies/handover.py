@@ -21,8 +21,8 @@ import time
 
 from testbed.mmcp import expectation, handover_figures, streaming
 from testbed.mmcp import session as mmcp_session
-from testbed.mmcp.begin import begin
 from testbed.mmcp.results import TABLES, SessionMeasurements
+from testbed.mmcp.session import begin
 from testbed.mmcp.streaming import nominal_spacing_ns, receiver_window
 from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import Walk, await_stream, hand_over, stop_mobile_node

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from testbed.mmcp import places, role_agreement
 from testbed.mmcp import session as mmcp_session
-from testbed.mmcp.begin import begin
 from testbed.mmcp.options import stream_options, walk_options
 from testbed.mmcp.results import TABLES, SessionMeasurements
+from testbed.mmcp.session import begin
 from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import hand_over, proactive_session
 from testbed.net.impairment import datagrams_lost, lose_datagrams

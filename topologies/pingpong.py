@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from testbed.mmcp import expectation, handover_figures, role_agreement
-from testbed.mmcp.begin import begin
 from testbed.mmcp.options import max_excess_option, stream_options, walk_options
 from testbed.mmcp.results import TABLES, SessionMeasurements
+from testbed.mmcp.session import begin
 from testbed.mmcp.streaming import nominal_spacing_ns
 from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import hand_over, proactive_session

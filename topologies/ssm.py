@@ -8,9 +8,9 @@ own, names it. PIM then builds a tree from the source and needs no rendezvous po
 from __future__ import annotations
 
 from testbed.mmcp import expectation, handover_figures
-from testbed.mmcp.begin import begin
 from testbed.mmcp.options import max_excess_option, stream_options, walk_options
 from testbed.mmcp.results import TABLES, SessionMeasurements
+from testbed.mmcp.session import begin
 from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import hand_over, proactive_session
 from testbed.net.model import Lab

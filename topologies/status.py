@@ -32,11 +32,10 @@ from typing import Any
 
 from testbed.mmcp import packets, staying, streaming
 from testbed.mmcp import session as mmcp_session
-from testbed.mmcp.begin import begin
 from testbed.mmcp.options import stream_options
 from testbed.mmcp.places import MN_ID
 from testbed.mmcp.results import CASES, TABLES, Row, SessionMeasurements, conclude_cases
-from testbed.mmcp.session import MMCP_PORT, Provisioning
+from testbed.mmcp.session import MMCP_PORT, Provisioning, begin
 from testbed.mmcp.streaming import nominal_spacing_ns, receiver_window
 from testbed.mmcp.two_cells import CELLS, two_cells
 from testbed.mmcp.walking import await_stream

@@ -22,9 +22,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from testbed.mmcp import handover_figures
-from testbed.mmcp.begin import begin
 from testbed.mmcp.options import stream_options
 from testbed.mmcp.results import HANDOVERS, TABLES, SessionMeasurements
+from testbed.mmcp.session import begin
 from testbed.mmcp.two_cells import two_cells
 from testbed.mmcp.walking import (
     QUIET_PACKETS,

@@ -125,6 +125,7 @@ def roaming(
         build=world,
         perform=perform,
         conclude=handover_figures.conclude,
+        begin=mmcp_session.begin,
         tables=TABLES,
         example=example,
     )

@@ -39,6 +39,20 @@ class ForwardingTree:
             )
         )
 
+    @property
+    def sending(self) -> frozenset[str]:
+        """The interfaces that send the group, each as ``node:interface``: the routers', and those of the sources on their links."""
+        ends = {(end.node, end.interface) for subnet in self.model.subnets() for end in subnet.ends}
+        routers = {(node, name) for node, routes in self.routes.items() for route in routes for name in route.outgoing}
+        sources = {route.source for routes in self.routes.values() for route in routes}
+        origins = {
+            (end.node, end.interface)
+            for subnet in self.model.subnets()
+            for end in subnet.ends
+            if any(same_address(end.address.partition("/")[0], source) for source in sources if source != "*")
+        }
+        return frozenset(f"{node}:{interface}" for node, interface in (routers & ends) | origins)
+
     def __str__(self) -> str:
         """The tree as text: for each source the routers as they feed each other, and what no router feeds below them."""
         lines: list[str] = []

@@ -101,7 +101,7 @@ class Topology(Generic[Measured]):
     tables: tuple[Table, ...] = ()
     example: str = ""
     roles: tuple[str, ...] = ()
-    begin: Callable[[RunningLab], None] | None = None
+    begin: Callable[[RunningLab], object] | None = None
     foresee: Callable[[Values, Lab], Sequence[str]] = _nothing
 
     def role_names(self, model: Lab) -> frozenset[str]:
@@ -220,13 +220,15 @@ def _empty_lab(
     external: Mapping[str, Sequence[str]],
     run_folder: Path,
     progress: Progress,
+    *,
+    adjustable_links: bool = False,
 ) -> Iterator[RunningLab]:
     """A lab with its network alone: no daemon runs yet, and no role."""
     started = time.monotonic()
     (run_folder / "model.json").write_text(model.to_json(), encoding="utf-8")
     with closing(StepLog(run_folder)) as steps:
         steps.add("model", model=json.loads(model.to_json()))  # so that the capture alone tells who is who
-        with EmulatedNetwork(model, run_folder, progress) as network:
+        with EmulatedNetwork(model, run_folder, progress, adjustable_links=adjustable_links) as network:
             roles = Roles(network, external, topology.role_names(model))
             yield RunningLab(network, {}, roles, steps, values, progress, started)
 
@@ -250,7 +252,7 @@ def keep(
     """
     started = time.monotonic()
     model = build_model(topology, values)
-    with _empty_lab(topology, model, values, external, run_folder, progress) as lab:
+    with _empty_lab(topology, model, values, external, run_folder, progress, adjustable_links=True) as lab:
         _start_network(lab)
         if topology.begin is not None:
             topology.begin(lab)

@@ -14,11 +14,14 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from testbed.host.processes import ManagedProcess, describe_status
-from testbed.net.model import Radio
+from testbed.net.model import PERFECT, Radio
 from testbed.net.observation import groups_joined
+from testbed.net.quality_text import parse_quality
+from testbed.net.wires import Wire, between
+from testbed.routing.tree import forwarding_tree
 from testbed.run.mobility import attach, carry, detach, move
 from testbed.run.options import duration
-from testbed.run.recording import Recording, merge
+from testbed.run.recording import Recording, draw, merge
 
 if TYPE_CHECKING:
     from testbed.run.laboratory import RunningLab
@@ -106,9 +109,10 @@ class LabCommands:
         able = [radio for radio in radios if cell == "nowhere" or cell in dict(radio.addresses)]
         if not able:
             raise ConsoleError(f"{node} has no address in {cell}")
-        states = {radio: self.lab.network.sandbox_namespace.state(radio.bridge_port) for radio in able}
-        radio = next((each for each in able if states[each].up), able[0])
-        return radio, states[radio].master if states[radio].up else None
+        linked = [each for each in able if self.lab.network.namespace(node).state(each.interface).carrier]
+        if not linked:
+            return able[0], None
+        return linked[0], self.lab.network.sandbox_namespace.state(linked[0].bridge_port).master
 
     @staticmethod
     def _told(role: Any, radio: Radio, cell: str) -> bool:
@@ -124,12 +128,17 @@ class LabCommands:
     def do_tree(self, line: str) -> None:
         """Show the forwarding tree of a group, router by router, from the kernels' tables.
 
-        tree [GROUP]     without GROUP: the lab's own
+        tree [GROUP] [svg]     without GROUP: the lab's own; svg: as a picture too, tree.svg in the run's folder
         Example: tree 239.1.1.1
         """
-        group = self._group(line.strip())
-        for node, router in self.lab.routers.items():
-            self.say(f"{node}: {router.group_state(group)}")
+        words = line.split()
+        picture = words[-1:] == ["svg"]
+        tree = forwarding_tree(self.lab.network, self._group(" ".join(words[: len(words) - picture])))
+        self.say(str(tree))
+        if picture:
+            file = self.lab.network.run_folder / "tree.svg"
+            file.write_text(draw(self.lab.model, tree.sending), encoding="utf-8")
+            self.say(str(file))
 
     def _group(self, text: str) -> str:
         text = text or self.lab.model.group
@@ -277,14 +286,40 @@ class LabCommands:
         return str(self.lab.network.routing_root)
 
     def do_link(self, line: str) -> None:
-        """Take a link away, give it back, or change what it does to packets from the first node to the second.
+        """Change what a link does to packets, take it away, or give it back.
 
         link NODE NODE up|down
         link NODE NODE perfect
-        link NODE NODE [delay 20ms] [jitter 2ms] [loss 1%] [duplicate 1%] [reorder 1%] [rate 10mbit] [queue 100]
+        link NODE NODE [delay 20ms] [jitter 2ms] [loss 1%] [duplicate 1%] [reorder 1%] [rate 10mbit] [queue 100] [back …]
+        The second node may be a cell, or `air` for a mobile node. Both ways are changed alike; what stands behind `back` is for the
+        way from the second to the first. Of a lab under `testbed run` only links that are not perfect can be changed.
         Example: link rr ar1 delay 20ms loss 1%
         """
-        raise ConsoleError("not yet")
+        first, second, *words = [*line.split(), "", ""][: max(2, len(line.split()))]
+        network = self.lab.network
+        found = between(network.model, first, second)
+        text, _, back = " ".join(words).partition("back ")
+        if text.strip() in ("up", "down"):
+            for wire, _ in found:
+                self._carry(wire, up=text.strip() == "up")
+        elif text.strip() == "perfect":
+            network.links.change(first, second, PERFECT)
+        elif words:
+            network.links.change(first, second, parse_quality(text), parse_quality(back) if back else None)
+        else:
+            raise ConsoleError("say what the link is to do, such as delay 20ms loss 1%, perfect, down or up")
+        self.lab.steps.add("link", first=first, second=second, asked=" ".join(words))
+        self.say(f"{first}-{second}: {' '.join(words)}")
+
+    def _carry(self, wire: Wire, *, up: bool) -> None:
+        """Give both ends of a wire a carrier, or take it: addresses and routes stay, as on a cable that is pulled."""
+        pieces = self.lab.network.links.pieces(wire.part)
+        if pieces is None:
+            raise ConsoleError(
+                f"{wire.name} runs straight from end to end: only a lab of `testbed shell` can take it away"
+            )
+        for piece in pieces:
+            self.lab.network.sandbox_namespace.set_up(piece, up)
 
 
 def _of_note(groups: Iterable[str]) -> list[str]:
