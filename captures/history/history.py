@@ -19,6 +19,7 @@ from captures.history.events import Event
 from captures.history.interfaces import COPY_NS, Interfaces, Tunnels
 from captures.history.packets import RTCP, PacketReader, PassedOver, PortProtocol
 from captures.history.steps import StepReader
+from captures.wire.address_signs import SIGNS_MAX, AddressSigns, of_arp
 from captures.wire.headers import LINKTYPE_ETHERNET, LINKTYPE_LINUX_SLL, PROTOCOL_UDP, ip_packet, known_link_type
 from captures.wire.rtp import Streams
 
@@ -52,7 +53,7 @@ class History:
     frames read now and then.
 
     `streams` are its RTP streams, `passed_over` counts frames that are no event and no stream by reason, `frames` and `steps`
-    what was read. `on_parameters` is called with each ``parameters`` step as soon as it is read, ahead of the events of its
+    what was read. `address_signs` tell how hosts came by addresses. `on_parameters` is called with each ``parameters`` step as soon as it is read, ahead of the events of its
     time. `interfaces` says when each was heard, `tunnels` what those are that were looked into, `late` counts the
     events that came out of order beyond `reorder_ns`.
     """
@@ -79,7 +80,10 @@ class History:
         self._reorder_ns = reorder_ns
         self._windows = data if isinstance(data, DataWindows) else None
         self._data: DataTap = self.streams if data is None else data
-        self._packets = PacketReader(protocols, self._data, self.interfaces, self.tunnels, self.passed_over)
+        self.address_signs = AddressSigns()
+        self._packets = PacketReader(
+            protocols, self._data, self.interfaces, self.tunnels, self.passed_over, self.address_signs
+        )
         self._data_flows: set[bytes] = set()
         self._steps = StepReader()
         self._step_times = [1 << 64, 0]
@@ -139,6 +143,8 @@ class History:
         if self.streams.evicted:
             packets = self.streams.evicted_packets
             found.append(f"{self.streams.evicted} streams ({packets} packets) were forgotten for lack of room")
+        if self.address_signs.left_out:
+            found.append(f"of packets that tell of addresses, those after the first {SIGNS_MAX} were left out")
         if evicted := self._packets.connections.evicted:
             found.append(f"{evicted} directions of TCP connections were forgotten for lack of room")
         return found
@@ -206,6 +212,8 @@ class History:
             return ()
         packet = ip_packet(link_type, data)
         if packet is None:
+            if sign := of_arp(link_type, data):
+                self.address_signs.add(t_ns, number, interface, *sign)
             self.passed_over.count(_why_no_packet(link_type, data))
             return ()
         found = self._packets.events(frame, packet)

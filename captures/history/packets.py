@@ -16,6 +16,8 @@ from captures.history.data import DataTap
 from captures.history.events import Event
 from captures.history.interfaces import Interfaces, Tunnels
 from captures.history.parameters import port_in
+from captures.wire import address_signs
+from captures.wire.address_signs import AddressSigns
 from captures.wire.connections import Connections, segment
 from captures.wire.framing import Dissected, Framing
 from captures.wire.headers import (
@@ -81,8 +83,10 @@ class PacketReader:
         interfaces: Interfaces,
         tunnels: Tunnels,
         passed_over: PassedOver,
+        address_signs: AddressSigns,
     ) -> None:
         self.control_ports: frozenset[bytes] = frozenset()
+        self._address_signs = address_signs
         self._data = data
         self._passed_over = passed_over
         self._interfaces = interfaces
@@ -166,6 +170,8 @@ class PacketReader:
         sport, dport, size = struct.unpack_from("!HHH", data, begin)
         protocol = self._udp.get(dport) or self._udp.get(sport)
         if protocol is None:
+            if sign := address_signs.of_datagram(data, begin, end):
+                self._address_signs.add(frame.t_ns, frame.number, frame.interface, *sign)
             self._maybe_rtp(frame, packet)
             return None
         if size < 8:
@@ -237,6 +243,8 @@ class PacketReader:
         if name == "mld" and (not body or body[0] not in igmp_mld.MLD_TYPES):
             if refused := self._unreachable(frame, packet):
                 return refused
+            for sign in address_signs.of_icmpv6(packet, frame.data):
+                self._address_signs.add(frame.t_ns, frame.number, frame.interface, *sign)
             self._passed_over.count("ICMPv6 packets that are no MLD")
             return None
         if packet.incomplete:

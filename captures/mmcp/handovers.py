@@ -6,6 +6,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from captures.mmcp.outages import outage_record
+
 if TYPE_CHECKING:
     from captures.files.capture import Step
     from captures.mmcp.lab import Lab
@@ -244,6 +246,7 @@ def handover_record(lab: Lab, handover: Handover) -> dict[str, Any]:
         ),
         "window": {"begin_ns": handover.begin_ns, "end_ns": handover.end_ns},
         "longest_gap": {"begin_ns": numbers.gap_begin_ns, "end_ns": numbers.gap_end_ns} if numbers else None,
+        "outage": outage_record(lab, handover, numbers),
         "measured_link_gap_ms": (_rounded((up - down) / _MILLISECOND) if up is not None and down is not None else None),
     }
 

@@ -24,6 +24,7 @@ from captures.mmcp.leaves import Leave, leave_record, observe_leave
 from captures.mmcp.messages import ByTime, Membership, Message, membership_of, message_of
 from captures.mmcp.parameters import UNKNOWN, LocalMobilityController, MobileNode, Parameters
 from captures.mmcp.silences import Silence, find_silences, silence_record
+from captures.wire.address_signs import AddressSign
 from captures.wire.flows import Flow, flows_of, without_vlans
 from captures.wire.rtp import Streams
 
@@ -104,6 +105,8 @@ class Lab:
         for event in sorted(self._events, key=lambda event: (event.t_ns, event.number)):
             self._sort_in(event, places.get(event.interface, event.interface))
         self._events.clear()
+        for sign in history.address_signs.found:
+            self._signs.setdefault(places.get(sign.interface, sign.interface), []).append(sign)
         self.data = flows_of(history.streams, places)
         for interface, flow in self.data.items():
             if len(flow.sources) > 1:
@@ -137,6 +140,21 @@ class Lab:
         self.messages.append(message)
         self._seen.add(message.interface, message)
         self._seen.add((message.interface, message.packet), message)
+
+    @cached_property
+    def model(self) -> Mapping[str, Any]:
+        """The lab as data, as its ``model`` step has it; empty without one."""
+        found = next((step.fields.get("model") for step in self.steps if step.name == "model"), None)
+        return found if isinstance(found, Mapping) else {}
+
+    def address_signs(self, interface: str) -> list[AddressSign]:
+        """What the interface saw of hosts that came by addresses."""
+        return self._signs.get(interface, [])
+
+    @cached_property
+    def _signs(self) -> dict[str, list[AddressSign]]:
+        """By interface."""
+        return {}
 
     @cached_property
     def _macs(self) -> dict[str, set[str]]:

@@ -1,9 +1,10 @@
-"""What MMCP's labs measure and conclude: their two tables, handovers and cases.
+"""What MMCP's labs measure and conclude: their tables, handovers, outages and cases.
 
 A row of ``handovers`` has handover (its number), mode, outcome, mn, from, to, l2_gap_ms, overlap_ms, address_delay_ms, expected
 ("prepared", "unprepared" or "either": what these allow, see `testbed.mmcp.expectation`), because (why not "prepared"),
 disruption_ms, excess_ms, packets, lost, duplicates, hir_hic_ms, first_packet_after_link_up_ms, and receiver (what that counted
-in the same window). A row of ``cases``, of a lab that is no walk, has case, seen (what happened, in words) and the judge's
+in the same window). A row of ``outages`` says what a handover's disruption was spent on, see `captures.mmcp.outages`: handover,
+mode, disruption_ms, and what the judge's record has as its outage. A row of ``cases``, of a lab that is no walk, has case, seen (what happened, in words) and the judge's
 figures.
 """
 
@@ -33,8 +34,26 @@ HANDOVERS = Table(
     row="handover",
     note="times in ms, lost and dup in packets; arrival: first packet after link up",
 )
+OUTAGES = Table(
+    "outages",
+    (
+        Column("#", "handover"),
+        Column("mode", "mode"),
+        Column("outage", "disruption_ms", "ms"),
+        Column("link", "link_ms", "ms"),
+        Column("address", "address_ms", "ms"),
+        Column("join", "join_ms", "ms"),
+        Column("tree", "tree_ms", "ms"),
+        Column("other", "other_ms", "ms"),
+        Column("tree was", "tree"),
+        Column("address after", "address_after_ms", "ms"),
+    ),
+    row="outage",
+    note="what outages were spent on; tree ahead: it was there; address after: link up until usable",
+    more=True,
+)
 CASES = Table("cases", (Column("case", "case"), Column("what was seen", "seen")))
-TABLES = (HANDOVERS, CASES)
+TABLES = (HANDOVERS, OUTAGES, CASES)
 
 Row = Mapping[str, Any]
 
@@ -51,11 +70,15 @@ def conclude_handovers(
     measurements: SessionMeasurements, judged: Sequence[Row], problems: Callable[[Row, Row], list[str]]
 ) -> Conclusion:
     """A row for each handover that the judge saw. ``problems``: what is wrong with it, of the judge's row and the window."""
-    conclusion = Conclusion({HANDOVERS.name: []}, _counts_differ("handovers", measurements.windows, judged))
+    conclusion = Conclusion(
+        {HANDOVERS.name: [], OUTAGES.name: []}, _counts_differ("handovers", measurements.windows, judged)
+    )
     for row in judged:
         window = measurements.windows.get(row["handover"], {"error": "not measured"})
         own = {"receiver": window, "problems": problems(row, window), "verdict": _verdict(row)}
         conclusion.rows[HANDOVERS.name].append({**row, **own})
+        if row.get("outage") is not None:
+            conclusion.rows[OUTAGES.name].append(_outage(row))
     return conclusion
 
 
@@ -83,6 +106,12 @@ def _counts_differ(what: str, made: Sequence[Any] | Mapping[int, Any], judged: S
     if len(made) == len(judged):
         return []
     return [f"{len(made)} {what} were made, the capture shows {len(judged)}"]
+
+
+def _outage(row: Row) -> dict[str, Any]:
+    outage = row["outage"]
+    which = {name: row[name] for name in ("handover", "mode", "disruption_ms")}
+    return {**which, **outage, "tree": "ahead" if outage["tree_is_ahead"] else "made", "problems": []}
 
 
 def _verdict(row: Row) -> str:

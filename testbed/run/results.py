@@ -3,7 +3,7 @@
 ``result.json`` (schema 1): lab, family, verdict ("pass", "fail", "could-not-run", or "kept" of
 a lab that was built for its console and not judged), error (of a run that could not
 run), failures (bounds and agreements not kept), tables (what the lab's tables are called and what is in their columns:
-[{name, note, columns: [{title, key, unit}]}]), under each table's name its rows (one object each, with verdict, "fail" or
+[{name, note, more, columns: [{title, key, unit}]}]; more: of rows of another one), under each table's name its rows (one object each, with verdict, "fail" or
 "pass" and perhaps words after it, problems, and whatever else the lab knows; the module of the table says what), rules
 {checked, passed, unseen, failed: [{pack, rule, clause, subject, verdict, message, frames, follows}], all} (of the
 protocols whose lab it is: they decide; follows names the rule whose failure explains what an unseen one found, and is only
@@ -51,13 +51,15 @@ class Table:
     """A table that a lab fills. The first column says which row it is; a column for the verdict comes by itself.
 
     ``name``: what its rows are, in the plural, and where ``result.json`` has them. ``row``: the word before the first
-    column's value in what is said of a row. ``note``: a line above it for people, such as its units.
+    column's value in what is said of a row. ``note``: a line above it for people, such as its units. ``more``: it says more of
+    another table's rows, which are those that are counted and have a verdict.
     """
 
     name: str
     columns: tuple[Column, ...]
     row: str = ""
     note: str = ""
+    more: bool = False
 
     def failures(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         """The rows' ``problems``, each with the row it belongs to."""
@@ -174,10 +176,12 @@ def _show_table(table: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], con
             no_wrap=not words,
             overflow="fold" if words else "ellipsis",
         )
-    printed.add_column("verdict", no_wrap=True)
+    if not table["more"]:
+        printed.add_column("verdict", no_wrap=True)
     for row in rows:
         verdict = "FAIL" if row["verdict"] == "fail" else row["verdict"]
-        printed.add_row(*(_cell(row.get(column["key"])) for column in table["columns"]), verdict)
+        cells = (_cell(row.get(column["key"])) for column in table["columns"])
+        printed.add_row(*cells, *([] if table["more"] else [verdict]))
     if table["note"]:
         console.print(table["note"], highlight=False)
     console.print(printed, highlight=False, markup=False)
@@ -185,7 +189,7 @@ def _show_table(table: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], con
 
 def _counted(result: Mapping[str, Any]) -> str:
     """How many rows each table has, with a comma behind; empty of a lab without tables."""
-    counts = {table["name"]: len(result[table["name"]]) for table in result["tables"]}
+    counts = {table["name"]: len(result[table["name"]]) for table in result["tables"] if not table["more"]}
     shown = {name: count for name, count in counts.items() if count} or dict(list(counts.items())[:1])
     return "".join(f"{count} {name}, " for name, count in shown.items())
 

@@ -81,6 +81,10 @@ def test_records_of_a_good_lab(tmp_path: Path) -> None:
         "window": {"begin_ns": T0 + 3000 * MS, "end_ns": T0 + 4300 * MS},
         "longest_gap": {"begin_ns": T0 + 3200 * MS, "end_ns": T0 + 3260 * MS},
         "measured_link_gap_ms": 50.0,
+        "outage": {
+            "link_ms": 45.0, "address_ms": 0.0, "join_ms": 0.0, "tree_ms": 0.0, "other_ms": 5.0,
+            "tree_is_ahead": True, "address_after_ms": 100.0, "join_after_ms": 104.0,
+        },
     }  # fmt: skip
     assert (second["outcome"], second["disruption_ms"], second["lost"]) == ("reactive", 170.0, 17)
     assert second["hir_hic_ms"] is None
