@@ -6,21 +6,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from testbed.mmcp import places
 from testbed.mmcp.places import MN, Session
 from testbed.net.model import Lab
-from testbed.net.observation import await_count, sent_packets
+from testbed.net.stream_check import check_streams
 from testbed.run.laboratory import RunningLab
 from testbed.run.options import OptionError, Values
 from testbed.run.roles import RoleError, RunningRole
 
 PORT = 5004  # UDP
-STREAMING_PACKETS = 10  # sent packets that show a source at work
-STREAMING_DEADLINE_S = 15.0
 
 
 def launch_sources(lab: RunningLab) -> list[RunningRole]:
@@ -49,10 +46,8 @@ def role_names(model: Lab) -> frozenset[str]:
 
 
 def await_streaming(lab: RunningLab) -> None:
-    """Wait until each source sends."""
-    for origin in dict.fromkeys(session.origin for session in places.sessions(lab.model)):
-        read = partial(sent_packets, lab.network, origin, places.first_end(lab.model, origin).interface)
-        await_count(lab.network, f"{origin} to send", read, STREAMING_PACKETS, STREAMING_DEADLINE_S, quiet=False)
+    """Wait until each source sends what can arrive. Raises NotObserved, ObservationError."""
+    check_streams(lab.network)
 
 
 def _source_configuration(lab: RunningLab, session: Session) -> dict[str, object]:

@@ -171,6 +171,25 @@ def test_an_external_role_that_the_lab_does_not_have_is_refused(tmp_path: Path) 
     assert finished.folder is None, "nothing was run, so there is no folder"
 
 
+@pytest.mark.parametrize(
+    ("family", "limit", "said"),
+    [
+        (
+            "4",
+            1,
+            "the source on mcs sends to 239.1.1.1 with TTL 1: no router forwards that; let it send with 3 or more",
+        ),
+        ("6", 2, "the source on mcs sends to ff1e::1:1 with hop limit 2: 1 of 2 routers on the way forward that"),
+    ],
+)
+def test_a_source_whose_packets_cannot_arrive_is_named(tmp_path: Path, family: str, limit: int, said: str) -> None:
+    stranger, configuration = Path(__file__).with_name("stranger_source.py"), tmp_path / "lab.toml"
+    configuration.write_text(f'[external]\nmcs = ["{sys.executable}", "{stranger}", "{{config}}", "{limit}"]\n')
+    finished = run(tmp_path, "handover", "--family", family, "--lab-config", str(configuration))
+    assert finished.status == 2
+    assert said in finished.errors
+
+
 def test_a_role_that_dies_is_named_with_its_status_and_last_words(tmp_path: Path) -> None:
     configuration = tmp_path / "lab.toml"
     configuration.write_text("""[external]\nlmc2 = ["sh", "-c", "echo my last words; exit 3"]\n""")
