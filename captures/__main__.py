@@ -8,6 +8,7 @@ from captures.commands.answering import Commands
 from captures.commands.comparing import diff_command
 from captures.commands.dissecting import dissect_command
 from captures.commands.drawing import draw_command
+from captures.commands.exporting import export_command
 from captures.commands.judging import judge_command, merge_command, verify_command
 from captures.commands.reporting import report_command, timeline_command
 from captures.commands.showing import show_command
@@ -29,6 +30,7 @@ for command in (
     verify_command,
     report_command,
     draw_command,
+    export_command,
     timeline_command,
     show_command,
     diff_command,

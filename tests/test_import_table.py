@@ -155,6 +155,8 @@ TABLE = (
     Room(("captures.protocol",), ours=("captures.additions", "captures.wire")),
     # Rooms of protocols are found by name, as above.
     Room(("captures.protocols",), ours=("captures",), strangers=ROOMS_OF_CAPTURES, computed=True),
+    # Not installed but by who wants Parquet.
+    Room(("captures.report.parquet",), ours=rooms_of_captures("report"), libraries=CAPTURES_LIBRARIES | {"pyarrow"}),
     *(Room((f"captures.{name}",), ours=rooms_of_captures(name), libraries=CAPTURES_LIBRARIES) for name in JUDGES_ROOMS),
     Room(("captures.__main__",), ours=("captures.commands",), libraries=CAPTURES_LIBRARIES),
     *(
