@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -234,6 +235,8 @@ class Links:
         with log.open("ab") as stream:
             # It reads commands from its standard input, and ends with it.
             popen = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=stream, stderr=subprocess.STDOUT)
+        with suppress(PermissionError):  # not everybody may: then a busy machine delays more than was asked
+            os.sched_setscheduler(popen.pid, os.SCHED_RR, os.sched_param(1))
         return self._network.processes.adopt(ManagedProcess(name, f"(link {direction.name})", tuple(argv), popen, log))
 
     def _tell(self, process: ManagedProcess, command: str) -> None:

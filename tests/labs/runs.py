@@ -31,6 +31,17 @@ as_root = pytest.mark.skipif(needs_user_namespace(), reason="not root")
 users = pytest.mark.parametrize("user", [pytest.param(AS_ROOT, marks=as_root), AS_USER])
 
 
+def outer_argv(user: str, run_folder: Path, *words: str) -> tuple[list[str], Path]:
+    """argv of `tests.labs.outer` as that user, and the run folder as it sees it."""
+    if user == AS_ROOT or needs_user_namespace():
+        return [sys.executable, "-m", "tests.labs.outer", *words], run_folder
+    run_folder.chmod(0o777)
+    argv = [sys.executable, str(Path(__file__).with_name("as_ordinary_user.py"))]
+    argv += [str(PROJECT_ROOT), "/mnt", str(run_folder), "/media", "--"]
+    python = Path("/mnt", Path(sys.executable).relative_to(PROJECT_ROOT))
+    return [*argv, str(python), "-m", "tests.labs.outer", *words], Path("/media")
+
+
 @dataclass(frozen=True)
 class Run:
     """A run that has ended."""

@@ -21,7 +21,7 @@ from testbed.host.checks import eventually
 from testbed.host.sandbox import PROJECT_ROOT, inside, needs_user_namespace
 from testbed.host.sandbox_init import MARKER
 from tests.labs.inner_lab import SIGNALLED
-from tests.labs.runs import AS_ROOT, AS_USER, users
+from tests.labs.runs import AS_ROOT, AS_USER, outer_argv, users
 
 KINDS = ("net", "mnt", "pid", "uts", "ipc", "user")
 START_DEADLINE_S = 60.0
@@ -32,17 +32,6 @@ VOLATILE = ("kernel/random/", "fs/dentry-state", "fs/file-nr", "fs/inode-", "ker
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.skipif(inside(), reason="is in a sandbox already")]
 families = pytest.mark.parametrize("family", [4, 6])
-
-
-def outer_argv(user: str, run_folder: Path, *words: str) -> tuple[list[str], Path]:
-    """argv of `tests.labs.outer` as that user, and the run folder as it sees it."""
-    if user == AS_ROOT or needs_user_namespace():
-        return [sys.executable, "-m", "tests.labs.outer", *words], run_folder
-    run_folder.chmod(0o777)
-    argv = [sys.executable, str(Path(__file__).with_name("as_ordinary_user.py"))]
-    argv += [str(PROJECT_ROOT), "/mnt", str(run_folder), "/media", "--"]
-    python = Path("/mnt", Path(sys.executable).relative_to(PROJECT_ROOT))
-    return [*argv, str(python), "-m", "tests.labs.outer", *words], Path("/media")
 
 
 @dataclass
