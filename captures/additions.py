@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 BAR_WIDTH = 120.0  # px, of the longest bar of a column
+BAR_PARTS = ("gap", "excess", "link", "address", "join", "tree", "other")
+"""What a length of a bar can be; each has its colour."""
 
 Kind = Literal["text", "ms", "weighty ms", "count", "bar", "verdict"]
 
@@ -71,19 +73,22 @@ class Part:
     moved_to: str | None = None
 
 
-class Bar(NamedTuple):
-    """Two lengths drawn one after the other, in the figures' own unit."""
-
-    first: float
-    more: float
+Bar = tuple[float, ...]
+"""Lengths drawn one after the other, in the figures' own unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. Cells are texts, of "ms" and "count" numbers or None, of "bar" `Bar`, of "verdict" text and kind."""
+    """A column of a table. Cells are texts, of "ms" and "count" numbers or None, of "bar" `Bar`, of "verdict" text and kind.
+
+    `parts`: what the lengths of bars are, of `BAR_PARTS`; a `legend` says so in the column's head. `width`: px, of its longest bar.
+    """
 
     title: str
     kind: Kind = "text"
+    parts: tuple[str, ...] = ()
+    legend: bool = False
+    width: float = BAR_WIDTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One line for each thing of a kind; `thing` is what to call one."""
+    """One line for each thing of a kind; `thing` is what to call one, empty where another table has counted them."""
 
     title: str
     thing: str

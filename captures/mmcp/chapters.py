@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from captures.additions import Additions, Bar, Column, Line, Moment, Part, Stretch, Table, Tile, View
+from captures.additions import Additions, Column, Line, Moment, Part, Stretch, Table, Tile, View
 from captures.files.capture import CaptureError
+from captures.history.outages import PARTS as OUTAGE_PARTS
 from captures.mmcp.handovers import Handover, accepted_confirm, first_data_after, handover_requests
 from captures.mmcp.joins import Session, observe_join
 
@@ -34,7 +35,7 @@ def additions(lab: Lab, records: Mapping[str, Any], failed: Collection[str]) -> 
     return Additions(
         parts=tuple(parts),
         beginning="Before the first handover" if handovers else "The beginning",
-        tables=(_table(lines, handovers, parts, failed),) if lines else (),
+        tables=tuple(_tables(lines, handovers, parts, failed)),
         tiles=tuple(_tiles(lines)),
     )
 
@@ -125,7 +126,7 @@ def _table(
             f"{record.get('from')} → {record.get('to')}",
             gap,
             disruption,
-            Bar(min(gap or 0.0, drawn), max(0.0, drawn - (gap or 0.0))),
+            (min(gap or 0.0, drawn), max(0.0, drawn - (gap or 0.0))),
             _number(record.get("excess_ms")),
             record.get("lost"),
             record.get("duplicates"),
@@ -135,6 +136,56 @@ def _table(
         )
         lines.append(Line(anchors.get(number, ""), cells))
     return Table("Handovers", "handover", _CAPTION, _COLUMNS, tuple(lines))
+
+
+def _tables(
+    records: Sequence[Mapping[str, Any]], handovers: Sequence[Handover], parts: Sequence[Part], failed: Collection[str]
+) -> Iterator[Table]:
+    """Of the handovers there are, and of what their outages were spent on as far as that was seen."""
+    if records:
+        yield _table(records, handovers, parts, failed)
+    anchors = {each.number: part.anchor for each, part in zip(handovers, parts, strict=False)}
+    lines = tuple(
+        _outage(record, outage, anchors.get(record.get("handover"), ""))
+        for record in records
+        for outage in (record.get("outage"),)
+        if isinstance(outage, Mapping)
+    )
+    if lines:
+        yield Table("What the outages were spent on", "", _OUTAGE_CAPTION, _OUTAGE_COLUMNS, lines)
+
+
+def _outage(record: Mapping[str, Any], outage: Mapping[str, Any], anchor: str) -> Line:
+    lengths = [_number(outage.get(f"{part}_ms")) for part in OUTAGE_PARTS]
+    cells = (
+        record.get("handover"),
+        str(record.get("mode")),
+        _number(record.get("disruption_ms")),
+        tuple(length or 0.0 for length in lengths),
+        *lengths,
+        "ahead" if outage.get("tree_is_ahead") else "made",
+        _number(outage.get("address_after_ms")),
+        _number(outage.get("join_after_ms")),
+    )
+    return Line(anchor, cells)
+
+
+_OUTAGE_CAPTION = (
+    "Times in milliseconds. Link: until it was up again. Address: from then until the node could use its own there, where its"
+    " report waited for that. Join: until its first report that routers heed. Tree: from that to the data. Other: the data was in"
+    " the cell first (tree ahead), or had stopped before the link went. What nothing waited for is 0; the last columns say what it"
+    " took from link up on."
+)
+_OUTAGE_COLUMNS = (
+    Column("#"),
+    Column("mode"),
+    Column("outage", "weighty ms"),
+    Column("outage, drawn", "bar", OUTAGE_PARTS, legend=True, width=290.0),
+    *(Column(part, "ms") for part in OUTAGE_PARTS),
+    Column("tree was"),
+    Column("address after", "ms"),
+    Column("join after", "ms"),
+)
 
 
 _CAPTION = (
@@ -147,7 +198,7 @@ _COLUMNS = (
     Column("from, to"),
     Column("gap", "ms"),
     Column("disruption", "weighty ms"),
-    Column("disruption, drawn", "bar"),
+    Column("disruption, drawn", "bar", parts=("gap", "excess")),
     Column("excess", "ms"),
     Column("lost", "count"),
     Column("dup", "count"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from captures.additions import BAR_WIDTH, Additions, Bar, Line, Table, Tile
+from captures.additions import Additions, Bar, Line, Table, Tile
 from captures.report.chapters import Chapter
 from captures.report.rule_table import RuleRow
 
@@ -57,7 +57,7 @@ def count_rules(rules: Sequence[RuleRow]) -> dict[str, int]:
 
 def lead_of(tables: Sequence[Table], cases: Sequence[Case], rules: Sequence[RuleRow]) -> str:
     """What was done and judged."""
-    done = [_counted(len(table.lines), table.thing) for table in tables]
+    done = [_counted(len(table.lines), table.thing) for table in tables if table.thing]
     done += [_counted(len(cases), "case")] if cases else []
     told = []
     for pack in dict.fromkeys(row.pack for row in rules):
@@ -132,7 +132,7 @@ def tiles_of(additions: Sequence[Additions], result: Mapping[str, Any]) -> list[
 
 
 def tables_of(additions: Sequence[Additions], chapters: Sequence[Chapter]) -> list[Table]:
-    """The protocols' tables, whose lines lead to parts that are drawn; bars in px."""
+    """The protocols' tables, whose lines lead to parts that are drawn; bars as begin and length of each part, in px."""
     drawn = {chapter.part.anchor for chapter in chapters}
     return [_drawn(table, drawn) for each in additions for table in each.tables]
 
@@ -143,7 +143,10 @@ def _drawn(table: Table, anchors: Container[str]) -> Table:
         if column.kind == "bar":
             longest = max((sum(cells[at]) for cells in lines), default=0.0) or 1.0
             for cells in lines:
-                cells[at] = Bar(*(length / longest * BAR_WIDTH for length in cells[at]))
+                cells[at] = [
+                    (begin / longest * column.width, length / longest * column.width)
+                    for begin, length in _placed(cells[at])
+                ]
     return replace(
         table,
         lines=tuple(
@@ -151,6 +154,14 @@ def _drawn(table: Table, anchors: Container[str]) -> Table:
             for line, cells in zip(table.lines, lines, strict=True)
         ),
     )
+
+
+def _placed(bar: Bar) -> Iterator[tuple[float, float]]:
+    """Where each length of a bar begins, and the length."""
+    begin = 0.0
+    for length in bar:
+        yield begin, length
+        begin += length
 
 
 def cases_of(result: Mapping[str, Any]) -> list[Case]:

@@ -49,7 +49,7 @@ OUTAGES = Table(
         Column("address after", "address_after_ms", "ms"),
     ),
     row="outage",
-    note="what outages were spent on; tree ahead: it was there; address after: link up until usable",
+    note="tree ahead: the data was there first; address after: link up until usable",
     more=True,
 )
 CASES = Table("cases", (Column("case", "case"), Column("what was seen", "seen")))

@@ -40,6 +40,7 @@ def test_it_tells_the_run_from_verdict_to_files(good: Page) -> None:
     assert good.texts("h1") == ["handover, IPv4 passed"]
     assert good.texts("h2") == [
         "Handovers",
+        "What the outages were spent on",
         "Before the first handover",
         "Handover 1, proactive: mn from poa1 to poa2",
         "Handover 2, reactive: mn from poa2 to poa1",
@@ -66,6 +67,18 @@ def test_the_table_of_handovers_has_the_judges_figures(tmp_path: Path) -> None:
         f"1 proactive poa1 → poa2 {shown} {record['lost']} {record['duplicates']} {record['hir_hic_ms']:.1f}"
         f" {record['first_packet_after_link_up_ms']:.1f} pass"
     )
+
+
+def test_an_outage_is_drawn_and_told_in_its_parts(good: Page) -> None:
+    proactive, reactive = (row for row in good.texts("tr") if row.endswith(("104.0", "105.0")))
+    assert proactive == "1 proactive 50.0 45.0 0.0 0.0 0.0 5.0 ahead 100.0 104.0"
+    assert reactive == "2 reactive 170.0 45.0 100.0 5.0 20.0 0.0 made 100.0 105.0"
+    drawn = [e.attributes for e in good.all("rect") if (e.attributes.get("class") or "").startswith("bar-")]
+    # Five colours in the table's head, then five parts of each, of which the longest bar is 290 px.
+    link, address, join, tree, other = (float(part["width"] or 0) for part in drawn[-5:])
+    assert [part["class"] for part in drawn[-5:]] == ["bar-link", "bar-address", "bar-join", "bar-tree", "bar-other"]
+    assert (link, address, join, tree, other) == pytest.approx((76.8, 170.6, 8.5, 34.1, 0.0), abs=0.1)
+    assert float(drawn[-4]["x"] or 0) == pytest.approx(link, abs=0.1)
 
 
 @pytest.mark.parametrize("family", [4, 6])

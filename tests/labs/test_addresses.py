@@ -36,6 +36,18 @@ def test_who_gave_the_addresses_is_on_the_record(walked: Run) -> None:
     assert re.search(r"leased 10\.0\.2\.100|adding address 2001:db8:2::100/64", client)
 
 
+def test_each_outage_is_told_in_parts_that_make_it(walked: Run) -> None:
+    outages = walked.result["outages"]
+    assert [outage["tree"] for outage in outages] == ["ahead", "made"]
+    for outage in outages:
+        parts = [outage[f"{part}_ms"] for part in ("link", "address", "join", "tree", "other")]
+        assert min(parts) >= 0
+        assert sum(parts) == pytest.approx(outage["disruption_ms"])
+        assert 0 < outage["address_after_ms"] < 1000
+    # Over IPv4 the report waits for the address, over IPv6 it comes from the link-local one.
+    assert (outages[1]["address_ms"] > 0) is (walked.result["family"] == 4)
+
+
 @long
 @pytest.mark.parametrize(
     ("family", "mode", "detection"),
