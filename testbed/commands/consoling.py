@@ -17,7 +17,7 @@ from testbed.commands.answering import INTERRUPTED, fail
 from testbed.commands.labs import LabCommands, example_of, sentence
 from testbed.commands.running import in_sandbox, prepared, run_parameters
 from testbed.host.entering import run_in_node
-from testbed.host.sandbox import STOP_DEADLINE_S, program_environment
+from testbed.host.sandbox import STOP_DEADLINE_S, our_program, program_environment
 from testbed.run.finding import FoundLab, read_request
 from testbed.shell.client import Client
 from testbed.shell.commands import table
@@ -81,7 +81,7 @@ shell_command = LabCommands(
 @contextmanager
 def _held(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The lab's sandbox, kept by a process of its own, which a Ctrl-C in the terminal does not reach, but our end does."""
-    argv = ["setpriv", "--pdeathsig", "TERM", "--", sys.executable, "-m", "testbed", "hold", str(folder)]
+    argv = ["setpriv", "--pdeathsig", "TERM", "--", *our_program("testbed", "hold", str(folder))]
     holder = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True, env=program_environment())
     try:
         yield holder

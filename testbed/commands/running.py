@@ -15,7 +15,7 @@ import click
 from testbed.commands.answering import CANNOT_RUN, fail
 from testbed.commands.labs import LabCommands, example_of, lab_parameters, sentence, written
 from testbed.host import doctor
-from testbed.host.sandbox import SandboxError, run_inside
+from testbed.host.sandbox import SandboxError, our_program, run_inside
 from testbed.net import link_plans
 from testbed.net.link_plans import Mechanisms
 from testbed.net.model import PERFECT, Lab
@@ -118,7 +118,7 @@ def prepared(
 def in_sandbox(lab: FoundLab, run_folder: Path) -> int:
     """Do what is asked in a run's folder, in a sandbox; returns the exit status, and leaves a result whatever happens."""
     topology = lab.topology
-    argv = [sys.executable, "-m", "testbed", "inside", str(run_folder)]
+    argv = our_program("testbed", "inside", str(run_folder))
     try:
         status = run_inside(argv, routing_root=routing_root(), keep_visible=[run_folder, lab.file.parent])
     except SandboxError as error:

@@ -135,10 +135,7 @@ def command(spec: SandboxSpec, *, user_namespace: bool) -> list[str]:
         "--kill-child",
         "--mount-proc",
         "--",
-        sys.executable,
-        "-m",
-        "testbed.host.sandbox_init",
-        json.dumps(asdict(spec)),
+        *our_program("testbed.host.sandbox_init", json.dumps(asdict(spec))),
     ]
 
 
@@ -146,6 +143,11 @@ def _module_folders() -> list[Path]:
     """The project and the folders of the caller's PYTHONPATH; absolute, since what runs inside may work elsewhere."""
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return [PROJECT_ROOT, *(Path(folder).absolute() for folder in named if folder)]
+
+
+def our_program(module: str, *words: str) -> list[str]:
+    """The argv of a module of ours, whatever lies in the working folder; for `program_environment`."""
+    return [sys.executable, "-P", "-m", module, *words]
 
 
 def program_environment() -> dict[str, str]:
@@ -168,7 +170,7 @@ def run_inside(
 ) -> int:
     """Runs `argv` in a new sandbox and returns its exit status, or 2 with one line on stderr if the sandbox was killed.
 
-    `argv`: the program, e.g. `[sys.executable, "-m", "testbed", "run", "handover"]`; never a shell string.
+    `argv`: the program, e.g. `our_program("testbed", "run", "handover")`; never a shell string.
     `routing_root`: root folder of the routing daemons, made usable (private run, etc/frr, …; proc and dev bound into it).
     `keep_visible`: folders the program needs that may lie below /run, which is private inside. The project, the folders of
     PYTHONPATH, the working folder, the interpreter and the routing root are kept in any case.

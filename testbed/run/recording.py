@@ -9,14 +9,13 @@ import json
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from testbed.host.checks import eventually
 from testbed.host.processes import ManagedProcess
-from testbed.host.sandbox import program_environment
+from testbed.host.sandbox import our_program, program_environment
 from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Lab
 
@@ -136,7 +135,7 @@ def judge(pcapng: Path) -> dict[str, Any]:
 
 def _captures(*arguments: str, accepted: tuple[int, ...] = (0,), given: str = "") -> str:
     # Behind everything else: another lab may be measuring on this machine.
-    argv = ["nice", "-n", "5", sys.executable, "-m", "captures", *arguments]
+    argv = ["nice", "-n", "5", *our_program("captures", *arguments)]
     try:
         done = subprocess.run(
             argv,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import tomli_w
 
 from testbed.host.processes import STOP_DEADLINE_S, ManagedProcess
+from testbed.host.sandbox import our_program
 from testbed.net.mininet_net import EmulatedNetwork
 
 ANSWER_DEADLINE_S = 5.0
@@ -108,7 +108,7 @@ class Roles:
         path.write_text(tomli_w.dumps({**_without_none(configuration), "runtime": runtime}), encoding="utf-8")
         external = self._external.get(name)
         if external is None:
-            argv = [sys.executable, "-m", "agents", *command, "--config", str(path)]
+            argv = our_program("agents", *command, "--config", str(path))
         else:
             argv = [word.replace("{config}", str(path)) for word in external]
         process = self._network.processes.start(name, node, argv, may_end=ends)

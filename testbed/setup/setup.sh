@@ -137,6 +137,35 @@ build_environment() {
     rm -rf "$project/.venv.old"
 }
 
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+commands=(agents captures testbed)
+
+# entry_point NAME: a script that is `python -m NAME` from any folder. It finds the project by where it is itself; -P: what lies in
+# the working folder is not taken for a module of ours.
+entry_point() {
+    printf '%s\n' '#!/bin/sh' \
+        'project=$(dirname "$(dirname "$(dirname "$(readlink -f "$0")")")")' \
+        'export PYTHONNOUSERSITE=1 PYTHONPATH="$project${PYTHONPATH:+:$PYTHONPATH}"' \
+        "exec \"\$project/.venv/bin/python\" -P -m $1 \"\$@\""
+}
+
+commands_ready() {
+    local name
+    for name in "${commands[@]}"; do
+        [ -x "$environment/bin/$name" ] && cmp -s "$environment/bin/$name" <(entry_point "$name") || return 1
+    done
+}
+
+write_commands() {
+    local name
+    for name in "${commands[@]}"; do
+        entry_point "$name" >"$environment/bin/.$name.making"
+        chmod 755 "$environment/bin/.$name.making"
+        mv "$environment/bin/.$name.making" "$environment/bin/$name"
+    done
+}
+
 # --- routing root -----------------------------------------------------------------------------------------------------
 
 routing_root=$state/routing-$(sha256sum "$recipes/routing-root.sh" | cut -c 1-12)
@@ -167,7 +196,7 @@ remove_old_routing_roots() {
 
 # --- all of it --------------------------------------------------------------------------------------------------------
 
-ready() { [ -z "$(missing_packages)" ] && environment_ready "$@" && routing_root_ready; }
+ready() { [ -z "$(missing_packages)" ] && environment_ready "$@" && commands_ready && routing_root_ready; }
 
 main() {
     local missing
@@ -198,6 +227,7 @@ main() {
     # Without 9: a service that a package starts must not hold the lock for ever.
     if [ "${#missing[@]}" != 0 ]; then (install_packages "${missing[@]}") 9>&-; fi
     if ! environment_ready "$@"; then build_environment "$@"; fi
+    if ! commands_ready; then write_commands; fi
     if ! routing_root_ready; then build_routing_root; fi
     remove_old_routing_roots
     ready "$@" || fail 1 "the set-up ran through, and yet something is missing" "See ${log#"$project"/}."

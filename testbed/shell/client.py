@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from testbed.host.entering import run_in_node
-from testbed.host.sandbox import program_environment
+from testbed.host.sandbox import our_program, program_environment
 from testbed.shell.runs import Connection
 
 HISTORY = Path("~/.testbed_history")
@@ -103,9 +103,7 @@ class Client(Cmd):
         sys.stdout.flush()
         if not into:
             return run_in_node(lab, process, argv)
-        with subprocess.Popen(
-            [sys.executable, "-m", *into], stdin=subprocess.PIPE, env=program_environment()
-        ) as reader:
+        with subprocess.Popen(our_program(*into), stdin=subprocess.PIPE, env=program_environment()) as reader:
             assert reader.stdin is not None
             run_in_node(lab, process, argv, stdout=reader.stdin.fileno())
             reader.stdin.close()

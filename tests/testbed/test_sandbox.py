@@ -22,7 +22,7 @@ def test_the_command_is_an_argv_that_dies_with_its_parent(user_namespace: bool) 
     assert argv[:4] == ["setpriv", "--pdeathsig", "KILL", "--"]
     assert {"--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"} <= set(argv)
     assert ("--user" in argv) == ("--map-root-user" in argv) == user_namespace
-    assert argv[-4:-1] == [sys.executable, "-m", "testbed.host.sandbox_init"]
+    assert argv[-5:-1] == [sys.executable, "-P", "-m", "testbed.host.sandbox_init"]
     assert SandboxSpec(**json.loads(argv[-1])) == SandboxSpec(
         ["true", "; rm -rf /"], 5, 6, "/root/folder", ["/run/user"], SPEC.outer_namespaces  # type: ignore[arg-type]
     )  # fmt: skip

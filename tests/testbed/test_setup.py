@@ -331,6 +331,28 @@ def test_the_scripts_of_an_environment_name_the_place_it_is_moved_to(tmp_path: P
     assert not any(os.fsencode(making) in text for text in [*texts, (place / "pyvenv.cfg").read_bytes()])
 
 
+def test_its_commands_work_from_any_folder_through_any_link(tmp_path: Path) -> None:
+    """A folder with an odd name; the working folder has something called as the command's package is."""
+    machine = Machine(tmp_path / ODD)
+    machine.set_up()
+    said = "import os, sys; print(sys.argv[1:], os.environ['PYTHONPATH'])"
+    elsewhere = tmp_path / "elsewhere"
+    for folder, text in ((machine.project, said), (elsewhere, "raise SystemExit('the wrong one')")):
+        (folder / "agents").mkdir(parents=True)
+        (folder / "agents/__main__.py").write_text(text)
+    link = elsewhere / "a command"
+    link.symlink_to(machine.project / ".venv/bin/agents")
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": "toys"}
+    done = subprocess.run(
+        [str(link), "a b", "$c"], cwd=elsewhere, env=environment, check=True, capture_output=True, text=True
+    )
+    assert done.stdout == f"['a b', '$c'] {machine.project}:toys\n"
+    (machine.project / ".venv/bin/testbed").unlink()
+    machine.set_up()
+    assert (machine.project / ".venv/bin/testbed").stat().st_mode & 0o111, "what somebody removed is made again"
+    assert machine.times("environment") == 1
+
+
 def test_an_argument_it_does_not_know_is_refused(machine: Machine) -> None:
     assert "unknown argument: tests" in machine.set_up("tests", status=2)
 
