@@ -118,7 +118,7 @@ TABLE = (
         libraries=TESTBED_LIBRARIES | {"mininet"},
     ),
     Room(
-        ("testbed.net.netlink",),
+        ("testbed.net.netlink", "testbed.net.batch"),  # one change at a time, and many at once
         ours=("testbed",),
         strangers=ROOMS_OF_TESTBED,
         libraries=TESTBED_LIBRARIES | {"pyroute2"},

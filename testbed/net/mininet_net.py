@@ -28,9 +28,10 @@ from testbed.host.checks import Probe, eventually
 from testbed.host.processes import ManagedProcess, ProcessTable
 from testbed.host.progress import Progress
 from testbed.host.sandbox import require_inside
+from testbed.net.batch import Batch
 from testbed.net.links import Links
 from testbed.net.model import Lab, Link, Radio
-from testbed.net.netlink import Batch, NetworkNamespace
+from testbed.net.netlink import NetworkNamespace
 from testbed.net.routes import Route, routes
 from testbed.net.validation import validate
 from testbed.net.wires import Wire, wires
