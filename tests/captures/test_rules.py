@@ -684,3 +684,30 @@ def test_vlan_tagged_frames_are_judged_the_same(tmp_path: Path) -> None:
     lab = good_lab()
     lab.frames = [replace(f, data=f.data[:12] + bytes.fromhex("81000005") + f.data[12:]) for f in lab.frames]
     assert judged(lab, tmp_path).exit_code() == 0
+
+
+def misled(lab: ScriptedLab, to: str = "poa9") -> ScriptedLab:
+    """The link trigger of the first handover has named another place than the one where the node goes."""
+    (trigger,) = [step for step in lab.steps if step["step"] == "link_trigger" and step["handover"] == 1]
+    trigger["next"] = to
+    return lab
+
+
+def test_a_node_that_goes_by_a_promise_for_another_place_is_found_out(tmp_path: Path) -> None:
+    assert failing(judged(misled(good_lab(), "poa2"), tmp_path)) == set()
+    judgement = judged(misled(good_lab()), tmp_path)
+    assert failing(judgement) == {"mmcp-fallback-join"}
+    (verdict,) = judgement.with_verdict("failed")
+    assert "HIC was about poa9, and after link up these were not seen: SJR, SJC F=1" in verdict.message
+
+
+def test_a_node_that_was_misled_and_joins_again_has_fallen_back(tmp_path: Path) -> None:
+    lab = misled(good_lab()).drop("h1.LJ?@*")
+    again_with_new_lmc(lab, 3362, "x.SJR", "mn", "sm")
+    lab.mmcp(3363, "x.SJC", "sm", "mn", assigned(lab, "lmc2"), f=1)
+    again_with_new_lmc(lab, 3364, "x.LJR", "mn", "lmc2")
+    lab.mmcp(3365, "x.LJC", "lmc2", "mn", f=1)
+    judgement = judged(lab, tmp_path)
+    assert [verdict.message for verdict in judgement.with_verdict("failed")] == []
+    (first, *_) = [v.message for v in judgement.with_verdict("passed") if v.rule == "mmcp-fallback-join"]
+    assert first == "HIC was about poa9: fell back to SJR, SJC F=1, LJR, LJC F=1"
