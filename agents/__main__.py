@@ -227,6 +227,21 @@ def document(which: tuple[str, ...]) -> None:
         click.echo(path)
 
 
+@main.command(hidden=True)
+@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("title_room", nargs=-1, expose_value=False)
+def nursery(path: Path) -> None:
+    """Fork roles for whoever connects to the socket PATH; what follows on the command line is never read."""
+    from agents.media import receiver as _receiver  # noqa: F401  # what most of them need is imported once
+    from agents.media import source as _source  # noqa: F401
+    from agents.runtime import addresses, configuration, host  # noqa: F401
+    from agents.runtime.nursery import serve
+
+    for name in names():
+        protocol(name)
+    serve(path, lambda words: main(list(words), prog_name="python -m agents"))
+
+
 @main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("agent")
 @click.argument("words", metavar="[COMMAND] [--FIELD VALUE]...", nargs=-1, type=click.UNPROCESSED)

@@ -41,8 +41,8 @@ class ArrivalLog:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._times = array("q", bytes(8 * capacity))
-        self._numbers = array("q", bytes(8 * capacity))
+        self._times = array("q")
+        self._numbers = array("q")
         self.added = 0
 
     @property
@@ -52,9 +52,13 @@ class ArrivalLog:
 
     def add(self, time_ns: int, number: int) -> None:
         """Remember one packet."""
-        position = self.added % self._capacity
-        self._times[position] = time_ns
-        self._numbers[position] = number
+        if self.added < self._capacity:
+            self._times.append(time_ns)
+            self._numbers.append(number)
+        else:
+            position = self.added % self._capacity
+            self._times[position] = time_ns
+            self._numbers[position] = number
         self.added += 1
 
     def window(self, begin_ns: int, end_ns: int) -> Window:

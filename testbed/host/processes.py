@@ -40,10 +40,34 @@ class ProcessDied(ProcessError):  # noqa: N818  # reads as what happened
         self.name, self.node, self.status = process.name, process.node, process.popen.returncode
 
 
+class Child(Protocol):
+    """A process that can be watched and ended; all that is needed of `subprocess.Popen`."""
+
+    pid: int
+    stdin: Any
+
+    @property
+    def returncode(self) -> Any:
+        """As of `subprocess.Popen`."""
+        ...
+
+    def poll(self) -> int | None:
+        """As of `subprocess.Popen`."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """As of `subprocess.Popen`."""
+        ...
+
+    def send_signal(self, sig: int) -> None:
+        """As of `subprocess.Popen`."""
+        ...
+
+
 class Launcher(Protocol):
     """Starts argv in a node's namespaces, as `subprocess.Popen` would."""
 
-    def __call__(self, node: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    def __call__(self, node: str, argv: Sequence[str], **options: Any) -> Child:
         """Start it."""
         ...
 
@@ -79,7 +103,7 @@ class ManagedProcess:
     name: str
     node: str
     argv: tuple[str, ...]
-    popen: subprocess.Popen[Any]
+    popen: Child
     log: Path | None
     may_end: bool = False
     stop_signal: signal.Signals = signal.SIGTERM
@@ -148,10 +172,11 @@ class ProcessTable:
         may_end: bool = False,
         environment: Mapping[str, str] | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
+        launch: Launcher | None = None,
     ) -> ManagedProcess:
         """Starts argv in a node; stdout and stderr go to `logs/NAME.log` (appended to when a name is started again).
 
-        `environment` is added to the caller's. Raises ProcessError if a process of that name runs, or argv cannot start.
+        `environment` is added to the caller's. `launch`: what starts it in place of the usual one. Raises ProcessError if a process of that name runs, or argv cannot start.
         """
         if any(p.name == name and p.running for p in self._processes):
             raise ProcessError(f"a process called {name} is already running: stop it first or choose another name")
@@ -159,7 +184,7 @@ class ProcessTable:
         with log.open("ab") as stream:
             begins = stream.tell()
             try:
-                popen = self._launch(
+                popen = (launch or self._launch)(
                     node,
                     argv,
                     stdin=subprocess.DEVNULL,

@@ -31,7 +31,7 @@ from testbed.net.model import Lab, ModelError, Stream
 from testbed.net.shapes import Shape
 from testbed.radio.link_events import LinkEvent, attached_at_first
 from testbed.run.laboratory import RunningLab, Topology
-from testbed.run.mobility import Moment, as_told, carry, carry_out, pass_through
+from testbed.run.mobility import Later, Moment, as_told, carry, carry_out, pass_through
 from testbed.run.options import Option, Values, duration_option, family_option, list_option, number_option, seconds
 from testbed.run.roles import RunningRole
 
@@ -172,13 +172,10 @@ def play(
     measurements: SessionMeasurements,
 ) -> dict[int, tuple[str, int, int]]:
     """Let link events happen, each at its time; gives each handover's node and window (CLOCK_REALTIME ns) by its number."""
-    moments: list[Moment] = []
     windows: dict[int, tuple[str, int, int]] = {}
     at_link = {(each.node, at_s): each for each in planned for at_s in (each.down_s, each.up_s)}
     triggers = {id(each.told): each for each in planned if each.told is not None}
-    for each in planned:
-        moments.append(Moment(each.begin_s, 0, partial(_begin, lab, mode, each, windows)))
-        moments.append(Moment(each.end_s, 3, partial(_end, lab, each, windows)))
+    moments = [Moment(each.begin_s, 0, partial(_begin, lab, mode, each, windows)) for each in planned]
     with ThreadPoolExecutor(ASKED_AT_ONCE) as asking:
         asked: list[Future[None]] = []
 
@@ -188,7 +185,7 @@ def play(
         for event in events:
             if event.at_s > 0:
                 of = triggers.get(id(event)) or at_link.get((event.node, event.at_s))
-                moments.append(Moment(event.at_s, 1, partial(_happen, lab, event, of)))
+                moments.append(Moment(event.at_s, 1, partial(_happen, lab, event, of, windows)))
         for at_s, node, fields in as_told(lab.network, events):
             moments.append(Moment(at_s, 2, partial(tell, node, fields)))
         with lab.progress.step(f"{len(planned)} handovers of {len(begun.nodes)} mobile nodes, {mode}"):
@@ -237,12 +234,17 @@ def _end(lab: RunningLab, handover: PlannedHandover, windows: dict[int, tuple[st
     windows[handover.number] = (node, begin_ns, lab.steps.add("handover_end", handover=handover.number))
 
 
-def _happen(lab: RunningLab, event: LinkEvent, of: PlannedHandover | None) -> None:
-    """One link event: to the link what it says; as a step of its handover, if it is of one."""
+def _happen(
+    lab: RunningLab, event: LinkEvent, of: PlannedHandover | None, windows: dict[int, tuple[str, int, int]]
+) -> Later | None:
+    """One link event: to the link what it says; as a step of its handover, which ends some time after its link is up."""
     details: dict[str, object] = {"mn": event.node} | ({} if of is None else {"handover": of.number})
     if event.kind == "link_going_down":
         lab.steps.add("link_trigger", next=event.next_cell, prediction=event.prediction, **details)
     carry_out(lab.network, event, lab.steps, **details)
+    if event.kind != "link_up" or of is None:
+        return None
+    return Later(of.end_s - of.up_s, 3, partial(_end, lab, of, windows))
 
 
 def _tell(agent: RunningRole, fields: Mapping[str, object]) -> None:
@@ -263,10 +265,10 @@ def end_nodes(
         counted = _for_each(lambda window: receiver_window(begun.receivers[window[0]], *window[1:]), windows.values())
         measurements.windows.update(zip(windows, counted, strict=True))
         _for_each(lambda role: role.ask("leave") if role.is_ours else None, begun.nodes.values())
-        for node in begun.nodes:
-            cell = lab.network.sandbox_namespace.state(lab.model.radio(node).bridge_port).master
-            if cell is not None:
-                staying.await_no_member(lab, cell)
+        ports = [lab.model.radio(node).bridge_port for node in begun.nodes]
+        left = dict.fromkeys(lab.network.sandbox_namespace.state(port).master for port in ports)
+        for cell in filter(None, left):
+            staying.await_no_member(lab, cell)
         _for_each(lab.roles.stop, begun.nodes.values())
         for node in begun.nodes:
             lab.steps.add("session_end", mode=mode, mn=node)

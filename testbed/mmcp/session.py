@@ -24,6 +24,9 @@ MMCP_PORT = 24793
 # A short status report time, so that a run of some seconds shows several reports.
 STATUS_REPORT_S = 2.0
 JOINED_DEADLINE_S = 15.0
+SHARING_MOBILES = 16
+"""From so many mobile nodes on, roles are forked from one process: each is one still, and 200 of them fit."""
+
 RECEIVING_PACKETS = 10  # received packets that show that a node is in its group
 RECEIVING_DEADLINE_S = 45.0  # a silent node waits for a general query, every 10 s, and its response time
 
@@ -128,8 +131,10 @@ def begin(lab: RunningLab, mode: str = "proactive", left_out: Mapping[str, str] 
 
 def begin_without_nodes(lab: RunningLab) -> Begun:
     """Start everything but the mobile nodes' agents."""
-    infrastructure = start_infrastructure(lab)
     names = places.mobiles(lab.model)
+    if len(names) >= SHARING_MOBILES:
+        lab.roles.share_memory()
+    infrastructure = start_infrastructure(lab)
     with lab.progress.step(f"{len(names)} receivers"):
         receivers = {node: launch_receiver(lab, node) for node in names}
         lab.roles.await_ready(*receivers.values())

@@ -6,6 +6,7 @@ By hand with `attach`, `detach` and `move`, or as link events say, each at its t
 
 from __future__ import annotations
 
+import heapq
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -92,6 +93,14 @@ class Moment(NamedTuple):
     do: Callable[[], object]
 
 
+class Later(NamedTuple):
+    """What a moment may give when it is done: something that is to happen so many seconds after it, however late it was."""
+
+    in_s: float
+    turn: int
+    do: Callable[[], object]
+
+
 @dataclass(frozen=True, slots=True)
 class Drift:
     """How late moments were, seconds: the median and the worst."""
@@ -105,19 +114,27 @@ class Drift:
 
 
 def pass_through(network: EmulatedNetwork, moments: Sequence[Moment]) -> Drift:
-    """Do each thing at its time, counted from now, in real time; raises ProcessDied where one of the lab's has."""
+    """Do each thing at its time, counted from now, in real time; raises ProcessDied where one of the lab's has.
+
+    What a moment gives `Later` is done too.
+    """
     late: list[float] = []
+    waiting = [(each.at_s, each.turn, number, each.do) for number, each in enumerate(moments)]
+    heapq.heapify(waiting)
     began, checked_s = time.monotonic(), 0.0
-    for moment in sorted(moments, key=lambda each: each[:2]):
-        remaining = began + moment.at_s - time.monotonic()
+    while waiting:
+        at_s, _, _, do = heapq.heappop(waiting)
+        remaining = began + at_s - time.monotonic()
         if remaining > 0:
             time.sleep(remaining)  # the movement's own time, not a wait for something
         passed_s = time.monotonic() - began
-        late.append(passed_s - moment.at_s)
+        late.append(passed_s - at_s)
         if passed_s - checked_s > 1:
             network.processes.check_alive()
             checked_s = passed_s
-        moment.do()
+        done = do()
+        if isinstance(done, Later):
+            heapq.heappush(waiting, (passed_s + done.in_s, done.turn, len(late) + len(moments), done.do))
     return Drift(statistics.median(late), max(late)) if late else Drift()
 
 

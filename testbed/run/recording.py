@@ -21,9 +21,18 @@ from testbed.net.model import Lab
 
 START_DEADLINE_S = 10.0  # for tcpdump to say that it listens
 TOOL_DEADLINE_S = 120.0  # for joining or judging a capture
+TOOL_DEADLINE_S_PER_MB = 3.0  # and for a large one so much more
 SNAPSHOT_BYTES = 2048  # longer than any frame of a lab: nothing is cut
 BUFFER_KIB = 16384  # kernel buffer of a tcpdump: seconds of the fastest stream
 BUFFERS_KIB = 1 << 20  # of all tcpdumps together, which share it where there are many
+
+MANY_RADIOS = 16
+"""From so many on, a mobile node's link is recorded without the reports that others send to routers alone.
+
+In a cell each of them passes every node's link: of a hundred nodes that is ten thousand, and tells nothing new.
+"""
+
+_TO_ROUTERS = {4: "dst host 224.0.0.22", 6: "dst host ff02::16"}
 
 WRITTEN_DEADLINE_S = 10.0  # a recorder's buffer is handed over at least once a second
 
@@ -62,10 +71,19 @@ class Recording:
                     "--snapshot-length", str(SNAPSHOT_BYTES), "--time-stamp-precision=nano", "--no-promiscuous-mode",
                     "-B", str(buffer_kib(len(ends))), "-n", "-Z", "root", "-w", file,
                     "-U",  # packet by packet into the file: somebody may be following it
+                    *self._filter(node, interface),
                 ]  # fmt: skip
                 self._processes.append(self._network.processes.start(f"tcpdump-{interface}", node, argv))
             for process in self._processes:
                 self._network.processes.wait_for_log(process, r"listening on", START_DEADLINE_S)
+
+    def _filter(self, node: str, interface: str) -> tuple[str, ...]:
+        """Which packets are recorded there; empty: all."""
+        model = self._network.model
+        if len(model.radios) < MANY_RADIOS or interface not in {radio.interface for radio in model.radios_of(node)}:
+            return ()
+        own = self._network.namespace(node).state(interface).hardware_address
+        return (f"not ({_TO_ROUTERS[model.family]}) or ether src {own}",)
 
     def stop(self) -> dict[str, int]:
         """Stop all recorders; returns packets dropped by the kernel, by interface, where there were any.
@@ -100,18 +118,18 @@ class Recording:
 
 def merge(run_folder: Path) -> Path:
     """Join the run's captures and steps into ``lab.pcapng``; returns its path."""
-    _captures("merge", str(run_folder))
+    _captures("merge", str(run_folder), size=sum(file.stat().st_size for file in (run_folder / "capture").iterdir()))
     return run_folder / "lab.pcapng"
 
 
 def write_timeline(run_folder: Path) -> None:
     """Write the run's whole history, ``timeline.jsonl``."""
-    _captures("timeline", str(run_folder))
+    _captures("timeline", str(run_folder), size=_size(run_folder))
 
 
 def write_report(run_folder: Path) -> Path:
     """Make the run's page, ``report.html``; returns its path."""
-    _captures("report", str(run_folder))
+    _captures("report", str(run_folder), size=_size(run_folder))
     return run_folder / "report.html"
 
 
@@ -123,7 +141,7 @@ def draw(model: Lab, sending: Collection[str] = ()) -> str:
 
 def judge(pcapng: Path) -> dict[str, Any]:
     """What the judge says of a capture, as its JSON says it."""
-    said = _captures("judge", str(pcapng), "--json", accepted=(0, 1))
+    said = _captures("judge", str(pcapng), "--json", accepted=(0, 1), size=pcapng.stat().st_size)
     try:
         verdict = json.loads(said)
     except ValueError:
@@ -133,21 +151,29 @@ def judge(pcapng: Path) -> dict[str, Any]:
     return verdict
 
 
-def _captures(*arguments: str, accepted: tuple[int, ...] = (0,), given: str = "") -> str:
+def _size(run_folder: Path) -> int:
+    """Of the run's capture, octets; 0 where there is none."""
+    pcapng = run_folder / "lab.pcapng"
+    return pcapng.stat().st_size if pcapng.exists() else 0
+
+
+def _captures(*arguments: str, accepted: tuple[int, ...] = (0,), size: int = 0, given: str = "") -> str:
+    """Run a command of the captures package that reads so many octets. Raises RecordingError."""
     # Behind everything else: another lab may be measuring on this machine.
     argv = ["nice", "-n", "5", *our_program("captures", *arguments)]
+    deadline_s = TOOL_DEADLINE_S + TOOL_DEADLINE_S_PER_MB * size / 1e6
     try:
         done = subprocess.run(
             argv,
             check=False,
             capture_output=True,
             text=True,
-            timeout=TOOL_DEADLINE_S,
+            timeout=deadline_s,
             input=given,
             env=program_environment(),
         )
     except subprocess.TimeoutExpired:
-        raise RecordingError(f"captures {arguments[0]} gave no answer for {TOOL_DEADLINE_S:g} s") from None
+        raise RecordingError(f"captures {arguments[0]} gave no answer for {deadline_s:.0f} s") from None
     if done.returncode not in accepted:
         said = (done.stderr or done.stdout).strip()
         raise RecordingError(f"captures {' '.join(arguments)} ended with status {done.returncode}: {said}")

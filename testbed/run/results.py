@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -28,6 +29,8 @@ from rich.console import Console
 from rich.table import Table as PrintedTable
 
 RESULT_SCHEMA = 1
+ROWS_SHOWN, FAILURES_SHOWN = 40, 5
+"""Of a table, and of one rule."""
 RESULT = "result.json"
 RUNS = Path(__file__).resolve().parents[2] / "captures" / "runs"
 STATUS = {"pass": 0, "kept": 0, "fail": 1, "could-not-run": 2}
@@ -121,7 +124,11 @@ def show(result: Mapping[str, Any], run_folder: Path, console: Console) -> None:
             _show_table(table, result[table["name"]], console)
     rules, packs = result["rules"], result["packs"]
     broken = [verdict for pack in packs.values() for verdict in pack["verdicts"] if verdict["verdict"] == "failed"]
+    told: Counter[tuple[str, str]] = Counter()
     for failed in [*rules["failed"], *broken]:
+        told[failed["pack"], failed["rule"]] += 1
+        if told[failed["pack"], failed["rule"]] > FAILURES_SHOWN:
+            continue
         frames = ", ".join(str(frame) for frame in failed.get("frames", [])[:8])
         whose = "FAILED" if failed in rules["failed"] else f"pack {failed['pack']}: FAILED"
         console.print(
@@ -131,6 +138,10 @@ def show(result: Mapping[str, Any], run_folder: Path, console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
+    for (pack, rule), count in told.items():
+        if count > FAILURES_SHOWN:
+            more = f"{pack}: {rule} failed {count - FAILURES_SHOWN} times more, all in {run_folder / RESULT}"
+            console.print(more, markup=False, highlight=False, soft_wrap=True)
     for line in (*(f"FAILED {failure}" for failure in result["failures"]), *result["warnings"]):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     unseen = f", {len(rules['unseen'])} saw nothing to judge" if rules.get("unseen") else ""
@@ -178,13 +189,22 @@ def _show_table(table: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], con
         )
     if not table["more"]:
         printed.add_column("verdict", no_wrap=True)
-    for row in rows:
+    shown = _shown(rows)
+    for row in shown:
         verdict = "FAIL" if row["verdict"] == "fail" else row["verdict"]
         cells = (_cell(row.get(column["key"])) for column in table["columns"])
         printed.add_row(*cells, *([] if table["more"] else [verdict]))
     if table["note"]:
         console.print(table["note"], highlight=False)
     console.print(printed, highlight=False, markup=False)
+    if len(shown) < len(rows):
+        console.print(f"and {len(rows) - len(shown)} {table['name']} more in {RESULT}", highlight=False)
+
+
+def _shown(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows that a person is shown, in their order: those that failed first of all."""
+    numbers = sorted(range(len(rows)), key=lambda number: (rows[number]["verdict"] != "fail", number))
+    return [rows[number] for number in sorted(numbers[:ROWS_SHOWN])]
 
 
 def _counted(result: Mapping[str, Any]) -> str:

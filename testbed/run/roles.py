@@ -12,10 +12,12 @@ import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 
-from testbed.host.processes import STOP_DEADLINE_S, ManagedProcess
+from testbed.host.forking import Nursery
+from testbed.host.processes import STOP_DEADLINE_S, Child, ManagedProcess
 from testbed.host.sandbox import our_program
 from testbed.net.mininet_net import EmulatedNetwork
 
@@ -68,9 +70,24 @@ class Roles:
         self._configurations = network.run_folder / "config"
         self._traces = network.run_folder / "traces"
         self.running: dict[str, RunningRole] = {}  # by name; of one that has ended its last process
+        self._nursery: Nursery | None = None
         self.counters: dict[str, dict[str, int]] = {}  # by role; of a role that ran several times the sums
         for folder in (self._configurations, self._traces, CONTROLS):
             folder.mkdir(exist_ok=True)
+
+    def share_memory(self) -> None:
+        """From now on fork our roles from one process that has imported what they need: for labs with very many.
+
+        Each is a process all the same. One that is forked takes a tenth of the time to start and a fifth of the memory.
+        """
+        if self._nursery is None:
+            argv = our_program("agents", "nursery")
+            self._nursery = Nursery(self._network.processes, argv, CONTROLS / "nursery.socket")
+
+    def _fork(self, node: str, argv: Sequence[str], **options: Any) -> Child:
+        assert self._nursery is not None
+        words = argv[len(our_program("agents")) :]
+        return self._nursery.fork(words, self._network.pid(node), options["stdout"].fileno())
 
     def control_path(self, name: str) -> Path:
         """Where the role's control socket is, or would be."""
@@ -111,7 +128,8 @@ class Roles:
             argv = our_program("agents", *command, "--config", str(path))
         else:
             argv = [word.replace("{config}", str(path)) for word in external]
-        process = self._network.processes.start(name, node, argv, may_end=ends)
+        launch = self._fork if external is None and self._nursery is not None else None
+        process = self._network.processes.start(name, node, argv, may_end=ends, launch=launch)
         self.running[name] = RunningRole(name, node, process, control, external is None)
         return self.running[name]
 

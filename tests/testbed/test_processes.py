@@ -61,7 +61,7 @@ def test_a_death_names_process_node_status_and_last_words(table: ProcessTable) -
 def test_a_death_by_signal_is_named(table: ProcessTable) -> None:
     process = table.start("zebra", "rr", SLEEP)
     table.check_alive()
-    process.popen.kill()
+    process.popen.send_signal(signal.SIGKILL)
     process.popen.wait(5)
     with pytest.raises(ProcessDied, match=r"zebra on node rr was killed by SIGKILL; it said nothing"):
         table.check_alive()
