@@ -100,6 +100,8 @@ SUBJECTS: dict[str, _Subject] = {
     "mgmtd": _Subject("labs with FRR", "remove .lab and " + SET_UP),
     "pimd": _Subject("labs with FRR and FAMILY=4", "remove .lab and " + SET_UP),
     "pim6d": _Subject("labs with FRR and FAMILY=6", "remove .lab and " + SET_UP),
+    "ospfd": _Subject("labs with OSPF and FAMILY=4", "remove .lab and " + SET_UP, needed=False),
+    "ospf6d": _Subject("labs with OSPF and FAMILY=6", "remove .lab and " + SET_UP, needed=False),
     "smcroute": _Subject("labs with static multicast routes", "remove .lab and " + SET_UP, needed=False),
     "troglobit-pimd": _Subject("labs with pimd", "remove .lab and " + SET_UP, needed=False),
     "nft": _Subject(
@@ -133,11 +135,12 @@ SUBJECTS: dict[str, _Subject] = {
 
 _SANDBOXED = (
     "sandbox-sysctl", "sandbox-tmpfs", "ipv4-multicast-routing", "ipv6", "ipv6-multicast-routing", "veth", "bridge", "mnexec",
-    "tcpdump", "zebra", "mgmtd", "pimd", "pim6d", "smcroute", "troglobit-pimd", "nft", "tbf", "netem", "taps", "wirefilter",
-    "ipip", "gre", "vlan",
+    "tcpdump", "zebra", "mgmtd", "pimd", "pim6d", "ospfd", "ospf6d", "smcroute", "troglobit-pimd",
+    "nft", "tbf", "netem", "taps", "wirefilter", "ipip", "gre", "vlan",
 )  # fmt: skip
 _OF_THE_ROUTING_ROOT = frozenset({
-    "tcpdump", "zebra", "mgmtd", "pimd", "pim6d", "smcroute", "troglobit-pimd", "nft", "tbf", "netem", "wirefilter",
+    "tcpdump", "zebra", "mgmtd", "pimd", "pim6d", "ospfd", "ospf6d", "smcroute", "troglobit-pimd",
+    "nft", "tbf", "netem", "wirefilter",
 })  # fmt: skip
 
 

@@ -214,6 +214,8 @@ PROBES: dict[str, Callable[[], str]] = {
     "mgmtd": daemon("/usr/lib/frr/mgmtd", "--version"),
     "pimd": daemon("/usr/lib/frr/pimd", "--version"),
     "pim6d": daemon("/usr/lib/frr/pim6d", "--version"),
+    "ospfd": daemon("/usr/lib/frr/ospfd", "--version"),
+    "ospf6d": daemon("/usr/lib/frr/ospf6d", "--version"),
     "smcroute": daemon("/usr/sbin/smcrouted", "-v"),
     "troglobit-pimd": daemon("/usr/sbin/pimd", "-v"),
     "tcpdump": tcpdump,

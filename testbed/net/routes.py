@@ -46,7 +46,7 @@ def routes(lab: Lab, attached: Mapping[str, str] | None = None) -> tuple[Route, 
     """Routes of every node.
 
     A host gets one default route to the first router of its first subnet. A router gets one route per subnet it is not
-    on. `attached` says where mobile nodes are (node -> point of attachment); without it, where they are at first.
+    on, unless a routing protocol is to give it its routes. `attached` says where mobile nodes are (node -> point of attachment); without it, where they are at first.
     """
     where: dict[str, set[str]] = {}
     for radio in lab.radios:
@@ -64,7 +64,7 @@ def routes(lab: Lab, attached: Mapping[str, str] | None = None) -> tuple[Route, 
     for node in lab.nodes:
         if node.kind == "host":
             found += _default_route(lab, node.name, subnets, routers)
-        else:
+        elif lab.unicast == "static":
             found += _router_routes(node.name, subnets, routers)
     return tuple(found)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Lab, ModelError
-from testbed.routing import frr, pimd, smcroute
+from testbed.routing import frr, ospf, pimd, smcroute
 from testbed.routing.router import Ability, DaemonFamily, Router
 from testbed.setup import routing_versions
 
@@ -27,13 +27,15 @@ def families_of(model: Lab) -> tuple[DaemonFamily, ...]:
 
 def check(model: Lab) -> None:
     """Raises ModelError for the first thing in the model that its routing daemons could not work with."""
+    ospf.check(model)
     for family in families_of(model):
         family.check(model)
 
 
 def programs(model: Lab) -> tuple[str, ...]:
     """The doctor's checks that a lab with this model needs for its routers."""
-    return tuple(name for family in families_of(model) for name in family.programs(model))
+    names = [name for family in families_of(model) for name in family.programs(model)]
+    return tuple(dict.fromkeys([*names, *(ospf.programs(model) if ospf.used_by(model) else ())]))
 
 
 def cannot(model: Lab) -> dict[Ability, str]:
@@ -55,6 +57,8 @@ def start_routers(network: EmulatedNetwork) -> dict[str, Router]:
 
     Raises ProcessDied, NotObserved or RoutingError with what the daemons said.
     """
+    if ospf.used_by(network.model):
+        ospf.start(network)
     families = families_of(network.model)
     routers = {node: router for family in families for node, router in family.start(network).items()}
     for family in families:
@@ -65,6 +69,8 @@ def start_routers(network: EmulatedNetwork) -> dict[str, Router]:
 def versions(network: EmulatedNetwork) -> dict[str, str]:
     """The versions of the routing daemons in use, by package."""
     wanted = {package for family in families_of(network.model) for package in family.packages}
+    if ospf.used_by(network.model):
+        wanted.add(ospf.PACKAGE)
     if network.routing_root is None or not wanted:
         return {}
     return {name: version for name, version in routing_versions(network.routing_root).items() if name in wanted}

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Lab, ModelError
+from testbed.routing import ospf
 from testbed.routing.frr_daemons import FrrDaemons
 from testbed.routing.group_state import GroupState, kernel_sources, same_address
 from testbed.routing.pim import FRR, adjacent, check_rendezvous_point
@@ -64,7 +65,8 @@ class FrrRouter(FrrDaemons):
     cannot: ClassVar[Cannot] = {}
 
     def __init__(self, network: EmulatedNetwork, node: str) -> None:
-        super().__init__(network, node, ("mgmtd", "zebra", "pimd" if network.model.family == 4 else "pim6d"))
+        there = () if ospf.used_by(network.model) else ("mgmtd", "zebra")
+        super().__init__(network, node, (*there, "pimd" if network.model.family == 4 else "pim6d"))
         self._ip = "ip" if network.model.family == 4 else "ipv6"
 
     def configure(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,3 +44,45 @@ def test_static_routers_ask_nobody_and_speak_no_pim(static: Run) -> None:
     packs = static.result["packs"]
     assert "pim" not in packs
     assert packs["rtp"]["passed"]
+
+
+@pytest.fixture(scope="module", params=["4", pytest.param("6", marks=long)])
+def mixed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A walk over a core that speaks PIM and OSPF, and static edges."""
+    words = ("--family", request.param, "--modes", "proactive", "--handovers", "2", "--every", "1500ms")
+    return run(tmp_path_factory.mktemp("runs"), "mixed", *words)
+
+
+def test_a_lab_may_mix_daemons(mixed: Run) -> None:
+    assert mixed.status == 0, mixed.explain()
+    assert [row["outcome"] for row in mixed.result["handovers"]] == ["predictive", "predictive"]
+    assert set(mixed.result["versions"]) == {"frr", "smcroute"}
+    assert [line for line in mixed.result["warnings"] if line.startswith("smcroute on e1, e2: ")]
+
+
+def test_static_edges_pull_the_stream_from_the_core_and_routes_are_ospfs(mixed: Run) -> None:
+    assert mixed.folder is not None
+    lines = (mixed.folder / "trees.txt").read_text().splitlines()
+    below = [line.strip() for line in lines if "e1: in" in line or "e2: in" in line or "out c3-e" in line]
+    assert [line.partition(",")[0].partition(" (")[0] for line in below] == [
+        "out c3-e1", "e1: in e1-c3", "out c3-e2", "e2: in e2-c3",
+    ]  # fmt: skip
+    assert mixed.result["packs"]["pim"]["failed"] == 0
+    assert "c1-ospfd" in " ".join(path.stem for path in (mixed.folder / "logs").iterdir()).replace("ospf6d", "ospfd")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("routing", ["pimd", "pimd,ar2=frr"])
+def test_pimd_alone_and_with_other_speakers_of_pim(tmp_path: Path, routing: str) -> None:
+    finished = run(tmp_path, "handover", "--routing", routing, "--repeat", "1")
+    assert finished.status == 0, finished.explain()
+    assert "pimd" in finished.result["versions"]
+    assert [line for line in finished.result["warnings"] if "its latencies mean nothing" in line]
+
+
+@pytest.mark.long
+def test_ospf_gives_every_family_its_routes(tmp_path: Path) -> None:
+    for routing in ("frr", "smcroute"):
+        finished = run(tmp_path, "handover", "--unicast", "ospf", "--routing", routing, "--repeat", "1")
+        assert finished.status == 0, finished.explain()
+        assert "frr" in finished.result["versions"]
