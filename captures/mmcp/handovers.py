@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from captures.mmcp.outages import outage_record
+from captures.wire.flows import NO_DATA
+from captures.wire.source_gaps import longest_outage
 
 if TYPE_CHECKING:
     from captures.files.capture import Step
@@ -214,13 +216,20 @@ def stream_numbers(flow: Flow, begin_ns: int, end_ns: int) -> StreamNumbers | No
 
 
 def handover_record(lab: Lab, handover: Handover) -> dict[str, Any]:
-    """One entry of the judgement's ``handovers``; what could not be measured is None. Times in ms unless named _ns."""
+    """One entry of the judgement's ``handovers``; what could not be measured is None. Times in ms unless named _ns.
+
+    ``longest_silence_ms`` is the longest time between two packets, ``disruption_ms`` the longest for which the network answers.
+    """
     flow = lab.flow(handover.mn.interface)
     numbers = stream_numbers(flow, handover.begin_ns, handover.end_ns) if handover.complete else None
-    gap_ms = disruption_ms = excess_ms = None
+    silence_ms = disruption_ms = excess_ms = outage = None
     if numbers is not None:
-        gap_ms = (numbers.gap_end_ns - numbers.gap_begin_ns) / _MILLISECOND
-        disruption_ms = gap_ms - lab.parameters.nominal_spacing_ns / _MILLISECOND
+        silence_ms = (numbers.gap_end_ns - numbers.gap_begin_ns) / _MILLISECOND
+        sent = lab.data.get(lab.parameters.source_interface, NO_DATA)
+        span = flow.span(handover.begin_ns, handover.end_ns)
+        outage = longest_outage(flow, span, sent, lab.parameters.nominal_spacing_ns)
+        assert outage is not None  # there are numbers, so there are two packets
+        disruption_ms = outage.outage_ns / _MILLISECOND
         nominal_gap = handover.nominal["l2_gap_ms"]
         excess_ms = disruption_ms - nominal_gap if isinstance(nominal_gap, int | float) else None
     requests = handover_requests(lab, handover)
@@ -235,6 +244,7 @@ def handover_record(lab: Lab, handover: Handover) -> dict[str, Any]:
         "to": handover.target,
         "outcome": outcome(lab, handover),
         **handover.nominal,
+        "longest_silence_ms": _rounded(silence_ms),
         "disruption_ms": _rounded(disruption_ms),
         "excess_ms": _rounded(excess_ms),
         "packets": numbers.packets if numbers else len(flow.span(handover.begin_ns, handover.end_ns)),
@@ -246,7 +256,7 @@ def handover_record(lab: Lab, handover: Handover) -> dict[str, Any]:
         ),
         "window": {"begin_ns": handover.begin_ns, "end_ns": handover.end_ns},
         "longest_gap": {"begin_ns": numbers.gap_begin_ns, "end_ns": numbers.gap_end_ns} if numbers else None,
-        "outage": outage_record(lab, handover, numbers),
+        "outage": outage_record(lab, handover, outage),
         "measured_link_gap_ms": (_rounded((up - down) / _MILLISECOND) if up is not None and down is not None else None),
     }
 

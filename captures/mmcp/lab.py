@@ -25,7 +25,7 @@ from captures.mmcp.messages import ByTime, Membership, Message, membership_of, m
 from captures.mmcp.parameters import UNKNOWN, LocalMobilityController, MobileNode, Parameters
 from captures.mmcp.silences import Silence, find_silences, silence_record
 from captures.wire.address_signs import AddressSign
-from captures.wire.flows import Flow, flows_of, without_vlans
+from captures.wire.flows import NO_DATA, Flow, flows_of, without_vlans
 from captures.wire.rtp import Streams
 
 _BEFORE_PARAMETERS_MAX = 4096  # events that are remembered until a parameters step comes
@@ -170,7 +170,7 @@ class Lab:
     def flow(self, interface: str) -> Flow:
         """Data packets seen at the interface; empty if there were none."""
         self._looked_at.add(interface)
-        return self.data.get(interface, _NO_DATA)
+        return self.data.get(interface, NO_DATA)
 
     def reports_of(self, interface: str, addresses: Iterable[str]) -> list[Membership]:
         """IGMP and MLD reports and leaves that a node sent, as its own interface saw them.
@@ -399,6 +399,3 @@ class Lab:
             "leaves": [leave_record(self, leave) for leave in self.leaves],
             "silences": [silence_record(self, self.families, silence) for silence in self.silences],
         }
-
-
-_NO_DATA = Flow()

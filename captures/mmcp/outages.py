@@ -19,9 +19,10 @@ from captures.history.outages import PARTS, Arrival, parts_of
 from captures.wire.address_signs import Sign
 
 if TYPE_CHECKING:
-    from captures.mmcp.handovers import Handover, StreamNumbers
+    from captures.mmcp.handovers import Handover
     from captures.mmcp.lab import Lab
     from captures.mmcp.messages import Membership
+    from captures.wire.source_gaps import Outage
 
 _MILLISECOND = 1_000_000
 _PROBE_ANSWER_NS = 1_000_000_000  # RetransTimer [RFC 4861 10]
@@ -31,13 +32,13 @@ _AHEAD_SPACINGS, _AHEAD_MIN_NS = (
 )  # how long before link up data in the cell shows that the tree is there
 
 
-def outage_record(lab: Lab, handover: Handover, numbers: StreamNumbers | None) -> dict[str, Any] | None:
+def outage_record(lab: Lab, handover: Handover, outage: Outage | None) -> dict[str, Any] | None:
     """The parts of a handover's outage, ``link_ms`` to ``other_ms``; None where the outage or the link was not seen.
 
     ``tree_is_ahead``, and beside the parts what took how long whether the stream waited for it or not: ``address_after_ms`` and
     ``join_after_ms``, from link up; None for what was not seen.
     """
-    if numbers is None or handover.down_ns is None or handover.up_ns is None:
+    if outage is None or handover.down_ns is None or handover.up_ns is None:
         return None
     up = handover.up_ns
     addressed = _addressed(lab, handover, up)
@@ -49,8 +50,7 @@ def outage_record(lab: Lab, handover: Handover, numbers: StreamNumbers | None) -
     arrival = Arrival(
         handover.down_ns, up, addressed if has_waited else None, None if counts is None else counts.t_ns, ahead
     )
-    due = numbers.gap_begin_ns + lab.parameters.nominal_spacing_ns
-    parts = parts_of(due, numbers.gap_end_ns, arrival)
+    parts = parts_of(outage.due_ns, outage.until_ns, arrival)
     return {
         **{f"{part}_ms": parts[part] / _MILLISECOND for part in PARTS},
         "tree_is_ahead": ahead,

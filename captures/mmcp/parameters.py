@@ -56,7 +56,8 @@ class MobileNode:
 class Parameters:
     """The lab, as its ``parameters`` step describes it; addresses printed canonically, times in the unit named.
 
-    `source`: of a source-specific group, the one it is joined from.
+    `source`: of a source-specific group, the one it is joined from. `source_interface`: where what the stream's only source
+    sends was captured, empty if the lab does not say.
     `session_manager_interface`: where what the SM sends and receives was captured, empty if the lab does not say. `expects`: what the lab is about. `jwt_s` and `join_retries` are what the MNs are given, None where the lab does not say.
     `last_member_query_s`: how long the routers' own timers let them forward after the last member's leave.
     """
@@ -78,6 +79,7 @@ class Parameters:
     last_member_query_s: float = _LAST_MEMBER_QUERY_S
     jwt_s: float | None = None
     join_retries: int | None = None
+    source_interface: str = ""
 
     @classmethod
     def read(cls, step: Step) -> Parameters:
@@ -120,6 +122,7 @@ class Parameters:
                 expects=tuple(map(str, lab.get("expects", ()))),
                 spt_s=_seconds(fields, "spt_s") if "spt_s" in fields else _SPT_IN_SRT * _seconds(fields, "srt_s"),
                 session_manager_interface=str(fields["sm"].get("interface", "")),
+                source_interface=str((lab.get("mcs") or {}).get("interface", "")),
                 last_member_query_s=_seconds(fields, "last_member_query_s")
                 if "last_member_query_s" in fields
                 else _LAST_MEMBER_QUERY_S,

@@ -40,6 +40,10 @@ class Flow:
         self.sequence = array("H", [self.sequence[i] for i in order])
 
 
+NO_DATA = Flow()
+"""Of an interface where none were seen."""
+
+
 def flows_of(streams: Streams, places: Mapping[str, str]) -> dict[str, Flow]:
     """What was kept, by interface; what was seen at one of `places` counts as seen where that says."""
     found: dict[str, Flow] = {}

@@ -8,16 +8,15 @@ from typing import Any
 
 from testbed.mmcp.expectation import least_without
 from testbed.mmcp.results import Row, SessionMeasurements, conclude_handovers
-from testbed.mmcp.streaming import nominal_spacing_ns
 from testbed.run.laboratory import Conclusion
 from testbed.run.options import Values
 
-AGREEMENT_MS = 2.0  # how far the receiver's and the capture's disruption may be apart
+AGREEMENT_MS = 2.0  # how far the receiver's and the capture's longest time without a packet may be apart
 
 COUNTS = ("packets", "lost", "duplicates")
 
 
-def differences(judged: Row, window: Row, nominal_spacing_ns: int, compared: Sequence[str] = COUNTS) -> list[str]:
+def differences(judged: Row, window: Row, compared: Sequence[str] = COUNTS) -> list[str]:
     """In what the receiver's figures and the capture's, which must be there, are not the same; in words.
 
     ``judged``: the judge's row. ``window``: what the receiver counted between the same two moments, or {"error": why
@@ -25,11 +24,11 @@ def differences(judged: Row, window: Row, nominal_spacing_ns: int, compared: Seq
     """
     if "error" in window:
         return [f"the receiver's own figures are missing: {window['error']}"]
-    disruption_ms = (window["longest_gap_ns"] - nominal_spacing_ns) / 1e6
+    silence_ms = window["longest_gap_ns"] / 1e6
     found = []
-    if abs(disruption_ms - judged["disruption_ms"]) > AGREEMENT_MS:
+    if abs(silence_ms - judged["longest_silence_ms"]) > AGREEMENT_MS:
         found.append(
-            f"the receiver measured {disruption_ms:.1f} ms of disruption, the capture {judged['disruption_ms']:.1f}"
+            f"the receiver measured {silence_ms:.1f} ms without a packet, the capture {judged['longest_silence_ms']:.1f}"
         )
     return found + [
         f"the receiver counted {window[name]} {name}, the capture {judged[name]}"
@@ -51,12 +50,12 @@ def conclude(
     since they show what happens without preparation, and none has one over routers whose latencies are their clock's; but one
     that must be prepared has to be.
     """
-    spacing_ns, bound_ms = nominal_spacing_ns(values), values.milliseconds("max-excess")
+    bound_ms = values.milliseconds("max-excess")
 
     def problems(judged: Row, window: Row) -> list[str]:
         if judged.get("disruption_ms") is None:
             return [f"not measured: {judged.get('error', 'no figures in the capture')}"]
-        found = differences(judged, window, spacing_ns, compared)
+        found = differences(judged, window, compared)
         expected, outcome = judged.get("expected"), judged["outcome"]
         bounded = outcome == "predictive" and expected != "unprepared" and "prompt" not in measurements.cannot
         if bounded and judged["excess_ms"] > bound_ms:

@@ -2,8 +2,8 @@
 
 A row of ``handovers`` has handover (its number), mode, outcome, mn, from, to, l2_gap_ms, overlap_ms, address_delay_ms, expected
 ("prepared", "unprepared" or "either": what these allow, see `testbed.mmcp.expectation`), because (why not "prepared"),
-disruption_ms, excess_ms, packets, lost, duplicates, hir_hic_ms, first_packet_after_link_up_ms, and receiver (what that counted
-in the same window). A row of ``outages`` says what a handover's disruption was spent on, see `captures.mmcp.outages`: handover,
+longest_silence_ms (without a packet), disruption_ms (what of that the source has not paused), excess_ms, packets, lost, duplicates,
+hir_hic_ms, first_packet_after_link_up_ms, and receiver (what that counted in the same window). A row of ``outages`` says what a handover's disruption was spent on, see `captures.mmcp.outages`: handover,
 mode, disruption_ms, and what the judge's record has as its outage. A row of ``cases``, of a lab that is no walk, has case, seen (what happened, in words) and the judge's
 figures.
 """

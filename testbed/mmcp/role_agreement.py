@@ -10,7 +10,6 @@ from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.handover_figures import differences
 from testbed.mmcp.results import Row, SessionMeasurements, conclude_handovers
 from testbed.mmcp.staying import table
-from testbed.mmcp.streaming import nominal_spacing_ns
 from testbed.mmcp.walking import JoinedSession
 from testbed.net.model import Lab
 from testbed.run.laboratory import Conclusion, RunningLab
@@ -44,13 +43,12 @@ def _agreement(model: Lab, joined: JoinedSession) -> tuple[bool, str]:
     return mn["state"] == "ESTABLISHED" and having == [wanted] and known == wanted.encode().hex(), seen
 
 
-def conclude(values: Values, measurements: SessionMeasurements, verdict: Mapping[str, Any]) -> Conclusion:
+def conclude(_values: Values, measurements: SessionMeasurements, verdict: Mapping[str, Any]) -> Conclusion:
     """The stream must have come back within SPT in each handover, however it went, and the capture and the receiver must say the same."""
-    spacing_ns = nominal_spacing_ns(values)
 
     def problems(judged: Row, window: Row) -> list[str]:
         away_ms = judged["disruption_ms"]
-        found = [] if away_ms is None else differences(judged, window, spacing_ns)
+        found = [] if away_ms is None else differences(judged, window)
         if away_ms is None or away_ms > STATUS_PROBE_S * 1000:
             found.append(f"the stream was away for {away_ms} ms, more than SPT ({STATUS_PROBE_S:g} s)")
         return found

@@ -361,7 +361,11 @@ def record_parameters(
 def _origins(model: Lab) -> dict[str, object]:
     """Where streams come from: the role ``mcs``, of which there may be several."""
     found = [
-        {"node": origin, "address": model.address_of(origin)}
+        {
+            "node": origin,
+            "address": model.address_of(origin),
+            "interface": f"{origin}:{places.first_end(model, origin).interface}",
+        }
         for origin in dict.fromkeys(session.origin for session in places.sessions(model))
     ]
     return {"mcs": found[0]} if len(found) == 1 else {"mcss": found}

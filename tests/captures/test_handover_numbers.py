@@ -76,7 +76,7 @@ def test_records_of_a_good_lab(tmp_path: Path) -> None:
     assert first == {
         "handover": 1, "mode": "proactive", "mn": "mn", "from": "poa1", "to": "poa2", "outcome": "predictive",
         "l2_gap_ms": 50.0, "address_delay_ms": 100.0, "overlap_ms": 200.0, "expected": "prepared", "because": "",
-        "disruption_ms": 50.0, "excess_ms": 0.0, "packets": 126, "lost": 5, "duplicates": 0,
+        "longest_silence_ms": 60.0, "disruption_ms": 50.0, "excess_ms": 0.0, "packets": 126, "lost": 5, "duplicates": 0,
         "hir_hic_ms": 11.1, "first_packet_after_link_up_ms": 5.0,
         "window": {"begin_ns": T0 + 3000 * MS, "end_ns": T0 + 4300 * MS},
         "longest_gap": {"begin_ns": T0 + 3200 * MS, "end_ns": T0 + 3260 * MS},

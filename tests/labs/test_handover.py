@@ -190,6 +190,17 @@ def test_a_source_whose_packets_cannot_arrive_is_named(tmp_path: Path, family: s
     assert said in finished.errors
 
 
+def test_pauses_of_a_bursty_source_are_no_outage(tmp_path: Path) -> None:
+    stranger, configuration = Path(__file__).with_name("stranger_source.py"), tmp_path / "lab.toml"
+    words = [sys.executable, str(stranger), "{config}", "16", "100", "0.4"]  # 100 ms of packets, 400 ms of nothing
+    configuration.write_text(f"[external]\nmcs = {json.dumps(words)}\n")
+    finished = run(tmp_path, "handover", "--repeat", "3", "--modes", "proactive", "--lab-config", str(configuration))
+    passed(finished)
+    for row in finished.result["handovers"]:
+        assert row["longest_silence_ms"] > 390, "a pause"
+        assert row["disruption_ms"] < 250
+
+
 def test_a_role_that_dies_is_named_with_its_status_and_last_words(tmp_path: Path) -> None:
     configuration = tmp_path / "lab.toml"
     configuration.write_text("""[external]\nlmc2 = ["sh", "-c", "echo my last words; exit 3"]\n""")

@@ -24,6 +24,7 @@ ROW = {
     "outcome": "predictive",
     "expected": "prepared",
     "address_delay_ms": 100.0,
+    "longest_silence_ms": 2.0,
     "disruption_ms": 1.0,
     "excess_ms": 1.0,
     "packets": 1300,
@@ -51,6 +52,7 @@ def test_vertical_handover_as_it_should_be() -> None:
         ({"duplicates": 0}, {}, "handover 1: no packet came twice"),
         ({"outcome": "fallback"}, {}, "handover 1: it was not prepared, and its overlap and gap allow it: fallback"),
         ({"disruption_ms": 80.0, "excess_ms": 80.0}, {}, "80.0 ms beyond the gap"),
+        ({"longest_silence_ms": 9.0}, {}, "the receiver measured 2.0 ms without a packet, the capture 9.0"),
         ({}, {"lost": 2}, "the receiver counted 2 lost, the capture 0"),
         ({}, {"delivered": {**DELIVERED, "duplicates": 5}}, "5 duplicates among what was handed to the application"),
         ({}, {"delivered": {**DELIVERED, "lost": 1}}, "1 lost among what was handed to the application"),
@@ -80,7 +82,14 @@ def test_a_handover_is_held_to_what_its_parameters_allow(
     expected: str, outcome: str, excess_ms: float, failure: str
 ) -> None:
     values = Values({"family": "4", "max-excess": 0.25, "rate": 1000})
-    row = {**ROW, "expected": expected, "outcome": outcome, "disruption_ms": 50 + excess_ms, "excess_ms": excess_ms}
+    row = {
+        **ROW,
+        "expected": expected,
+        "outcome": outcome,
+        "disruption_ms": 50 + excess_ms,
+        "longest_silence_ms": 51 + excess_ms,
+        "excess_ms": excess_ms,
+    }
     window = {"packets": 1300, "lost": 0, "duplicates": 300, "longest_gap_ns": round((51 + excess_ms) * 1e6)}
     conclusion = handover_figures.conclude(values, SessionMeasurements(windows={1: window}), {"handovers": [row]})
     said = [*conclusion.failures, *HANDOVERS.failures(conclusion.rows["handovers"])]

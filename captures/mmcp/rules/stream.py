@@ -15,9 +15,13 @@ from captures.mmcp.handovers import (
 )
 from captures.rules.findings import Finding
 from captures.rules.language import in_seconds, knowing
+from captures.wire.flows import NO_DATA
 
 if TYPE_CHECKING:
     from captures.mmcp.lab import Lab
+
+_PAUSE_SPACINGS, _PAUSE_MIN_NS = 10, 20_000_000  # what a source that sends all the time is silent for at most
+_TREE_NS = 100_000_000  # from a report until the routers have the data there
 
 
 @knowing("mmcp-stream-after-handover", "7.5", "handover")
@@ -122,9 +126,27 @@ def data_waits_for_mn(lab: Lab) -> Iterator[Finding]:
             text = f"data was at {handover.new_lmc.interface} {lead} before link up"
             yield Finding(handover.name, "passed", text, (flow.number[waiting[0]], *handover.frames("link_up")))
             continue
+        if _paused(lab, since, handover.up_ns):
+            text = f"no data at {handover.new_lmc.interface} before link up, and the source itself had paused"
+            yield Finding(handover.name, "unseen", text, (confirm.number, *handover.frames("link_up")))
+            continue
         later = flow.span(handover.up_ns, handover.end_ns)
         text = f"no data at {handover.new_lmc.interface} before link up"
         if later:
             text += f", the first came {in_seconds(flow.t_ns[later[0]] - handover.up_ns)} after it"
         frames = (confirm.number, *handover.frames("link_up"), *(flow.number[i] for i in later[:1]))
         yield Finding(handover.name, "failed", text, frames)
+
+
+def _paused(lab: Lab, since_ns: int, until_ns: int) -> bool:
+    """Whether the source sent nothing at the end of this time, nor before it when a tree could have been there.
+
+    Not known of a source whose link was not captured.
+    """
+    sent = lab.data.get(lab.parameters.source_interface, NO_DATA)
+    before = sent.span(lab.begin_ns, until_ns)
+    if not before:
+        return False
+    last_ns = sent.t_ns[before[-1]]
+    pause_ns = max(_PAUSE_SPACINGS * lab.parameters.nominal_spacing_ns, _PAUSE_MIN_NS)
+    return until_ns - last_ns > pause_ns and last_ns < since_ns + _TREE_NS
