@@ -9,6 +9,7 @@ from testbed.commands.drawing import draw_command
 from testbed.commands.inside import inside_command
 from testbed.commands.labs import HELP
 from testbed.commands.listing import list_command
+from testbed.commands.moving import movement_command
 from testbed.commands.running import run_command
 from testbed.commands.simulating import sim_command
 from testbed.host import doctor
@@ -33,6 +34,7 @@ for command in (
     exec_command,
     ps_command,
     list_command,
+    movement_command,
     draw_command,
     doctor.command,
     sim_command,

@@ -22,10 +22,10 @@ from functools import partial
 from testbed.mmcp.roaming import roaming, session_lab
 from testbed.net.model import Lab
 from testbed.net.shapes import Shape
-from testbed.radio.link_events import LinkEvent
+from testbed.radio.link_events import Movement
 from testbed.radio.movement import Position, Track, through
 from testbed.run.options import Values, number_option
-from testbed.run.radio_options import MOVEMENT_OPTIONS, RADIO_OPTIONS, events_of, tracks_of
+from testbed.run.radio_options import MOVEMENT_OPTIONS, RADIO_OPTIONS, movement_of, tracks_of
 
 MAST_M = 5.0  # from the track
 REST_S = 1.0  # before the first tram moves, and more for each other
@@ -61,16 +61,16 @@ def along_the_line(values: Values, model: Lab) -> dict[str, Track]:
     }
 
 
-def events(values: Values, model: Lab) -> list[LinkEvent]:
-    """What follows for the links."""
-    return events_of(values, model, tracks_of(values, model, partial(along_the_line, values, model)))
+def movement(values: Values, model: Lab) -> Movement:
+    """Where the trams go, and what follows for their links."""
+    return movement_of(values, model, tracks_of(values, model, partial(along_the_line, values, model)))
 
 
 TOPOLOGY = roaming(
     "tram",
     "a tram goes along ten cells at 60 km/h: a handover every 2.4 s, told in time, late or wrong",
     build,
-    events=events,
+    movement=movement,
     options=OPTIONS,
     rate="500",
     example="--speed 100 --prediction late=30%,wrong=20%",

@@ -29,7 +29,7 @@ from testbed.mmcp.session import Begun, Provisioning
 from testbed.mmcp.streaming import nominal_spacing_ns, receiver_window
 from testbed.net.model import Lab, ModelError, Stream
 from testbed.net.shapes import Shape
-from testbed.radio.link_events import LinkEvent, attached_at_first
+from testbed.radio.link_events import LinkEvent, Movement, attached_at_first
 from testbed.routing.tree import keep_tree
 from testbed.run.laboratory import RunningLab, Topology
 from testbed.run.mobility import Later, Moment, as_told, carry, carry_out, pass_through
@@ -97,19 +97,25 @@ def roaming(
     world: Callable[[Values], Lab],
     *,
     events: Events = walk_in_turn,
+    movement: Callable[[Values, Lab], Movement] | None = None,
     options: Sequence[Option] = WALK_OPTIONS,
     rate: str = "100",
     modes: str = "proactive",
     example: str = "",
 ) -> Topology[SessionMeasurements]:
-    """A lab whose mobile nodes do what the link events of ``events`` say, once in each mode; every handover is measured.
+    """A lab whose mobile nodes do what link events say, once in each mode; every handover is measured.
+
+    The link events are those of ``movement``, or else of ``events``.
 
     ``options``: the lab's own, what ``world`` and ``events`` ask for; it has family, modes, address-delay, settle, max-excess and
     those of the stream besides. ``rate``: of the stream, packets/s. ``modes``: by default.
     """
 
+    def moves(values: Values, model: Lab) -> Movement:
+        return Movement(events(values, model)) if movement is None else movement(values, model)
+
     def perform(lab: RunningLab) -> SessionMeasurements:
-        return _perform(lab, events(lab.values, lab.model))
+        return _perform(lab, moves(lab.values, lab.model).events)
 
     return Topology(
         name=name,
@@ -127,6 +133,7 @@ def roaming(
         perform=perform,
         conclude=handover_figures.conclude,
         begin=mmcp_session.begin,
+        movement=moves,
         tables=TABLES,
         example=example,
     )

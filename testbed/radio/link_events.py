@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from testbed.net.model import ModelError
@@ -46,6 +46,15 @@ class LinkEvent:
     next_cell: str = ""
     next_radio: int = 0
     prediction: Quality = "right"
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What nodes do: the events of their links, and where they go, where geometry says so; ``range_m``: that cells are heard."""
+
+    events: Sequence[LinkEvent]
+    tracks: Mapping[str, Track] = field(default_factory=dict)
+    range_m: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

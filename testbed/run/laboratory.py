@@ -17,6 +17,7 @@ from testbed.net.mininet_net import EmulatedNetwork, EmulationError
 from testbed.net.model import Lab
 from testbed.net.validation import validate
 from testbed.protocols import role_names
+from testbed.radio.link_events import Movement
 from testbed.routing import families
 from testbed.routing.router import Ability, Router
 from testbed.run import world_options
@@ -89,6 +90,7 @@ class Topology(Generic[Measured]):
     ``conclude(values, measurements, verdict)`` gives the result's own part. ``example``: options as a person may write them.
     ``roles``: names of roles that it starts, where they are not those of its hosts nor of a protocol's roles. ``foresee(values,
     model)``: what is said before anything starts, and in the result, of what such parameters do not allow.
+    ``movement``: where its mobile nodes go and what their links do, where that is known before.
     ``begin`` starts all roles and returns, for a lab that is built for its console; without it there are none.
     """
 
@@ -103,6 +105,7 @@ class Topology(Generic[Measured]):
     roles: tuple[str, ...] = ()
     begin: Callable[[RunningLab], object] | None = None
     foresee: Callable[[Values, Lab], Sequence[str]] = _nothing
+    movement: Callable[[Values, Lab], Movement] | None = None
 
     def role_names(self, model: Lab) -> frozenset[str]:
         """The names that roles may have in this lab."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from testbed.net.model import Lab, ModelError
 from testbed.radio import traces
-from testbed.radio.link_events import LinkEvent, Prediction, link_events
+from testbed.radio.link_events import Movement, Prediction, link_events
 from testbed.radio.movement import Position, Span, Track, manhattan, random_waypoint
 from testbed.radio.propagation import Propagation, RadioParameters
 from testbed.run.options import Option, OptionError, Values, decimal_option, duration_option, number_option
@@ -58,7 +58,7 @@ RADIO_OPTIONS: tuple[Option, ...] = (
     duration_option("late-by", "How much later a late prediction comes", "120ms", 0.0, 60.0),
     number_option("radio-seed", "Of shadowing and predictions", "0", 0, 1_000_000),
 )
-"""For labs whose link events are those of `events_of`."""
+"""For labs whose link events are those of `movement_of`."""
 
 
 def _movement(text: str) -> str:
@@ -156,8 +156,8 @@ def cells_of(model: Lab) -> dict[str, Position]:
     return cells
 
 
-def events_of(values: Values, model: Lab, tracks: Mapping[str, Track]) -> list[LinkEvent]:
-    """The link events of a lab's nodes on their tracks. Raises ModelError for tracks of others, and for impossible radios."""
+def movement_of(values: Values, model: Lab, tracks: Mapping[str, Track]) -> Movement:
+    """What a lab's nodes do on their tracks. Raises ModelError for tracks of others, and for impossible radios."""
     radios = {len(model.radios_of(node)) for node in tracks}
     for node in tracks:
         if not model.radios_of(node):
@@ -169,6 +169,7 @@ def events_of(values: Values, model: Lab, tracks: Mapping[str, Track]) -> list[L
         )
     parameters = radio_of(values)
     propagation = Propagation(cells_of(model), parameters)
-    return link_events(
+    events = link_events(
         propagation, parameters, tracks, radios=radios.pop() if radios else 1, prediction=prediction_of(values)
     )
+    return Movement(events, tracks, parameters.range_m(parameters.detect_dbm))

@@ -17,7 +17,7 @@ from testbed.radio.movement import Position, Track
 from testbed.run.laboratory import build_model, parse_values
 from testbed.run.mobility import PLACE_TOLD_BEFORE_S, Drift, Moment, as_told, pass_through
 from testbed.run.options import OptionError, Values
-from testbed.run.radio_options import cells_of, events_of, prediction_of, radio_of, tracks_of
+from testbed.run.radio_options import cells_of, movement_of, prediction_of, radio_of, tracks_of
 from topologies import tram
 
 
@@ -27,7 +27,7 @@ def values_of(**given: str) -> Values:
 
 def tram_events(**given: str) -> list[LinkEvent]:
     values = values_of(**given)
-    return tram.events(values, build_model(tram.TOPOLOGY, values))
+    return list(tram.movement(values, build_model(tram.TOPOLOGY, values)).events)
 
 
 def test_a_tram_hands_over_between_any_two_masts() -> None:
@@ -83,7 +83,7 @@ def test_tracks_and_cells_must_be_those_of_the_lab() -> None:
     model = build_model(tram.TOPOLOGY, values)
     here = Track((0.0,), (Position(0, 0),))
     with pytest.raises(ModelError, match=r"track of bus: no mobile node of this lab; known: mn1"):
-        events_of(values, model, {"bus": here})
+        movement_of(values, model, {"bus": here})
     nowhere = replace(model, points_of_attachment=tuple(PointOfAttachment(p.name) for p in model.points_of_attachment))
     with pytest.raises(ModelError, match="no cell has a position"):
         cells_of(nowhere)
