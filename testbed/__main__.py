@@ -6,6 +6,7 @@ import click
 
 from testbed.commands.consoling import attach_command, exec_command, hold_command, ps_command, shell_command
 from testbed.commands.drawing import draw_command
+from testbed.commands.exporting import export_command
 from testbed.commands.inside import inside_command
 from testbed.commands.labs import HELP
 from testbed.commands.listing import list_command
@@ -36,6 +37,7 @@ for command in (
     list_command,
     movement_command,
     draw_command,
+    export_command,
     doctor.command,
     sim_command,
     inside_command,

@@ -1,0 +1,194 @@
+"""A lab as containers: what each is called, what its interfaces are joined to, and the script that makes it what the model says.
+
+Every node is a container, and so is every cell: a bridge of its own, with a port for each node. A mobile node stays in the cell
+where it begins. Roles are not started: what plays them is this project's, or yours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_interface
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from testbed.net.model import PERFECT, Lab, ModelError, Quality
+from testbed.net.routes import routes
+from testbed.routing.frr import render_interfaces, render_rendezvous_point
+from testbed.routing.pim import FRR
+
+IMAGE = "kathara/frr"
+"""Has FRR 10, iproute2 and tc, and starts nothing by itself."""
+
+_TEMPLATES = Environment(  # noqa: S701  # no HTML: emulators and shells read it
+    loader=PackageLoader("testbed.export", "templates"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """An interface of a container: on which wire, with which address (a cell's port has none), and what it does to what it sends."""
+
+    name: str
+    wire: int
+    address: str | None = None
+    quality: Quality = PERFECT
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A node or a cell. ``files``: what it has to find, by path; ``script``: lines for a shell that set it up, plugs apart."""
+
+    name: str
+    kind: str
+    plugs: tuple[Plug, ...]
+    script: tuple[str, ...]
+    files: Mapping[str, str]
+
+
+def render(template: str, **values: object) -> str:
+    """The text that a template makes of the values."""
+    return _TEMPLATES.get_template(template).render(**values)
+
+
+def containers(model: Lab) -> tuple[Container, ...]:
+    """The lab's nodes and cells. Raises ModelError for what cannot be taken elsewhere."""
+    for node in model.routers():
+        if node.daemon not in ("", FRR):
+            raise ModelError(
+                f"daemon {node.daemon!r}", f"node {node.name}", f"only {FRR} can be exported: --routing {FRR}"
+            )
+    if model.addressing.mode != "static":
+        raise ModelError(
+            f"addresses by {model.addressing.mode}", f"lab {model.name}", "export it with --addresses static"
+        )
+    if model.unicast != "static":
+        raise ModelError(f"routes by {model.unicast}", f"lab {model.name}", "export it with --unicast static")
+    plugs: dict[str, list[Plug]] = {}
+    for wire, ends in enumerate(_wires(model)):
+        for owner, name, address, quality in ends:
+            plugs.setdefault(owner, []).append(Plug(name, wire, address, quality))
+    found = [
+        Container(
+            node.name,
+            node.kind,
+            tuple(plugs.get(node.name, ())),
+            tuple(_script_of_node(model, node.name)),
+            _files(model, node.name) if node.daemon else {},
+        )
+        for node in model.nodes
+    ]
+    for cell in model.points_of_attachment:
+        ports = tuple(plugs.get(cell.name, ()))
+        script = (
+            f"ip link add {cell.name} type bridge mcast_snooping {int(cell.mcast_snooping)} stp_state 0",
+            f"ip link set {cell.name} up",
+            *(f"ip link set {port.name} master {cell.name}" for port in ports),
+        )
+        found.append(Container(cell.name, "cell", ports, script, {}))
+    return tuple(found)
+
+
+_End = tuple[str, str, str | None, Quality]
+
+
+def _wires(model: Lab) -> Iterator[tuple[_End, _End]]:
+    """The two ends of every wire: container, interface, address, what it does to what it sends."""
+    for link in model.links:
+        one, other = link.first, link.second
+        yield (
+            (one.node, one.interface, one.address, link.forward),
+            (other.node, other.interface, other.address, link.backward),
+        )
+    for attachment in model.attachments:
+        end = attachment.end
+        yield (
+            (end.node, end.interface, end.address, attachment.forward),
+            (attachment.point_of_attachment, attachment.bridge_port, None, attachment.backward),
+        )
+    for radio in model.radios:
+        if radio.initially is not None:
+            yield (
+                (radio.node, radio.interface, radio.address_in(radio.initially), radio.forward),
+                (radio.initially, radio.bridge_port, None, radio.backward),
+            )
+
+
+def _script_of_node(model: Lab, node: str) -> Iterator[str]:
+    """Forwarding, the settings that multicast needs, and routes; then the daemons."""
+    router = model.node(node).kind == "router"
+    if model.family == 4:
+        yield f"sysctl -qw net.ipv4.ip_forward={int(router)} net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0"
+    else:
+        yield "sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0"
+        yield f"sysctl -qw net.ipv6.conf.all.forwarding={int(router)} net.ipv6.conf.all.accept_dad=0"
+    yield "# plugs"
+    ip = "ip" if model.family == 4 else "ip -6"
+    for route in routes(model):
+        if route.node == node:
+            yield f"{ip} route replace {route.destination} via {route.via} dev {route.interface}"
+    if model.node(node).daemon:
+        yield "/usr/lib/frr/frrinit.sh start"
+
+
+def _files(model: Lab, node: str) -> dict[str, str]:
+    configuration = render_interfaces(model, node)
+    if model.rendezvous_point:
+        configuration += render_rendezvous_point(model)
+    return {
+        "etc/frr/daemons": render("frr-daemons.j2", pim="pimd" if model.family == 4 else "pim6d"),
+        "etc/frr/frr.conf": configuration,
+        "etc/frr/vtysh.conf": "service integrated-vtysh-config\n",
+    }
+
+
+def netem(quality: Quality) -> str:
+    """What tc's netem is told for a quality; empty for a perfect one."""
+    words: list[str] = []
+    if quality.delay_s or quality.jitter_s:
+        words += [
+            "delay",
+            f"{quality.delay_s * 1e3:g}ms",
+            *([f"{quality.jitter_s * 1e3:g}ms"] if quality.jitter_s else []),
+        ]
+    for name in ("loss", "duplicate", "reorder"):
+        share = getattr(quality, name)
+        words += [name, f"{share * 100:g}%"] if share else []
+    if quality.rate_bps:
+        words += ["rate", f"{quality.rate_bps}bit"]
+    if quality.queue_packets:
+        words += ["limit", str(quality.queue_packets)]
+    return " ".join(words)
+
+
+def script(container: Container, names: Mapping[str, str]) -> str:
+    """The container's script. ``names``: what the emulator calls its interfaces, where that is not the model's name."""
+    lines: list[str] = []
+    plugged = False
+    for line in container.script:
+        if line == "# plugs":
+            lines += _plugged(container, names)
+            plugged = True
+        else:
+            lines.append(line)
+    if not plugged:  # a cell's ports are there before its bridge takes them
+        lines = [*_plugged(container, names), *lines]
+    return "#!/bin/sh\nset -e\n" + "\n".join(lines) + "\n"
+
+
+def _plugged(container: Container, names: Mapping[str, str]) -> Iterator[str]:
+    for plug in container.plugs:
+        given = names.get(plug.name, plug.name)
+        if given != plug.name:
+            yield f"ip link set {given} down"
+            yield f"ip link set {given} name {plug.name}"
+        yield f"ip link set {plug.name} up"
+        if plug.address is not None:
+            nodad = " nodad" if ip_interface(plug.address).version == 6 else ""
+            yield f"ip address replace {plug.address} dev {plug.name}{nodad}"
+        if told := netem(plug.quality):
+            yield f"tc qdisc replace dev {plug.name} root netem {told}"
