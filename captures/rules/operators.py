@@ -127,9 +127,10 @@ class SameAnswer(Operator):
 
     ::
 
-        T---A(x)---T---A(x)       T---A(x)---T---A(y)!       T---A(x)-----within-----|---T---A(y)
+        T---A(x)---T---A(x)       T---A(x)---T---A(y)!       T---A(x)-----within-----|---T---A(y)       T---A(x)---R---T---A(y)
 
-    `same` is what a request and its answer have in common, `request_same` what makes two requests the same one.
+    `same` is what a request and its answer have in common, `request_same` what makes two requests the same one. After a `reset`
+    R of the same two a request is a new one.
     """
 
     answer: Pattern
@@ -138,6 +139,7 @@ class SameAnswer(Operator):
     request_same: Same
     within: Seconds
     content: Callable[[Event], Hashable]
+    reset: Pattern | None = None
 
     def __call__(self, tell: Outcomes, coverage: Coverage) -> Checker:
         """Begin the check."""
@@ -150,11 +152,15 @@ class _SameAnswer(Checker):
         self._terms = terms
         self._asked: Bounded[Key, tuple[Key, int]] = Bounded()
         self._given: Bounded[Key, tuple[Hashable, int, int]] = Bounded()
+        self._anew_ns: Bounded[Key, int] = Bounded()
 
     def event(self, event: Event) -> None:
         terms = self._terms
         key = key_of(event, terms.same)
         if key is None:
+            return
+        if terms.reset is not None and terms.reset.matches(event):
+            self._anew_ns.set(key, event.t_ns)
             return
         if terms.to.matches(event):
             request = key_of(event, terms.request_same)
@@ -169,7 +175,8 @@ class _SameAnswer(Checker):
         before = self._given.get(request)
         if before is not None:
             told, t_ns, number = before
-            if t_ns < asked_ns <= t_ns + nanoseconds(terms.within, event):
+            since_ns = max(t_ns, self._anew_ns.get(key) or 0)
+            if since_ns == t_ns < asked_ns <= t_ns + nanoseconds(terms.within, event):
                 if told == content:
                     self.tell.passed(event.interface, (number, event.number))
                 elif self.coverage.silenced(event.source, t_ns):

@@ -196,12 +196,14 @@ def test_asked(story: Story, expected: tuple[int, int, int], began_s: float) -> 
         ([(0, "ask", ME), (1, "answer", {"says": 1}), (2, "ask", YOU), (3, "answer", {"says": 2})], NOTHING),
         ([(0, "ask", ME), (1, "answer", {"says": 1}), (20, "ask", ME), (21, "answer", {"says": 2})], NOTHING),
         ([(0, "answer", {"says": 1})], NOTHING),
+        ([(0, "ask", ME), (1, "answer", {"says": 1}), (2, "other"), (3, "ask", ME), (4, "answer", {"says": 2})], NOTHING),
+        ([(0, "other"), (1, "ask", ME), (2, "answer", {"says": 1}), (3, "ask", ME), (4, "answer", {"says": 2})], FAILED),
     ],
 )  # fmt: skip
 def test_same_answer(story: Story, expected: tuple[int, int, int]) -> None:
     check = SameAnswer(
         answer=ANSWER, to=ASK, same=("conversation",), request_same=("conversation", "who"), within=5,
-        content=lambda happened: happened.fields.get("says"),
+        content=lambda happened: happened.fields.get("says"), reset=OTHER,
     )  # fmt: skip
     assert told(check, story) == expected
 
