@@ -2,7 +2,7 @@
 
 Shadowing is a Gaussian field for each cell, with a standard deviation in dB and the correlation that measurements show: e^-1 at
 the correlation distance and exponential around it. It is made of plane waves in random directions whose lengths are
-distributed so; a node that comes back to a place finds the same there, and so does another node.
+distributed so, and looked up on a grid; a node that comes back to a place finds the same there, and so does another node.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ NEAREST_M = 1.0
 """The path loss is referred to this distance; nearer is as loud."""
 WAVES = 48
 """That make a field: more are nearer to Gaussian, and slower."""
+GRID_PER_CORRELATION = 16
+"""Points of a field's grid in a correlation distance, between which it is straight."""
 _ROUGHEST = 0.98
 """Of the waves the shortest fiftieth is left out, which would change the field within centimetres."""
 
@@ -91,9 +93,10 @@ class Propagation:
             check_position(place, f"cell {name}")
         self._cells = dict(cells)
         self._parameters = parameters
-        self._slope = 10 * parameters.exponent
+        self._places = [(name, *place) for name, place in self._cells.items()]
+        self._per_decade_of_square = 5 * parameters.exponent
         self._at_reference_dbm = parameters.transmit_dbm - parameters.reference_loss_db
-        self._fields = {name: _field(parameters, name) for name in cells} if parameters.shadowing_db > 0 else {}
+        self._fields = {name: _Field(parameters, name) for name in cells} if parameters.shadowing_db > 0 else {}
 
     @property
     def cells(self) -> Mapping[str, Position]:
@@ -102,25 +105,50 @@ class Propagation:
 
     def heard_dbm(self, cell: str, place: Position) -> float:
         """How strongly one cell is heard."""
-        loudness = self._at_reference_dbm - self._slope * math.log10(
-            max(NEAREST_M, math.dist(self._cells[cell], place)) / NEAREST_M
-        )
-        return loudness + self._shadow_db(cell, place)
+        return self.heard(place)[cell]
 
     def heard(self, place: Position) -> dict[str, float]:
         """How strongly each cell is heard, in dBm, in the order of the cells."""
-        return {cell: self.heard_dbm(cell, place) for cell in self._cells}
-
-    def _shadow_db(self, cell: str, place: Position) -> float:
-        field = self._fields.get(cell)
-        if field is None:
-            return 0.0
+        at_reference, slope = self._at_reference_dbm, self._per_decade_of_square
         x, y = place
-        waves = math.fsum(math.cos(east * x + north * y + phase) for east, north, phase in field)
-        return self._parameters.shadowing_db * math.sqrt(2 / len(field)) * waves
+        found = {
+            cell: at_reference
+            - slope * math.log10(max(NEAREST_M**2, (east - x) * (east - x) + (north - y) * (north - y)) / NEAREST_M**2)
+            for cell, east, north in self._places
+        }
+        for cell, field in self._fields.items():
+            found[cell] += field.at(x, y)
+        return found
 
 
-def _field(parameters: RadioParameters, cell: str) -> list[tuple[float, float, float]]:
+class _Field:
+    """One cell's shadowing, dB."""
+
+    def __init__(self, parameters: RadioParameters, cell: str) -> None:
+        self._waves = _waves(parameters, cell)
+        self._scale = parameters.shadowing_db * math.sqrt(2 / WAVES)
+        self._spacing_m = parameters.correlation_m / GRID_PER_CORRELATION
+        self._known: dict[tuple[int, int], float] = {}
+
+    def at(self, x: float, y: float) -> float:
+        """Between the four points of the grid around a place."""
+        column, row = x / self._spacing_m, y / self._spacing_m
+        east, north = math.floor(column), math.floor(row)
+        right, up = column - east, row - north
+        low = (1 - right) * self._on_grid(east, north) + right * self._on_grid(east + 1, north)
+        high = (1 - right) * self._on_grid(east, north + 1) + right * self._on_grid(east + 1, north + 1)
+        return (1 - up) * low + up * high
+
+    def _on_grid(self, column: int, row: int) -> float:
+        known = self._known.get((column, row))
+        if known is None:
+            x, y = column * self._spacing_m, row * self._spacing_m
+            waves = math.fsum(math.cos(east * x + north * y + phase) for east, north, phase in self._waves)
+            known = self._known[column, row] = self._scale * waves
+        return known
+
+
+def _waves(parameters: RadioParameters, cell: str) -> list[tuple[float, float, float]]:
     """Plane waves (radians per metre east and north, and phase) whose sum has the exponential correlation.
 
     Its spectrum in two dimensions gives the wave number k the distribution 1 - 1 / sqrt(1 + (k d)^2), d the correlation

@@ -47,6 +47,7 @@ RADIO_OPTIONS: tuple[Option, ...] = (
     decimal_option("exponent", "Of the path loss; 2 in the open, 4 among houses", "3", 1, 10),
     decimal_option("shadowing", "Standard deviation of what stands in the way", "0", 0, 30, "dB"),
     decimal_option("hysteresis", "How much stronger another cell must be", "3", 0, 40, "dB"),
+    duration_option("measure-every", "From one measurement of a node to its next", "10ms", 0.001, 1.0),
     duration_option("l2-gap", "Time without any link between two cells", "50ms", 0.0, 60.0),
     Option(
         "prediction",
@@ -132,6 +133,7 @@ def radio_of(values: Values) -> RadioParameters:
         shadowing_db=values.decimal("shadowing"),
         hysteresis_db=values.decimal("hysteresis"),
         gap_s=values.seconds("l2-gap"),
+        interval_s=values.seconds("measure-every"),
         seed=values.number("radio-seed"),
     )
 
