@@ -14,14 +14,15 @@ events, of a movement say, the nodes walk through the cells one after the other,
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from testbed.mmcp import handover_figures, places, staying
 from testbed.mmcp import session as mmcp_session
-from testbed.mmcp.expectation import Expectation, exchange_between, expect
+from testbed.mmcp.expectation import Expectation, exchange_between, expect, in_words
 from testbed.mmcp.options import max_excess_option, stream_options
 from testbed.mmcp.plan import PlannedHandover, handovers_of, walks
 from testbed.mmcp.results import TABLES, SessionMeasurements
@@ -111,6 +112,7 @@ def roaming(
     those of the stream besides. ``rate``: of the stream, packets/s. ``modes``: by default.
     """
 
+    @lru_cache(maxsize=1)
     def moves(values: Values, model: Lab) -> Movement:
         return Movement(events(values, model)) if movement is None else movement(values, model)
 
@@ -133,6 +135,7 @@ def roaming(
         perform=perform,
         conclude=handover_figures.conclude,
         begin=mmcp_session.begin,
+        foresee=lambda values, model: _foresee(values, model, moves(values, model).events),
         movement=moves,
         tables=TABLES,
         example=example,
@@ -205,7 +208,7 @@ def play(
 
 
 def _begin(lab: RunningLab, mode: str, handover: PlannedHandover, windows: dict[int, tuple[str, int, int]]) -> None:
-    expected = _expected(lab, handover)
+    expected = _expected(lab.values, lab.model, handover)
     begin_ns = lab.steps.add(
         "handover_begin",
         handover=handover.number,
@@ -222,14 +225,21 @@ def _begin(lab: RunningLab, mode: str, handover: PlannedHandover, windows: dict[
     windows[handover.number] = (handover.node, begin_ns, begin_ns)
 
 
-def _expected(lab: RunningLab, handover: PlannedHandover) -> Expectation:
+def _foresee(values: Values, model: Lab, events: Sequence[LinkEvent]) -> list[str]:
+    """What is to be said beforehand of handovers that need not be prepared, by the reason: how many."""
+    planned = handovers_of(events, values.seconds("settle"))
+    said = Counter(in_words(_expected(values, model, handover)) for handover in planned)
+    return [f"{count} of {len(planned)} handovers: {text}" for text, count in said.items() if text]
+
+
+def _expected(values: Values, model: Lab, handover: PlannedHandover) -> Expectation:
     """What its times and what it is told allow; in a hurry, or told of another cell, it need not be prepared."""
     told = handover.told
     if told is None or told.next_cell != handover.target:
         why = "nothing tells the node of it" if told is None else f"the node is told of {told.next_cell or 'no cell'}"
         return Expectation("unprepared", why)
-    delay_s = lab.values.seconds("address-delay")
-    exchange = exchange_between(lab.model, handover.node, handover.origin, handover.target)
+    delay_s = values.seconds("address-delay")
+    exchange = exchange_between(model, handover.node, handover.origin, handover.target)
     if handover.stayed_s < delay_s + exchange.ample_s:
         return Expectation(
             "either", f"the node was at {handover.origin} for {seconds(round(handover.stayed_s, 3))} only"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -163,3 +164,16 @@ def test_a_time_table_happens_in_order_and_its_drift_is_measured() -> None:
     assert done == ["first", "second", "third"]
     assert 0 <= drift.median_s <= drift.worst_s < 5
     assert str(Drift(0.0005, 0.0123)) == "12.3 ms late at worst, 0.5 ms in the middle"
+
+
+def test_what_is_told_late_or_wrong_is_said_beforehand() -> None:
+    for given, said in (
+        ({"cells": "3"}, []),
+        ({"cells": "3", "prediction": "wrong"}, ["the node is told of"] * 2),
+        ({"cells": "3", "prediction": "late", "late_by": "1s"}, ["2 of 2 handovers: .*nothing tells the node of it"]),
+        ({"cells": "3", "speed": "300"}, ["2 of 2 handovers: .*an overlap of 30ms"]),
+    ):
+        values = values_of(**given)
+        texts = tram.TOPOLOGY.foresee(values, build_model(tram.TOPOLOGY, values))
+        assert len(texts) == len(said), texts
+        assert all(re.search(pattern, text) for pattern, text in zip(said, texts, strict=True)), texts
