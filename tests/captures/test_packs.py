@@ -226,15 +226,22 @@ def test_tolerated_capture_passes(tmp_path: Path, case: str) -> None:
     assert [(v.rule, v.message) for v in verification.verdicts if v.verdict == "failed"] == []
 
 
-def roaming(path: Path, *steps: str) -> Path:
-    """A node's radio that hears the querier of one cell, then that of another, with steps in between."""
+def roaming(path: Path, *steps: str, queried: bool = True) -> Path:
+    """A node's radio that hears the querier of one cell, then that of another, with steps in between.
+
+    Not ``queried``: the other cell has none, and somebody joins there and leaves.
+    """
     with path.open("wb") as stream:
         writer = PcapngWriter(stream, [Interface("mn:radio", 1)])
         writer.step({"t_ns": T0, "step": "parameters", "mns": [{"name": "mn", "interface": "mn:radio"}]})
         link = ScriptedLink().membership(4, 1, "one", "a", query(4), "224.0.0.1")
-        link.membership(4, 8, "other", "b", query(4), "224.0.0.1")
+        if queried:
+            link.membership(4, 8, "other", "b", query(4), "224.0.0.1")
+        else:
+            for at_s, record in ((8, 4), (8.5, 4), (9, 3), (9.5, 3), (12, 4)):
+                link.membership(4, at_s, "other", "mn", report(4, [(record, GROUPS[4])]), "224.0.0.22")
         for index, frame in enumerate(link.ordered()):
-            if index:
+            if index == 1:
                 for number, step in enumerate(steps):
                     writer.step({"t_ns": T0 + 5_000_000_000 + number, "step": step, "mn": "mn", "handover": 1})
             writer.frame(T0 + round(frame.at_s * 1e9), 0, frame.data)
@@ -255,6 +262,13 @@ def test_steps_tell_that_an_interface_went_elsewhere(
     tmp_path: Path, steps: tuple[str, ...], expected: set[str]
 ) -> None:
     assert failing(verify(CaptureReader(roaming(tmp_path / "lab.pcapng", *steps)))) == expected
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_the_querier_of_another_cell_answers_no_leave_here(tmp_path: Path, *, moved: bool) -> None:
+    steps = ("link_down", "link_up") if moved else ()
+    found = failing(verify(CaptureReader(roaming(tmp_path / "lab.pcapng", *steps, queried=False))))
+    assert ("igmp-last-member-query" in found) is not moved
 
 
 def test_older_versions_pass_compatibility(tmp_path: Path) -> None:

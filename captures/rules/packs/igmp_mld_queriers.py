@@ -33,7 +33,7 @@ class LastMembers(Checker):
 
     def __init__(self, tell: Outcomes, coverage: Coverage, protocol: str) -> None:
         super().__init__(tell, coverage, [on(protocol, "query", "report", "leave")])
-        self._querier: Bounded[str, str] = Bounded()
+        self._queried: Bounded[str, int] = Bounded()
         self._members: Bounded[tuple[str, str], set[str]] = Bounded()
         self._asked: Bounded[tuple[str, str], _Asked] = Bounded()
         self._waiting: list[tuple[int, tuple[str, str]]] = []
@@ -75,8 +75,7 @@ class LastMembers(Checker):
                         self._left(event, key)
 
     def _left(self, event: Event, key: tuple[str, str]) -> None:
-        querier = self._querier.get(event.interface)
-        if querier is None:
+        if (self._queried.get(event.interface) or -1) <= self.coverage.link_changed(event.interface):
             self.tell.unseen(event.interface, "no querier was heard here")
             return
         asked = self._asked.obtain(key, _Asked)
@@ -88,7 +87,7 @@ class LastMembers(Checker):
 
     def _query(self, event: Event, query: Query) -> None:
         if not query.group:
-            self._querier.set(event.interface, event.source)
+            self._queried.set(event.interface, event.t_ns)
             return
         asked = self._asked.obtain((event.interface, query.group), _Asked)
         if asked.leave is not None:
