@@ -10,7 +10,7 @@ from testbed.net.model import Lab, ModelError
 from testbed.routing import ospf
 from testbed.routing.frr_daemons import FrrDaemons
 from testbed.routing.group_state import GroupState, kernel_sources, same_address
-from testbed.routing.pim import FRR, adjacent, check_rendezvous_point
+from testbed.routing.pim import ELECTED_DEADLINE_S, FRR, adjacent, check_rendezvous_point, elects
 from testbed.routing.rendering import render
 from testbed.routing.router import Cannot, DaemonFamily, Router
 from testbed.routing.static_trees import asked_by_static_routers
@@ -78,11 +78,13 @@ class FrrRouter(FrrDaemons):
         self.load("rendezvous-point", render_rendezvous_point(self.network.model, again=again))
 
     def rendezvous_point_interface(self) -> str | None:
-        """The interface towards the rendezvous point, None while the daemon knows no way to it."""
+        """The interface towards the rendezvous point, None while the daemon knows none, or no way to it."""
         answer: dict[str, Any] = self.show(f"show {self._ip} pim rp-info")
-        for entry in answer.get(self.network.model.rendezvous_point, []):
-            interface = str(entry.get("outboundInterface", "Unknown"))
-            return None if interface == "Unknown" else interface
+        given = self.network.model.rendezvous_point
+        for point, entries in answer.items():
+            for entry in entries if given in ("", point) else []:
+                interface = str(entry.get("outboundInterface", "Unknown"))
+                return None if interface == "Unknown" else interface
         return None
 
     @property
@@ -161,18 +163,23 @@ def await_converged(network: EmulatedNetwork, routers: Mapping[str, Router]) -> 
 
     network.eventually("PIM adjacency of all routers", all_adjacent, ADJACENCY_DEADLINE_S)
     point = network.model.rendezvous_point
-    if not point:
+    if not point and not elects(network.model):
         return
-    for router in own.values():
-        router.learn_rendezvous_point()
+    if point:
+        for router in own.values():
+            router.learn_rendezvous_point()
 
     def all_know() -> tuple[bool, str]:
         lacking = [node for node, router in own.items() if router.rendezvous_point_interface() is None]
-        for node in lacking:
-            own[node].learn_rendezvous_point(again=True)
+        if point:
+            for node in lacking:
+                own[node].learn_rendezvous_point(again=True)
         return not lacking, f"{', '.join(lacking) or 'no router'} without a way to it"
 
-    network.eventually(f"a way to the rendezvous point {point}", all_know, ADJACENCY_DEADLINE_S)
+    named = point or "that is elected"
+    network.eventually(
+        f"a way to the rendezvous point {named}", all_know, ADJACENCY_DEADLINE_S if point else ELECTED_DEADLINE_S
+    )
 
 
 def _programs(model: Lab) -> tuple[str, ...]:

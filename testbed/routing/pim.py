@@ -13,6 +13,9 @@ FRR = "frr"
 PIMD = "pimd"
 """The daemon of that name alone, which Debian has in the package pimd."""
 
+ELECTED_DEADLINE_S = 150.0
+"""For a rendezvous point to be elected and known everywhere: pimd takes its time, even with one that it is given."""
+
 SPEAKERS = (FRR, PIMD)
 """The families that speak PIM, and with each other's routers too."""
 
@@ -33,6 +36,12 @@ def check_rendezvous_point(model: Lab) -> None:
             f"lab {model.name}",
             f"use an address of {', '.join(speakers(model))}",
         )
+
+
+def elects(model: Lab) -> bool:
+    """Whether routers elect their rendezvous point: where none is given, a group needs one, and there are candidates."""
+    wanted = not model.rendezvous_point and any(not stream.is_source_specific for stream in model.streams)
+    return wanted and any(node.daemon == PIMD for node in model.nodes)
 
 
 def neighbours_expected(model: Lab, router: str) -> int:

@@ -16,7 +16,7 @@ from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Lab, Membership, ModelError, Pim
 from testbed.routing.group_state import GroupState, same_address
 from testbed.routing.kernel_routes import interface_names, kernel_routes
-from testbed.routing.pim import PIMD, adjacent, check_rendezvous_point
+from testbed.routing.pim import ELECTED_DEADLINE_S, PIMD, adjacent, check_rendezvous_point, elects
 from testbed.routing.rendering import render
 from testbed.routing.router import Cannot, DaemonFamily, Router, RoutingError, chroot, routing_root_of
 
@@ -33,9 +33,6 @@ QUERY_INTERVAL_S = 15
 
 START_DEADLINE_S = 20.0
 ADJACENCY_DEADLINE_S = 60.0
-RENDEZVOUS_POINT_DEADLINE_S = 150.0
-"""A static one it takes up 15 s after its start; an elected one is known when bootstrap messages have come around."""
-
 STATE_DEADLINE_S = 5.0
 
 CANNOT: Cannot = {
@@ -94,11 +91,6 @@ def _query_interval_s(model: Lab) -> int:
 
 def _nodes(model: Lab) -> list[str]:
     return [node.name for node in model.nodes if node.daemon == PIMD]
-
-
-def elects(model: Lab) -> bool:
-    """Whether its routers elect their rendezvous point: where none is given."""
-    return not model.rendezvous_point
 
 
 def render_configuration(model: Lab, router: str) -> str:
@@ -263,6 +255,8 @@ def await_converged(network: EmulatedNetwork, routers: Mapping[str, Router]) -> 
         return adjacent(model, {node: router.dump().neighbours for node, router in own.items()})
 
     network.eventually("PIM adjacency of all pimd routers", all_adjacent, ADJACENCY_DEADLINE_S)
+    if not model.rendezvous_point and not elects(model):
+        return
     wanted = 1 if model.rendezvous_point else len(own)
 
     def all_know() -> tuple[bool, str]:
@@ -275,7 +269,7 @@ def await_converged(network: EmulatedNetwork, routers: Mapping[str, Router]) -> 
         if model.rendezvous_point
         else "all candidates for the rendezvous point"
     )
-    network.eventually(f"pimd to take up {awaited}", all_know, RENDEZVOUS_POINT_DEADLINE_S)
+    network.eventually(f"pimd to take up {awaited}", all_know, ELECTED_DEADLINE_S)
 
 
 def _programs(model: Lab) -> tuple[str, ...]:

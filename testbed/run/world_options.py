@@ -13,8 +13,10 @@ from testbed.net.model import Lab, ModelError, Node
 from testbed.net.quality_text import QualityError, parse_quality
 from testbed.net.wires import with_qualities
 from testbed.routing.families import FAMILIES
+from testbed.routing.pim import PIMD
 from testbed.run.options import Option, OptionError, Value, Values, choice_option, duration_option, number_option
 
+ELECTED = "elected"
 AS_THE_LAB_SAYS = "as the lab says"
 
 
@@ -56,6 +58,13 @@ WORLD_OPTIONS: tuple[Option, ...] = (
         None,
         _routing,
         "FAMILY",
+    ),
+    Option(
+        "rendezvous-point",
+        f"The router that is PIM's, or {ELECTED}: by routers with {PIMD}; {AS_THE_LAB_SAYS} unless given",
+        None,
+        lambda text: text,
+        f"NODE|{ELECTED}",
     ),
     Option(
         "link",
@@ -108,6 +117,16 @@ def _route_with(model: Lab, given: Any) -> Lab:
     return replace(model, nodes=tuple(map(changed, model.nodes)))
 
 
+def _meet(model: Lab, given: Any) -> Lab:
+    if given != ELECTED:
+        if model.node(given).kind != "router":
+            raise ModelError("a host", f"--rendezvous-point {given}", f"routers: {_names(model.routers())}")
+        return replace(model, rendezvous_point=model.address_of(given))
+    if not any(node.daemon == PIMD for node in model.nodes):
+        raise ModelError("no router is a candidate", f"--rendezvous-point {given}", f"let one route with {PIMD}")
+    return replace(model, rendezvous_point="")
+
+
 def _names(nodes: tuple[Node, ...]) -> str:
     return ", ".join(node.name for node in nodes)
 
@@ -135,6 +154,7 @@ def _query_interval(model: Lab, given: Any) -> Lab:
 _CHANGES: dict[str, Callable[[Lab, Any], Lab]] = {
     "link": lambda model, given: with_qualities(model, given, parse_quality),
     "routing": _route_with,
+    "rendezvous-point": _meet,
     "unicast": lambda model, given: replace(model, unicast=given),
     "snooping": _snoop,
     "query-interval": _query_interval,

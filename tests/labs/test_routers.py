@@ -72,9 +72,16 @@ def test_static_edges_pull_the_stream_from_the_core_and_routes_are_ospfs(mixed: 
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("routing", ["pimd", "pimd,ar2=frr"])
-def test_pimd_alone_and_with_other_speakers_of_pim(tmp_path: Path, routing: str) -> None:
-    finished = run(tmp_path, "handover", "--routing", routing, "--repeat", "1")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--routing", "pimd"),
+        ("--routing", "pimd,ar2=frr", "--igmp", "2"),
+        ("--routing", "pimd,ar2=frr", "--rendezvous-point", "elected"),
+    ],
+)
+def test_pimd_alone_and_with_other_speakers_of_pim(tmp_path: Path, words: tuple[str, ...]) -> None:
+    finished = run(tmp_path, "handover", *words, "--repeat", "1")
     assert finished.status == 0, finished.explain()
     assert "pimd" in finished.result["versions"]
     assert [line for line in finished.result["warnings"] if "its latencies mean nothing" in line]

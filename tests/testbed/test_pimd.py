@@ -8,8 +8,8 @@ import pytest
 
 from testbed.net.model import Lab, Membership, ModelError, Pim, Stream
 from testbed.routing import families
-from testbed.routing.pim import PIMD
-from testbed.routing.pimd import Entry, elects, read_dump, render_configuration
+from testbed.routing.pim import PIMD, elects
+from testbed.routing.pimd import Entry, read_dump, render_configuration
 from tests.testbed.handover_model import handover_model
 
 LAB = handover_model()
@@ -32,6 +32,8 @@ def test_an_access_router() -> None:
 def test_without_a_rendezvous_point_routers_elect_one_and_the_first_wins() -> None:
     lab = replace(LAB, rendezvous_point="")
     assert elects(lab)
+    assert not elects(replace(lab, streams=(Stream("232.1.1.1", "mcs"),))), "a source-specific group needs none"
+    assert not elects(handover_model())
     candidates = [render_configuration(lab, node).split("bsr-candidate ")[1].splitlines()[:2] for node in ("rr", "ar1")]
     assert candidates == [
         ["priority 255", "rp-candidate time 10 priority 0"],

@@ -56,3 +56,16 @@ def test_a_family_there_is_not(text: str, words: str) -> None:
 def test_a_router_there_is_not(text: str, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         with_options(routing=text)
+
+
+def test_another_rendezvous_point_or_one_that_is_elected() -> None:
+    assert with_options(rendezvous_point="ar1").rendezvous_point == "10.0.101.2"
+    assert with_options(rendezvous_point="elected", routing="frr,rr=pimd").rendezvous_point == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("mcs", "a host; routers: rr, ar1, ar2"), ("elected", "no router is a candidate.*pimd")]
+)
+def test_a_rendezvous_point_that_cannot_be(text: str, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        with_options(rendezvous_point=text)
