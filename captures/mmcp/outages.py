@@ -13,6 +13,7 @@ data was on the cell's link just before link up.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from captures.history.outages import PARTS, Arrival, parts_of
@@ -106,9 +107,11 @@ def _is_tree_ahead(lab: Lab, handover: Handover, up_ns: int) -> bool:
     """Whether data was on the new cell's link just before the node was."""
     since = up_ns - max(_AHEAD_SPACINGS * lab.parameters.nominal_spacing_ns, _AHEAD_MIN_NS)
     watching = {
-        f"{attachment['end']['node']}:{attachment['end']['interface']}"
-        for attachment in lab.model.get("attachments") or ()
-        if attachment["point_of_attachment"] == handover.target
+        f"{end.get('node')}:{end.get('interface')}"
+        for attachment in _listed(lab, "attachments")
+        if attachment.get("point_of_attachment") == handover.target
+        for end in (attachment.get("end"),)
+        if isinstance(end, Mapping)
     }
     watching |= {handover.new_lmc.interface} if handover.new_lmc is not None else set()
     return any(len(lab.data[name].span(since, up_ns)) for name in watching if name in lab.data)
@@ -116,8 +119,11 @@ def _is_tree_ahead(lab: Lab, handover: Handover, up_ns: int) -> bool:
 
 def _filters(lab: Lab, handover: Handover) -> bool:
     """Whether the new cell forwards a group only to where it has heard a report."""
-    return any(
-        cell["mcast_snooping"]
-        for cell in lab.model.get("points_of_attachment") or ()
-        if cell["name"] == handover.target
-    )
+    cells = _listed(lab, "points_of_attachment")
+    return any(cell.get("mcast_snooping") for cell in cells if cell.get("name") == handover.target)
+
+
+def _listed(lab: Lab, what: str) -> list[Mapping[str, Any]]:
+    """What the model has several of; a capture may be damaged, and its model with it."""
+    found = lab.model.get(what)
+    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
