@@ -63,9 +63,10 @@ class Batch:
         about = {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)]}
         self._link(f"create the veth pair {first[0]} - {second[0]}", RTM_NEWLINK, [*own, ("IFLA_LINKINFO", about)])
 
-    def set_up(self, interface: str) -> None:
-        """Sets an interface up."""
-        self._link(f"set {interface} up", RTM_SETLINK, [], interface, up=True)
+    def set_up(self, interface: str, queue_packets: int | None = None) -> None:
+        """Sets an interface up; `queue_packets`: how many packets wait for whoever takes them from it."""
+        queue = [] if queue_packets is None else [("IFLA_TXQLEN", queue_packets)]
+        self._link(f"set {interface} up", RTM_SETLINK, queue, interface, up=True)
 
     def attach(self, interface: str, bridge: str) -> None:
         """Makes an interface a port of a bridge, up."""

@@ -9,6 +9,7 @@ Carrier does not cross the middle: a node whose neighbour's interface is down st
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed.host.processes import ManagedProcess
+from testbed.net.batch import Batch
 from testbed.net.link_plans import (
     Mechanisms,
     Plan,
@@ -109,15 +111,18 @@ class Links:
         directions = [direction for joined in self.joined.values() for direction in joined.directions]
         if not directions:
             return
-        sandbox = self._network.sandbox_namespace
-        for joined in self.joined.values():
-            part = joined.wire.part
-            for piece in joined.pieces:
-                sandbox.take_over([piece])
-                # A radio without a cell has no carrier; its node's side of the wire gives it one later.
-                sandbox.set_up(
-                    piece, not (isinstance(part, Radio) and part.initially is None and piece == joined.pieces[0])
-                )
+        pieces = [piece for joined in self.joined.values() for piece in joined.pieces]
+        # A radio without a cell has no carrier; its node's side of the wire gives it one later.
+        apart = {
+            joined.pieces[0]
+            for part, joined in self.joined.items()
+            if isinstance(part, Radio) and part.initially is None
+        }
+        self._network.sandbox_namespace.take_over(pieces)
+        with Batch(self._network.sandbox_namespace) as batch:
+            for piece in pieces:
+                if piece not in apart:
+                    batch.set_up(piece)
         self._start_filters(directions)
         self._carry_out(directions)
 
@@ -207,18 +212,20 @@ class Links:
         needed = [direction for direction in directions if direction.plan.delays]
         for direction in needed:
             direction.filter = self._start_filter(direction)
-        sandbox = self._network.sandbox_namespace
-        for direction in needed:
-            wanted = set(direction.taps)
+        if not needed:
+            return
+        taps = [tap for direction in needed for tap in direction.taps]
 
-            def there(wanted: set[str] = wanted) -> tuple[bool, str]:
-                missing = wanted - set(sandbox.interfaces())
-                return not missing, f"no {', '.join(sorted(missing))}"
+        def there() -> tuple[bool, str]:
+            names = {name for _, name in socket.if_nameindex()}
+            missing = [tap for tap in taps if tap not in names]
+            return not missing, f"{len(missing)} of {len(taps)} missing"
 
-            self._network.eventually(f"the taps of link {direction.name}", there, WIREFILTER_DEADLINE_S, quiet=True)
-            for tap in direction.taps:
-                sandbox.set_queue_length(tap, TAP_QUEUE)
-                sandbox.set_up(tap)
+        self._network.eventually("the taps of links that delay", there, WIREFILTER_DEADLINE_S, quiet=True)
+        self._network.sandbox_namespace.take_over(taps)
+        with Batch(self._network.sandbox_namespace) as batch:
+            for tap in taps:
+                batch.set_up(tap, queue_packets=TAP_QUEUE)
 
     def _start_filter(self, direction: Direction) -> ManagedProcess:
         root = self._network.routing_root

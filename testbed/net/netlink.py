@@ -158,11 +158,6 @@ class NetworkNamespace:
             lambda: self._route.link("set", index=index, state="up" if up else "down"),
         )
 
-    def set_queue_length(self, interface: str, packets: int) -> None:
-        """Sets how many packets wait for whoever takes them from an interface."""
-        index = self.index(interface)
-        self._ask(f"set the queue of {interface}", lambda: self._route.link("set", index=index, txqlen=packets))
-
     def set_master(self, interface: str, bridge: str | None) -> None:
         """Moves an interface to a bridge, or off any bridge."""
         index, master = self.index(interface), self.index(bridge) if bridge else 0
