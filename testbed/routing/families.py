@@ -48,7 +48,7 @@ def shortcomings(model: Lab) -> list[str]:
     return [
         f"{family.name} on {', '.join(node.name for node in model.nodes if node.daemon == family.name)}: {reason}"
         for family in families_of(model)
-        for reason in family.cannot.values()
+        for reason in (*family.cannot.values(), *family.remarks(model))
     ]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, ClassVar
 
 from testbed.net.mininet_net import EmulatedNetwork
-from testbed.net.model import Lab, ModelError
+from testbed.net.model import Lab, Membership, ModelError, Pim
 from testbed.routing import ospf
 from testbed.routing.frr_daemons import FrrDaemons
 from testbed.routing.group_state import GroupState, kernel_sources, same_address
@@ -17,16 +18,30 @@ from testbed.routing.static_trees import asked_by_static_routers
 
 ALL_GROUPS = {4: "224.0.0.0/4", 6: "ff00::/8"}
 
+SECONDS_MAX = 65535
 ADJACENCY_DEADLINE_S = 20.0
 
 
 def check(model: Lab) -> None:
     """Raises ModelError for what these routers cannot work with."""
     check_rendezvous_point(model)
+    for owner, name in (*((model.pim, f.name) for f in fields(Pim)), (model.membership, "query_interval_s")):
+        value = getattr(owner, name)
+        if not 1 <= value <= SECONDS_MAX:
+            raise ModelError(f"{name} is {value:g}", f"lab {model.name}, {FRR}", f"use 1 to {SECONDS_MAX} s")
     for name in ("max_response_s", "last_member_query_interval_s"):
         value = getattr(model.membership, name)
         if round(value * 10) != value * 10 or value <= 0:
             raise ModelError(f"{name} is {value:g}", f"lab {model.name}, {FRR}", "FRR wants whole tenths of a second")
+
+
+def _remarks(model: Lab) -> tuple[str, ...]:
+    robustness, built_in = model.membership.robustness, Membership().robustness
+    if robustness == built_in:
+        return ()
+    return (
+        f"robustness {robustness} is how often it asks after a leave; its queries say {built_in}, which is built in",
+    )
 
 
 def render_interfaces(lab: Lab, router: str) -> str:
@@ -186,4 +201,4 @@ def _programs(model: Lab) -> tuple[str, ...]:
     return "zebra", "mgmtd", "pimd" if model.family == 4 else "pim6d", f"ipv{model.family}-multicast-routing"
 
 
-FAMILY = DaemonFamily(FRR, check, start, await_converged, _programs, packages=("frr",))
+FAMILY = DaemonFamily(FRR, check, start, await_converged, _programs, packages=("frr",), remarks=_remarks)

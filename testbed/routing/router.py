@@ -63,6 +63,7 @@ class DaemonFamily:
     routers by node. ``await_converged`` waits until they work, which may take routers of other families that run by then; both
     raise ProcessDied, NotObserved or RoutingError with what the daemons said. ``programs``: what the doctor must find for a
     model. ``packages``: the routing root's packages whose versions belong into a result.
+    ``remarks``: what it does otherwise than the model says, in words.
     """
 
     name: str
@@ -72,6 +73,7 @@ class DaemonFamily:
     programs: Callable[[Lab], tuple[str, ...]]
     packages: tuple[str, ...]
     cannot: Cannot = field(default_factory=dict)
+    remarks: Callable[[Lab], tuple[str, ...]] = field(default=lambda _model: ())
 
 
 def routing_root_of(network: EmulatedNetwork) -> Path:

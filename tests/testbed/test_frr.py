@@ -97,6 +97,8 @@ LAB = handover_model()
     [
         (replace(LAB, nodes=(*LAB.nodes[:5], Node("rr", "router"), *LAB.nodes[6:])), "no address of a router with PIM"),
         (replace(LAB, membership=Membership(max_response_s=0.25)), "whole tenths of a second"),
+        (replace(LAB, pim=Pim(hello_s=0)), "hello_s is 0; use 1 to 65535 s"),
+        (replace(LAB, membership=Membership(query_interval_s=70000)), "query_interval_s is 70000"),
         (replace(LAB, nodes=(*LAB.nodes[:5], Node("rr", "router", "gated"))), "node rr: unknown daemon 'gated'"),
     ],
 )
@@ -157,3 +159,9 @@ def test_cold_means_nothing_known_by_anyone() -> None:
     ):
         assert not state.cold
         assert str(state) != "nothing known"
+
+
+def test_what_frr_does_otherwise_is_said() -> None:
+    assert families.shortcomings(LAB) == []
+    (told,) = families.shortcomings(replace(LAB, membership=Membership(robustness=3)))
+    assert told.startswith("frr on rr, ar1, ar2: robustness 3 is how often it asks after a leave")
