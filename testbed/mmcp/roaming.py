@@ -31,11 +31,11 @@ from testbed.mmcp.streaming import nominal_spacing_ns, receiver_window
 from testbed.net.model import Lab, ModelError, Stream
 from testbed.net.shapes import Shape
 from testbed.radio.link_events import LinkEvent, Movement, attached_at_first
-from testbed.routing.tree import keep_tree
 from testbed.run.laboratory import RunningLab, Topology
 from testbed.run.mobility import Later, Moment, as_told, carry, carry_out, pass_through
 from testbed.run.options import Option, Values, duration_option, family_option, list_option, number_option, seconds
 from testbed.run.roles import RunningRole
+from testbed.run.trees import keep_trees
 
 GROUPS = {4: "239.1.1.{}", 6: "ff1e::1:{:x}"}
 STREAMS_MAX = 250
@@ -279,8 +279,7 @@ def end_nodes(
     measurements: SessionMeasurements,
 ) -> None:
     """Ask the receivers what they counted; then all nodes leave, and their routers forget them."""
-    for stream in lab.model.streams:
-        keep_tree(lab.network, stream.group, f"at the end of mode {mode}")
+    keep_trees(lab, f"at the end of mode {mode}")
     with lab.progress.step(f"{len(begun.nodes)} mobile nodes leave"):
         counted = _for_each(lambda window: receiver_window(begun.receivers[window[0]], *window[1:]), windows.values())
         measurements.windows.update(zip(windows, counted, strict=True))

@@ -18,10 +18,10 @@ from testbed.net.addresses import await_address
 from testbed.net.model import Addressing
 from testbed.net.observation import await_count, groups_joined, udp_counter
 from testbed.routing.families import make_cold
-from testbed.routing.tree import keep_tree
 from testbed.run.laboratory import RunningLab
 from testbed.run.mobility import move
 from testbed.run.roles import RunningRole
+from testbed.run.trees import keep_trees
 
 MOMENTS = ("before the trigger", "after the trigger", "before the link goes", "after link up")
 """Moments of a handover at which something may be done to it."""
@@ -88,7 +88,7 @@ def proactive_session(
 
 def stop_mobile_node(lab: RunningLab, node: RunningRole, walk: Walk) -> None:
     """The node leaves with notice where it can, then ends; its router forgets it."""
-    keep_tree(lab.network, lab.model.group, f"{node.node} in {walk.cell}")
+    keep_trees(lab, f"{node.node} in {walk.cell}")
     if node.is_ours:
         node.ask("leave")
         staying.await_no_member(lab, walk.cell)

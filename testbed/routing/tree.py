@@ -12,8 +12,6 @@ from testbed.net.observation import groups_joined
 from testbed.routing.group_state import same_address
 from testbed.routing.kernel_routes import KernelRoute, kernel_routes
 
-TREES = "trees.txt"  # in a run's folder: the trees that its scenario has kept
-
 _INDENT = "  "
 
 
@@ -158,13 +156,6 @@ def forwarding_tree(network: EmulatedNetwork, group: str) -> ForwardingTree:
         for subnet in model.subnets()
     }
     return ForwardingTree(model, group, routes, members)
-
-
-def keep_tree(network: EmulatedNetwork, group: str, moment: str) -> None:
-    """Adds a group's tree as it is now to the run's folder, under a line that says which moment it shows."""
-    tree = forwarding_tree(network, group)
-    with (network.run_folder / TREES).open("a", encoding="utf-8") as file:
-        file.write(f"{moment}\n{tree}\n\n")
 
 
 def _is_there(network: EmulatedNetwork, subnet: Subnet, host: str) -> bool:

@@ -22,7 +22,7 @@ from testbed.routing import families
 from testbed.routing.router import Ability, Router
 from testbed.run import world_options
 from testbed.run.options import Option, OptionError, Value, Values
-from testbed.run.recording import Recording, judge, merge, write_timeline
+from testbed.run.recording import Recording, draw, judge, merge, write_timeline
 from testbed.run.results import Table, could_not_run, filled
 from testbed.run.roles import Roles
 from testbed.run.step_log import StepLog
@@ -30,12 +30,16 @@ from testbed.run.world_options import WORLD_OPTIONS
 from testbed.shell.mininet_cli import LabConsole
 from testbed.shell.server import serving
 
+TREE = "tree.svg"  # in a run's folder: its drawing with the last tree that the scenario kept
 REQUEST = "request.json"  # what the run was asked to do, in its folder: lab, values, external roles
 
 
 @dataclass(frozen=True, slots=True)
 class RunningLab:
-    """What a scenario has at hand. ``started``: time.monotonic() when the run began, seconds."""
+    """What a scenario has at hand. ``started``: time.monotonic() when the run began, seconds.
+
+    ``sending``: the interfaces that sent the lab's groups when the scenario kept their trees, one set each time.
+    """
 
     network: EmulatedNetwork
     routers: dict[str, Router]
@@ -44,6 +48,7 @@ class RunningLab:
     values: Values
     progress: Progress
     started: float
+    sending: list[frozenset[str]] = field(default_factory=list)
 
     @property
     def model(self) -> Lab:
@@ -191,6 +196,8 @@ def perform(
         verdict = judge(pcapng)
     with progress.step("writing the timeline"):
         write_timeline(run_folder)
+    if lab.sending:
+        (run_folder / TREE).write_text(draw(model, lab.sending[-1]), encoding="utf-8")
     conclusion = topology.conclude(values, measurements, verdict)
     tables = filled(topology.tables, conclusion.rows)
     failures = [*measurements.failures, *conclusion.failures]

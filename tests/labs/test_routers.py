@@ -62,6 +62,7 @@ def test_a_lab_may_mix_daemons(mixed: Run) -> None:
 
 def test_static_edges_pull_the_stream_from_the_core_and_routes_are_ospfs(mixed: Run) -> None:
     assert mixed.folder is not None
+    assert "c3" in (mixed.folder / "tree.svg").read_text()
     lines = (mixed.folder / "trees.txt").read_text().splitlines()
     below = [line.strip() for line in lines if "e1: in" in line or "e2: in" in line or "out c3-e" in line]
     assert [line.partition(",")[0].partition(" (")[0] for line in below] == [
