@@ -66,8 +66,6 @@ class Plan:
 def plan(quality: Quality, mechanisms: Mechanisms, where: str) -> Plan:
     """How to make a direction of this quality here. Raises ModelError for what cannot be made, with the reason and remedy."""
     waits = quality.delay_s > 0 or quality.jitter_s > 0 or quality.reorder > 0
-    if quality.queue_packets is not None and quality.rate_bps is None:
-        raise ModelError("a queue without a rate", where, "nothing would ever wait: give it a rate too")
     for name in ("loss", "duplicate"):
         if 0 < getattr(quality, name) * _PARTS_OF < 1:
             raise ModelError(f"a {name} of less than {1 / _PARTS_OF:.4%}", where, "give more, or none")

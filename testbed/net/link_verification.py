@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean, median
 
 from testbed.net.link_plans import QUEUE_PACKETS, Plan, bucket_octets
 from testbed.net.link_probes import FRAME_MAX, FRAME_MIN, Arrival, Prober, Track
-from testbed.net.model import Quality
+from testbed.net.model import PERFECT, Quality
 from testbed.net.quality_text import quality_text
 
 DELAY_TOLERANCE_S = 0.001
@@ -55,18 +55,15 @@ class Measured:
     rate_bps: float | None = None
     probes: int = 0
 
-    @property
-    def text(self) -> str:
-        """As a person reads it."""
-        found = Quality(
-            round(self.delay_s or 0, 5),
-            round(self.jitter_s or 0, 5),
-            round(self.loss or 0, 5),
-            round(self.duplicate or 0, 5),
-            round(self.reorder or 0, 5),
-            round((self.rate_bps or 0) / 1000) * 1000 or None,
-        )
-        return quality_text(found)
+    def text(self, asked: Quality) -> str:
+        """What was found of what was asked, as a person reads it."""
+        found = {
+            name: value for name, value in asdict(self).items() if getattr(asked, name, None) and value is not None
+        }
+        rounded = {
+            name: round(value, 5) if name != "rate_bps" else round(value / 1e3) * 1000 for name, value in found.items()
+        }
+        return quality_text(replace(PERFECT, **rounded))
 
 
 @dataclass(slots=True)

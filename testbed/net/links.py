@@ -32,6 +32,7 @@ from testbed.net.link_verification import Measured, Subject, verify
 from testbed.net.model import Link, ModelError, Quality, Radio
 from testbed.net.quality_text import quality_text
 from testbed.net.tools import ToolError, run_tool
+from testbed.net.validation import check_quality
 from testbed.net.wires import Part, Wire, between, wires
 
 if TYPE_CHECKING:
@@ -99,7 +100,9 @@ class Links:
             self.joined[wire.part] = Joined(wire, pieces, (forward, backward))
 
     def _plan(self, wire: Wire, direction: str, quality: Quality) -> Plan:
-        return plan(quality, self._mechanisms, f"link {wire.name}, {direction}")
+        where = f"link {wire.name}, {direction}"
+        check_quality(quality, where)
+        return plan(quality, self._mechanisms, where)
 
     def pieces(self, part: Part) -> tuple[str, str] | None:
         """The two interfaces in the sandbox that a wire runs through, its first end's first; None: it does not."""
@@ -173,7 +176,7 @@ class Links:
                 "direction": direction.name,
                 "mechanism": direction.plan.mechanism,
                 "asked": quality_text(direction.plan.quality),
-                "found": direction.measured.text,
+                "found": direction.measured.text(direction.plan.quality),
                 "measured": asdict(direction.measured),
             }
             for joined in self.joined.values()
@@ -194,7 +197,7 @@ class Links:
                 raise ModelError(
                     "a link that was perfect when the lab began cannot be changed",
                     f"link {wire.name}",
-                    f"begin with a quality of its own, e.g. --link '{wire.name}:loss=0.0001%'",
+                    f"use `testbed shell`, or begin with a quality of its own, e.g. --link '{wire.name}:loss=0.0001%'",
                 )
             for direction, quality in zip(joined.directions, (back, there) if turned else (there, back), strict=True):
                 todo.append((direction, self._plan(wire, direction.name, quality)))

@@ -11,6 +11,7 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip
 from itertools import pairwise
 
 from testbed.net.model import End, Lab, ModelError, Quality
+from testbed.net.wires import wires
 
 INTERFACE_NAME_MAX = 15
 """Bytes in an interface name: Linux IFNAMSIZ (16) less the terminating zero."""
@@ -228,26 +229,13 @@ def _check_reachable(lab: Lab) -> None:
 
 
 def _check_qualities(lab: Lab) -> None:
-    for where, direction, quality in qualities(lab):
-        _check_quality(quality, f"{where}, {direction}")
+    for wire in wires(lab):
+        for direction, quality in wire.directions:
+            check_quality(quality, f"link {wire.name}, {direction}")
 
 
-def qualities(lab: Lab) -> Iterator[tuple[str, str, Quality]]:
-    """(link, direction, quality) of every direction of every link, perfect ones too."""
-    for link in lab.links:
-        first, second = link.first.node, link.second.node
-        yield f"link {first}-{second}", f"{first} to {second}", link.forward
-        yield f"link {first}-{second}", f"{second} to {first}", link.backward
-    for attachment in lab.attachments:
-        node, cell = attachment.end.node, attachment.point_of_attachment
-        yield f"link {node}-{cell}", f"{node} to {cell}", attachment.forward
-        yield f"link {node}-{cell}", f"{cell} to {node}", attachment.backward
-    for radio in lab.radios:
-        yield f"radio {radio.interface}", f"{radio.node} to its cell", radio.forward
-        yield f"radio {radio.interface}", f"its cell to {radio.node}", radio.backward
-
-
-def _check_quality(quality: Quality, where: str) -> None:
+def check_quality(quality: Quality, where: str) -> None:
+    """Raises ModelError for what no direction of a link can be; `where` names it."""
     for each in fields(quality):
         value = getattr(quality, each.name)
         if value is not None and (not math.isfinite(value) or value < 0):
@@ -263,8 +251,8 @@ def _check_quality(quality: Quality, where: str) -> None:
         raise ModelError("reordering without a delay", where, "packets overtake each other on the way: give it a delay")
     if quality.rate_bps == 0 or quality.queue_packets == 0:
         raise ModelError("nothing would pass", where, "give a rate and a queue above 0, or none")
-    if quality.queue_packets is not None and quality.rate_bps is None and not quality.delay_s:
-        raise ModelError("a queue without a rate or a delay", where, "nothing would ever wait: give it a rate too")
+    if quality.queue_packets is not None and quality.rate_bps is None:
+        raise ModelError("a queue without a rate", where, "nothing would ever wait: give it a rate too")
 
 
 def _check_membership(lab: Lab) -> None:

@@ -8,7 +8,9 @@ no-taps    links of somebody who may not make taps
 """
 
 import json
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from testbed.host.processes import ProcessDied
 from testbed.host.sandbox import require_inside
 from testbed.net import link_verification, links
 from testbed.net.link_verification import LinkError
@@ -95,7 +98,7 @@ def transfer_bps(network: EmulatedNetwork, sender: str, receiver: str, address: 
 
 def refusal(call: Callable[[], object]) -> str:
     """What a call says that is refused."""
-    with pytest.raises((LinkError, ModelError)) as caught:
+    with pytest.raises((LinkError, ModelError, ProcessDied)) as caught:
         call()
     return str(caught.value)
 
@@ -153,6 +156,14 @@ def adjust(run_folder: Path) -> dict[str, Any]:
         _, found["cut_answers"] = round_trips(network, "c", "10.0.3.1", "-c3", "-i0.01", "-W0.1")
         network.links.change("c", "r", Quality())
         _, found["mended_answers"] = round_trips(network, "c", "10.0.3.1", "-c3", "-i0.01", "-W1")
+        network.links.change("a", "r", Quality(delay_s=0.005), Quality())
+        filters = [each.filter for joined in network.links.joined.values() for each in joined.directions if each.filter]
+        found["filters"] = len(filters)
+        for each in filters:
+            os.kill(each.popen.pid, signal.SIGKILL)
+            each.popen.wait()
+            found["died"] = refusal(network.processes.check_alive)
+            each.stopping = True  # so that the end of the lab finds nothing wrong
     return found
 
 

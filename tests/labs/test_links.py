@@ -97,6 +97,8 @@ def test_perfect_links_can_be_changed_where_that_was_foreseen(tmp_path: Path) ->
     found = links(tmp_path, "adjust")
     assert found["links"] == []
     assert (found["cut_answers"], found["mended_answers"]) == (0, 3)
+    if found["filters"]:  # what has no netem delays by a process, whose death nothing else would tell
+        assert "on node (link a to r) was killed by SIGKILL" in found["died"]
 
 
 @as_root

@@ -49,7 +49,6 @@ def test_loss_and_rate_need_neither_netem_nor_taps() -> None:
         ("delay=2.5ms", TAPS, "a delay of 2.5 ms, and this kernel has no netem; wirefilter counts whole milliseconds"),
         ("delay=20ms,jitter=500us", TAPS, "a jitter of 0.5 ms"),
         ("loss=0.00001%", TAPS, "a loss of less than 0.0001%"),
-        ("queue=5", NETEM, "a queue without a rate"),
     ],
 )
 def test_what_cannot_be_made_here_is_refused_with_the_reason(text: str, mechanisms: Mechanisms, said: str) -> None:
