@@ -172,7 +172,7 @@ class QueryPace(Checker):
             return
         passed, interval = event.t_ns - pace.t_ns, query.interval_s * SECOND
         give = round(interval * SHARE) + SLACK_NS
-        startup = query.interval_s // 4 * SECOND, query.interval_s * SECOND // 4
+        startup = query.interval_s // 4 * SECOND, max(SECOND, query.interval_s * SECOND // 4)
         frames = (pace.number, event.number)
         if abs(passed - interval) <= give:
             self.tell.passed(event.interface, frames)
