@@ -44,6 +44,7 @@ def test_random_waypoints_stay_in_the_area_and_within_the_speeds(seed: int) -> N
     for x, y in track.points:
         assert -50 <= x <= 100
         assert 0 <= y <= 80
+    assert 0 in speeds(track)
     for speed in speeds(track):
         assert speed == 0 or 1 - 1e-6 <= speed <= 3 + 1e-6
 
@@ -151,6 +152,7 @@ def test_floating_car_data_are_read() -> None:
         ("sumo", b"<html></html>", "line 1", "<html> is no FCD"),
         ("sumo", b'<!DOCTYPE x [<!ENTITY a "b">]><fcd-export/>', "line 1", "DTDForbidden"),
         ("sumo", b"<fcd-export><vehicle id='a'/></fcd-export>", "line 1", "outside of a <timestep>"),
+        ("sumo", FCD[:-15] + b"<person id='b' x='1' y='1'/></fcd-export>", "line 9", "outside of a <timestep>"),
     ],
 )
 def test_malformed_traces_are_refused_with_the_line_and_the_reason(
