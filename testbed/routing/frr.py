@@ -13,7 +13,7 @@ from testbed.routing.frr_daemons import FrrDaemons
 from testbed.routing.group_state import GroupState, kernel_sources, same_address
 from testbed.routing.pim import ELECTED_DEADLINE_S, FRR, adjacent, check_rendezvous_point, elects
 from testbed.routing.rendering import render
-from testbed.routing.router import Cannot, DaemonFamily, Router
+from testbed.routing.router import Cannot, DaemonFamily, Router, side_by_side
 from testbed.routing.static_trees import asked_by_static_routers
 
 ALL_GROUPS = {4: "224.0.0.0/4", 6: "ff00::/8"}
@@ -85,7 +85,8 @@ class FrrRouter(FrrDaemons):
         self._ip = "ip" if network.model.family == 4 else "ipv6"
 
     def configure(self) -> None:
-        """Makes it a PIM router, once its daemons listen."""
+        """Makes it a PIM router, as soon as its daemons listen."""
+        self.await_listening()
         self.load("interfaces", render_interfaces(self.network.model, self.node))
 
     def learn_rendezvous_point(self, *, again: bool = False) -> None:
@@ -162,9 +163,7 @@ def start(network: EmulatedNetwork) -> dict[str, FrrRouter]:
     with network.progress.step(f"FRR on {', '.join(routers)}"):
         for router in routers.values():
             router.launch()
-        for router in routers.values():
-            router.await_listening()
-            router.configure()
+        side_by_side(FrrRouter.configure, routers.values())
     return routers
 
 
@@ -173,19 +172,19 @@ def await_converged(network: EmulatedNetwork, routers: Mapping[str, Router]) -> 
     own = {node: router for node, router in routers.items() if isinstance(router, FrrRouter)}
 
     def all_adjacent() -> tuple[bool, str]:
-        counts = {node: sum(map(len, router.neighbours().values())) for node, router in own.items()}
-        return adjacent(network.model, counts)
+        counts = side_by_side(lambda router: sum(map(len, router.neighbours().values())), own.values())
+        return adjacent(network.model, dict(zip(own, counts, strict=True)))
 
     network.eventually("PIM adjacency of all routers", all_adjacent, ADJACENCY_DEADLINE_S)
     point = network.model.rendezvous_point
     if not point and not elects(network.model):
         return
     if point:
-        for router in own.values():
-            router.learn_rendezvous_point()
+        side_by_side(FrrRouter.learn_rendezvous_point, own.values())
 
     def all_know() -> tuple[bool, str]:
-        lacking = [node for node, router in own.items() if router.rendezvous_point_interface() is None]
+        ways = side_by_side(FrrRouter.rendezvous_point_interface, own.values())
+        lacking = [node for node, way in zip(own, ways, strict=True) if way is None]
         if point:
             for node in lacking:
                 own[node].learn_rendezvous_point(again=True)

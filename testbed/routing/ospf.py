@@ -9,6 +9,7 @@ from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Lab, ModelError
 from testbed.routing.frr_daemons import FrrDaemons
 from testbed.routing.rendering import render
+from testbed.routing.router import side_by_side
 
 PACKAGE = "frr"
 HELLO_S, DEAD_S = 1, 4
@@ -72,21 +73,26 @@ def start(network: EmulatedNetwork) -> None:
     with network.progress.step(f"OSPF on {', '.join(node.node for node in nodes)}"):
         for node in nodes:
             node.launch()
-        for node in nodes:
-            node.await_listening()
-            node.load("ospf", render_configuration(model, node.node))
+        side_by_side(lambda node: _configure(model, node), nodes)
     wanted = [str(subnet.network) for subnet in model.subnets()]
     lacking = {node.node: wanted for node in nodes}
 
+    def look(node: FrrDaemons) -> None:
+        found: dict[str, Any] = node.show(f"show {'ip' if model.family == 4 else 'ipv6'} route")
+        lacking[node.node] = [prefix for prefix in wanted if not _installed(found.get(prefix, []))]
+
     def all_there() -> tuple[bool, str]:
-        for node in nodes:
-            if lacking.get(node.node):  # who has had them all is not asked again
-                found: dict[str, Any] = node.show(f"show {'ip' if model.family == 4 else 'ipv6'} route")
-                lacking[node.node] = [prefix for prefix in wanted if not _installed(found.get(prefix, []))]
+        # Who has had them all is not asked again.
+        side_by_side(look, [node for node in nodes if lacking[node.node]])
         missing = [f"{node} lacks {', '.join(prefixes)}" for node, prefixes in lacking.items() if prefixes]
         return not missing, "; ".join(missing) or "all"
 
     network.eventually("routes to every subnet on all routers", all_there, CONVERGED_DEADLINE_S)
+
+
+def _configure(model: Lab, node: FrrDaemons) -> None:
+    node.await_listening()
+    node.load("ospf", render_configuration(model, node.node))
 
 
 def _installed(entries: list[dict[str, Any]]) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Lab
@@ -16,6 +17,12 @@ from testbed.routing.group_state import GroupState
 class RoutingError(RuntimeError):
     """A routing daemon did not come up, or refused its configuration or a command. Quotes what it said."""
 
+
+AT_A_TIME = 8
+"""Daemons that are waited for and told their configuration at a time: most of it is waiting."""
+
+Thing = TypeVar("Thing")
+Result = TypeVar("Result")
 
 Ability = Literal["cold", "on-demand", "prompt"]
 """What a lab may count on, unless a family of daemons says why not.
@@ -74,6 +81,12 @@ class DaemonFamily:
     packages: tuple[str, ...]
     cannot: Cannot = field(default_factory=dict)
     remarks: Callable[[Lab], tuple[str, ...]] = field(default=lambda _model: ())
+
+
+def side_by_side(do: Callable[[Thing], Result], things: Iterable[Thing]) -> list[Result]:
+    """Do something with each of many daemons or routers, some at a time; raises what the first of them raises."""
+    with ThreadPoolExecutor(AT_A_TIME) as doing:
+        return list(doing.map(do, things))
 
 
 def routing_root_of(network: EmulatedNetwork) -> Path:
