@@ -18,6 +18,7 @@ from typing import Literal
 
 from testbed.mmcp import places
 from testbed.mmcp.session import USUAL
+from testbed.net.addresses import time_taken
 from testbed.net.model import PERFECT, Lab, Quality
 from testbed.routing.families import FAMILIES
 from testbed.run.options import Values, seconds
@@ -57,9 +58,15 @@ NOTHING_EXPECTED = Exchange(0.0, 0.0, "the lab does more to it than to move the 
 
 
 def expect(
-    exchange: Exchange, *, gap_s: float, overlap_s: float, address_delay_s: float, hold_s: float = USUAL.spt_s
+    exchange: Exchange,
+    *,
+    gap_s: float,
+    overlap_s: float,
+    address_delay_s: float,
+    address_most_s: float | None = None,
+    hold_s: float = USUAL.spt_s,
 ) -> Expectation:
-    """What these times allow."""
+    """What these times allow. The address may take longer than its delay, ``address_most_s``."""
     needed_s = overlap_s + gap_s + address_delay_s
     if exchange is NOTHING_EXPECTED:
         return Expectation("either", exchange.doubt)
@@ -71,6 +78,9 @@ def expect(
             f"overlap, gap and address delay are {seconds(needed_s)}, and an LMC holds the group for {seconds(hold_s)}"
         )
         return Expectation("unprepared", text)
+    if address_most_s is not None and overlap_s + gap_s + address_most_s >= hold_s:
+        text = f"an address may take {seconds(address_most_s)}, and an LMC holds the group for {seconds(hold_s)}"
+        return Expectation("either", text)
     if exchange.doubt:
         return Expectation("either", exchange.doubt)
     if overlap_s < exchange.ample_s:
@@ -134,17 +144,23 @@ def foresee(values: Values, model: Lab) -> list[str]:
             for target in cells:
                 if origin != target:
                     exchange = exchange_between(model, node, origin, target)
-                    found[in_words(expect(exchange, **times_of(values)))] = None
+                    found[in_words(expect(exchange, **times_of(values, model)))] = None
     return [text for text in found if text]
 
 
-def times_of(values: Values) -> dict[str, float]:
+def times_of(values: Values, model: Lab) -> dict[str, float]:
     """The times of a walk, as `expect` takes them."""
     return {
         "gap_s": values.seconds("l2-gap"),
         "overlap_s": values.seconds("overlap"),
-        "address_delay_s": values.seconds("address-delay"),
+        **address_times(values, model),
     }
+
+
+def address_times(values: Values, model: Lab) -> dict[str, float]:
+    """How long an address takes, as `expect` takes it: as option address-delay says, or as others give it."""
+    least_s, most_s = time_taken(model, values.seconds("address-delay"))
+    return {"address_delay_s": least_s, "address_most_s": most_s}
 
 
 def in_words(expectation: Expectation) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 
 from testbed.mmcp import handover_figures, places, staying
 from testbed.mmcp import session as mmcp_session
-from testbed.mmcp.expectation import Expectation, exchange_between, expect, in_words
+from testbed.mmcp.expectation import Expectation, address_times, exchange_between, expect, in_words
 from testbed.mmcp.options import max_excess_option, stream_options
 from testbed.mmcp.plan import PlannedHandover, handovers_of, walks
 from testbed.mmcp.results import TABLES, SessionMeasurements
@@ -155,7 +155,7 @@ def _perform(lab: RunningLab, events: Sequence[LinkEvent]) -> SessionMeasurement
         mmcp_session.begin_nodes(lab, begun, mode, starts, ROAMING)
         if measurements.start_to_first_data_s is None:
             measurements.start_to_first_data_s = round(time.monotonic() - lab.started, 3)
-        settle_s = lab.values.seconds("settle") + lab.values.seconds("address-delay")
+        settle_s = lab.values.seconds("settle") + address_times(lab.values, lab.model)["address_most_s"]
         planned = handovers_of(events, settle_s, after=len(measurements.windows))
         windows = play(lab, begun, mode, events, planned, measurements)
         end_nodes(lab, begun, mode, windows, measurements)
@@ -218,7 +218,7 @@ def _begin(lab: RunningLab, mode: str, handover: PlannedHandover, windows: dict[
         **{"from": handover.origin, "to": handover.target},
         l2_gap_ms=round(handover.gap_s * 1000, 3),
         overlap_ms=round(handover.overlap_s * 1000, 3),
-        address_delay_ms=lab.values.milliseconds("address-delay"),
+        address_delay_ms=lab.values.milliseconds("address-delay") if lab.model.addressing.mode == "static" else None,
         expected=expected.allowed,
         because=expected.because,
     )
@@ -238,13 +238,13 @@ def _expected(values: Values, model: Lab, handover: PlannedHandover) -> Expectat
     if told is None or told.next_cell != handover.target:
         why = "nothing tells the node of it" if told is None else f"the node is told of {told.next_cell or 'no cell'}"
         return Expectation("unprepared", why)
-    delay_s = values.seconds("address-delay")
+    times = address_times(values, model)
     exchange = exchange_between(model, handover.node, handover.origin, handover.target)
-    if handover.stayed_s < delay_s + exchange.ample_s:
+    if handover.stayed_s < times["address_most_s"] + exchange.ample_s:
         return Expectation(
             "either", f"the node was at {handover.origin} for {seconds(round(handover.stayed_s, 3))} only"
         )
-    return expect(exchange, gap_s=handover.gap_s, overlap_s=handover.overlap_s, address_delay_s=delay_s)
+    return expect(exchange, gap_s=handover.gap_s, overlap_s=handover.overlap_s, **times)
 
 
 def _end(lab: RunningLab, handover: PlannedHandover, windows: dict[int, tuple[str, int, int]]) -> None:

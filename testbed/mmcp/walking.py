@@ -10,7 +10,7 @@ from functools import partial
 
 from testbed.mmcp import places, staying, streaming
 from testbed.mmcp import session as mmcp_session
-from testbed.mmcp.expectation import NOTHING_EXPECTED, exchange_between, expect
+from testbed.mmcp.expectation import NOTHING_EXPECTED, address_times, exchange_between, expect
 from testbed.mmcp.results import SessionMeasurements
 from testbed.mmcp.streaming import nominal_spacing_ns, receiver_window
 from testbed.mmcp.two_cells import CELLS
@@ -152,9 +152,9 @@ def measured_handover(
     steps, values, addressing = lab.steps, lab.values, lab.model.addressing
     origin, target = walk.cell, walk.next_cell
     number = len(walk.done) + 1
-    delay_s = values.seconds("address-delay") if addressing.mode == "static" else 0.0
+    times = address_times(values, lab.model)
     exchange = exchange_between(lab.model, walk.node, origin, target) if expects else NOTHING_EXPECTED
-    expected = expect(exchange, gap_s=gap_s, overlap_s=overlap_s, address_delay_s=delay_s)
+    expected = expect(exchange, gap_s=gap_s, overlap_s=overlap_s, **times)
     with lab.progress.step(f"handover {number}, {mode}, {origin} to {target}"):
         warm = _make_cold(lab, target) if cold else None
         begin_ns = steps.add(
@@ -177,7 +177,7 @@ def measured_handover(
         # What the node does when it has its address belongs to the handover too: the address delay in packets, or the address.
         quiet = 2 * quiet_packets
         if addressing == Addressing():
-            quiet += int(delay_s / (nominal_spacing_ns(values) / 1e9))
+            quiet += int(times["address_delay_s"] / (nominal_spacing_ns(values) / 1e9))
         else:
             await_address(lab.network, lab.model.radio_for(walk.node, target), target)
         await_packets(lab, quiet, "an undisturbed stream", quiet=True, node=walk.node)

@@ -27,6 +27,8 @@ FOLDER = "/run/addresses"  # in the routing root: configurations and leases
 SERVER_DEADLINE_S = 10.0
 ADDRESS_DEADLINE_S = 20.0  # three ARP probes take up to 7 s, and all nodes begin at once
 
+EXCHANGE_S = 0.2  # in which DHCP's four messages, or a solicitation and its answer, are over
+
 _FAMILIES = {"dhcp": 4, "slaac": 6}
 _PACKAGES = {"static": (), "dhcp": ("dnsmasq-base", "dhcpcd-base"), "slaac": ("radvd", "dhcpcd-base")}
 _PREFIX_LENGTH = 64  # of a network in which an interface identifier makes an address [RFC 4862 5.5.3, RFC 4291 2.5.1]
@@ -83,6 +85,20 @@ def check(model: Lab) -> None:
 def _identifier(address: str) -> str:
     """The interface identifier of an address in a /64, as a token is written: ``::100``."""
     return str(IPv6Address(int(ip_interface(address).ip) & (1 << 128 - _PREFIX_LENGTH) - 1))
+
+
+def time_taken(model: Lab, own_s: float) -> tuple[float, float]:
+    """How long after link up a mobile node can use its address, in s: at least, and at most where nothing is lost.
+
+    ``own_s``: what one that gives itself an address waits before. Three ARP probes take 4 to 7 s [RFC 5227 2.1.1]; Linux probes
+    for IPv6 within a second, and has an answer a second later [RFC 4862 5.4].
+    """
+    addressing = model.addressing
+    least_s, most_s = (own_s, own_s) if addressing.mode == "static" else (0.0, EXCHANGE_S)
+    if addressing.duplicate_address_detection == "on":
+        more = (4.0, 7.0) if model.family == 4 else (1.0, 2.0)
+        least_s, most_s = least_s + more[0], most_s + more[1]
+    return least_s, most_s
 
 
 def router_end(model: Lab, cell: str) -> End:

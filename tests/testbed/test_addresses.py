@@ -97,3 +97,16 @@ def test_the_client_of_slaac_makes_the_address_that_the_model_says() -> None:
     told = addresses.render_client(with_addresses(6, "slaac"), "mn").splitlines()
     assert told[-2:] == ["interface mn-radio", "slaac token ::100"]
     assert "ipv6only" in told
+
+
+@pytest.mark.parametrize(
+    ("family", "mode", "detection", "taken"),
+    [
+        (4, "static", "off", (0.1, 0.1)),
+        (6, "static", "on", (1.1, 2.1)),
+        (6, "slaac", "optimistic", (0.0, 0.2)),
+        (4, "dhcp", "on", (4.0, 7.2)),
+    ],
+)
+def test_how_long_an_address_takes(family: int, mode: str, detection: str, taken: tuple[float, float]) -> None:
+    assert addresses.time_taken(with_addresses(family, mode, detection), 0.1) == pytest.approx(taken)

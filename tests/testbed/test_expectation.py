@@ -8,7 +8,7 @@ import pytest
 
 from testbed.mmcp.expectation import NOTHING_EXPECTED, exchange_between, expect, foresee
 from testbed.mmcp.two_cells import two_cells
-from testbed.net.model import Lab, Link, Quality
+from testbed.net.model import Addressing, Lab, Link, Quality
 from testbed.run.options import Value, Values
 
 PLAIN = exchange_between(two_cells("lab", 4), "mn", "poa1", "poa2")
@@ -72,3 +72,12 @@ def test_it_is_said_beforehand_and_once() -> None:
         "a proactive handover cannot be prepared here, and is not held to be better than a reactive one: overlap, gap and address"
     )
     assert foresee(Values({**times, "l2-gap": 0.05}), two_cells("lab", 4)) == []
+
+
+def test_an_address_that_others_give_takes_its_own_time() -> None:
+    times = {"l2-gap": 0.05, "overlap": 0.2, "address-delay": 9.0}
+    given = replace(two_cells("lab", 4), addressing=Addressing("dhcp"))
+    assert foresee(Values(times), given) == []  # the option is about addresses that nobody gives
+    probed = replace(given, addressing=Addressing("dhcp", "on"))
+    (said,) = foresee(Values(times), probed)
+    assert said.endswith("may or may not be prepared here: an address may take 7.2s, and an LMC holds the group for 6s")
