@@ -63,7 +63,7 @@ def _command_of(lab: FoundLab) -> click.Command:
     topology = lab.topology
 
     def run(*, lab_config: Path | None, runs: Path | None, as_json: bool, **texts: str | None) -> NoReturn:
-        run_folder = prepared(lab, texts, lab_config, runs, as_json=as_json)
+        run_folder = prepared(lab, texts, lab_config, runs, json=as_json)
         sys.exit(in_sandbox(lab, run_folder))
 
     return click.Command(
