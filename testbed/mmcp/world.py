@@ -264,7 +264,7 @@ class World(SimulatedWorld):
         mobile.cell, mobile.arrived_at = cell, self.now
         number = mobile.node.index - self.first_mobile
         self.regain_link(mobile.node, self._cells[cell], self._address_at(cell, number))
-        self.tell(mobile.node, LinkUp(INTERFACE))
+        self.tell(mobile.node, LinkUp(INTERFACE, self._cells[cell]))
 
     def _someone_moves(self) -> None:
         if not self.moves_per_s:

@@ -61,9 +61,15 @@ class AnyCourse(RuleBasedStateMachine):
 
     @rule(number=MNS, cell=CELLS, seconds=TIMES)
     def walk(self, number: int, cell: int, seconds: float) -> None:
-        self.trigger(number, cell)
+        self.walk_misled(number, cell, cell, seconds)
+
+    @rule(number=MNS, told=CELLS, cell=CELLS, seconds=TIMES)
+    def walk_misled(self, number: int, told: int, cell: int, seconds: float) -> None:
+        """The link comes up elsewhere than the trigger said [M-32]."""
+        self.trigger(number, told)
         self.world.run_for(seconds)
         self.link_down(number)
+        self._next[number] = cell
         self.world.run_for(seconds)
         self.link_up(number)
 
@@ -130,8 +136,7 @@ class AnyCourse(RuleBasedStateMachine):
         assert found == {}, found
 
     def _arrive(self, number: int, mobile: Mobile) -> None:
-        self.world.detect(mobile, self._next[number])  # a radio says with which cell it has associated
-        self.world.link_up(mobile, self._next[number])
+        self.world.link_up(mobile, self._next[number])  # a radio says with which cell it has associated
 
 
 AnyCourse.TestCase.settings = settings(
