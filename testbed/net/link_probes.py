@@ -23,7 +23,7 @@ FRAME_MIN = 60
 FRAME_MAX = 1514
 
 _ETHERNET = struct.Struct("!6s6sH")
-_STAMP = struct.Struct("!IQ")  # number, nanoseconds of CLOCK_REALTIME
+_STAMP = struct.Struct("!IIQ")  # run and number of the probe, nanoseconds of CLOCK_REALTIME
 _TIMESPEC = struct.Struct("@qq")
 
 # linux/if_packet.h, asm-generic/socket.h
@@ -61,6 +61,7 @@ class Track:
     name: str
     sender: Station
     receiver: Station
+    run: int = 0
     sent: int = 0
     arrivals: list[Arrival] = field(default_factory=list)
     _out: socket.socket | None = None
@@ -89,7 +90,7 @@ class Track:
     def send(self, size: int) -> None:
         """Send one probe of so many octets, without their checksum."""
         assert self._out is not None
-        head = self._header + _STAMP.pack(self.sent, time.time_ns())
+        head = self._header + _STAMP.pack(self.run, self.sent, time.time_ns())
         try:
             self._out.send(head.ljust(size, b"\0"))
         except BlockingIOError:
@@ -111,9 +112,10 @@ class Track:
                 ]
                 if kind == ETHER_TYPE and stamps:
                     whole, nanoseconds = _TIMESPEC.unpack(stamps[0])
-                    number, sent_ns = _STAMP.unpack_from(frame, _ETHERNET.size)
+                    run, number, sent_ns = _STAMP.unpack_from(frame, _ETHERNET.size)
                     came_ns = whole * 10**9 + nanoseconds
-                    self.arrivals.append(Arrival(number, (came_ns - sent_ns) / 1e9, came_ns / 1e9, len(frame)))
+                    if run == self.run:  # not one that was late
+                        self.arrivals.append(Arrival(number, (came_ns - sent_ns) / 1e9, came_ns / 1e9, len(frame)))
 
     @property
     def is_complete(self) -> bool:
@@ -122,7 +124,7 @@ class Track:
 
     def forget(self) -> None:
         """Begin anew."""
-        self.sent, self.arrivals = 0, []
+        self.run, self.sent, self.arrivals = self.run + 1, 0, []
 
 
 def _packet_socket(station: Station, protocol: int) -> socket.socket:
@@ -165,7 +167,7 @@ class Prober:
     def run(self, schedule: Sequence[tuple[float, Track, int]], drain_s: float) -> None:
         """Send what the schedule says: seconds from now, track and octets, in order of time.
 
-        Returns when all have arrived, or ``drain_s`` after the last was sent.
+        Returns when all have arrived, or when none has for ``drain_s`` after the last was sent.
         """
         for track in self.tracks:
             track.forget()
@@ -184,7 +186,10 @@ class Prober:
             wait_s = (schedule[position][0] if position < len(schedule) else end) - elapsed
             if wait_s <= 0 and position < len(schedule) and all(track.is_roomy for track in self.tracks):
                 continue  # late: sending comes first
-            for number, _ in self._poll.poll(max(0.0, wait_s)):
+            came = self._poll.poll(max(0.0, wait_s))
+            for number, _ in came:
                 self._by_number[number].take()
+            if came and position == len(schedule):
+                end = time.monotonic() - begun + drain_s
             if position == len(schedule) and (elapsed >= end or all(track.is_complete for track in self.tracks)):
                 return

@@ -28,7 +28,7 @@ _DELAY_PROBES_TAKE_S = 2.0
 _COUNTED_PROBES = 4000
 _COUNTED_PER_S = 10_000
 _COUNTED_TAKE_S = 1.0
-_RATE_TAKES_S = 0.25
+_RATE_TAKES_S = 0.2
 _RATE_FRAMES = (20, 3000)
 """Least and most frames that a rate is measured with."""
 _EXCESS = 1.3
