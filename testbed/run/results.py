@@ -117,6 +117,10 @@ def write_result(run_folder: Path, result: Mapping[str, Any]) -> None:
     temporary.replace(run_folder / RESULT)
 
 
+LINKS_SHOWN = 6
+"""Directions of links that are told in full; the result has all."""
+
+
 def show(result: Mapping[str, Any], run_folder: Path, console: Console) -> None:
     """Print the tables that have rows, what failed, and where the files are."""
     for table in result["tables"]:
@@ -162,7 +166,8 @@ def _told_of_links(links: Sequence[Mapping[str, Any]]) -> str:
     asked = [
         f"{link['direction']} {link['found']} ({link['mechanism']})" for link in links if link["mechanism"] != "none"
     ]
-    return f"links    as asked: {'; '.join(asked)}\n" if asked else ""
+    more = f"; and {len(asked) - LINKS_SHOWN} more" if len(asked) > LINKS_SHOWN else ""
+    return f"links    as asked: {'; '.join(asked[:LINKS_SHOWN])}{more}\n" if asked else ""
 
 
 def _told_by_packs(packs: Mapping[str, Mapping[str, Any]]) -> str:
