@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from testbed.net.model import PERFECT, Lab, ModelError, Quality
 from testbed.net.routes import routes
+from testbed.routing import ospf
 from testbed.routing.frr import render_interfaces, render_rendezvous_point
 from testbed.routing.pim import FRR
 
@@ -66,8 +67,6 @@ def containers(model: Lab) -> tuple[Container, ...]:
         raise ModelError(
             f"addresses by {model.addressing.mode}", f"lab {model.name}", "export it with --addresses static"
         )
-    if model.unicast != "static":
-        raise ModelError(f"routes by {model.unicast}", f"lab {model.name}", "export it with --unicast static")
     plugs: dict[str, list[Plug]] = {}
     for wire, ends in enumerate(_wires(model)):
         for owner, name, address, quality in ends:
@@ -78,7 +77,7 @@ def containers(model: Lab) -> tuple[Container, ...]:
             node.kind,
             tuple(plugs.get(node.name, ())),
             tuple(_script_of_node(model, node.name)),
-            _files(model, node.name) if node.daemon else {},
+            _files(model, node.name) if _has_frr(model, node.name) else {},
         )
         for node in model.nodes
     ]
@@ -129,18 +128,30 @@ def _script_of_node(model: Lab, node: str) -> Iterator[str]:
     yield "# plugs"
     ip = "ip" if model.family == 4 else "ip -6"
     for route in routes(model):
-        if route.node == node:
+        if route.node == node and not (router and ospf.used_by(model)):
             yield f"{ip} route replace {route.destination} via {route.via} dev {route.interface}"
-    if model.node(node).daemon:
+    if _has_frr(model, node):
         yield "/usr/lib/frr/frrinit.sh start"
 
 
+def _has_frr(model: Lab, node: str) -> bool:
+    """Whether FRR runs there: for multicast, or for the routes of a router."""
+    known = model.node(node)
+    return bool(known.daemon) or (known.kind == "router" and ospf.used_by(model))
+
+
 def _files(model: Lab, node: str) -> dict[str, str]:
-    configuration = render_interfaces(model, node)
-    if model.rendezvous_point:
-        configuration += render_rendezvous_point(model)
+    configuration, daemons = "", []
+    if ospf.used_by(model):
+        configuration += ospf.render_configuration(model, node)
+        daemons.append(ospf.daemon(model))
+    if model.node(node).daemon:
+        configuration += render_interfaces(model, node)
+        if model.rendezvous_point:
+            configuration += render_rendezvous_point(model)
+        daemons.append("pimd" if model.family == 4 else "pim6d")
     return {
-        "etc/frr/daemons": render("frr-daemons.j2", pim="pimd" if model.family == 4 else "pim6d"),
+        "etc/frr/daemons": render("frr-daemons.j2", daemons=daemons),
         "etc/frr/frr.conf": configuration,
         "etc/frr/vtysh.conf": "service integrated-vtysh-config\n",
     }

@@ -12,6 +12,7 @@ import io
 import subprocess
 from cmd import Cmd
 from collections.abc import Sequence
+from functools import cached_property
 from ipaddress import ip_interface
 from typing import TYPE_CHECKING, Any
 
@@ -157,10 +158,15 @@ class LabConsole(LabCommands, CLI):  # type: ignore[misc]  # Mininet has no type
 
     def __init__(self, lab: RunningLab) -> None:
         Cmd.__init__(self, stdin=io.StringIO(), stdout=io.StringIO())  # not CLI's, which begins to read lines
-        self.lab, self.mn, self.locals = lab, _as_mininet(lab), {"lab": lab}
+        self.lab, self.locals = lab, {"lab": lab}
         self._wanted: dict[str, Any] | None = None
         if lab.network.routing_root is not None:
             provide_tools(lab.network.routing_root, FROM_ROUTING_ROOT)
+
+    @cached_property
+    def mn(self) -> Any:
+        """The lab as Mininet's commands want it, made when somebody asks: most labs are run without."""
+        return _as_mininet(self.lab)
 
     def say(self, text: str) -> None:
         """Put a line into the answer."""

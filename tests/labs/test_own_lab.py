@@ -54,7 +54,7 @@ def test_the_pages_other_commands_do_what_they_say(folder: Path) -> None:
     assert "20 ms, 1 % lost" in (folder / "my_lab.svg").read_text()
     listed = json.loads(ran(folder, "list", "my_lab.py", "--json").stdout)[0]
     assert "r2 ~~~~ r3" in listed["drawing"]
-    exported = ran(folder, "export", "./my_lab.py", "--unicast", "static", "--format", "containerlab")
+    exported = ran(folder, "export", "./my_lab.py", "--format", "containerlab")
     assert exported.returncode == 0, exported.stderr
     assert (folder / "my-lab-containerlab/my-lab.clab.yml").is_file()
     helped = ran(folder, "run", "./my_lab.py", "--help")

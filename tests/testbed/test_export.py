@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,14 @@ def test_links_cells_and_daemons_come_along(make: Any) -> None:
         assert checked.returncode == 0, (path, checked.stderr)
 
 
+def test_routes_by_ospf_come_along_too() -> None:
+    files = containerlab.files(replace(row(), unicast="ospf"), IMAGE)
+    assert "ospfd=yes" in files["r2/etc/frr/daemons"]
+    assert files["r2/etc/frr/frr.conf"].count(" ip ospf area 0.0.0.0\n") == 3, "two links and a cell"
+    assert "route replace" not in files["r2/setup.sh"]
+    assert "route replace 0.0.0.0/0" in files["mcs/setup.sh"]
+
+
 def test_names_that_kathara_does_not_take_are_changed_and_told() -> None:
     model = Lab("odd", 4, (Node("My-Host"),), (PointOfAttachment("cell.1"),))
     files = kathara.files(model, IMAGE)
@@ -123,7 +132,10 @@ def export(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_what_cannot_be_exported_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    for options, remedy in ((("--routing", "smcroute"), "--routing frr"), (("--unicast", "ospf"), "--unicast static")):
+    for options, remedy in (
+        (("--routing", "smcroute"), "--routing frr"),
+        (("--addresses", "slaac", "--family", "6"), "--addresses static"),
+    ):
         done = export(tmp_path / "new", "handover", "--format", "kathara", *options)
         assert (done.returncode, remedy in done.stderr) == (2, True), done.stderr
         assert not (tmp_path / "new").exists()
