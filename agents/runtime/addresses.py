@@ -53,9 +53,11 @@ class Addresses:
             raise AddressError(number or 0, text) from error
 
     async def _configure_address(self, interface: str, address: str, gateway: str) -> None:
-        await self._speak()
+        if self._requests is None:
+            self._requests = await self._stack.enter_async_context(AsyncIPRoute())
         wanted = ip_interface(address)
         family = _family_of(wanted)
+        is_doubted = family == socket.AF_INET6 and _detects_duplicates(interface)
         index = socket.if_nametoindex(interface)
         present = False
         old: list[tuple[str, int]] = []
@@ -68,16 +70,16 @@ class Addresses:
             else:
                 old.append((found, length))
         if not present:
-            extra = {"flags": _NODAD} if family == socket.AF_INET6 and not _detects_duplicates(interface) else {}
+            extra = {"flags": _NODAD} if family == socket.AF_INET6 and not is_doubted else {}
             await self._requests.addr(
                 "add", index=index, address=str(wanted.ip), prefixlen=wanted.network.prefixlen, family=family, **extra
             )
         for found, length in old:
             await self._requests.addr("del", index=index, address=found, prefixlen=length, family=family)
         await self._requests.route("replace", dst="default", gateway=gateway, oif=index, family=family)
-        if family == socket.AF_INET6:
-            await self._until_no_duplicate(index, wanted)
-        await self._until_local(str(wanted.ip), family)
+        if is_doubted:
+            await _until_no_duplicate(index, wanted)
+        await _until_local(self._requests, str(wanted.ip), family)
 
     async def await_address(self, interface: str, address: str, within: float) -> bool:
         """Wait until others have given ``interface`` an address of the subnet of ``address`` and a default route.
@@ -86,7 +88,7 @@ class Addresses:
         """
         try:
             async with asyncio.timeout(within):
-                await self._await_address(interface, ip_interface(address))
+                await _await_address(interface, ip_interface(address))
         except TimeoutError:
             return False
         except (NetlinkError, OSError) as error:
@@ -94,72 +96,6 @@ class Addresses:
             reason = os.strerror(number) if number else str(error)
             raise AddressError(number or 0, f"the address of {interface} cannot be waited for: {reason}") from error
         return True
-
-    async def _await_address(self, interface: str, wanted: IPv4Interface | IPv6Interface) -> None:
-        await self._speak()
-        index, family = socket.if_nametoindex(interface), _family_of(wanted)
-        with _changes() as changes:
-            while True:
-                found = [
-                    each
-                    for each, flags in await self._addresses_of(index, family)
-                    if each in wanted.network and _is_usable(flags)
-                ]
-                if found and await self._has_default_route(index, family):
-                    await self._until_local(str(found[0]), family)
-                    return
-                await _next_change(changes)
-
-    async def _until_no_duplicate(self, index: int, wanted: IPv4Interface | IPv6Interface) -> None:
-        """Wait while the kernel looks for duplicates of an address."""
-        with _changes() as changes:
-            try:
-                async with asyncio.timeout(_DETECTION_DEADLINE):
-                    while True:
-                        found = dict(await self._addresses_of(index, socket.AF_INET6))
-                        flags = found.get(wanted.ip, _DADFAILED)  # the kernel may take a duplicate away
-                        if flags & _DADFAILED:
-                            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-                        if _is_usable(flags):
-                            return
-                        await _next_change(changes)
-            except TimeoutError:
-                raise OSError(f"{wanted.ip} is still being looked for after {_DETECTION_DEADLINE:g} s") from None
-
-    async def _speak(self) -> None:
-        if self._requests is None:
-            self._requests = await self._stack.enter_async_context(AsyncIPRoute())
-
-    async def _addresses_of(self, index: int, family: int) -> list[tuple[IPv4Address | IPv6Address, int]]:
-        """The addresses of an interface, with their flags."""
-        return [
-            (ip_address(message.get("address")), message.get("flags") or 0)
-            async for message in await self._requests.addr("dump", family=family, index=index)
-        ]
-
-    async def _has_default_route(self, index: int, family: int) -> bool:
-        return any(
-            [
-                message["dst_len"] == 0 and message.get("oif") == index and message.get("gateway") is not None
-                async for message in await self._requests.route("dump", family=family)
-            ]
-        )
-
-    async def _until_local(self, address: str, family: int) -> None:
-        """Wait until the kernel takes packets to ``address`` as its own.
-
-        It gives a new IPv6 address its local route a moment after the address itself; the neighbour advertisement that
-        answers the very first packet would be lost in between, and that packet with it for a second.
-        """
-        try:
-            async with asyncio.timeout(_ADDRESS_DEADLINE):
-                while True:
-                    routes = await self._requests.route("get", dst=address, family=family)
-                    if any(route["type"] == _RTN_LOCAL for route in routes):
-                        return
-                    await asyncio.sleep(_ADDRESS_PROBE_INTERVAL)
-        except TimeoutError:
-            raise OSError(f"{address} has not become local within {_ADDRESS_DEADLINE} s") from None
 
     async def close(self) -> None:
         """Close the netlink socket."""
@@ -194,3 +130,71 @@ async def _next_change(changes: socket.socket) -> None:
     except OSError as error:
         if error.errno != errno.ENOBUFS:  # more has changed than it holds
             raise
+
+
+async def _await_address(interface: str, wanted: IPv4Interface | IPv6Interface) -> None:
+    index, family = socket.if_nametoindex(interface), _family_of(wanted)
+    # A socket of its own: a question that is broken off when the time is over would keep the next one from being asked.
+    async with AsyncIPRoute() as requests:
+        with _changes() as changes:
+            while True:
+                found = [
+                    each
+                    for each, flags in await _addresses_of(requests, index, family)
+                    if each in wanted.network and _is_usable(flags)
+                ]
+                if found and await _has_default_route(requests, index, family):
+                    await _until_local(requests, str(found[0]), family)
+                    return
+                await _next_change(changes)
+
+
+async def _until_no_duplicate(index: int, wanted: IPv4Interface | IPv6Interface) -> None:
+    """Wait while the kernel looks for duplicates of an address."""
+    try:
+        async with asyncio.timeout(_DETECTION_DEADLINE), AsyncIPRoute() as requests:
+            with _changes() as changes:
+                while True:
+                    found = dict(await _addresses_of(requests, index, socket.AF_INET6))
+                    flags = found.get(wanted.ip, _DADFAILED)  # the kernel may take a duplicate away
+                    if flags & _DADFAILED:
+                        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+                    if _is_usable(flags):
+                        return
+                    await _next_change(changes)
+    except TimeoutError:
+        raise OSError(f"{wanted.ip} is still being looked for after {_DETECTION_DEADLINE:g} s") from None
+
+
+async def _addresses_of(requests: Any, index: int, family: int) -> list[tuple[IPv4Address | IPv6Address, int]]:
+    """The addresses of an interface, with their flags."""
+    return [
+        (ip_address(message.get("address")), message.get("flags") or 0)
+        async for message in await requests.addr("dump", family=family, index=index)
+    ]
+
+
+async def _has_default_route(requests: Any, index: int, family: int) -> bool:
+    return any(
+        [
+            message["dst_len"] == 0 and message.get("oif") == index and message.get("gateway") is not None
+            async for message in await requests.route("dump", family=family)
+        ]
+    )
+
+
+async def _until_local(requests: Any, address: str, family: int) -> None:
+    """Wait until the kernel takes packets to ``address`` as its own.
+
+    It gives a new IPv6 address its local route a moment after the address itself; the neighbour advertisement that
+    answers the very first packet would be lost in between, and that packet with it for a second.
+    """
+    try:
+        async with asyncio.timeout(_ADDRESS_DEADLINE):
+            while True:
+                routes = await requests.route("get", dst=address, family=family)
+                if any(route["type"] == _RTN_LOCAL for route in routes):
+                    return
+                await asyncio.sleep(_ADDRESS_PROBE_INTERVAL)
+    except TimeoutError:
+        raise OSError(f"{address} has not become local within {_ADDRESS_DEADLINE} s") from None

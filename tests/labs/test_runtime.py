@@ -55,3 +55,13 @@ def test_a_port_outlives_its_address(family: int) -> None:
 )
 def test_a_membership_is_reported_at_once_in_the_version_that_the_kernel_speaks(words: tuple[object, ...]) -> None:
     played(*words, module="inner_reports")
+
+
+@FAMILIES
+@pytest.mark.parametrize("scene", ["waited-for", "told"])
+def test_an_address_that_the_host_gives_is_waited_for(scene: str, family: int) -> None:
+    played(scene, family, module="inner_addresses")
+
+
+def test_a_duplicate_of_somebody_elses_address_is_not_used() -> None:
+    played("duplicate", 6, module="inner_addresses")
