@@ -13,6 +13,7 @@ from typing import Any
 
 from captures.files.capture import CaptureError, Step
 from captures.files.reading import CaptureReader
+from captures.history.router_load import RouterLoad
 from captures.protocols import protocols
 from captures.rules.findings import Excuse, Explain, Failure, Finding, Outcomes, Verdict
 from captures.rules.judgement import Judgement, PackVerdicts
@@ -181,10 +182,13 @@ def verify(
     Raises `CaptureError` if the capture cannot be read or holds nothing at all.
     """
     settings = settings or Settings()
-    reading = Reading(reader, settings.ports, progress)
+    reading, routers = Reading(reader, settings.ports, progress), RouterLoad()
+    reading.gather(routers)
     packs = [_Running(pack, reading) for pack in all_packs(settings) if not names or pack.name in names]
     reading.read([checker for pack in packs for checker in pack.checkers()])
     found = _as_read(reading, packs, tuple(names))
+    if known_routers := routers.records():
+        found.records["routers"] = known_routers
     left_out = _left_out(reading.parameters)
     rules = {rule.name for pack in all_packs(settings) for rule in pack.rules}
     found.warnings += [f"left_out names {name}, which is no rule" for name in left_out if name not in rules]

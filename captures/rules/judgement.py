@@ -114,6 +114,7 @@ class Judgement:
         """As JSON, the output of ``python -m captures judge --json``.
 
         - ``about``: what the lab must show, and beside it what its protocols' rooms say of it (`captures.rules.packs.pack.Facts.records`);
+        - ``routers``: what the lab did to each (`captures.history.router_load.RouterLoad.records`);
         - ``rules``: what decides: ``checked`` (verdicts that passed or failed) and ``passed`` are counts, ``unseen``,
           ``failed`` and ``all`` lists of what `captures.rules.findings.Verdict.as_dict` gives;
         - ``packs``: the other packs, by name `PackVerdicts.as_dict`;

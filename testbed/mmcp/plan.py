@@ -73,6 +73,13 @@ def walks(
     return sorted(found, key=lambda event: event.at_s)
 
 
+def completed(events: Sequence[LinkEvent]) -> list[LinkEvent]:
+    """The events without what is not over when the movement ends: a link that goes, or is to go, and none that comes after it."""
+    last_s = {event.node: event.at_s for event in events if event.kind == "link_up"}
+    over = ("link_going_down", "link_down")
+    return [event for event in events if event.kind not in over or event.at_s <= last_s.get(event.node, 0.0)]
+
+
 def handovers_of(events: Sequence[LinkEvent], settle_s: float, after: int = 0) -> list[PlannedHandover]:
     """The handovers of nodes with one radio, in the order in which they begin, numbered on from ``after``.
 

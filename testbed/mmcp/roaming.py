@@ -20,20 +20,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any
 
-from testbed.mmcp import handover_figures, places, staying
+from testbed.mmcp import places, roaming_figures, staying
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.expectation import Expectation, address_times, exchange_between, expect, in_words
 from testbed.mmcp.options import max_excess_option, stream_options
-from testbed.mmcp.plan import PlannedHandover, handovers_of, walks
-from testbed.mmcp.results import TABLES, SessionMeasurements
+from testbed.mmcp.plan import PlannedHandover, completed, handovers_of, walks
+from testbed.mmcp.results import SessionMeasurements
 from testbed.mmcp.session import Begun, Provisioning
 from testbed.mmcp.streaming import nominal_spacing_ns, receiver_window
 from testbed.net.model import Lab, ModelError, Stream
 from testbed.net.shapes import Shape
 from testbed.radio.link_events import LinkEvent, Movement, attached_at_first
-from testbed.run.laboratory import RunningLab, Topology
+from testbed.run.laboratory import Conclusion, RunningLab, Topology
 from testbed.run.mobility import Later, Moment, as_told, carry, carry_out, pass_through
 from testbed.run.options import Option, Values, duration_option, family_option, list_option, number_option, seconds
+from testbed.run.results import Table
 from testbed.run.roles import RunningRole
 from testbed.run.trees import keep_trees
 
@@ -47,6 +48,7 @@ ASKED_AT_ONCE = 8  # agents that are told of link events at a time
 ROAMING = Provisioning(link_trigger="going-down")
 
 Events = Callable[[Values, Lab], Sequence[LinkEvent]]
+Conclude = Callable[[Values, SessionMeasurements, Mapping[str, Any]], Conclusion]
 
 
 def session_lab(name: str, shape: Shape, mobiles: int, streams: int = 1, **rest: Any) -> Lab:
@@ -81,7 +83,7 @@ def walk_in_turn(values: Values, model: Lab) -> list[LinkEvent]:
     )
 
 
-MODES = ("proactive", "reactive")
+MODES = ("proactive", "reactive", "silent")
 
 WALK_OPTIONS = (
     number_option("handovers", "Of each mobile node", "3", 1, 1000),
@@ -102,6 +104,8 @@ def roaming(
     options: Sequence[Option] = WALK_OPTIONS,
     rate: str = "100",
     modes: str = "proactive",
+    conclude: Conclude = roaming_figures.conclude,
+    tables: tuple[Table, ...] = roaming_figures.TABLES,
     example: str = "",
 ) -> Topology[SessionMeasurements]:
     """A lab whose mobile nodes do what link events say, once in each mode; every handover is measured.
@@ -109,7 +113,7 @@ def roaming(
     The link events are those of ``movement``, or else of ``events``.
 
     ``options``: the lab's own, what ``world`` and ``events`` ask for; it has family, modes, address-delay, settle, max-excess and
-    those of the stream besides. ``rate``: of the stream, packets/s. ``modes``: by default.
+    those of the stream besides. ``rate``: of the stream, packets/s. ``modes``: by default. ``conclude`` fills the ``tables``.
     """
 
     @lru_cache(maxsize=1)
@@ -117,7 +121,7 @@ def roaming(
         return Movement(events(values, model)) if movement is None else movement(values, model)
 
     def perform(lab: RunningLab) -> SessionMeasurements:
-        return _perform(lab, moves(lab.values, lab.model).events)
+        return _perform(lab, completed(moves(lab.values, lab.model).events))
 
     return Topology(
         name=name,
@@ -126,18 +130,18 @@ def roaming(
             family_option(),
             *options,
             list_option("modes", "Ways to move, one after the other", modes, MODES),
-            duration_option("address-delay", "Link up until the new address is there", "20ms", 0.0, 10.0),
+            duration_option("address-delay", "Link up until the new address is there", "100ms", 0.0, 10.0),
             duration_option("settle", "Link up until a handover's measurement ends", "1s", 0.1, 60.0),
             *stream_options(rate),
             max_excess_option(),
         ),
         build=world,
         perform=perform,
-        conclude=handover_figures.conclude,
+        conclude=conclude,
         begin=mmcp_session.begin,
         foresee=lambda values, model: _foresee(values, model, moves(values, model).events),
         movement=moves,
-        tables=TABLES,
+        tables=tables,
         example=example,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.mmcp.plan import LEAD_S, handovers_of, walks
+from testbed.mmcp.plan import LEAD_S, completed, handovers_of, walks
 from testbed.radio.link_events import LinkEvent
 
 
@@ -44,6 +44,20 @@ def test_a_link_that_comes_again_in_the_same_cell_is_no_handover() -> None:
         LinkEvent(7, "mn", "link_up", "a"),
     ]
     assert handovers_of(events, settle_s=1.0) == []
+
+
+def test_a_link_that_goes_and_none_that_comes_is_left_as_it_is_when_the_movement_ends() -> None:
+    whole = walks({"mn": ["a", "b"]}, every_s=3, first_s={"mn": 1.0}, gap_s=0.1, overlap_s=0.2)
+    cut = [
+        LinkEvent(5, "mn", "link_detected", "c"),
+        LinkEvent(6, "mn", "link_going_down", "b", in_s=1, next_cell="c"),
+        LinkEvent(7, "mn", "link_down", "b"),
+    ]
+    assert completed([*whole, *cut]) == [*whole, cut[0]]
+    assert completed([*whole, *cut, LinkEvent(8, "mn", "link_up", "c")])[-2:] == [
+        cut[2],
+        LinkEvent(8, "mn", "link_up", "c"),
+    ]
 
 
 @given(
