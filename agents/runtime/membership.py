@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import socket
 import struct
@@ -24,9 +23,6 @@ _JOIN = (42, 46)  # MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP
 _LEAVE = (45, 47)  # MCAST_LEAVE_GROUP, MCAST_LEAVE_SOURCE_GROUP
 _SOCKADDR_STORAGE_SIZE = 128
 _SIOCGIFADDR = 0x8915
-_SO_ATTACH_FILTER = 26
-_ETH_P_ALL = 0x0003
-_REPORT_DEADLINE = 0.5  # s; a kernel sends its first report within two timer ticks, 20 ms at most
 _REPEAT_AFTER = 1.0  # s, of a report of ours that the kernel repeats no more [RFC 2236 3]
 
 
@@ -76,14 +72,14 @@ class Memberships:
         joined: _Membership | None = None
         try:
             with contextlib.ExitStack() as stack:
-                watcher = _ReportWatcher.open(action.group, action.interface) if action.expects_report else None
+                watcher = reports.ReportWatcher.open(action.group, action.interface) if action.expects_report else None
                 if watcher is not None:
                     stack.callback(watcher.close)
                 joined = self._joined[key] = _Membership(action)
                 if watcher is None:
                     self._counters.add("joined.unobserved" if action.expects_report else "joined.without-report")
                 elif not await watcher.seen():
-                    raise MembershipError(0, f"no report for it left within {_REPORT_DEADLINE} s")
+                    raise MembershipError(0, f"no report for it left within {reports.DEADLINE} s")
         except OSError as error:  # the interface is not there, or has gone; no file is left; …
             if self._joined.get(key) is not joined:
                 return False
@@ -343,71 +339,3 @@ def _storage(address: str) -> bytes:
 
 def _ipv6_address(packed: bytes) -> bytes:
     return struct.pack("=HHI16sI", socket.AF_INET6, 0, 0, packed, 0)
-
-
-class _Instruction(ctypes.Structure):
-    """struct sock_filter."""
-
-    _fields_ = (("code", ctypes.c_uint16), ("jt", ctypes.c_uint8), ("jf", ctypes.c_uint8), ("k", ctypes.c_uint32))
-
-
-class _Program(ctypes.Structure):
-    """struct sock_fprog."""
-
-    _fields_ = (("length", ctypes.c_uint16), ("filter", ctypes.POINTER(_Instruction)))
-
-
-def _report_filter(version: int) -> list[tuple[int, int, int, int]]:
-    """Classic BPF on an Ethernet frame: IPv4 with protocol IGMP, or IPv6 with a hop-by-hop header first (MLD has one)."""
-    load_half, load_byte, jump_equal, give = 0x28, 0x30, 0x15, 0x06
-    ethertype, offset, protocol = (0x0800, 23, 2) if version == 4 else (0x86DD, 20, 0)
-    return [
-        (load_half, 0, 0, 12),
-        (jump_equal, 0, 3, ethertype),
-        (load_byte, 0, 0, offset),
-        (jump_equal, 0, 1, protocol),
-        (give, 0, 0, 0xFFFF),
-        (give, 0, 0, 0),
-    ]
-
-
-class _ReportWatcher:
-    """Sees the host's own IGMP or MLD reports for one group leave one interface."""
-
-    def __init__(self, group: str, packets: socket.socket) -> None:
-        self._group = ip_address(group).packed
-        self._packets = packets
-
-    @classmethod
-    def open(cls, group: str, interface: str) -> _ReportWatcher | None:
-        """A watcher, or None without CAP_NET_RAW."""
-        try:
-            packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        except PermissionError:
-            return None
-        instructions = _report_filter(ip_address(group).version)
-        array = (_Instruction * len(instructions))(*(_Instruction(*row) for row in instructions))
-        try:
-            packets.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(_Program(len(instructions), array)))
-            packets.setblocking(False)
-            packets.bind((interface, _ETH_P_ALL))
-        except OSError:
-            packets.close()
-            raise
-        return cls(group, packets)
-
-    async def seen(self) -> bool:
-        """Wait until a report for the group has left; False when the deadline comes first."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(_REPORT_DEADLINE):
-                while True:
-                    frame, address = await loop.sock_recvfrom(self._packets, 2048)
-                    if address[2] == socket.PACKET_OUTGOING and self._group in frame[34:]:
-                        return True
-        except TimeoutError:
-            return False
-
-    def close(self) -> None:
-        """Stop watching, in a thread: the kernel takes 16 ms to take a packet socket away, and a handover waits."""
-        asyncio.get_running_loop().run_in_executor(None, self._packets.close)

@@ -1,4 +1,4 @@
-"""IGMP and MLD reports of our own, ahead of the kernel's.
+"""IGMP and MLD reports as they leave an interface: the kernel's, which are watched, and our own, ahead of those.
 
 The kernel reports a change of a membership some timer ticks after it, up to 12 ms at 250 Hz, and a cell that filters by
 reports lets nothing through meanwhile. As a host of IGMPv1 or v2 it reports nothing at all while somebody stays a member.
@@ -6,6 +6,8 @@ reports lets nothing through meanwhile. As a host of IGMPv1 or v2 it reports not
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
 import socket
 import struct
 from ipaddress import ip_address
@@ -22,6 +24,9 @@ _IGMP_ROUTER_ALERT = bytes.fromhex("94040000")  # RFC 2113
 _MLD_ROUTER_ALERT = bytes.fromhex("0000050200000100")  # a hop-by-hop header: RFC 2711, and padding
 _INTERNETWORK_CONTROL = 0xC0  # precedence of IGMP, as Linux sends it
 _LINK_LOCAL = "20"  # scope in /proc/net/if_inet6
+_SO_ATTACH_FILTER = 26
+_ETH_P_ALL = 0x0003
+DEADLINE = 0.5  # s; a kernel sends its first report within two timer ticks, 20 ms at most
 
 
 def igmp_version(interface: str) -> int:
@@ -102,3 +107,71 @@ def _checksum(data: bytes) -> int:
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
+
+
+class _Instruction(ctypes.Structure):
+    """struct sock_filter."""
+
+    _fields_ = (("code", ctypes.c_uint16), ("jt", ctypes.c_uint8), ("jf", ctypes.c_uint8), ("k", ctypes.c_uint32))
+
+
+class _Program(ctypes.Structure):
+    """struct sock_fprog."""
+
+    _fields_ = (("length", ctypes.c_uint16), ("filter", ctypes.POINTER(_Instruction)))
+
+
+def _report_filter(version: int) -> list[tuple[int, int, int, int]]:
+    """Classic BPF on an Ethernet frame: IPv4 with protocol IGMP, or IPv6 with a hop-by-hop header first (MLD has one)."""
+    load_half, load_byte, jump_equal, give = 0x28, 0x30, 0x15, 0x06
+    ethertype, offset, protocol = (0x0800, 23, 2) if version == 4 else (0x86DD, 20, 0)
+    return [
+        (load_half, 0, 0, 12),
+        (jump_equal, 0, 3, ethertype),
+        (load_byte, 0, 0, offset),
+        (jump_equal, 0, 1, protocol),
+        (give, 0, 0, 0xFFFF),
+        (give, 0, 0, 0),
+    ]
+
+
+class ReportWatcher:
+    """Sees the host's own IGMP or MLD reports for one group leave one interface."""
+
+    def __init__(self, group: str, packets: socket.socket) -> None:
+        self._group = ip_address(group).packed
+        self._packets = packets
+
+    @classmethod
+    def open(cls, group: str, interface: str) -> ReportWatcher | None:
+        """A watcher, or None without CAP_NET_RAW."""
+        try:
+            packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        except PermissionError:
+            return None
+        instructions = _report_filter(ip_address(group).version)
+        array = (_Instruction * len(instructions))(*(_Instruction(*row) for row in instructions))
+        try:
+            packets.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(_Program(len(instructions), array)))
+            packets.setblocking(False)
+            packets.bind((interface, _ETH_P_ALL))
+        except OSError:
+            packets.close()
+            raise
+        return cls(group, packets)
+
+    async def seen(self) -> bool:
+        """Wait until a report for the group has left; False when the deadline comes first."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(DEADLINE):
+                while True:
+                    frame, address = await loop.sock_recvfrom(self._packets, 2048)
+                    if address[2] == socket.PACKET_OUTGOING and self._group in frame[34:]:
+                        return True
+        except TimeoutError:
+            return False
+
+    def close(self) -> None:
+        """Stop watching, in a thread: the kernel takes 16 ms to take a packet socket away, and a handover waits."""
+        asyncio.get_running_loop().run_in_executor(None, self._packets.close)

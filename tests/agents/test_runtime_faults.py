@@ -191,7 +191,7 @@ def test_link_that_goes_while_the_report_is_awaited_is_a_join_that_failed(monkey
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr("agents.runtime.membership._ReportWatcher.open", lambda *_: Watcher())
+    monkeypatch.setattr("agents.runtime.reports.ReportWatcher.open", lambda *_: Watcher())
 
     async def scene() -> Memberships:
         memberships = Memberships(Counters())
@@ -299,7 +299,7 @@ def test_join_of_what_was_left_or_lost_meanwhile_is_no_news(monkeypatch: pytest.
             pass
 
     memberships, action = Memberships(Counters()), JoinGroup("239.1.1.1", "lo")
-    monkeypatch.setattr("agents.runtime.membership._ReportWatcher.open", lambda *_: Watcher())
+    monkeypatch.setattr("agents.runtime.reports.ReportWatcher.open", lambda *_: Watcher())
     assert asyncio.run(memberships.join(action)) is False
     assert memberships.to_join_on("lo") == ([] if is_left else [action])
 
