@@ -8,7 +8,7 @@ import pytest
 
 from tests.labs.runs import long, run
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(240)
 
 FALLS_BACK, IS_PREPARED = "fallback", "predictive"
 
@@ -31,11 +31,11 @@ def test_a_tram_is_prepared_for_where_it_goes_and_finds_back_where_it_was_misled
 
 @long
 @pytest.mark.alone
-def test_the_whole_line_in_ipv6(tmp_path: Path) -> None:
-    finished = run(tmp_path, "tram", "--family", "6", "--modes", "proactive,reactive")
+def test_a_line_of_six_cells_in_ipv6(tmp_path: Path) -> None:
+    finished = run(tmp_path, "tram", "--family", "6", "--cells", "6", "--modes", "proactive,reactive", "--rate", "200")
     assert finished.status == 0, finished.explain()
     rows = finished.result["handovers"]
-    assert [row["outcome"] for row in rows] == [IS_PREPARED] * 9 + ["reactive"] * 9
+    assert [row["outcome"] for row in rows] == [IS_PREPARED] * 5 + ["reactive"] * 5
 
 
 @long
