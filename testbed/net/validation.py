@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from testbed.net.model import End, Lab, ModelError, Quality
 from testbed.net.wires import wires
+from testbed.radio.movement import Position, check_position
 
 INTERFACE_NAME_MAX = 15
 """Bytes in an interface name: Linux IFNAMSIZ (16) less the terminating zero."""
@@ -38,6 +39,9 @@ def validate(lab: Lab) -> None:
     _check_reachable(lab)
     _check_qualities(lab)
     _check_membership(lab)
+    for cell in lab.points_of_attachment:
+        if cell.position is not None:
+            check_position(Position(*cell.position), f"cell {cell.name}")
 
 
 def _check_names(lab: Lab) -> None:

@@ -187,6 +187,13 @@ BROKEN = {
         ),
         "cell poa1: 1028 nodes may be in it at once",
     ),
+    "a cell at no place": (
+        replace(
+            LAB,
+            points_of_attachment=(PointOfAttachment("poa1", position=(0.0, float("nan"))), LAB.points_of_attachment[1]),
+        ),
+        "cell poa1: .* is no place",
+    ),
     "empty": (Lab("empty", 4, ()), "no nodes"),
 }
 
