@@ -200,4 +200,4 @@ def _programs(model: Lab) -> tuple[str, ...]:
     return "zebra", "mgmtd", "pimd" if model.family == 4 else "pim6d", f"ipv{model.family}-multicast-routing"
 
 
-FAMILY = DaemonFamily(FRR, check, start, await_converged, _programs, packages=("frr",), remarks=_remarks)
+FAMILY = DaemonFamily(FRR, "PIM-SM, SSM", check, start, await_converged, _programs, packages=("frr",), remarks=_remarks)

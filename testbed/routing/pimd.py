@@ -276,4 +276,6 @@ def _programs(model: Lab) -> tuple[str, ...]:
     return "troglobit-pimd", f"ipv{model.family}-multicast-routing"
 
 
-FAMILY = DaemonFamily(PIMD, check, start, await_converged, _programs, packages=("pimd",), cannot=CANNOT)
+FAMILY = DaemonFamily(
+    PIMD, "PIM-SM, IPv4, slow", check, start, await_converged, _programs, packages=("pimd",), cannot=CANNOT
+)

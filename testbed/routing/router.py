@@ -64,7 +64,7 @@ class Router(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DaemonFamily:
-    """Daemons that make routers together. ``name``: as a model's nodes name it.
+    """Daemons that make routers together. ``name``: as a model's nodes name it. ``summary``: what it is, in some words.
 
     ``check`` refuses a model that it cannot run on (ModelError). ``start`` starts it on every node that names it, and returns the
     routers by node. ``await_converged`` waits until they work, which may take routers of other families that run by then; both
@@ -74,6 +74,7 @@ class DaemonFamily:
     """
 
     name: str
+    summary: str
     check: Callable[[Lab], None]
     start: Callable[[EmulatedNetwork], Mapping[str, Router]]
     await_converged: Callable[[EmulatedNetwork, Mapping[str, Router]], None]

@@ -124,4 +124,6 @@ def _programs(model: Lab) -> tuple[str, ...]:
     return "smcroute", f"ipv{model.family}-multicast-routing"
 
 
-FAMILY = DaemonFamily(SMCROUTE, check, start, await_converged, _programs, packages=("smcroute",), cannot=CANNOT)
+FAMILY = DaemonFamily(
+    SMCROUTE, "static multicast routes", check, start, await_converged, _programs, packages=("smcroute",), cannot=CANNOT
+)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_interface
 
 from testbed.net.model import End, Lab, ModelError, Stream, Subnet
@@ -38,13 +39,7 @@ class StaticRoute:
 
 def static_routes(model: Lab, router: str) -> tuple[StaticRoute, ...]:
     """The routes of a router, one for each stream and address of its origin. Raises ModelError where no stream can reach it."""
-    found = []
-    for stream in model.streams:
-        for source, subnet in _origins(model, stream):
-            route = _Tree(model, stream, source, subnet).route(router)
-            if route is not None:
-                found.append(route)
-    return tuple(found)
+    return tuple(route for tree in _trees(model) if (route := tree.route(router)) is not None)
 
 
 def asked_by_static_routers(model: Lab, router: str) -> tuple[str, ...]:
@@ -58,6 +53,14 @@ def asked_by_static_routers(model: Lab, router: str) -> tuple[str, ...]:
             end in subnet.ends and any((other.node, other.interface) in joined for other in subnet.ends)
             for subnet in model.subnets()
         )
+    )
+
+
+@lru_cache(maxsize=4)
+def _trees(model: Lab) -> tuple[_Tree, ...]:
+    """The tree of each stream and address of its origin: every router is asked for its place in all of them."""
+    return tuple(
+        _Tree(model, stream, source, subnet) for stream in model.streams for source, subnet in _origins(model, stream)
     )
 
 

@@ -54,7 +54,8 @@ def _links(text: str) -> tuple[str, ...]:
 WORLD_OPTIONS: tuple[Option, ...] = (
     Option(
         "routing",
-        f"What routes multicast: one of {', '.join(FAMILIES)}, or e.g. frr,ar1=smcroute; {AS_THE_LAB_SAYS} unless given",
+        f"What routes multicast: {', '.join(f'{name} ({family.summary})' for name, family in FAMILIES.items())}, or e.g. "
+        f"frr,ar1=smcroute; {AS_THE_LAB_SAYS} unless given",
         None,
         _routing,
         "FAMILY",

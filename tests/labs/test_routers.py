@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.labs.runs import Run, long, run
+from tests.labs.runs import AS_USER, Run, long, run
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -82,7 +82,7 @@ def test_static_edges_pull_the_stream_from_the_core_and_routes_are_ospfs(mixed: 
     ],
 )
 def test_pimd_alone_and_with_other_speakers_of_pim(tmp_path: Path, words: tuple[str, ...]) -> None:
-    finished = run(tmp_path, "handover", *words, "--repeat", "1")
+    finished = run(tmp_path, "handover", *words, "--repeat", "1", user=AS_USER)
     assert finished.status == 0, finished.explain()
     assert "pimd" in finished.result["versions"]
     assert [line for line in finished.result["warnings"] if "its latencies mean nothing" in line]
