@@ -90,6 +90,8 @@ def find_handovers(lab: Lab) -> list[Handover]:
             continue
         fields = begin.fields
         mn = lab.parameters.mn(str(fields.get("mn")))
+        if mn is None and fields.get("mn") in lab.parameters.elsewhere:
+            continue
         if mn is None:
             lab.warnings.append(f"handover {name} (frame {begin.number}) names an unknown MN {fields.get('mn')!r}")
             continue

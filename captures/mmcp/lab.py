@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -59,6 +59,7 @@ class Lab:
         """Begin to gather."""
         self._events: deque[Event] = deque(maxlen=_BEFORE_PARAMETERS_MAX)
         self._forgotten = 0
+        self._others: list[Lab] = []
         self._looked_at: set[str] = set()
         self._confirms: dict[int, list[Message]] = {}  # by the frame in which their session begins
         self._blind: dict[str, str] = {}
@@ -84,7 +85,12 @@ class Lab:
         self._events = deque(self._events)
         if self._forgotten:
             self.warnings.append(f"{self._forgotten} events before the parameters step were forgotten for lack of room")
-        streams.keep(ipaddress.ip_address(self.parameters.group).packed, self.parameters.port)
+        for parameters in (self.parameters, *self.parameters.others):
+            streams.keep(_packed(parameters.group), parameters.port)
+
+    def take_all(self, events: Iterable[Event]) -> None:
+        """Take what another has gathered after the parameters step."""
+        self._events = deque(events)
 
     def event(self, event: Event) -> None:
         """Take the next event of its `protocols`."""
@@ -93,6 +99,10 @@ class Lab:
 
     def finish(self, history: History, interfaces: Mapping[str, int], truncated: str | None) -> None:
         """The capture ended: `interfaces` are frames by name, `truncated` is where it broke off."""
+        self._others = [Lab(parameters=replace(parameters, others=())) for parameters in self.parameters.others]
+        for other in self._others:
+            other.take_all(self._events)
+            other.finish(history, interfaces, truncated)
         self.begin_ns, self.end_ns = history.begin_ns, history.end_ns
         places = {other: mn.interface for mn in self.parameters.mns for other in mn.other_interfaces}
         for name in history.began:
@@ -107,7 +117,7 @@ class Lab:
         self._events.clear()
         for sign in history.address_signs.found:
             self._signs.setdefault(places.get(sign.interface, sign.interface), []).append(sign)
-        self.data = flows_of(history.streams, places)
+        self.data = flows_of(history.streams, places, (_packed(self.parameters.group), self.parameters.port))
         for interface, flow in self.data.items():
             if len(flow.sources) > 1:
                 self.warnings.append(f"{interface} saw {len(flow.sources)} RTP sources: sequence numbers may mix")
@@ -123,6 +133,7 @@ class Lab:
             ): f"its clock is {abs(shift) / 1e6:.1f} ms {'ahead of' if shift > 0 else 'behind'} the others'"
             for name, shift in history.clock_shifts().items()
         }
+        self.warnings += [text for other in self._others for text in other.warnings if text not in self.warnings]
 
     def _sort_in(self, event: Event, interface: str) -> None:
         number, t_ns, _, protocol, kind, source, _, fields = event
@@ -162,6 +173,10 @@ class Lab:
         return {}
 
     # --- telling
+
+    def views(self) -> tuple[Lab, ...]:
+        """Itself, and the lab as each other session that has MNs sees it."""
+        return (self, *self._others)
 
     def seen_at(self, interface: str) -> list[Message]:
         """All MMCP messages that one interface saw."""
@@ -246,6 +261,8 @@ class Lab:
                 name, t_ns = step.fields.get("mn"), step.t_ns
                 within = (s for s in self.sessions if s.mn.name == name and s.begin_ns <= t_ns <= s.end_ns)
                 session = next(within, None)
+                if session is None and name in self.parameters.elsewhere:
+                    continue
                 if session is None:
                     raise CaptureError(f"the leave in frame {step.number} is in no session of {name!r}")
                 found.append(observe_leave(self, session, step, self.confirms(session)))
@@ -393,9 +410,15 @@ class Lab:
         ``leaves`` and ``silences`` that the scenario announces: `captures.mmcp.leaves.leave_record` and
         `captures.mmcp.silences.silence_record`.
         """
+        handovers = [(each.begin_ns, handover_record(view, each)) for view in self.views() for each in view.handovers]
         return {
-            "handovers": [handover_record(self, handover) for handover in self.handovers],
-            "joins": [join_record(self, session) for session in self.sessions],
-            "leaves": [leave_record(self, leave) for leave in self.leaves],
+            "handovers": [record for _, record in sorted(handovers, key=lambda pair: pair[0])],
+            "joins": [join_record(view, session) for view in self.views() for session in view.sessions],
+            "leaves": [leave_record(view, leave) for view in self.views() for leave in view.leaves],
             "silences": [silence_record(self, self.families, silence) for silence in self.silences],
         }
+
+
+def _packed(group: str) -> bytes:
+    """A group as it is on the wire; empty where none is known."""
+    return ipaddress.ip_address(group).packed if group else b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from captures.files.capture import CaptureError, Step
@@ -59,6 +59,8 @@ class Parameters:
     `source`: of a source-specific group, the one it is joined from. `source_interface`: where what the stream's only source
     sends was captured, empty if the lab does not say.
     `session_manager_interface`: where what the SM sends and receives was captured, empty if the lab does not say. `expects`: what the lab is about. `jwt_s` and `join_retries` are what the MNs are given, None where the lab does not say.
+    `others`: further sessions of the lab that have MNs, each as if it were the only one;
+    `elsewhere`: names of MNs that are in another.
     `last_member_query_s`: how long the routers' own timers let them forward after the last member's leave.
     """
 
@@ -79,6 +81,8 @@ class Parameters:
     last_member_query_s: float = _LAST_MEMBER_QUERY_S
     jwt_s: float | None = None
     join_retries: int | None = None
+    others: tuple[Parameters, ...] = ()
+    elsewhere: frozenset[str] = frozenset()
     source_interface: str = ""
 
     @classmethod
@@ -90,7 +94,7 @@ class Parameters:
         lab = step.fields
         try:
             fields = dict(lab["mmcp"])
-            return cls(
+            first = cls(
                 lab=str(lab.get("lab", "")),
                 group=_address(lab["group"]),
                 port=_number(lab, "port", 1, _PORT_MAX),
@@ -131,10 +135,38 @@ class Parameters:
                 if fields.get("join_retries") is None
                 else _number(fields, "join_retries", 0, _RETRIES_MAX),
             )
+            return first._split(fields)
         except KeyError as error:
             raise CaptureError(f"the parameters step (frame {step.number}) lacks {error}") from error
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CaptureError(f"the parameters step (frame {step.number}) has a wrong value: {error}") from error
+
+    def _split(self, fields: Mapping[str, Any]) -> Parameters:
+        """The same with the MNs of its own session, and of each other session that has any the same with that one's."""
+        own = self.session_id
+        of = [int(told.get("session_id", own)) for told in fields["mns"]]
+
+        def members(session_id: int) -> tuple[MobileNode, ...]:
+            return tuple(mn for mn, session in zip(self.mns, of, strict=True) if session == session_id)
+
+        others = [
+            replace(
+                self,
+                session_id=_number(session, "session_id", 0, _SESSION_MAX),
+                group=_address(session["group"]),
+                source=_address(session["source"]) if session.get("source") else None,
+                mns=(mns := members(int(session["session_id"]))),
+                elsewhere=frozenset(mn.name for mn in self.mns if mn not in mns),
+            )
+            for session in fields.get("sessions", ())
+            if int(session["session_id"]) != own
+        ]
+        return replace(
+            self,
+            mns=(mine := members(own)),
+            elsewhere=frozenset(mn.name for mn in self.mns if mn not in mine),
+            others=tuple(other for other in others if other.mns),
+        )
 
     @property
     def known(self) -> bool:

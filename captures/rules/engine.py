@@ -115,7 +115,7 @@ class _Running:
             records = facts.records()
             for one in self.rules:
                 if one.rule.knowing is not None and one.rule.name not in left_out:
-                    believed = _believed(one.rule.knowing, facts)
+                    believed = [each for view in facts.views() for each in _believed(one.rule.knowing, view)]
                     one.found = [self._as_far_as_it_goes(finding) for finding in believed]
             found.records.update(records)
             found.deciding |= facts.deciding

@@ -44,10 +44,17 @@ NO_DATA = Flow()
 """Of an interface where none were seen."""
 
 
-def flows_of(streams: Streams, places: Mapping[str, str]) -> dict[str, Flow]:
-    """What was kept, by interface; what was seen at one of `places` counts as seen where that says."""
+def flows_of(streams: Streams, places: Mapping[str, str], channel: tuple[bytes, int] | None = None) -> dict[str, Flow]:
+    """What was kept, by interface; what was seen at one of `places` counts as seen where that says.
+
+    `channel`: only what was sent to this group, packed, and port.
+    """
     found: dict[str, Flow] = {}
     for stream in streams.kept():
+        octets = stream.key.flow
+        to = octets[(len(octets) - 4) // 2 : -4], int.from_bytes(octets[-2:])
+        if channel not in (None, to):
+            continue
         found.setdefault(places.get(stream.key.interface, stream.key.interface), Flow()).add(stream)
     for flow in found.values():
         flow.sort()

@@ -196,7 +196,8 @@ def asr_period(lab: Lab) -> Iterator[Finding]:
         # An LMC that was announced before the capture began is judged from its first report.
         known = [message.t_ns for message in (*confirms[:1], *reports[:1])]
         if not known:
-            used = [message for message in lab.messages if message.source == lmc.address]
+            heard = lab.seen_at(lmc.interface)
+            used = [m for m in heard if m.source == lmc.address and m.session_id == parameters.session_id]
             if used:
                 first = used[0].number
                 yield Finding(lmc.name, "failed", f"{lmc.name} spoke MMCP, but no ASR of it was seen", (first,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -80,6 +80,9 @@ class Facts(Gatherer, Protocol):
     @property
     def known(self) -> bool:
         """Whether the capture says who is who."""
+
+    def views(self) -> Sequence[Facts]:
+        """What checks are asked of one by one: itself, and where there are several sessions, each of the others."""
 
     def doubt(self) -> str:
         """Why what a check has just looked at tells nothing, such as a dead capture; empty if it does."""
