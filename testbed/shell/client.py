@@ -98,8 +98,8 @@ class Client(Cmd):
             status = self._run(**answer["run"])
             self.status = status or self.status
 
-    def _run(self, node: str, argv: list[str], into: list[str]) -> int:
-        lab, process = self._connection.pid, self._hello.nodes[node]
+    def _run(self, node: str | None, argv: list[str], into: list[str]) -> int:
+        lab, process = self._connection.pid, None if node is None else self._hello.nodes[node]
         sys.stdout.flush()
         if not into:
             return run_in_node(lab, process, argv)

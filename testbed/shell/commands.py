@@ -55,7 +55,7 @@ class LabCommands:
 
     lab: RunningLab
     say: Callable[[str], None]
-    run: Callable[[str, Sequence[str], Sequence[str]], None]
+    run: Callable[[str | None, Sequence[str], Sequence[str]], None]
     recording: Recording | None = None
 
     def do_move(self, line: str) -> None:

@@ -172,7 +172,15 @@ class LabConsole(LabCommands, CLI):  # type: ignore[misc]  # Mininet has no type
         """Put a line into the answer."""
         self.stdout.write(text + "\n")
 
-    def run(self, node: str, argv: Sequence[str], into: Sequence[str] = ()) -> None:
+    def do_sh(self, line: str) -> None:
+        """Run a shell command outside of all nodes, where the cells' bridges are.
+
+        sh COMMAND
+        Example: sh bridge link
+        """
+        self.run(None, ["bash", "-c", line])
+
+    def run(self, node: str | None, argv: Sequence[str], into: Sequence[str] = ()) -> None:
         """Have whoever has typed the line run a program in a node, its output going ``into`` a module of ours if one is named."""
         self._wanted = {"node": node, "argv": list(argv), "into": list(into)}
 

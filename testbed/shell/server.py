@@ -12,9 +12,10 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 from testbed.host.progress import Progress
@@ -50,23 +51,35 @@ class Server:
     def __init__(self, console: Console, listening: socket.socket) -> None:
         self._console = console
         self._listening = listening
-        self._worker = ThreadPoolExecutor(
-            max_workers=1, thread_name_prefix="console"
-        )  # one line at a time, in one thread
+        self._lines: SimpleQueue[tuple[str, Future[dict[str, Any]]]] = SimpleQueue()
+        self._connections: list[socket.socket] = []
         self.deserted = threading.Event()
+
+    def close(self) -> None:
+        """Take no more connections, and end those that there are: a lab that is gone cannot be asked."""
+        for each in (self._listening, *self._connections):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)  # which wakes who waits in accept, or for a line
+        self._listening.close()
 
     def serve(self) -> None:
         """Take connections until the socket is closed."""
+        threading.Thread(target=self._work, name="console's lines", daemon=True).start()
         while True:
             try:
                 connection, _ = self._listening.accept()
             except OSError:
                 return
+            self._connections.append(connection)
             threading.Thread(target=self._talk, args=(connection,), name="console", daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
         keeps = False
-        with connection, connection.makefile("rw", encoding="utf-8") as lines, suppress(OSError, ValueError):
+        with (
+            suppress(OSError, ValueError, RuntimeError),
+            connection,
+            connection.makefile("rw", encoding="utf-8") as lines,
+        ):
             for line in lines:
                 asked = json.loads(line)
                 keeps = keeps or bool(asked.get("keep"))
@@ -78,7 +91,18 @@ class Server:
     def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         if "line" not in asked:
             return self._console.hello()
-        return self._worker.submit(self._console.answer, str(asked["line"])).result()
+        answer: Future[dict[str, Any]] = Future()
+        self._lines.put((str(asked["line"]), answer))
+        return answer.result()
+
+    def _work(self) -> None:
+        """One line at a time, in one thread, whoever asks: what a command opens belongs to its thread."""
+        while True:
+            line, answer = self._lines.get()
+            try:
+                answer.set_result(self._console.answer(line))
+            except Exception as error:  # noqa: BLE001  # a fault of ours is told to whoever asked, and the next line is done
+                answer.set_result({"ok": False, "text": f"error: a fault of the console: {error!r}\n", "run": None})
 
 
 @contextmanager
@@ -101,8 +125,6 @@ def serving(run_folder: Path, console: Console, progress: Progress) -> Iterator[
     try:
         yield server
     finally:
-        with suppress(OSError):
-            listening.shutdown(socket.SHUT_RDWR)  # which wakes who waits in accept
-        listening.close()
+        server.close()
         (run_folder / SOCKET).unlink(missing_ok=True)
         thread.join()

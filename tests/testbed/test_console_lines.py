@@ -1,0 +1,189 @@
+"""Lines to a console: asked and answered over the socket in a run's folder, and what is said of a run that cannot be asked."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbed.host.progress import Progress
+from testbed.shell.client import Client
+from testbed.shell.runs import Connection, NoConsoleError, connect, how_it_ended, running
+from testbed.shell.server import SOCKET, Server, serving
+
+
+class Parrot:
+    """A console that says what it was told, and refuses what begins with "bad"."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def hello(self) -> dict[str, Any]:
+        nodes = {"mn": os.getpid()}
+        commands = {"say": "Say it again.\n\nsay WORDS\nExample: say hello", "quit": "Leave."}
+        return {
+            "lab": "toy",
+            "family": 4,
+            "nodes": nodes,
+            "words": ["mn", "poa1"],
+            "commands": commands,
+            "routing_root": None,
+        }
+
+    def answer(self, line: str) -> dict[str, Any]:
+        self.lines.append(line)
+        if line == "fault":
+            raise KeyError("of ours")
+        refused = line.startswith("bad")
+        return {"ok": not refused, "text": f"error: {line}\n" if refused else f"{line}!\n", "run": None}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Of a run, at a path that is longer than a socket's may be."""
+    deep = tmp_path / ("long" * 30) / "20261128T000000-toy"
+    deep.mkdir(parents=True)
+    return deep
+
+
+@pytest.fixture
+def parrot() -> Parrot:
+    return Parrot()
+
+
+@pytest.fixture
+def server(folder: Path, parrot: Parrot) -> Iterator[Server]:
+    with serving(folder, parrot, Progress(quiet=True)) as server:
+        assert server is not None
+        yield server
+
+
+def talk(folder: Path, lines: str) -> int:
+    with Connection(folder) as connection:
+        return Client(connection, io.StringIO(lines)).talk()
+
+
+@pytest.mark.usefixtures("server")
+def test_lines_are_answered_in_order_and_comments_are_none(
+    folder: Path, parrot: Parrot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert talk(folder, "say a b  # twice\n\n# nothing\nsay c\nexit\nsay d\n") == 0
+    assert parrot.lines == ["say a b", "say c"]
+    assert capsys.readouterr() == ("say a b!\nsay c!\n", "")
+
+
+@pytest.mark.usefixtures("server")
+def test_a_refusal_is_no_end_and_is_the_status(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert talk(folder, "bad one\nsay on\nfault\nsay so\n") == 1
+    out, errors = capsys.readouterr()
+    assert (out, errors) == (
+        "say on!\nsay so!\n",
+        "error: bad one\nerror: a fault of the console: KeyError('of ours')\n",
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_help_says_what_there_is_with_examples(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert talk(folder, "help\nhelp say\nhelp exit\n") == 0
+    said = capsys.readouterr().out
+    assert "say     Say it again.\n" in said
+    assert "Example: say hello" in said
+    assert "NODE …" in said
+    assert talk(folder, "help nonsense\n") == 1
+
+
+@pytest.mark.usefixtures("server")
+def test_a_file_of_lines_is_done_line_by_line(folder: Path, parrot: Parrot, tmp_path: Path) -> None:
+    (tmp_path / "steps").write_text("say one\nsay two\nexit\nsay three\n")
+    assert talk(folder, f"source {tmp_path / 'steps'}\nsay four\n") == 0
+    assert parrot.lines == ["say one", "say two", "say four"]
+    assert talk(folder, "source /no/such/file\n") == 1
+
+
+@pytest.mark.usefixtures("server")
+def test_completion_offers_commands_nodes_and_what_lines_name(folder: Path) -> None:
+    with Connection(folder) as connection:
+        client = Client(connection, io.StringIO())
+        assert client.completenames("s") == ["say ", "source "]
+        assert client.completenames("m") == ["mn "]
+        assert client.completedefault("p") == ["poa1"]
+
+
+def test_whoever_keeps_a_lab_ends_it_by_leaving_and_others_do_not(folder: Path, server: Server) -> None:
+    with Connection(folder):
+        pass
+    with Connection(folder, keep=True) as kept:
+        assert kept.pid == os.getpid()
+        assert not server.deserted.is_set()
+    assert server.deserted.wait(5)
+
+
+@pytest.mark.usefixtures("server")
+def test_running_labs_are_found(folder: Path) -> None:
+    (folder.parent / "latest").symlink_to(folder.name)
+    (folder.parent / "ended").mkdir()
+    found = list(running(folder.parent))
+    assert [(each.run_folder, each.hello.lab) for each in found] == [(folder, "toy")]
+    for each in found:
+        each.__exit__()
+
+
+def test_of_an_ended_run_it_is_said_when_and_how(folder: Path) -> None:
+    with pytest.raises(NoConsoleError, match="no result"):
+        connect(folder, going_on=lambda: False)
+    os.utime(folder, (0, 0))
+    assert "has no result; it last wrote at 1970-01-01 00:00:00 UTC" in how_it_ended(folder)
+    (folder / "result.json").write_text(
+        json.dumps({"verdict": "could-not-run", "error": "too late", "duration_s": 2.5})
+    )
+    os.utime(folder / "result.json", (3600, 3600))
+    told = f"{folder.name} has ended at 1970-01-01 01:00:00 UTC, after 2.5 s: could-not-run (too late)"
+    assert how_it_ended(folder) == told
+    (folder / "result.json").write_text("{")
+    assert "cannot be read" in how_it_ended(folder)
+
+
+def test_a_lab_that_ends_while_it_is_asked_is_told(folder: Path, parrot: Parrot) -> None:
+    with serving(folder, parrot, Progress(quiet=True)):
+        connection = Connection(folder)
+    with connection, pytest.raises(NoConsoleError, match="no result"):
+        connection.answer("say a")
+
+
+def testbed_says(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "testbed", *words], check=False, capture_output=True, text=True, input=""
+    )
+
+
+testbed_says.__test__ = False  # type: ignore[attr-defined]
+
+
+def test_bad_input_is_one_line_and_status_2(tmp_path: Path) -> None:
+    runs = ("--runs", str(tmp_path))
+    killed = tmp_path / "20200101T000000-handover"
+    killed.mkdir()
+    (killed / SOCKET).touch()  # as one that was killed leaves it
+    os.utime(killed, (time.time() - 1000,) * 2)
+    (tmp_path / "latest").symlink_to(killed.name)
+    for words, told in (
+        (("attach", *runs), "no lab is running: 20200101T000000-handover was killed"),
+        (("attach", *runs, "nonsense"), "there is no run 'nonsense'"),
+        (("exec", *runs, "mn", "--", "true"), "no lab is running"),
+        (("exec", *runs, "--run", killed.name, "mn", "true"), "was killed"),
+        (("shell", "handovr"), "Did you mean handover?"),
+        (("shell", "handover", *runs, "--family", "5"), "'5' is not one of 4, 6"),
+    ):
+        done = testbed_says(*words)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1), (words, done)
+        assert told in done.stderr
+    assert testbed_says("ps", *runs, "--json").stdout == "[]\n"
+    assert testbed_says("ps", *runs).stdout.startswith("no lab runs; 20200101T000000-handover was killed")
