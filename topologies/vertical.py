@@ -70,7 +70,9 @@ def _hand_over(lab: RunningLab, joined: JoinedSession) -> None:
     overlap_s = values.seconds("overlap")
     with measured_handover(lab, "proactive", walk, 0.0, overlap_s, cold=True, quiet_packets=QUIET_PACKETS) as number:
         steps.add("link_trigger", handover=number)
-        joined.node.ask("link-detected", interface=radios[target].interface, point_of_attachment=target)
+        joined.node.ask(
+            "link-event", event="link_detected", interface=radios[target].interface, point_of_attachment=target
+        )
         pass_time(values.seconds("lead"))
         attach(network, radios[target], target, steps, handover=number)
         pass_time(overlap_s)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from agents.core.agent import LinkDetected
 from agents.core.checks import check_address
 from agents.core.room import Command, Field, Port, Protocol, Role
 from agents.mmcp.bare_node import BareNode, BareNodeConfiguration
@@ -46,25 +44,12 @@ def _one_interface(
     return (("interface", configuration.interface),)
 
 
-def _link_detected(values: Mapping[str, Any]) -> LinkDetected:
-    return LinkDetected(values["interface"], values["point_of_attachment"])
-
-
 COMMANDS = (
     Command(
         "leave",
         "Leave with notice: an MN its session, an LMC or SM ends it.",
         lambda values: ApplicationLeave(values["session_id"]),
         (Field("session_id", "Only this session; else all.", int, required=False),),
-    ),
-    Command(
-        "link-detected",
-        "As link-event link_detected: a point of attachment is in reach of an interface of the MN.",
-        _link_detected,
-        (
-            Field("interface", "The interface."),
-            Field("point_of_attachment", "Its identifier: text, MAC address or 0x and hexadecimal digits."),
-        ),
     ),
     Command(
         "data-channel-status",

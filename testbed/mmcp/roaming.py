@@ -33,7 +33,9 @@ from testbed.net.shapes import Shape
 from testbed.radio.link_events import LinkEvent, Movement, attached_at_first
 from testbed.run.laboratory import Conclusion, RunningLab, Topology
 from testbed.run.mobility import Later, Moment, as_told, carry, carry_out, pass_through
+from testbed.run.movement_map import draw
 from testbed.run.options import Option, Values, duration_option, family_option, list_option, number_option, seconds
+from testbed.run.radio_options import cells_of
 from testbed.run.results import Table
 from testbed.run.roles import RunningRole
 from testbed.run.trees import keep_trees
@@ -44,6 +46,8 @@ BEGIN_S = 0.5
 """From the beginning of the movement to the first trigger, where the walk is the lab's own."""
 
 ASKED_AT_ONCE = 8  # agents that are told of link events at a time
+
+MAP = "movement.svg"  # in the run's folder, where nodes go through cells with positions
 
 ROAMING = Provisioning(link_trigger="going-down")
 
@@ -121,7 +125,10 @@ def roaming(
         return Movement(events(values, model)) if movement is None else movement(values, model)
 
     def perform(lab: RunningLab) -> SessionMeasurements:
-        return _perform(lab, completed(moves(lab.values, lab.model).events))
+        moving = moves(lab.values, lab.model)
+        if moving.tracks:
+            (lab.network.run_folder / MAP).write_text(draw(cells_of(lab.model), moving), encoding="utf-8")
+        return _perform(lab, completed(moving.events))
 
     return Topology(
         name=name,

@@ -121,7 +121,7 @@ def hand_over(
         at("before the trigger")
         triggered = time.monotonic()
         steps.add("link_trigger", handover=number)
-        node.ask("link-detected", interface=radio.interface, point_of_attachment=walk.next_cell)
+        node.ask("link-event", event="link_detected", interface=radio.interface, point_of_attachment=walk.next_cell)
         disturbed = time.monotonic()
         at("after the trigger")
         triggered += time.monotonic() - disturbed  # the overlap is without what is done to the handover in it

@@ -120,7 +120,7 @@ class LabCommands:
         if not role.is_ours or not role.process.running or not role.control.exists():
             return False
         try:
-            role.ask("link-detected", interface=radio.interface, point_of_attachment=cell)
+            role.ask("link-event", event="link_detected", interface=radio.interface, point_of_attachment=cell)
         except RuntimeError:
             return False
         return True

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from agents.__main__ import main
-from agents.core.agent import Endpoint, Event, LinkDetected
+from agents.core.agent import Endpoint, Event
 from agents.core.record import record
 from agents.core.room import Command, Field
 from agents.mmcp.events import ApplicationLeave, DataChannelReport
@@ -118,10 +118,6 @@ def test_role_without_lists_says_so() -> None:
     [
         ({"command": "leave"}, ApplicationLeave(None)),
         ({"command": "leave", "session_id": 3}, ApplicationLeave(3)),
-        (
-            {"command": "link-detected", "interface": "radio", "point_of_attachment": "0x6d6e"},
-            LinkDetected("radio", "0x6d6e"),
-        ),
         ({"command": "data-channel-status", "packets_received": 5}, DataChannelReport(5, None)),
         ({"command": "data-channel-status", "packets_received": 5, "group": "239.1.1.1"},
          DataChannelReport(5, "239.1.1.1")),

@@ -49,12 +49,14 @@ def test_agent_is_asked_by_its_name(tmp_path: Path) -> None:
         assert state["state"]["sessions"]["1"]["state"] == "CLOSED"
         listed = ctl("sm-of-test-running")
         assert (listed.exit_code, listed.stdout) == (0, ctl("sm-of-test-running", "--help").stdout)
-        assert all(f"\n  {name} " in listed.stdout for name in ("state", "counters", "list", "leave", "link-detected"))
+        assert all(
+            f"\n  {name} " in listed.stdout for name in ("state", "counters", "list", "leave", "data-channel-status")
+        )
         taken = ctl("sm-of-test-running", "leave", "--help").stdout
         assert "--session-id INTEGER  Only this session; else all." in taken
         unknown = ctl("sm-of-test-running", "dance")
         assert (unknown.exit_code, unknown.stdout) == (2, "")
-        assert "unknown command 'dance'; known are state, counters, list, leave, link-detected, data" in unknown.stderr
+        assert "unknown command 'dance'; known are state, counters, list, leave, data" in unknown.stderr
         missing = ctl("sm-of-test-running", "list")
         assert (missing.exit_code, missing.stdout) == (2, "")
         assert "Missing option '--of'" in missing.stderr

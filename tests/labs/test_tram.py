@@ -27,6 +27,8 @@ def test_a_tram_is_prepared_for_where_it_goes_and_finds_back_where_it_was_misled
         assert row["measured_link_gap_ms"] == pytest.approx(50, abs=10)
         assert row["overlap_ms"] == pytest.approx(100, abs=30), "it follows from speed, distance and path loss"
     assert any("late at worst" in note for note in result["warnings"])
+    assert finished.folder is not None
+    assert "link to poa4" in (finished.folder / "movement.svg").read_text()
 
 
 @long
