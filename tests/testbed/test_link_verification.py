@@ -50,6 +50,8 @@ def test_one_late_probe_is_no_wrong_delay() -> None:
 def test_jitter_must_be_there_and_no_more_than_asked() -> None:
     chance = random.Random(1)
     assert delays_of("delay=20ms,jitter=5ms", [chance.uniform(0.015, 0.025) for _ in range(30)]) == []
+    late = [chance.uniform(0.015, 0.025) for _ in range(28)] + [0.06, 0.09]
+    assert delays_of("delay=20ms,jitter=5ms", late) == []
     assert "jitter 0.0 ms instead of 5 ms" in delays_of("delay=20ms,jitter=5ms", [0.02] * 30)[0]
     assert "jitter" in delays_of("delay=20ms,jitter=2ms", [chance.uniform(0.01, 0.03) for _ in range(30)])[0]
 
