@@ -402,6 +402,11 @@ def test_make_hands_a_lab_its_family_and_arguments() -> None:
     assert "--family" not in make("--dry-run", "topo-handover").stdout
 
 
+def test_make_gives_a_labs_console_the_same() -> None:
+    said = make("--dry-run", "shell-handover", "FAMILY=6", "ARGS=--snooping on").stdout
+    assert "exec .venv/bin/python -m testbed shell handover --family 6 --snooping on" in said
+
+
 def test_make_names_no_protocol() -> None:
     assert protocols.names()
     for file in ("Makefile", "tests/run.sh"):
