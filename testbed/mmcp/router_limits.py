@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from testbed.routing.router import Ability, Router
 
 _LOOKING_AT: dict[Ability, tuple[str, ...]] = {
-    "cold": ("mmcp-new-cell-cold",),
+    "cold": (),  # each handover says itself whether its cell was cold
     "on-demand": ("mmcp-leave-ends-stream", "mmcp-data-waits-for-mn", "mmcp-no-data-when-refused"),
     "prompt": ("mmcp-leave-ends-stream",),
 }

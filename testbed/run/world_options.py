@@ -13,7 +13,7 @@ from testbed.net.model import Lab, ModelError, Node
 from testbed.net.quality_text import QualityError, parse_quality
 from testbed.net.wires import with_qualities
 from testbed.routing.families import FAMILIES
-from testbed.routing.pim import PIMD
+from testbed.routing.pim import PIMD, speakers
 from testbed.run.options import Option, OptionError, Value, Values, choice_option, duration_option, number_option
 
 ELECTED = "elected"
@@ -119,6 +119,8 @@ def _route_with(model: Lab, given: Any) -> Lab:
 
 
 def _meet(model: Lab, given: Any) -> Lab:
+    if not speakers(model):
+        raise ModelError("no router speaks PIM", f"--rendezvous-point {given}", "leave it out")
     if given != ELECTED:
         if model.node(given).kind != "router":
             raise ModelError("a host", f"--rendezvous-point {given}", f"routers: {_names(model.routers())}")

@@ -40,6 +40,11 @@ def test_a_cell_that_has_the_stream_anyway_is_not_called_cold(static: Run) -> No
     assert [(step["cold"], "never forgets" in step["warm"]) for step in begun] == [(False, True)] * 2
 
 
+def test_a_rule_that_looks_at_what_they_cannot_is_left_out_with_the_reason(static: Run) -> None:
+    (verdict,) = [each for each in static.result["rules"]["all"] if each["rule"] == "mmcp-data-waits-for-mn"]
+    assert (verdict["verdict"], "asks nobody for members" in verdict["message"]) == ("unseen", True)
+
+
 def test_static_routers_ask_nobody_and_speak_no_pim(static: Run) -> None:
     packs = static.result["packs"]
     assert "pim" not in packs

@@ -69,3 +69,5 @@ def test_another_rendezvous_point_or_one_that_is_elected() -> None:
 def test_a_rendezvous_point_that_cannot_be(text: str, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         with_options(rendezvous_point=text)
+    with pytest.raises(ModelError, match="no router speaks PIM"):
+        with_options(rendezvous_point=text, routing="smcroute")
