@@ -36,8 +36,11 @@ class Arrival:
     tree_is_ahead: bool = False
 
 
-def parts_of(begin_ns: int, end_ns: int, arrival: Arrival) -> dict[str, int]:
-    """The parts of an outage in ns, by `PARTS`."""
+def parts_of(begin_ns: int, end_ns: int, arrival: Arrival, data_ns: int | None = None) -> dict[str, int]:
+    """The parts of an outage in ns, by `PARTS`.
+
+    ``data_ns``: when the data came, which is later than the end of an outage of which the source's own pause is no part.
+    """
     parts = dict.fromkeys(PARTS, 0)
     at = begin_ns
 
@@ -52,7 +55,7 @@ def parts_of(begin_ns: int, end_ns: int, arrival: Arrival) -> dict[str, int]:
     until(arrival.down, "other")
     until(arrival.up, "link")
     joined, addressed = arrival.joined, arrival.addressed
-    if joined is not None and joined <= end_ns:
+    if joined is not None and joined <= max(end_ns, data_ns or 0):
         if addressed is not None and addressed <= joined and not arrival.tree_is_ahead:
             until(addressed, "address")
         until(joined, "join")

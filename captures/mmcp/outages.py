@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 
 _MILLISECOND = 1_000_000
 _PROBE_ANSWER_NS = 1_000_000_000  # RetransTimer [RFC 4861 10]
-_AHEAD_SPACINGS, _AHEAD_MIN_NS = (
-    5,
-    20 * _MILLISECOND,
-)  # how long before link up data in the cell shows that the tree is there
+_AHEAD_SPACINGS, _AHEAD_MIN_NS = 5, 20 * _MILLISECOND
+"""How long before link up data in the cell shows that the tree is there."""
 
 
 def outage_record(lab: Lab, handover: Handover, outage: Outage | None) -> dict[str, Any] | None:
@@ -51,7 +49,9 @@ def outage_record(lab: Lab, handover: Handover, outage: Outage | None) -> dict[s
     arrival = Arrival(
         handover.down_ns, up, addressed if has_waited else None, None if counts is None else counts.t_ns, ahead
     )
-    parts = parts_of(outage.due_ns, outage.until_ns, arrival)
+    flow = lab.flow(handover.mn.interface)
+    came = next(iter(flow.span(outage.until_ns, handover.end_ns)), None)
+    parts = parts_of(outage.due_ns, outage.until_ns, arrival, None if came is None else flow.t_ns[came])
     return {
         **{f"{part}_ms": parts[part] / _MILLISECOND for part in PARTS},
         "tree_is_ahead": ahead,

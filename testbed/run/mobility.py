@@ -25,6 +25,9 @@ PLACE_TOLD_BEFORE_S = 0.02
 """How long before a link comes its agent is told where it leads: who associates knows with whom."""
 
 
+NOTICED_DEADLINE_S = 5.0
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """One move as it happened: CLOCK_REALTIME ns when the link went and when it came back."""
@@ -36,6 +39,7 @@ class Move:
 def attach(network: EmulatedNetwork, radio: Radio, to: str, steps: StepLog, **step_details: object) -> int:
     """Give a radio that has no link one in a cell; returns when (CLOCK_REALTIME ns)."""
     network.sandbox_namespace.set_master(radio.bridge_port, to)
+    _until_noticed(network, radio)
     up = steps.add("link_up", interface=radio.interface, **step_details)
     network.set_carrier(radio, True)
     return up
@@ -61,9 +65,28 @@ def move(network: EmulatedNetwork, radio: Radio, to: str, gap_s: float, steps: S
     remaining = gap_s - (time.monotonic() - gone)
     if remaining > 0:
         time.sleep(remaining)  # the gap itself: the scenario's own time, not a wait for something
+    _until_noticed(network, radio)
     up = steps.add("link_up", **step_details)
     network.set_carrier(radio, True)
     return Move(down, up)
+
+
+def _until_noticed(network: EmulatedNetwork, radio: Radio) -> None:
+    """Where a client on the node follows its carrier, wait until the kernel has told of the loss.
+
+    A busy machine's may be late by more than the gap. It tells nothing of a carrier that is back by then, and the client would
+    keep the address of the cell before for good.
+    """
+    if network.model.addressing.mode == "static":
+        return
+    namespace = network.namespace(radio.node)
+
+    def noticed() -> tuple[bool, str]:
+        found = namespace.state(radio.interface).operstate
+        return found != "UP", f"it is {found}"
+
+    awaited = f"{radio.node} to notice that {radio.interface} has no link"
+    network.eventually(awaited, noticed, NOTICED_DEADLINE_S, quiet=True)
 
 
 def carry(network: EmulatedNetwork, radio: Radio, to: str) -> None:

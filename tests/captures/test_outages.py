@@ -45,6 +45,12 @@ def test_parts_of_an_outage_from_100_to_300(arrival: Arrival, parts: tuple[int, 
     assert tuple(parts_of(100, 300, arrival).values()) == parts
 
 
+def test_a_report_before_the_data_counts_after_the_end_of_what_is_no_pause_of_the_source() -> None:
+    arrival = Arrival(110, 160, 200, 305)
+    assert parts_of(100, 300, arrival)["join"] == 0
+    assert parts_of(100, 300, arrival, 310) == {"link": 50, "address": 40, "join": 100, "tree": 0, "other": 10}
+
+
 def outages(lab: ScriptedLab, folder: Path) -> list[dict[str, Any]]:
     """Of the proactive handover and the reactive one, without what is None or 0."""
     found = judge(lab.write(folder / "lab.pcapng")).records["handovers"]
