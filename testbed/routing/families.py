@@ -12,6 +12,9 @@ from testbed.setup import routing_versions
 
 FAMILIES: dict[str, DaemonFamily] = {family.name: family for family in (frr.FAMILY, smcroute.FAMILY, pimd.FAMILY)}
 
+INTERFACES_MAX = 31
+"""MAXVIFS and MAXMIFS of Linux, less the one that PIM registers through."""
+
 COLD_DEADLINE_S = 15.0
 """A prune takes 0.1 s; one that got lost is made up for when the join it should have ended times out."""
 
@@ -27,6 +30,13 @@ def families_of(model: Lab) -> tuple[DaemonFamily, ...]:
 
 def check(model: Lab) -> None:
     """Raises ModelError for the first thing in the model that its routing daemons could not work with."""
+    for node in model.nodes:
+        if node.daemon and (count := sum(1 for _ in model.ends_of(node.name))) > INTERFACES_MAX:
+            raise ModelError(
+                f"{count} interfaces",
+                f"node {node.name}",
+                f"a kernel routes multicast between {INTERFACES_MAX} at most: put a router between",
+            )
     ospf.check(model)
     for family in families_of(model):
         family.check(model)

@@ -19,6 +19,7 @@ from testbed.net.model import (
     PointOfAttachment,
     Stream,
 )
+from testbed.net.shapes import Shape
 from testbed.routing import families
 from testbed.routing.frr import render_interfaces
 from testbed.routing.smcroute import render_configuration
@@ -133,3 +134,16 @@ def test_what_routers_cannot_give_is_said_with_their_names() -> None:
     told = families.shortcomings(routed(handover_model(), ar1=SMCROUTE))
     assert all(line.startswith("smcroute on ar1: ") for line in told)
     assert len(told) == 2
+
+
+def test_more_interfaces_than_a_kernel_routes_between_are_refused() -> None:
+    def star(hosts: int) -> Lab:
+        shape = Shape(4)
+        shape.router("r")
+        for number in range(hosts):
+            shape.host(f"h{number}", "r")
+        return shape.lab("star", [Stream("239.1.1.1", "h0")])
+
+    families.check(star(31))
+    with pytest.raises(ModelError, match="node r: 32 interfaces; a kernel routes multicast between 31 at most"):
+        families.check(star(32))
