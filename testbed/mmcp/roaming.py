@@ -295,10 +295,14 @@ def end_nodes(
         counted = _for_each(lambda window: receiver_window(begun.receivers[window[0]], *window[1:]), windows.values())
         measurements.windows.update(zip(windows, counted, strict=True))
         _for_each(lambda role: role.ask("leave") if role.is_ours else None, begun.nodes.values())
-        ports = [lab.model.radio(node).bridge_port for node in begun.nodes]
-        left = dict.fromkeys(lab.network.sandbox_namespace.state(port).master for port in ports)
-        for cell in filter(None, left):
-            staying.await_no_member(lab, cell)
+        left = [
+            (lab.network.sandbox_namespace.state(lab.model.radio(node).bridge_port).master, each.session.group)
+            for node in begun.nodes
+            for each in (places.mobile(lab.model, node),)
+        ]
+        for cell, group in dict.fromkeys(left):
+            if cell is not None:
+                staying.await_no_member(lab, cell, group)
         _for_each(lab.roles.stop, begun.nodes.values())
         for node in begun.nodes:
             lab.steps.add("session_end", mode=mode, mn=node)

@@ -54,8 +54,8 @@ def leave(lab: RunningLab, node: RunningRole, cell: str) -> None:
     await_no_member(lab, cell)
 
 
-def await_no_member(lab: RunningLab, cell: str) -> None:
-    """Wait until the router of a cell knows of no member of the group there, if it is one that ever forgets.
+def await_no_member(lab: RunningLab, cell: str, group: str = "") -> None:
+    """Wait until the router of a cell knows of no member of a group, the lab's, there, if it is one that ever forgets.
 
     A router that knows its listeners one by one, as pim6d does, has one that moved away until its membership runs out
     [RFC 3376 8.4, RFC 3810 9.4], and asks nobody when the others leave.
@@ -65,7 +65,7 @@ def await_no_member(lab: RunningLab, cell: str) -> None:
         return
 
     def gone() -> tuple[bool, str]:
-        members = router.group_state(lab.model.group).members
+        members = router.group_state(group or lab.model.group).members
         return not members, f"members on {', '.join(members)}"
 
     asked = lab.model.membership
