@@ -26,17 +26,16 @@ def check(model: Lab) -> None:
     where = f"lab {model.name}, {SMCROUTE}"
     if not model.streams:
         raise ModelError("no stream to route", where, "give the lab its streams, each with the node it comes from")
-    if all(node.daemon in ("", SMCROUTE) for node in model.routers()):
-        for what, given, usual in (
-            ("asks for members", model.membership, Membership()),
-            ("speaks PIM", model.pim, Pim()),
-        ):
-            if given != usual:
-                raise ModelError(
-                    f"no router {what}, and the lab says how", where, "leave that out, or use another family"
-                )
     for node in _nodes(model):
         static_routes(model, node)
+
+
+def _remarks(model: Lab) -> tuple[str, ...]:
+    if (model.membership, model.pim) == (Membership(), Pim()) or any(
+        n.daemon not in ("", SMCROUTE) for n in model.nodes
+    ):
+        return ()
+    return ("what the lab sets of queries and of PIM changes nothing: no router asks for members or speaks PIM",)
 
 
 def _nodes(model: Lab) -> list[str]:
@@ -125,5 +124,13 @@ def _programs(model: Lab) -> tuple[str, ...]:
 
 
 FAMILY = DaemonFamily(
-    SMCROUTE, "static multicast routes", check, start, await_converged, _programs, packages=("smcroute",), cannot=CANNOT
+    SMCROUTE,
+    "static multicast routes",
+    check,
+    start,
+    await_converged,
+    _programs,
+    packages=("smcroute",),
+    cannot=CANNOT,
+    remarks=_remarks,
 )

@@ -113,11 +113,6 @@ def test_each_address_of_an_origin_has_its_routes() -> None:
     ("lab", "words"),
     [
         (replace(static(), streams=()), "no stream to route; give the lab its streams"),
-        (
-            replace(static(), membership=Membership(query_interval_s=30)),
-            "no router asks for members, and the lab says how",
-        ),
-        (replace(static(), pim=Pim(hello_s=5)), "no router speaks PIM, and the lab says how"),
         (replace(static(), streams=(Stream("239.1.1.1", "mn"),)), "from mn: its origin moves"),
         (routed(static(), ar1="frr"), "node rr, .*: ar1 below it has frr, which a static router does not hear"),
         (routed(static(), rr=""), "node ar1, .*: it would come from rr, which routes no multicast; give rr a daemon"),
@@ -134,6 +129,15 @@ def test_what_routers_cannot_give_is_said_with_their_names() -> None:
     told = families.shortcomings(routed(handover_model(), ar1=SMCROUTE))
     assert all(line.startswith("smcroute on ar1: ") for line in told)
     assert len(told) == 2
+
+
+def test_settings_that_change_nothing_are_said() -> None:
+    usual = families.shortcomings(static())
+    for lab in (replace(static(), membership=Membership(query_interval_s=30)), replace(static(), pim=Pim(hello_s=5))):
+        families.check(lab)
+        (told,) = set(families.shortcomings(lab)) - set(usual)
+        assert "changes nothing" in told
+        assert not any("changes nothing" in line for line in families.shortcomings(routed(lab, rr="frr"))), "rr asks"
 
 
 def test_more_interfaces_than_a_kernel_routes_between_are_refused() -> None:
