@@ -24,6 +24,7 @@ from testbed.run import results
 from testbed.run.finding import FoundLab, line_of, read_request
 from testbed.run.laboratory import REQUEST, keep, perform
 from testbed.run.recording import RecordingError, write_report
+from testbed.shell.mininet_cli import LabConsole
 
 
 @click.command("inside", hidden=True)
@@ -46,7 +47,7 @@ def inside_command(run_folder: Path) -> None:
         name, file, tables = lab.topology.name, lab.file, lab.topology.tables
         parameters = _parameters(lab, request["values"])
         do = keep if request.get("keep") else perform
-        result = do(lab.topology, values, external, run_folder, progress)
+        result = do(lab.topology, values, external, run_folder, progress, LabConsole)
     except KeyboardInterrupt:
         result = results.could_not_run(name, "interrupted", tables)
         status = INTERRUPTED

@@ -21,14 +21,13 @@ from testbed.radio.link_events import Movement
 from testbed.routing import families
 from testbed.routing.router import Ability, Router
 from testbed.run import world_options
+from testbed.run.console_server import Console, serving
 from testbed.run.options import Option, OptionError, Value, Values
 from testbed.run.recording import Recording, draw, judge, merge, write_timeline
 from testbed.run.results import Table, could_not_run, filled
 from testbed.run.roles import Roles
 from testbed.run.step_log import StepLog
 from testbed.run.world_options import WORLD_OPTIONS
-from testbed.shell.mininet_cli import LabConsole
-from testbed.shell.server import serving
 
 TREE = "tree.svg"  # in a run's folder: its drawing with the last tree that the scenario kept
 REQUEST = "request.json"  # what the run was asked to do, in its folder: lab, values, external roles
@@ -160,8 +159,9 @@ def perform(
     external: Mapping[str, Sequence[str]],
     run_folder: Path,
     progress: Progress,
+    console: Callable[[RunningLab], Console],
 ) -> dict[str, Any]:
-    """Run the lab inside a sandbox; returns the result without its verdict on time and place.
+    """Run the lab inside a sandbox, with a console beside it; returns the result without its verdict on time and place.
 
     Whatever happens, the captures made so far are joined, so that a failed run can be looked at. Raises what the parts
     raise: ProcessDied, NotObserved, RoutingError, EmulationError, RoleError, RecordingError.
@@ -173,7 +173,7 @@ def perform(
         progress.note(text)
     with (
         _empty_lab(topology, model, values, external, run_folder, progress) as lab,
-        serving(run_folder, LabConsole(lab), progress),
+        serving(run_folder, console(lab), progress),
     ):
         network, steps, roles = lab.network, lab.steps, lab.roles
         recording = Recording(network)
@@ -255,6 +255,7 @@ def keep(
     external: Mapping[str, Sequence[str]],
     run_folder: Path,
     progress: Progress,
+    console: Callable[[RunningLab], Console],
 ) -> dict[str, Any]:
     """Build the lab for its console, start all its roles, and keep it until whoever asked for it has gone.
 
@@ -266,7 +267,7 @@ def keep(
         _start_network(lab)
         if topology.begin is not None:
             topology.begin(lab)
-        with serving(run_folder, LabConsole(lab), progress) as server:
+        with serving(run_folder, console(lab), progress) as server:
             if server is None:
                 raise EmulationError(
                     f"{run_folder} takes no socket, so nobody can talk to the lab: give another with --runs"

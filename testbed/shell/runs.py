@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from testbed.host.checks import PROBE_INTERVAL_S
+from testbed.run.console_server import SOCKET, socket_path
 from testbed.run.results import RESULT, RUNS
-from testbed.shell.server import SOCKET, socket_path
 
 LATEST = "latest"
 STARTING_S = 30.0

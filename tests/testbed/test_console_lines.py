@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from testbed.host.progress import Progress
+from testbed.run.console_server import SOCKET, Server, serving
 from testbed.shell.client import Client
 from testbed.shell.runs import Connection, NoConsoleError, connect, how_it_ended, running
-from testbed.shell.server import SOCKET, Server, serving
 
 
 class Parrot:
