@@ -68,6 +68,6 @@ TOPOLOGY = roaming(
     build,
     events=events,
     options=OPTIONS,
-    rate="20",
+    rate="10",
     example="--mobiles 30 --family 6",
 )

@@ -17,16 +17,13 @@ from testbed.net.model import Lab, ModelError, Radio
 from testbed.net.observation import udp_counter
 from testbed.net.routes import gateway
 from testbed.run.laboratory import RunningLab
-from testbed.run.roles import RunningRole
+from testbed.run.roles import SHARING_MOBILES, RunningRole
 
 SESSION_ID = 1
 MMCP_PORT = 24793
 # A short status report time, so that a run of some seconds shows several reports.
 STATUS_REPORT_S = 2.0
 JOINED_DEADLINE_S = 15.0
-SHARING_MOBILES = 16
-"""From so many mobile nodes on, roles are forked from one process: each is one still, and 200 of them fit."""
-
 RECEIVING_PACKETS = 10  # received packets that show that a node is in its group
 RECEIVING_DEADLINE_S = 45.0  # a silent node waits for a general query, every 10 s, and its response time
 

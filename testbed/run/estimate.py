@@ -8,11 +8,13 @@ from pathlib import Path
 
 from testbed.net.model import Lab
 from testbed.run.recording import buffer_kib
+from testbed.run.roles import SHARING_MOBILES
 
 # What each takes for itself, as measured; what all share counts for nothing.
 NODE_MIB = 2.5  # its namespaces and links in the kernel, and the process that keeps them
 ROUTER_MIB = 20.0  # FRR's daemons, of which there are most
 ROLE_MIB = 25.0  # an agent, which is an interpreter
+FORKED_ROLE_MIB = 9.0  # one of many, which share what they have imported
 RECORDER_MIB = 1.5  # without the kernel's buffer for it
 ITSELF_MIB = 120.0  # the lab's own program, and the judge afterwards
 
@@ -35,13 +37,13 @@ class Estimate:
 def estimate(lab: Lab) -> Estimate:
     """What a lab takes whose every host plays a role, and every mobile node a second one that receives."""
     routers = sum(bool(node.daemon) for node in lab.routers())
-    roles = sum(node.kind == "host" for node in lab.nodes) + len({radio.node for radio in lab.radios})
-    recorders = len(lab.captured_ends())
+    mobiles, recorders = len({radio.node for radio in lab.radios}), len(lab.captured_ends())
+    roles = sum(node.kind == "host" for node in lab.nodes) + mobiles
     return Estimate(
         ITSELF_MIB
         + NODE_MIB * len(lab.nodes)
         + ROUTER_MIB * routers
-        + ROLE_MIB * roles
+        + (ROLE_MIB if mobiles < SHARING_MOBILES else FORKED_ROLE_MIB) * roles
         + (RECORDER_MIB + buffer_kib(recorders) / 1024) * recorders,
         len(lab.nodes) + PROCESSES_OF_A_ROUTER * routers + roles + recorders,
         f"{len(lab.nodes)} nodes, {roles} roles, {routers} multicast routers, {recorders} recorders",

@@ -23,6 +23,10 @@ from testbed.net.mininet_net import EmulatedNetwork
 
 ANSWER_DEADLINE_S = 5.0
 READY_DEADLINE_S = 15.0
+
+SHARING_MOBILES = 16
+"""From so many mobile nodes on, a lab's roles are forked from one process: each is one still, and 200 of them fit."""
+
 CONTROLS = Path("/run/roles")  # private to the sandbox
 
 
