@@ -28,15 +28,17 @@ from testbed.radio.movement import Track
 from testbed.run.options import OptionError, Values, number_option
 from testbed.run.radio_options import MOVEMENT_OPTIONS, OWN, RADIO_OPTIONS, RANDOM, movement_of, tracks_of
 
-DEFAULTS = {"movement": RANDOM, "speed": "6", "duration": "60s"}
+DEFAULTS = {"movement": RANDOM, "speed": "6", "duration": "60s", "hysteresis": "1"}
 
 OPTIONS = (
     number_option("networks", "Access networks", "8", 1, 32),
     number_option("cells", "In each access network", "2", 1, 8),
     number_option("mobiles", "Mobile nodes", "50", 1, 500),
     number_option("streams", "Which the mobile nodes share", "1", 1, 50),
-    *(replace(option, default=DEFAULTS.get(option.name, option.default)) for option in MOVEMENT_OPTIONS),
-    *RADIO_OPTIONS,
+    *(
+        replace(option, default=DEFAULTS.get(option.name, option.default))
+        for option in (*MOVEMENT_OPTIONS, *RADIO_OPTIONS)
+    ),
 )
 
 
