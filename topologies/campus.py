@@ -28,7 +28,8 @@ from testbed.radio.movement import Track
 from testbed.run.options import OptionError, Values, number_option
 from testbed.run.radio_options import MOVEMENT_OPTIONS, OWN, RADIO_OPTIONS, RANDOM, movement_of, tracks_of
 
-DEFAULTS = {"movement": RANDOM, "speed": "6", "duration": "60s", "hysteresis": "1"}
+DEFAULTS = {"movement": RANDOM, "speed": "6", "duration": "60s", "hysteresis": "1", "radio-seed": "2"}
+"""By this seed nobody stays in a cell too briefly to be in its session, nor is told of a handover longer before than an LMC waits."""
 
 OPTIONS = (
     number_option("networks", "Access networks", "8", 1, 32),
