@@ -10,8 +10,8 @@ Where Linux or FRR does something else than the RFC, the rule says what they do:
   at once when its settings change.
 - FRR's pim6d knows each member and asks only when the last one leaves, where RFC 3810 7.4.2 asks at any leave.
 - FRR asks no group-specific query for link-local groups (224.0.0.0/24, ff02::/16 and smaller scopes).
-- FRR at times asks after a leave with a source list of {0.0.0.0} and prunes without asking again, and at times runs up to
-  three series of queries side by side, so how often a last member query is repeated is judged only from far above.
+- FRR at times asks after a leave with a source list of {0.0.0.0} and prunes without asking again, and at times runs two
+  series of queries more than there were leaves, so a last member query may be repeated so much more often.
 - Linux rounds the time it waits before it reports up to its timer tick, so every bound has some slack.
 - A Linux router that is a member answers its own queries; RFC 3376 leaves that open, so it is not asked of the querier.
 
