@@ -7,6 +7,7 @@ from typing import Any
 
 from captures.history.events import Event, node_of
 from captures.history.parameters import named_in
+from captures.rules.on_purpose import OnPurpose
 from captures.wire.bounded import STATE_MAX, Bounded
 from captures.wire.rtp import Streams
 
@@ -22,13 +23,14 @@ class Coverage:
     """What all checks of a capture share: who was heard where. Kept up to date ahead of the checks.
 
     `began`: when each interface was heard first. `streams`: what was seen of RTP so far. `only`: addresses of whom a lab's
-    parameters name outside any list: there is one of them, whom all others share.
+    parameters name outside any list: there is one of them, whom all others share. `on_purpose`: what its links do.
     """
 
     def __init__(self) -> None:
         self.began: dict[str, int] = {}
         self.streams = Streams()
         self.only: set[str] = set()
+        self.on_purpose = OnPurpose()
         self._directions: Bounded[tuple[str, str, str, str], int] = Bounded(16 * STATE_MAX)
         self._refused: Bounded[tuple[str, str, str], bool] = Bounded()
         self._last: Bounded[str, dict[str, int]] = Bounded()
@@ -61,6 +63,8 @@ class Coverage:
     def _step(self, event: Event) -> None:
         """A lab's links change and its nodes fall silent on purpose: learn whose, as far as the steps tell."""
         match event.kind:
+            case "model" | "link":
+                self.on_purpose.learn(event)
             case "parameters":
                 for named in named_in(event.fields):
                     for address in named.addresses.values():

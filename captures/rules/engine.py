@@ -56,8 +56,9 @@ class _OneRule:
             yield Finding("the capture", "unseen", f"did not come up: {rule.summary}")
 
     def _doubt(self, failure: Failure) -> Excuse | None:
-        """Where a rule goes by times, and a clock is wrong that they came from, it has found nothing."""
+        """A rule has found nothing where it goes by times that come from a wrong clock, or where the lab wants it so."""
         why = self._reading.doubt(failure) if self.checker is not None and self.checker.goes_by_time else ""
+        why = why or self._reading.coverage.on_purpose.why(failure.subject, self.rule.spoiled_by)
         return Excuse(why) if why else None
 
 

@@ -173,7 +173,8 @@ class Rule:
     """Checks with the name, and the clause, RFC or decision they stand for; `summary` says what must hold.
 
     `topics`: what a lab is about that is to show what the rule judges, none for any lab. In another lab the rule says nothing
-    where a check `knowing` finds nothing to look at. `explained_by`: names of rules.
+    where a check `knowing` finds nothing to look at. `explained_by`: names of rules. `spoiled_by`: qualities of links
+    (`captures.rules.on_purpose`) that make what the check looks at fail; where the lab asked for one, nobody is to blame.
     """
 
     name: str
@@ -183,6 +184,7 @@ class Rule:
     knowing: Knowing | None = None
     topics: tuple[str, ...] = ()
     explained_by: tuple[str, ...] = ()
+    spoiled_by: tuple[str, ...] = ()
 
 
 def knowing(

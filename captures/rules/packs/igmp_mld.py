@@ -31,6 +31,7 @@ from ipaddress import ip_address
 from captures.dissectors.igmp_mld import ALLOW, BLOCK, MODE_IS_INCLUDE, Query, Report
 from captures.history.events import Event
 from captures.rules.language import Rule, Unseen, on
+from captures.rules.on_purpose import LOSES
 from captures.rules.operators import Holds
 from captures.rules.packs.igmp_mld_hosts import Compatibility, QueriesAnswered, Repeated
 from captures.rules.packs.igmp_mld_queriers import LastMembers, Querier, QueryPace
@@ -159,30 +160,30 @@ def _pack(family: _Family) -> Pack:
         Rule(
             f"{name}-query-answered", sections("5.2", "6.2"),
             "a member reports its groups within the maximum response time of a general query",
-            lambda tell, coverage: QueriesAnswered(tell, coverage, name, family.newest),
+            lambda tell, coverage: QueriesAnswered(tell, coverage, name, family.newest), spoiled_by=(*LOSES, "delay_s"),
         ),
         Rule(
             f"{name}-report-repeated", sections("5.1, 8.1, 8.11", "6.1, 9.1, 9.11"),
             "a change is reported as often as the robustness variable says, within a second each",
-            lambda tell, coverage: Repeated(tell, coverage, name, family.newest),
+            lambda tell, coverage: Repeated(tell, coverage, name, family.newest), spoiled_by=LOSES,
         ),
         Rule(
             f"{name}-last-member-query", sections("6.4.2, 6.6.3.1", "7.4.2, 7.6.3.1"),
             "the querier asks for others when the last known member leaves, and not without end",
-            lambda tell, coverage: LastMembers(tell, coverage, name),
+            lambda tell, coverage: LastMembers(tell, coverage, name), spoiled_by=(*LOSES, "delay_s", "duplicate"),
         ),
         Rule(
             f"{name}-querier", sections("6.6.2", "7.6.2"), "a router with a higher address is silent once it hears a querier",
-            lambda tell, coverage: Querier(tell, coverage, name),
+            lambda tell, coverage: Querier(tell, coverage, name), spoiled_by=LOSES,
         ),
         Rule(
             f"{name}-query-period", sections("8.2, 8.6, 8.7", "9.2, 9.6, 9.7"),
             "general queries come once in their interval, at the start once in a quarter of it",
-            lambda tell, coverage: QueryPace(tell, coverage, name),
+            lambda tell, coverage: QueryPace(tell, coverage, name), spoiled_by=LOSES,
         ),
         Rule(
             f"{name}-compatibility", sections("7.2.1", "8.2.1"), "hosts report in the version of an older querier",
-            lambda tell, coverage: Compatibility(tell, coverage, name, family.newest),
+            lambda tell, coverage: Compatibility(tell, coverage, name, family.newest), spoiled_by=(*LOSES, "delay_s"),
         ),
     ]  # fmt: skip
     if family is _MLD:

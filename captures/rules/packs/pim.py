@@ -19,6 +19,7 @@ from captures.history.events import Event
 from captures.rules.coverage import Coverage
 from captures.rules.findings import Outcomes
 from captures.rules.language import SECOND, Check, Checker, Key, Pattern, Rule, Unseen, in_seconds, on
+from captures.rules.on_purpose import LOSES
 from captures.rules.operators import Holds
 from captures.rules.operators_time import Periodic
 from captures.rules.packs.pack import Pack
@@ -233,12 +234,14 @@ def pim_pack() -> Pack:
                 "RFC 7761 4.3.1",
                 "a router says hello before it joins, prunes or asserts",
                 _known(on("pim", "join-prune", "assert"), lambda event: event.source, "no hello of it was seen before"),
+                spoiled_by=LOSES,
             ),
             Rule(
                 "pim-upstream-known",
                 "RFC 7761 4.5",
                 "joins and prunes name an upstream neighbour that has said hello",
                 _known(on("pim", "join-prune"), _upstream, "no hello of its upstream neighbour {} was seen before"),
+                spoiled_by=LOSES,
             ),
             Rule(
                 "pim-hello-period",
@@ -250,15 +253,21 @@ def pim_pack() -> Pack:
                     same=("source",),
                     only_late=True,
                 ),
+                spoiled_by=LOSES,
             ),
             Rule(
                 "pim-hello-holdtime",
                 "RFC 7761 4.11",
                 "the holdtime of hellos is 3.5 times their period",
                 _HelloHoldtime,
+                spoiled_by=LOSES,
             ),
             Rule(
-                "pim-join-refresh", "RFC 7761 4.5, 4.11", "joins are sent again until they are pruned", _JoinsRefreshed
+                "pim-join-refresh",
+                "RFC 7761 4.5, 4.11",
+                "joins are sent again until they are pruned",
+                _JoinsRefreshed,
+                spoiled_by=LOSES,
             ),
         ),
     )

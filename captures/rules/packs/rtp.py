@@ -2,7 +2,8 @@
 
 What is missing in a row for longer than a moment is an interruption (see `captures.wire.rtp`): a member that leaves and comes
 again, a link that goes down on purpose and an outage look the same, so interruptions are judged only against a limit that
-somebody gives. So is jitter, of which no document says how much is too much.
+somebody gives. So is jitter, of which no document says how much is too much. Which links a stream has crossed no packet tells:
+where a lab asks any of its links to lose, double, reorder or delay packets, no stream fails for that.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from captures.rules.coverage import Coverage
 from captures.rules.findings import Outcomes
 from captures.rules.language import Checker, Operator, Rule, Unseen
+from captures.rules.on_purpose import LOSES, REORDERS
 from captures.rules.packs.pack import Pack, Settings
 from captures.wire.rtp import Stream
 
@@ -83,15 +85,40 @@ def rtp_pack(settings: Settings) -> Pack:
     return Pack(
         "rtp",
         (
-            Rule("rtp-loss", "RFC 3550 A.3", "no packet is missing but in interruptions", OfStreams(loss)),
-            Rule("rtp-duplicates", "RFC 3550 A.1", "no packet comes twice", OfStreams(duplicates)),
-            Rule("rtp-order", "RFC 3550 5.1", "packets come in the order of their sequence numbers", OfStreams(order)),
+            Rule(
+                "rtp-loss",
+                "RFC 3550 A.3",
+                "no packet is missing but in interruptions",
+                OfStreams(loss),
+                spoiled_by=LOSES,
+            ),
+            Rule(
+                "rtp-duplicates",
+                "RFC 3550 A.1",
+                "no packet comes twice",
+                OfStreams(duplicates),
+                spoiled_by=("duplicate",),
+            ),
+            Rule(
+                "rtp-order",
+                "RFC 3550 5.1",
+                "packets come in the order of their sequence numbers",
+                OfStreams(order),
+                spoiled_by=REORDERS,
+            ),
             Rule(
                 "rtp-interruption",
                 "RFC 3550 5.1",
                 "the stream is not interrupted for too long",
                 OfStreams(interruption),
+                spoiled_by=LOSES,
             ),
-            Rule("rtp-jitter", "RFC 3550 6.4.1", "the packets come evenly", OfStreams(jitter)),
+            Rule(
+                "rtp-jitter",
+                "RFC 3550 6.4.1",
+                "the packets come evenly",
+                OfStreams(jitter),
+                spoiled_by=(*REORDERS, "rate_bps"),
+            ),
         ),
     )
