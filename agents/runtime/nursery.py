@@ -16,6 +16,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,7 +40,10 @@ def serve(path: Path, run: Callable[[Sequence[str]], object]) -> None:
 
 
 def _serve_one(connection: socket.socket, listening: socket.socket, run: Callable[[Sequence[str]], object]) -> None:
-    octets, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 1)
+    try:
+        octets, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 1)
+    except OSError:  # whoever called has gone
+        return
     try:
         answer = _answer(json.loads(octets), descriptors, (connection, listening), run)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
@@ -47,7 +51,8 @@ def _serve_one(connection: socket.socket, listening: socket.socket, run: Callabl
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
-    connection.sendall(json.dumps(answer).encode())
+    with suppress(OSError):  # whoever asked has gone: others will ask again
+        connection.sendall(json.dumps(answer).encode())
 
 
 def _answer(

@@ -69,7 +69,7 @@ def await_no_member(lab: RunningLab, cell: str, group: str = "") -> None:
         return not members, f"members on {', '.join(members)}"
 
     asked = lab.model.membership
-    runs_out_s = asked.robustness * asked.query_interval_s + asked.max_response_s
+    runs_out_s = asked.robustness * asked.every_s + asked.max_response_s
     lab.network.eventually(f"{router.node} to see the node leave", gone, DEADLINE_S + runs_out_s)
 
 

@@ -173,20 +173,29 @@ class Stream:
         return group in SOURCE_SPECIFIC_RANGES[group.version]
 
 
+QUERY_INTERVAL_S = 10
+"""Between two general queries, where a lab says nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Membership:
     """How routers ask hosts for members, and what both speak. `_s` in seconds; names as in RFC 3376 and RFC 3810, clause 8 and 9.
 
     The last member query interval is as short as FRR allows, since a lab repeats handovers and each must find a router that has
-    forgotten the one before.
+    forgotten the one before. A query interval of None: `QUERY_INTERVAL_S`, or the next that a router's daemon can keep.
     """
 
     igmp: Literal[2, 3] = 3
     mld: Literal[1, 2] = 2
-    query_interval_s: int = 10
+    query_interval_s: int | None = None
     max_response_s: float = 2.0
     last_member_query_interval_s: float = 0.1
     robustness: int = 2
+
+    @property
+    def every_s(self) -> int:
+        """The query interval, as most daemons take it where the lab says none."""
+        return QUERY_INTERVAL_S if self.query_interval_s is None else self.query_interval_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,6 +54,11 @@ _WORDS = {
 
 def parse_quality(text: str) -> Quality:
     """The quality that a text says, perfect in all that it leaves out; an empty one is perfect. Raises QualityError."""
+    return replace(PERFECT, **parse_properties(text))
+
+
+def parse_properties(text: str) -> dict[str, Any]:
+    """What a text says of a quality, by field of Quality. Raises QualityError."""
     words = [word for word in re.split(r"[\s,=]+", text.strip()) if word]
     asked: dict[str, Any] = {}
     for name, value in zip(words[::2], [*words[1::2], ""], strict=False):
@@ -63,7 +68,12 @@ def parse_quality(text: str) -> Quality:
         if word.field in asked:
             raise QualityError(f"{text!r} gives {name} twice")
         asked[word.field] = _value(name, word, value)
-    return replace(PERFECT, **asked)
+    return asked
+
+
+def property_names(fields: Iterable[str]) -> str:
+    """Fields of Quality as a person writes them."""
+    return ", ".join(name for name, word in _WORDS.items() if word.field in set(fields))
 
 
 def quality_text(quality: Quality) -> str:

@@ -264,9 +264,9 @@ def _check_membership(lab: Lab) -> None:
     for name, allowed in (("igmp", (2, 3)), ("mld", (1, 2))):
         if getattr(membership, name) not in allowed:
             raise ModelError(f"{name} is {getattr(membership, name)!r}", where, f"use {' or '.join(map(str, allowed))}")
-    if not 0 < membership.max_response_s < membership.query_interval_s:
+    if not 0 < membership.max_response_s < membership.every_s:
         raise ModelError(
-            f"answers within {membership.max_response_s:g} s to a query every {membership.query_interval_s:g} s",
+            f"answers within {membership.max_response_s:g} s to a query every {membership.every_s:g} s",
             where,
             "the response time must be shorter than the query interval",
         )

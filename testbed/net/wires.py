@@ -6,11 +6,12 @@ whatever cell it is in, or the node and the interface where it has several radio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from testbed.net.model import PERFECT, Attachment, Lab, Link, ModelError, Quality, Radio
+from testbed.net.quality_text import parse_properties, property_names
 
 AIR = "air"
 """The other end of a mobile node's wire: the cell that it is in."""
@@ -80,32 +81,34 @@ def between(lab: Lab, first: str, second: str) -> tuple[tuple[Wire, bool], ...]:
     return tuple(found)
 
 
-def with_quality(lab: Lab, first: str, second: str, there: Quality | None, back: Quality | None) -> Lab:
-    """The lab with other wires between two ends: `there` from the first to the second; None: as it is. Raises ModelError."""
-    for wire, turned in between(lab, first, second):
-        forward, backward = (back, there) if turned else (there, back)
-        qualities: dict[str, Any] = {"forward": forward, "backward": backward}
-        part = replace(wire.part, **{name: quality for name, quality in qualities.items() if quality is not None})
-        parts = getattr(lab, wire.field)
-        changed: dict[str, Any] = {wire.field: (*parts[: wire.index], part, *parts[wire.index + 1 :])}
-        lab = replace(lab, **changed)
-    return lab
-
-
-def with_qualities(lab: Lab, asked: tuple[str, ...], parse: Callable[[str], Quality]) -> Lab:
+def with_qualities(lab: Lab, asked: Sequence[str]) -> Lab:
     """The lab with what is asked of its wires, each `FIRST-SECOND:QUALITY`, or `FIRST>SECOND:QUALITY` for one direction.
 
-    `parse` makes a quality of the text after the colon. Raises ModelError for wires that there are not.
+    What several say of one direction is put together, in place of what the lab says of it. Raises ModelError for wires that
+    there are not, and where the same property of a direction is given twice.
     """
+    given: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
     for each in asked:
         ends, _, text = each.partition(":")
-        quality = parse(text)
-        if ">" in ends:
-            first, _, second = (word.strip() for word in ends.partition(">"))
-            lab = with_quality(lab, first, second, quality, None)
-        else:
-            first, second = _ends(lab, ends.strip())
-            lab = with_quality(lab, first, second, quality, quality)
+        properties = parse_properties(text)
+        one_way = ">" in ends
+        first, second = (word.strip() for word in ends.split(">", 1)) if one_way else _ends(lab, ends.strip())
+        for wire, turned in between(lab, first, second):
+            directions = ("backward", "forward") if turned else ("forward", "backward")
+            of_wire = given.setdefault((wire.field, wire.index), {})
+            for direction in directions[:1] if one_way else directions:
+                known = of_wire.setdefault(direction, {})
+                if twice := known.keys() & properties.keys():
+                    where = f"link {wire.name}, {wire.directions[direction == 'backward'][0]}"
+                    raise ModelError(
+                        f"{property_names(twice)} is given twice", where, "give it once for each direction"
+                    )
+                known |= properties
+    for (field, index), of_wire in given.items():
+        parts = getattr(lab, field)
+        qualities: dict[str, Any] = {direction: replace(PERFECT, **known) for direction, known in of_wire.items()}
+        changed: dict[str, Any] = {field: (*parts[:index], replace(parts[index], **qualities), *parts[index + 1 :])}
+        lab = replace(lab, **changed)
     return lab
 
 

@@ -85,7 +85,8 @@ def _form_of(path: Path) -> Form:
     }  # fmt: skip
     form = ends.get(path.suffix.lower())
     if form is None:
-        raise ModelError("its name does not tell what it is", path.name, "say --format csv, ns2 or sumo")
+        remedy = f"rename it: {', '.join(f'{end} is {name}' for end, name in ends.items())}"
+        raise ModelError("its name does not tell what it is", path.name, remedy)
     return form
 
 

@@ -25,8 +25,8 @@ ADJACENCY_DEADLINE_S = 20.0
 def check(model: Lab) -> None:
     """Raises ModelError for what these routers cannot work with."""
     check_rendezvous_point(model)
-    for owner, name in (*((model.pim, f.name) for f in fields(Pim)), (model.membership, "query_interval_s")):
-        value = getattr(owner, name)
+    timers = {each.name: getattr(model.pim, each.name) for each in fields(Pim)}
+    for name, value in {**timers, "query_interval_s": model.membership.every_s}.items():
         if not 1 <= value <= SECONDS_MAX:
             raise ModelError(f"{name} is {value:g}", f"lab {model.name}, {FRR}", f"use 1 to {SECONDS_MAX} s")
     for name in ("max_response_s", "last_member_query_interval_s"):

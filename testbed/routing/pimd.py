@@ -86,7 +86,7 @@ def check(model: Lab) -> None:
 def _query_interval_s(model: Lab) -> int:
     """How often pimd asks for members: as the lab says, if that can be."""
     asked = model.membership.query_interval_s
-    return QUERY_INTERVAL_S if asked == Membership().query_interval_s else asked
+    return QUERY_INTERVAL_S if asked is None else asked
 
 
 def _nodes(model: Lab) -> list[str]:

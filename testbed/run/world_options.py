@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from testbed.net.model import Lab, ModelError, Node
-from testbed.net.quality_text import QualityError, parse_quality
+from testbed.net.model import Family, Lab, ModelError, Node
+from testbed.net.quality_text import QualityError, parse_properties
 from testbed.net.wires import with_qualities
 from testbed.routing.families import FAMILIES
 from testbed.routing.pim import PIMD, speakers
@@ -27,7 +27,10 @@ def _routing(text: str) -> tuple[str, ...]:
         family = word.rpartition("=")[2]
         if family not in FAMILIES:
             raise OptionError(f"{family!r} is not one of {', '.join(FAMILIES)}")
-    if sum("=" not in word for word in words) > 1:
+    named = [word.rpartition("=")[0] for word in words]
+    if twice := [node for node in named if node and named.count(node) > 1]:
+        raise OptionError(f"{text!r} gives {twice[0]} two families: give it one")
+    if named.count("") > 1:
         raise OptionError(f"{text!r}: give one family for all routers, then NODE=FAMILY for those that have another")
     return words
 
@@ -35,6 +38,18 @@ def _routing(text: str) -> tuple[str, ...]:
 def _optional(option: Option) -> Option:
     """The same option without a default of its own: where it is not given, the model stands."""
     return replace(option, default=None, help=f"{option.help}; {AS_THE_LAB_SAYS} unless given")
+
+
+def _whole_seconds(option: Option) -> Option:
+    """The same duration option, of whole seconds only."""
+
+    def parse(text: str) -> Value:
+        value = option.parse(text)
+        if not isinstance(value, float) or not value.is_integer():
+            raise OptionError(f"{text}: give whole seconds, routing daemons take no fraction of one")
+        return value
+
+    return replace(option, parse=parse)
 
 
 def _links(text: str) -> tuple[str, ...]:
@@ -45,7 +60,7 @@ def _links(text: str) -> tuple[str, ...]:
         if not ends or not colon or not quality.strip():
             raise OptionError(f"{each!r}: write A-B:delay=20ms,loss=1%, or A>B:… for one direction")
         try:
-            parse_quality(quality)
+            parse_properties(quality)
         except QualityError as error:
             raise OptionError(str(error)) from None
     return asked
@@ -82,7 +97,9 @@ WORLD_OPTIONS: tuple[Option, ...] = (
             choice_option(
                 "snooping", "Whether cells forward a group only to where they heard a report", "off", ("on", "off")
             ),
-            duration_option("query-interval", "Between two general queries of a router", "10s", 1.0, 1800.0),
+            _whole_seconds(
+                duration_option("query-interval", "Between two general queries of a router", "10s", 1.0, 1800.0)
+            ),
             choice_option("igmp", "Version of IGMP", "3", ("2", "3")),
             choice_option("mld", "Version of MLD", "2", ("1", "2")),
             number_option("robustness", "How many losses of a query or report are made up for", "2", 1, 7),
@@ -147,22 +164,34 @@ def _ask(name: str, kind: Callable[[Any], Value]) -> Callable[[Lab, Any], Lab]:
     return change
 
 
+def _version(name: str, family: Family) -> Callable[[Lab, Any], Lab]:
+    """Of IGMP or MLD, which a lab of the other family has none of."""
+
+    def change(model: Lab, given: Any) -> Lab:
+        if model.family != family:
+            where = f"--{name} {given}"
+            raise ModelError(f"this lab is of IPv{model.family}", where, f"give --family {family}, or leave it out")
+        return _ask(name, int)(model, given)
+
+    return change
+
+
 def _query_interval(model: Lab, given: Any) -> Lab:
     """Answers take a fifth of the interval at most, as the lab's own do."""
-    interval_s = round(given)
+    interval_s = int(given)
     response_s = min(model.membership.max_response_s, interval_s / 5)
     return replace(model, membership=replace(model.membership, query_interval_s=interval_s, max_response_s=response_s))
 
 
 _CHANGES: dict[str, Callable[[Lab, Any], Lab]] = {
-    "link": lambda model, given: with_qualities(model, given, parse_quality),
+    "link": with_qualities,
     "routing": _route_with,
     "rendezvous-point": _meet,
     "unicast": lambda model, given: replace(model, unicast=given),
     "snooping": _snoop,
     "query-interval": _query_interval,
-    "igmp": _ask("igmp", int),
-    "mld": _ask("mld", int),
+    "igmp": _version("igmp", 4),
+    "mld": _version("mld", 6),
     "robustness": _ask("robustness", int),
     "addresses": lambda model, given: replace(model, addressing=replace(model.addressing, mode=given)),
     "dad": lambda model, given: replace(model, addressing=replace(model.addressing, duplicate_address_detection=given)),

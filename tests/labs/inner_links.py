@@ -28,7 +28,6 @@ from testbed.net import link_verification, links
 from testbed.net.link_verification import LinkError
 from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Attachment, End, Lab, Link, ModelError, Node, PointOfAttachment, Quality, Radio
-from testbed.net.quality_text import parse_quality
 from testbed.net.wires import with_qualities
 
 PORT = 5001
@@ -57,7 +56,7 @@ A, B, C, MN = "10.0.1.2", "10.0.2.2", "10.0.3.2", "10.0.11.2"
 
 def small(*asked: str) -> Lab:
     """The small lab with these links."""
-    return with_qualities(SMALL, asked, parse_quality)
+    return with_qualities(SMALL, asked)
 
 
 def round_trips(network: EmulatedNetwork, node: str, address: str, *words: str) -> tuple[float, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,6 +79,16 @@ def test_a_forked_process_can_be_watched_and_signalled(nursery: Nursery, tmp_pat
     for process in waiting:
         process.send_signal(signal.SIGKILL)
     assert {process.wait(5) for process in waiting} == {-signal.SIGKILL, -signal.SIGTERM}
+
+
+def test_a_caller_that_goes_away_is_not_waited_for(nursery: Nursery, tmp_path: Path) -> None:
+    fork(nursery, tmp_path / "log", "hello")  # so that it runs
+    for request in (b'{"status": 1}', b""):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
+            caller.connect(str(tmp_path / "socket"))
+            if request:
+                caller.send(request)
+    assert fork(nursery, tmp_path / "log", "hello").wait(5) == 0
 
 
 def test_what_cannot_be_forked_is_said(nursery: Nursery, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_what_cannot_be_made_here_is_refused_with_the_reason(text: str, mechanis
 
 
 def test_a_lab_is_refused_for_the_link_that_cannot_be_made() -> None:
-    lab = with_qualities(handover_model(), ("mcs-rr:loss=1%", "ar1>poa1:delay=1ms"), parse_quality)
+    lab = with_qualities(handover_model(), ("mcs-rr:loss=1%", "ar1>poa1:delay=1ms"))
     check(lab, TAPS)
     with pytest.raises(ModelError, match="link ar1-poa1, ar1 to poa1: a delay"):
         check(lab, NOTHING)

@@ -193,7 +193,7 @@ def test_a_file_is_read_as_what_its_name_or_the_format_says(tmp_path: Path) -> N
         assert load(tmp_path / name)
     (tmp_path / "trace").write_bytes(CSV)
     assert load(tmp_path / "trace", "csv")
-    with pytest.raises(ModelError, match="say --format"):
+    with pytest.raises(ModelError, match=r"rename it: \.csv is csv.*\.xml is sumo"):
         load(tmp_path / "trace")
     with pytest.raises(ModelError, match="name a file that is there"):
         load(tmp_path / "none.csv")

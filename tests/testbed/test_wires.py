@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from testbed.net.model import PERFECT, Lab, ModelError, Quality
-from testbed.net.quality_text import parse_quality
 from testbed.net.wires import between, wires, with_qualities
 from testbed.run import world_options
 from testbed.run.options import OptionError, Values
@@ -44,13 +44,28 @@ def test_both_directions_or_one(ends: str) -> None:
 
 
 def test_several_at_once_of_all_kinds() -> None:
-    lab = asked("mcs-rr:loss=1%; ar1>poa1:delay=5ms ;mn-air:rate=1mbit; poa2-lmc2: loss 1%; mn-mn-radio:loss=1%")
+    lab = asked("mcs-rr:loss=1%; ar1>poa1:delay=5ms ;mn-air:rate=1mbit; poa2-lmc2: loss 1%")
     assert imperfect(lab) == {
         "mcs-rr": (LOSSY, LOSSY),
         "ar1-poa1": (Quality(delay_s=0.005), PERFECT),
         "lmc2-poa2": (LOSSY, LOSSY),
-        "mn-air": (LOSSY, LOSSY),  # said twice, by two names: the last word counts
+        "mn-air": (Quality(rate_bps=10**6),) * 2,
     }
+
+
+def test_what_is_said_of_one_direction_comes_together() -> None:
+    lab = asked("rr-ar1:delay=20ms,loss=1%;ar1>rr:rate=10mbit;mn-air:rate=1mbit;mn-mn-radio:loss=1%")
+    both = Quality(delay_s=0.02, loss=0.01)
+    assert imperfect(lab) == {
+        "rr-ar1": (both, replace(both, rate_bps=10**7)),
+        "mn-air": (Quality(rate_bps=10**6, loss=0.01),) * 2,
+    }
+
+
+@pytest.mark.parametrize("text", ["rr-ar1:loss=1%,delay=1ms;ar1>rr:loss=2%", "ar1>rr:loss=0%;ar1>rr:loss=1%"])
+def test_what_is_said_twice_is_refused(text: str) -> None:
+    with pytest.raises(ModelError, match="link rr-ar1, ar1 to rr: loss is given twice"):
+        asked(text)
 
 
 def test_the_directions_of_a_wire_are_told_from_its_ends() -> None:
@@ -75,5 +90,5 @@ def test_what_is_no_link_and_quality_is_refused(text: str, said: str) -> None:
 
 
 def test_names_may_have_hyphens() -> None:
-    lab = with_qualities(handover_model(), ("mn-mn-radio:loss=1%",), parse_quality)
+    lab = with_qualities(handover_model(), ("mn-mn-radio:loss=1%",))
     assert list(imperfect(lab)) == ["mn-air"]

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from testbed.net.model import Lab, ModelError
+from testbed.net.model import Family, Lab, ModelError
+from testbed.routing import families
 from testbed.run.options import OptionError, Values
 from testbed.run.world_options import WORLD_OPTIONS, applied
 from tests.testbed.handover_model import handover_model
 
 
-def with_options(**texts: str) -> Lab:
+def with_options(family: Family = 4, **texts: str) -> Lab:
     """The handover model with options as a person writes them."""
     given = {name.replace("_", "-"): text for name, text in texts.items()}
     values = {
         option.name: option.parse(given[option.name]) if option.name in given else None for option in WORLD_OPTIONS
     }
-    return applied(handover_model(), Values(values))
+    return applied(handover_model(family), Values(values))
 
 
 def test_what_is_not_given_stays_as_the_lab_says() -> None:
@@ -30,11 +31,32 @@ def test_one_family_for_all_routers_and_another_for_some() -> None:
 
 
 def test_cells_and_queries() -> None:
-    lab = with_options(snooping="on", query_interval="5s", igmp="2", mld="1", robustness="3", unicast="ospf")
+    lab = with_options(snooping="on", query_interval="5s", igmp="2", robustness="3", unicast="ospf")
     assert all(cell.mcast_snooping for cell in lab.points_of_attachment)
     asked = lab.membership
-    assert (asked.query_interval_s, asked.max_response_s, asked.igmp, asked.mld, asked.robustness) == (5, 1.0, 2, 1, 3)
+    assert (asked.query_interval_s, asked.max_response_s, asked.igmp, asked.robustness) == (5, 1.0, 2, 3)
+    assert with_options(6, mld="1").membership.mld == 1
     assert lab.unicast == "ospf"
+
+
+@pytest.mark.parametrize("text", ["1.5s", "2400ms"])
+def test_a_query_interval_with_a_fraction_is_refused(text: str) -> None:
+    with pytest.raises(OptionError, match="give whole seconds"):
+        with_options(query_interval=text)
+
+
+def test_pimd_is_held_to_the_query_interval_that_is_asked_for() -> None:
+    families.check(with_options(routing="pimd"))
+    families.check(with_options(routing="pimd", query_interval="15s"))
+    with pytest.raises(ModelError, match="a query every 10 s; pimd gives 10 s for the answers"):
+        families.check(with_options(routing="pimd", query_interval="10s"))
+
+
+def test_a_version_of_what_the_lab_does_not_speak_is_refused() -> None:
+    with pytest.raises(ModelError, match="--igmp 2: this lab is of IPv6; give --family 4"):
+        with_options(6, igmp="2")
+    with pytest.raises(ModelError, match="--mld 1: this lab is of IPv4; give --family 6"):
+        with_options(4, mld="1")
 
 
 def test_addresses() -> None:
@@ -43,7 +65,12 @@ def test_addresses() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("gated", "'gated' is not one of frr"), ("frr,frr", "one family for all routers")]
+    ("text", "words"),
+    [
+        ("gated", "'gated' is not one of frr"),
+        ("frr,frr", "one family for all routers"),
+        ("ar1=smcroute,ar1=frr", "ar1 two families"),
+    ],
 )
 def test_a_family_there_is_not(text: str, words: str) -> None:
     with pytest.raises(OptionError, match=words):
