@@ -97,6 +97,8 @@ def _in_child(run: Callable[[], int]) -> None:
         print(f"error: {error}", file=sys.stderr, flush=True)
     except FileNotFoundError as error:
         print(f"error: {error.filename} is missing: run `make doctor`", file=sys.stderr, flush=True)
+    except Exception as error:  # noqa: BLE001  # whatever it is: this is its last chance to be told
+        print(f"error: the command could not be started: {error!r}", file=sys.stderr, flush=True)
     finally:
         os._exit(status)
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class ForkedProcess:
         self.returncode: int | None = None
         self._nursery = nursery
         self._watched = os.pidfd_open(pid)
+        weakref.finalize(self, os.close, self._watched)  # no sooner: another thread may be waiting for it
         self._asking = threading.Lock()
 
     def poll(self) -> int | None:
@@ -61,7 +63,6 @@ class ForkedProcess:
         with self._asking:
             if self.returncode is None:
                 self.returncode = int(self._nursery.ask({"status": self.pid})["status"])
-                os.close(self._watched)
         return self.returncode
 
 

@@ -1,8 +1,8 @@
 """Who answers a lab's console: a Unix socket in the run's folder, on which lines are asked and answered as JSON.
 
-One request a line, one answer a line. {"hello": true} → what there is to ask; with "keep": true a lab that is built for its
-console lasts as long as this connection. {"line": "move mn poa2"} → {"ok": …, "text": …} and perhaps {"run": …}, a program
-that whoever asks is to start in a node, having the terminal.
+One request a line, one answer a line, each with the "number" of its request. {"hello": true} → what there is to ask; with
+"keep": true a lab that is built for its console lasts as long as this connection. {"line": "move mn poa2"} → {"ok": …,
+"text": …} and perhaps {"run": …}, a program that whoever asks is to start in a node, having the terminal.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ class Console(Protocol):
         """Do what a line says: ``ok``, ``text``, and perhaps ``run``."""
         ...
 
+    def close(self) -> None:
+        """End what lines have begun, when there will be no more."""
+        ...
+
 
 @contextmanager
 def socket_path(run_folder: Path) -> Iterator[str]:
@@ -52,7 +56,7 @@ class Server:
         self._console = console
         self._listening = listening
         self._lines: SimpleQueue[tuple[str, Future[dict[str, Any]]]] = SimpleQueue()
-        self._connections: list[socket.socket] = []
+        self._connections: set[socket.socket] = set()
         self.deserted = threading.Event()
 
     def close(self) -> None:
@@ -70,7 +74,7 @@ class Server:
                 connection, _ = self._listening.accept()
             except OSError:
                 return
-            self._connections.append(connection)
+            self._connections.add(connection)
             threading.Thread(target=self._talk, args=(connection,), name="console", daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
@@ -83,8 +87,9 @@ class Server:
             for line in lines:
                 asked = json.loads(line)
                 keeps = keeps or bool(asked.get("keep"))
-                lines.write(json.dumps(self._answer(asked)) + "\n")
+                lines.write(json.dumps({**self._answer(asked), "number": asked.get("number")}) + "\n")
                 lines.flush()
+        self._connections.discard(connection)
         if keeps:
             self.deserted.set()
 

@@ -267,7 +267,7 @@ def keep(
         _start_network(lab)
         if topology.begin is not None:
             topology.begin(lab)
-        with serving(run_folder, console(lab), progress) as server:
+        with closing(console(lab)) as asked, serving(run_folder, asked, progress) as server:
             if server is None:
                 raise EmulationError(
                     f"{run_folder} takes no socket, so nobody can talk to the lab: give another with --runs"

@@ -25,7 +25,7 @@ REFUSED = 1
 _OWN = {
     "exit": "exit\nLeave; a lab that was built for this console ends. Ctrl-D does the same.",
     "help": "help [COMMAND]\nList the commands, or say what one does.",
-    "source": "source FILE\nDo what a file says, line by line. Example: source steps.txt",
+    "source": "source FILE\nDo what a file says, line by line; a line that begins with # is a comment. Example: source steps.txt",
 }
 
 
@@ -40,6 +40,7 @@ class Client(Cmd):
         self.use_rawinput = self._interactive
         self.prompt = f"{self._hello.lab}> " if self._interactive else ""
         self.status = 0
+        self._sources: list[Path] = []
 
     def talk(self) -> int:
         """Until the lines end, or somebody says so. Returns ``status``. Raises NoConsoleError when the lab ends before."""
@@ -72,8 +73,8 @@ class Client(Cmd):
 
     def onecmd(self, line: str) -> bool:
         """Do what a line says; True at the end."""
-        name, rest, line = self.parseline(line.partition("#")[0].strip() if line != "EOF" else line)
-        if not line:
+        name, rest, line = self.parseline(line.strip())
+        if not line or line.startswith("#"):
             return False
         if name in ("exit", "quit", "EOF"):
             if self._interactive and line == "EOF":
@@ -124,14 +125,22 @@ class Client(Cmd):
         print(f"{'NODE …':{width}}  Run a command in a node; the names of other nodes become their addresses.")
 
     def _source(self, name: str) -> None:
+        file = Path(name).resolve()
+        if file in self._sources:
+            self._refuse(f"{name}: this file is being done already: a file cannot source itself")
+            return
         try:
-            lines = Path(name).read_text(encoding="utf-8").splitlines()
+            lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             self._refuse(f"{name or 'source FILE'}: {error}")
             return
-        for line in lines:
-            if self.onecmd(line):
-                return
+        self._sources.append(file)
+        try:
+            for line in lines:
+                if self.onecmd(line):
+                    return
+        finally:
+            self._sources.pop()
 
     def _refuse(self, why: str) -> None:
         print(f"error: {why}", file=sys.stderr)

@@ -188,7 +188,10 @@ class LabCommands:
         kill NAME        `kill` alone shows the names
         Example: kill lmc1
         """
-        running = {process.name: process for process in self.lab.network.processes if process.running}
+        nodes = {
+            node.name for node in self.lab.model.nodes
+        }  # what keeps the nodes and links themselves is no part of the lab
+        running = {each.name: each for each in self.lab.network.processes if each.node in nodes and each.running}
         name = line.strip()
         if name not in running:
             raise ConsoleError(f"no process {name!r} runs; there are {', '.join(running)}")
@@ -272,6 +275,9 @@ class LabCommands:
         self._known_node(node)
         if self.lab.model.node(node).kind != "router":
             raise ConsoleError(f"{node} is no router; routers: {', '.join(r.name for r in self.lab.model.routers())}")
+        running = [process.name for process in self.lab.network.processes if process.node == node and process.running]
+        if f"{node}-zebra" not in running:
+            raise ConsoleError(f"FRR does not run on {node}; there {', '.join(running) or 'no daemon'} runs")
         argv = ["chroot", self._routing_root(), "vtysh", "-N", node]
         self.run(node, [*argv, "-c", command] if command else argv, ())
 

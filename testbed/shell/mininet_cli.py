@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import logging
 import subprocess
 from cmd import Cmd
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from mininet.log import lg
 from mininet.net import Mininet
 
 from testbed.host.entering import TOOLS, provide_tools
+from testbed.host.processes import ManagedProcess
 from testbed.net.model import End
 from testbed.shell.commands import ConsoleError, LabCommands
 
@@ -153,6 +155,19 @@ def _as_mininet(lab: RunningLab) -> Any:
     return network
 
 
+class _Refused(logging.Handler):
+    """Hears whether Mininet says that something is wrong, which it says as it says all else."""
+
+    said = False
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+
+    def emit(self, _record: logging.LogRecord) -> None:
+        """Somebody has said so."""
+        self.said = True
+
+
 class LabConsole(LabCommands, CLI):  # type: ignore[misc]  # Mininet has no types
     """Answers lines about one running lab, one at a time."""
 
@@ -160,6 +175,8 @@ class LabConsole(LabCommands, CLI):  # type: ignore[misc]  # Mininet has no type
         Cmd.__init__(self, stdin=io.StringIO(), stdout=io.StringIO())  # not CLI's, which begins to read lines
         self.lab, self.locals = lab, {"lab": lab}
         self._wanted: dict[str, Any] | None = None
+        self._refused = _Refused()
+        self._told_of: set[ManagedProcess] = set()
         if lab.network.routing_root is not None:
             provide_tools(lab.network.routing_root, FROM_ROUTING_ROOT)
 
@@ -200,7 +217,6 @@ class LabConsole(LabCommands, CLI):  # type: ignore[misc]  # Mininet has no type
             "nodes": {name: network.pid(name) for name in nodes},
             "words": [*nodes, *cells, *self.lab.roles.running, *filter(None, (model.group,))],
             "commands": {name: inspect.getdoc(getattr(self, f"do_{name}")) or "" for name in self._names()},
-            "routing_root": str(network.routing_root) if network.routing_root else None,
         }
 
     def _names(self) -> list[str]:
@@ -211,20 +227,21 @@ class LabConsole(LabCommands, CLI):  # type: ignore[misc]  # Mininet has no type
         """Do what a line says; what Mininet prints meanwhile is part of the answer."""
         self.stdout, self._wanted, ok = io.StringIO(), None, True
         before = lg.ch.setStream(self.stdout)
+        lg.addHandler(self._refused)
+        self._refused.said = False
         try:
             self.onecmd(line)
         except (RuntimeError, ValueError, OSError) as error:
             ok = False
             self.say(f"error: {error}")
         finally:
+            lg.removeHandler(self._refused)
             if before is not None:
                 lg.ch.setStream(before)
-        ended = [process for process in self.lab.network.processes if _has_died(process)]
-        for process in ended:
-            process.stopping = True  # told once
+        for process in {process for process in self.lab.network.processes if _has_died(process)} - self._told_of:
+            self._told_of.add(process)
             self.say(f"{process.name} on {process.node} has ended: see logs/{process.name}.log")
-        text = self.stdout.getvalue()
-        return {"ok": ok and not text.startswith("*** "), "text": text, "run": self._wanted}
+        return {"ok": ok and not self._refused.said, "text": self.stdout.getvalue(), "run": self._wanted}
 
     def default(self, line: str) -> None:
         """``NODE COMMAND``: to be run in a node, with the names of nodes replaced by their addresses, as Mininet does."""
@@ -242,6 +259,6 @@ class LabConsole(LabCommands, CLI):  # type: ignore[misc]  # Mininet has no type
         return self.default(line) if name in _OF_SWITCHES else super().onecmd(line)
 
 
-def _has_died(process: Any) -> bool:
+def _has_died(process: ManagedProcess) -> bool:
     status = process.popen.poll()
     return status is not None and not process.stopping and not (process.may_end and status == 0)

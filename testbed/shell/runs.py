@@ -35,7 +35,6 @@ class Hello:
     nodes: dict[str, int]
     words: list[str]
     commands: dict[str, str]
-    routing_root: str | None
 
 
 class Connection:
@@ -50,7 +49,7 @@ class Connection:
                 self._socket.connect(path)
             credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
             self.pid: int = struct.unpack("3i", credentials)[0]
-            self._lines = self._socket.makefile("rw", encoding="utf-8")
+            self._received, self._asked = b"", 0
             self.hello = Hello(**self._ask({"hello": True, "keep": keep}))
         except BaseException:
             self._socket.close()
@@ -60,8 +59,6 @@ class Connection:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):  # what nobody takes any more
-            self._lines.close()
         self._socket.close()
 
     def answer(self, line: str) -> dict[str, Any]:
@@ -72,13 +69,23 @@ class Connection:
             raise NoConsoleError(how_it_ended(self.run_folder)) from None
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._lines.write(json.dumps(request) + "\n")
-        self._lines.flush()
-        line = self._lines.readline()
-        if not line:
-            raise ConnectionResetError
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        """The answer to this request; one that Ctrl-C kept somebody from waiting for is left unread until here, and dropped."""
+        self._asked += 1
+        self._socket.sendall(json.dumps({**request, "number": self._asked}).encode() + b"\n")
+        while True:
+            answer: dict[str, Any] = json.loads(self._line())
+            if answer.pop("number") == self._asked:
+                return answer
+
+    def _line(self) -> bytes:
+        """One line; what has come of it stays when Ctrl-C ends the wait for the rest."""
+        while b"\n" not in self._received:
+            more = self._socket.recv(1 << 16)
+            if not more:
+                raise ConnectionResetError
+            self._received += more
+        line, _, self._received = self._received.partition(b"\n")
+        return line
 
 
 def run_folder(named: str, runs: Path | None = None) -> Path:

@@ -157,14 +157,13 @@ def test_a_console_and_a_second_terminal(tmp_path: Path, user: str) -> None:
 
 def test_what_a_console_records_can_be_judged_and_a_killed_one_leaves_nothing(tmp_path: Path) -> None:
     lines = "tree svg\nlink rr ar1 delay 20ms\nsm ping -c1 ar1\nlink rr ar1 down\nsm ping -c1 -W1 ar1 || true\nlink rr ar1 up\n"
-    lines += "link rr ar1 perfect\ncapture on\nmove mn poa2\nmn sleep 0.5\ncapture off\n"
+    lines += "link rr ar1 perfect\ncapture on\nmove mn poa2\nmn sleep 0.5\n"  # and it is joined at the end
     piped = done(tmp_path, "shell", user="root", lines="")
     assert piped.returncode == 2, "a lab has to be named"
     argv = argv_of(tmp_path, "shell", "ssm", "--runs", RUNS)
     kept = subprocess.run(argv, input=lines, check=False, capture_output=True, text=True, cwd=PROJECT_ROOT, timeout=100)
     run = (tmp_path / "latest").resolve()
     assert kept.returncode == 0, kept.stderr
-    assert kept.stdout.endswith(f"{run / 'lab.pcapng'}\n")
     assert re.search(r"^ +out ar1-poa1 \(cell poa1\): members mn$", kept.stdout, re.MULTILINE), kept.stdout
     assert (run / "tree.svg").read_text().count('class="link path"') == 3, "mcs to rr, rr to ar1, ar1 to poa1"
     slow, none = re.findall(r"(\d) received, .*\n(?:rtt min/avg/max/mdev = ([\d.]+))?", kept.stdout)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from testbed.host.checks import eventually
 from testbed.host.progress import Progress
 from testbed.run.console_server import SOCKET, Server, serving
 from testbed.shell.client import Client
@@ -25,6 +30,10 @@ class Parrot:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.late = threading.Event()
+
+    def close(self) -> None:
+        pass
 
     def hello(self) -> dict[str, Any]:
         nodes = {"mn": os.getpid()}
@@ -35,11 +44,13 @@ class Parrot:
             "nodes": nodes,
             "words": ["mn", "poa1"],
             "commands": commands,
-            "routing_root": None,
         }
 
     def answer(self, line: str) -> dict[str, Any]:
         self.lines.append(line)
+        if line == "late":
+            self.late.wait(10)
+            return {"ok": True, "text": "late\n", "run": {"node": None, "argv": ["false"], "into": []}}
         if line == "fault":
             raise KeyError("of ours")
         refused = line.startswith("bad")
@@ -75,9 +86,9 @@ def talk(folder: Path, lines: str) -> int:
 def test_lines_are_answered_in_order_and_comments_are_none(
     folder: Path, parrot: Parrot, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert talk(folder, "say a b  # twice\n\n# nothing\nsay c\nexit\nsay d\n") == 0
-    assert parrot.lines == ["say a b", "say c"]
-    assert capsys.readouterr() == ("say a b!\nsay c!\n", "")
+    assert talk(folder, "say a#b '# c'\n\n  # nothing\nsay c\nexit\nsay d\n") == 0
+    assert parrot.lines == ["say a#b '# c'", "say c"]
+    assert capsys.readouterr() == ("say a#b '# c'!\nsay c!\n", "")
 
 
 @pytest.mark.usefixtures("server")
@@ -106,6 +117,53 @@ def test_a_file_of_lines_is_done_line_by_line(folder: Path, parrot: Parrot, tmp_
     assert talk(folder, f"source {tmp_path / 'steps'}\nsay four\n") == 0
     assert parrot.lines == ["say one", "say two", "say four"]
     assert talk(folder, "source /no/such/file\n") == 1
+
+
+@pytest.mark.usefixtures("server")
+def test_a_file_that_sources_itself_is_refused_and_one_may_be_sourced_twice(
+    folder: Path, parrot: Parrot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text(f"say one\nsource {second}\nsource {second}\n")
+    second.write_text("say two\n")
+    assert talk(folder, f"source {first}\n") == 0
+    assert parrot.lines == ["say one", "say two", "say two"]
+    second.write_text(f"source {first}\nsay three\n")
+    assert talk(folder, f"source {first}\n") == 1
+    assert parrot.lines[3:] == ["say one", "say three", "say three"]
+    assert "a file cannot source itself" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("server")
+def test_an_answer_that_nobody_waited_for_is_not_the_next_lines(
+    folder: Path, parrot: Parrot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C while the console answers; what was to be started then is not started later either."""
+    with Connection(folder) as connection:
+        interrupt = signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                connection.answer("late")
+        finally:
+            signal.signal(signal.SIGALRM, interrupt)
+        parrot.late.set()
+        assert Client(connection, io.StringIO("say one\nsay two\n")).talk() == 0
+    assert capsys.readouterr() == ("say one!\nsay two!\n", "")
+
+
+def test_who_has_left_is_forgotten(folder: Path, server: Server) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(20):
+        with Connection(folder) as connection:
+            assert connection.answer("say")["ok"]
+
+    def left() -> tuple[bool, str]:
+        kept = [each for each in gc.get_referents(vars(server)["_connections"]) if isinstance(each, socket.socket)]
+        return not kept, f"{len(kept)} connections kept"
+
+    eventually("all to be forgotten", left, 5.0)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 @pytest.mark.usefixtures("server")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -89,6 +90,21 @@ def test_a_caller_that_goes_away_is_not_waited_for(nursery: Nursery, tmp_path: P
             if request:
                 caller.send(request)
     assert fork(nursery, tmp_path / "log", "hello").wait(5) == 0
+
+
+def test_a_descriptor_is_open_as_long_as_somebody_may_wait_for_it(nursery: Nursery, tmp_path: Path) -> None:
+    def watched() -> int:
+        return sum(
+            str(path.readlink()) == "anon_inode:[pidfd]" for path in Path("/proc/self/fd").iterdir() if path.exists()
+        )
+
+    before = watched()
+    process = fork(nursery, tmp_path / "log", "exit", "3")
+    assert process.wait(5) == 3
+    assert watched() == before + 1
+    del process
+    gc.collect()
+    assert watched() == before
 
 
 def test_what_cannot_be_forked_is_said(nursery: Nursery, tmp_path: Path) -> None:
