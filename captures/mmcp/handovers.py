@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from captures.mmcp.outages import outage_record
 from captures.wire.flows import NO_DATA
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from captures.wire.flows import Flow
 
 _MILLISECOND = 1_000_000
+_ARRIVAL_NS = (
+    200 * _MILLISECOND
+)  # what a node needs with its address at most, on a busy machine too, to join and hear the stream
 _SEQUENCE_NUMBERS = 1 << 16
 _PLANNED = ("l2_gap_ms", "address_delay_ms", "overlap_ms", "expected", "because")
 
@@ -66,6 +69,17 @@ class Handover:
     def was_misled(self) -> bool:
         """Whether the link trigger named another place than the one where the node went."""
         return self.announced != self.target
+
+    @property
+    def is_too_short(self) -> bool:
+        """Whether the node's stay was over before it could have its address and be answered there."""
+        needed_ns = (self.nominal.get("address_delay_ms") or 0) * _MILLISECOND + _ARRIVAL_NS
+        return self.up_ns is not None and self.end_ns - self.up_ns < needed_ns
+
+    @property
+    def absence(self) -> Literal["failed", "unseen"]:
+        """What it means that something did not happen after link up."""
+        return "unseen" if self.is_too_short else "failed"
 
     def within(self, t_ns: int) -> bool:
         """Whether the time lies in the handover's window, both ends included."""
@@ -161,13 +175,17 @@ def established_after(lab: Lab, handover: Handover) -> Message | None:
 
 
 def outcome(lab: Lab, handover: Handover) -> str:
-    """How it ended: "predictive", "fallback", "reactive", "silent", or "failed" without stream or LMC after link up."""
+    """How it ended: "predictive", "fallback", "reactive", "silent", or "failed" without stream or LMC after link up.
+
+    "too short" where there was no time for them.
+    """
+    failed = "too short" if handover.is_too_short else "failed"
     if handover.up_ns is None or first_data_after(lab, handover) is None:
-        return "failed"
+        return failed
     if handover.mode != "proactive":
         return handover.mode
     if established_after(lab, handover) is None:
-        return "failed"
+        return failed
     return "predictive" if is_predictive(lab, handover) else "fallback"
 
 

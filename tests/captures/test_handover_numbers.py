@@ -122,6 +122,21 @@ def test_without_local_join_the_handover_failed(tmp_path: Path) -> None:
     assert records(good_lab().drop("h1.LJC@*"), tmp_path)[0]["outcome"] == "failed"
 
 
+@pytest.mark.parametrize(("stay_ms", "outcome", "verdict"), [(140, "too short", "unseen"), (310, "failed", "failed")])
+def test_a_stay_that_was_too_short_is_no_failure(tmp_path: Path, stay_ms: int, outcome: str, verdict: str) -> None:
+    """The node goes on before it has its address (after 100 ms) and could be answered; with time enough it has failed."""
+    lab = good_lab().drop("h1.LJR@*").drop("h1.LJC@*").drop_step("handover_end", handover=1)
+    lab.step(3255 + stay_ms, "handover_end", handover=1)
+    ruling = judge(lab.write(tmp_path / "lab.pcapng"))
+    assert ruling.records["handovers"][0]["outcome"] == outcome
+    (found,) = (
+        each.verdict
+        for each in ruling.verdicts
+        if each.rule == "mmcp-local-join-after-link-up" and "handover 1 " in each.subject
+    )
+    assert found == verdict
+
+
 @pytest.mark.parametrize("step", ["link_down", "link_up", "handover_end"])
 def test_without_its_steps_a_handover_has_no_numbers(tmp_path: Path, step: str) -> None:
     assert records(good_lab().drop_step(step, handover=1), tmp_path)[0]["disruption_ms"] is None

@@ -167,7 +167,7 @@ def test_what_a_console_records_can_be_judged_and_a_killed_one_leaves_nothing(tm
     assert re.search(r"^ +out ar1-poa1 \(cell poa1\): members mn$", kept.stdout, re.MULTILINE), kept.stdout
     assert (run / "tree.svg").read_text().count('class="link path"') == 3, "mcs to rr, rr to ar1, ar1 to poa1"
     slow, none = re.findall(r"(\d) received, .*\n(?:rtt min/avg/max/mdev = ([\d.]+))?", kept.stdout)
-    assert (slow[0], float(slow[1]) >= 40, none[0]) == ("1", True, "0"), kept.stdout
+    assert (slow[0], float(slow[1]) >= 38, none[0]) == ("1", True, "0"), kept.stdout
     judge = [sys.executable, "-m", "captures", "verify", str(run / "lab.pcapng"), "--json"]
     judged = subprocess.run(judge, check=False, capture_output=True, text=True, cwd=PROJECT_ROOT)
     packs = json.loads(judged.stdout)["packs"]

@@ -180,12 +180,12 @@ def local_join_after_link_up(lab: Lab) -> Iterator[Finding]:
         elif not requests:
             text = f"{mn.name} sent no LJR to {new.name} after link up"
             unasked = lab.said(mn.interface, "LJC", up, end, source=new.address)
-            yield Finding(handover.name, "failed", text, (*handover.frames("link_up"), *frames_of(*unasked)))
+            yield Finding(handover.name, handover.absence, text, (*handover.frames("link_up"), *frames_of(*unasked)))
         else:
             confirm = lab.answer(mn, "LJC", requests[0].t_ns, end, source=new.address, f=1)
             if confirm is None:
                 text = f"no LJC F=1 of {new.name} answered the LJR of {mn.name}"
-                yield Finding(handover.name, "failed", text, frames_of(*requests))
+                yield Finding(handover.name, handover.absence, text, frames_of(*requests))
             else:
                 text = f"LJR {in_seconds(requests[0].t_ns - up)} after link up, answered"
                 yield Finding(handover.name, "passed", text, frames_of(requests[0], confirm))
@@ -208,7 +208,7 @@ def report_on_new_link(lab: Lab) -> Iterator[Finding]:
         )
         if report is None:
             text = f"{mn.name} sent no report for {lab.parameters.group} after link up"
-            yield Finding(handover.name, "failed", text, tuple(handover.frames("link_up", "handover_end")))
+            yield Finding(handover.name, handover.absence, text, tuple(handover.frames("link_up", "handover_end")))
         else:
             text = f"{report.version} report {in_seconds(report.t_ns - handover.up_ns)} after link up"
             yield Finding(handover.name, "passed", text, frames_of(report))

@@ -48,7 +48,7 @@ def stream_after_handover(lab: Lab) -> Iterator[Finding]:
             yield Finding(handover.name, "failed", text, evidence)
         elif first is None:
             text = f"no data packet reached {handover.mn.interface} after link up"
-            yield Finding(handover.name, "failed", text, evidence)
+            yield Finding(handover.name, handover.absence, text, evidence)
         else:
             yield Finding(
                 handover.name, "passed", f"{found.packets} data packets, {found.lost} lost", (flow.number[first],)
