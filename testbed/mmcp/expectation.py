@@ -43,7 +43,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What the exchange needs: at least its way over the links, in which it cannot be over, and what is ample.
+    """What the exchange needs: at least its way over the links, in which it cannot be over, and what is ample, the tree included.
 
     ``doubt``: why even that may not do, or empty.
     """
@@ -100,6 +100,8 @@ def exchange_between(model: Lab, node: str, origin: str, target: str) -> Exchang
     qualities = [radio.forward, radio.backward, attached.forward, attached.backward] * (mine != others)
     qualities += _way(model, mine, others)
     least_s = sum(quality.delay_s - quality.jitter_s for quality in qualities)
+    # The LMC's join goes towards the source, and the data comes back: it is to be there before the node.
+    qualities += [each for stream in model.streams for each in _way(model, others, stream.origin)]
     most_s = sum(quality.delay_s + quality.jitter_s for quality in qualities)
     doubt = slow[0] if slow else "packets of the exchange may be lost" if any(each.loss for each in qualities) else ""
     return Exchange(least_s, most_s + AMPLE_S + EACH_NODE_S * len(places.mobiles(model)), doubt)

@@ -321,6 +321,34 @@ def test_broken_capture_fails_its_rule(tmp_path: Path, case: str, family: int) -
         assert verdict.rule != "mmcp-handover-order" or verdict.frames
 
 
+def without_waiting_data(lab: ScriptedLab) -> ScriptedLab:
+    """No data in the new cell before link up at 3255 ms."""
+    BROKEN["no data waiting"][0](lab)
+    return lab
+
+
+@pytest.mark.parametrize(
+    ("expected", "verdict"), [("prepared", "failed"), ("either", "unseen"), ("unprepared", "unseen")]
+)
+def test_data_may_come_late_where_the_lab_does_not_promise_it(tmp_path: Path, expected: str, verdict: str) -> None:
+    lab = without_waiting_data(good_lab())
+    for step in lab.steps:
+        if step.get("expected"):
+            step |= {"expected": expected, "because": "a slow link"}
+    [found] = [each for each in judged(lab, tmp_path).decided if each.rule == "mmcp-data-waits-for-mn"]
+    assert found.verdict == verdict
+    assert found.message.endswith(": a slow link") is (verdict == "unseen")
+
+
+@pytest.mark.parametrize(("down_ms", "verdict"), [(3400, "passed"), (3256, "failed")])
+def test_with_two_radios_data_is_to_wait_until_the_old_link_goes(tmp_path: Path, down_ms: float, verdict: str) -> None:
+    lab = without_waiting_data(good_lab()).drop_step("link_down", handover=1)
+    lab.step(down_ms, "link_down", handover=1)
+    lab.steps.sort(key=lambda step: step["t_ns"])
+    [found] = [each for each in judged(lab, tmp_path).decided if each.rule == "mmcp-data-waits-for-mn"]
+    assert (found.verdict, "before link down" in found.message) == (verdict, True)
+
+
 def test_a_consequence_stands_under_its_cause(tmp_path: Path) -> None:
     """One fault, one failed rule: what another rule makes of it is told, names that rule, and counts as no failure."""
     judgement = judged(good_lab().drop("join.SJC@*"), tmp_path)

@@ -58,6 +58,14 @@ def test_the_exchange_takes_its_way_over_the_links() -> None:
     assert exchange_between(replace(model, radios=(radio,)), "mn", "poa1", "poa2").least_s == pytest.approx(0.16)
 
 
+def test_the_tree_to_the_new_cell_takes_its_way_too() -> None:
+    """The LMC's join and the data it brings cross the new cell's slow link once more, each one way."""
+    slow = with_links(two_cells("lab", 4), "ar2", Quality(delay_s=0.04))
+    found = exchange_between(slow, "mn", "poa1", "poa2")
+    assert found.least_s == pytest.approx(0.08)
+    assert found.ample_s == pytest.approx(0.16 + PLAIN.ample_s)
+
+
 def test_loss_on_the_way_a_slow_router_and_a_cell_without_an_lmc_leave_it_open() -> None:
     lossy = with_links(two_cells("lab", 4), "ar2", Quality(loss=0.01))
     assert exchange_between(lossy, "mn", "poa1", "poa2").doubt == "packets of the exchange may be lost"
