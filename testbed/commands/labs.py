@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from testbed.commands.answering import CANNOT_RUN, fail
 from testbed.net.model import Lab
 from testbed.run.finding import FoundLab, LabFileError, find_lab, labs, line_of
 from testbed.run.laboratory import Topology, build_model, parse_values
+from testbed.run.options import Option
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -49,9 +51,18 @@ def lab_parameters(topology: Topology[Any]) -> list[click.Parameter]:
             help=option.help,
             metavar=option.metavar,
             show_default=option.default or False,
+            callback=partial(_once, option),
+            multiple=True,
         )
         for option in topology.all_options
     ]
+
+
+def _once(option: Option, _context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> str | None:
+    """What was given, put together where an option may be given several times."""
+    if len(texts) > 1 and not option.joined_by:
+        raise click.BadParameter(f"given {len(texts)} times: {', '.join(texts)}", param=parameter)
+    return option.joined_by.join(texts) if texts else None
 
 
 def written(topology: Topology[Any], texts: Mapping[str, str | None]) -> dict[str, str | None]:

@@ -128,7 +128,10 @@ def parse_values(topology: Topology[Any], texts: Mapping[str, str | None]) -> Va
     for option in topology.all_options:
         text = texts.get(option.name)
         text = option.default if text is None else text
-        values[option.name] = None if text is None else option.parse(text)
+        try:
+            values[option.name] = None if text is None else option.parse(text)
+        except OptionError as error:
+            raise OptionError(f"--{option.name}: {error}") from None
     return Values(values)
 
 

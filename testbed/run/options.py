@@ -84,13 +84,17 @@ class OptionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One parameter: ``name`` as on the command line without dashes, the default as a person would write it."""
+    """One parameter: ``name`` as on the command line without dashes, the default as a person would write it.
+
+    ``joined_by``: what stands between the texts of one that may be given several times; empty of others.
+    """
 
     name: str
     help: str
     default: str | None
     parse: Callable[[str], Value]
     metavar: str
+    joined_by: str = ""
 
 
 def duration(text: str, least_s: float, most_s: float) -> float:

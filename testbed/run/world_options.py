@@ -89,6 +89,7 @@ WORLD_OPTIONS: tuple[Option, ...] = (
         None,
         _links,
         "A-B:QUALITY",
+        joined_by=";",
     ),
     *map(
         _optional,

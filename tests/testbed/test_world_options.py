@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
+from testbed.__main__ import main
 from testbed.net.model import Family, Lab, ModelError
 from testbed.routing import families
 from testbed.run.options import OptionError, Values
@@ -98,3 +100,17 @@ def test_a_rendezvous_point_that_cannot_be(text: str, words: str) -> None:
         with_options(rendezvous_point=text)
     with pytest.raises(ModelError, match="no router speaks PIM"):
         with_options(rendezvous_point=text, routing="smcroute")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--link", "rr-zz:delay=2ms", "--link", "rr-ar2:delay=3ms"], "there is no link rr-zz"),
+        (["--family", "4", "--family", "6"], "given 2 times: 4, 6"),
+        (["--repeat", "0"], "--repeat: 0 is out of bounds: 1 to 1000"),
+    ],
+)
+def test_what_is_given_twice_is_kept_or_refused_and_a_refusal_names_the_option(words: list[str], said: str) -> None:
+    finished = CliRunner().invoke(main, ["draw", "handover", *words])
+    assert finished.exit_code == 2
+    assert said in finished.output
