@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 from testbed.commands.answering import INTERRUPTED, fail
-from testbed.commands.labs import LabCommands, example_of, sentence
+from testbed.commands.labs import LabCommands, example_of, lab_command
 from testbed.commands.running import in_sandbox, prepared, run_parameters
 from testbed.host.entering import run_in_node
 from testbed.host.sandbox import STOP_DEADLINE_S, our_program, program_environment
@@ -41,8 +41,6 @@ _RUNS = click.option(
 
 
 def _command_of(lab: FoundLab) -> click.Command:
-    topology = lab.topology
-
     def shell(*, lab_config: Path | None, runs: Path | None, **texts: str | None) -> NoReturn:
         folder = prepared(lab, texts, lab_config, runs, keep=True)
         with _held(folder) as holder:
@@ -58,16 +56,15 @@ def _command_of(lab: FoundLab) -> click.Command:
                     fail(error)
         sys.exit(status)
 
-    return click.Command(
-        lab.named,
-        params=run_parameters(topology),
-        callback=shell,
-        short_help=topology.summary,
-        help=f"{sentence(topology)} Here its network, routers and roles are started and left to you; `help` lists what can be "
+    return lab_command(
+        lab,
+        shell,
+        *run_parameters(),
+        text=" Here its network, routers and roles are started and left to you; `help` lists what can be "
         "asked. Nothing is recorded or judged unless you ask for it. The lab ends with the console.\n\n"
-        f"Example: python -m testbed shell {lab.named} {example_of(topology)}\n\n"
-        f"Example: echo 'move mn poa2' | python -m testbed shell {lab.named}\n\n"
-        "Exit status: 0; of piped lines that of the last one that failed; 2 if the lab could not be built.",
+        "Exit status: 0; of piped lines that of the last one that failed; 2 if the lab could not be built.\n\n"
+        f"Example: echo 'move mn poa2' | python -m testbed shell {lab.named}",
+        example=f"shell {lab.named} {example_of(lab.topology)}",
     )
 
 

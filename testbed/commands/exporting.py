@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from testbed.commands.answering import CANNOT_RUN, fail
-from testbed.commands.labs import LabCommands, lab_parameters, model_of, sentence
+from testbed.commands.labs import LabCommands, answering_for, lab_command, model_of, output_option
 from testbed.export import containerlab, kathara
 from testbed.export.network import IMAGE
 from testbed.run.finding import FoundLab
+from testbed.run.results import ResultError
 
 FORMATS = {"containerlab": containerlab.files, "kathara": kathara.files}
 
@@ -20,45 +20,29 @@ def _command_of(lab: FoundLab) -> click.Command:
     def export(*, form: str, output: Path | None, image: str, as_json: bool, **texts: str | None) -> None:
         model = model_of(lab, texts)
         target = output or Path(f"{model.name}-{form}")
-        try:
+        with answering_for(lab):
             files = FORMATS[form](model, image)
             if target.is_dir() and any(target.iterdir()):
-                fail(f"{target} is not empty: give a new folder with --output")
+                raise ResultError(f"{target} is not empty: give a new folder with --output")
             for path, text in files.items():
                 file = target / path
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text, encoding="utf-8")
-        except CANNOT_RUN as error:
-            fail(error)
-        except OSError as error:
-            fail(f"cannot write into {target}: {error.strerror}")
         if as_json:
             click.echo(json.dumps({"folder": str(target), "files": sorted(files)}))
         else:
             click.echo(f"{target}: {len(files)} files; {target / 'README.md'} says how to start it")
 
-    return click.Command(
-        lab.named,
-        params=[
-            *lab_parameters(lab.topology),
-            click.Option(
-                ["--format", "form"], type=click.Choice(list(FORMATS)), required=True, help="For which emulator."
-            ),
-            click.Option(
-                ["-o", "--output"],
-                type=click.Path(path_type=Path),
-                help="New folder.  [default: LAB-FORMAT in this one]",
-            ),
-            click.Option(
-                ["--image"], default=IMAGE, show_default=True, help="Container image, with FRR 10, ip and tc."
-            ),
-            click.Option(["--json", "as_json"], is_flag=True, help="Print the folder and its files as JSON."),
-        ],
-        callback=export,
-        short_help=lab.topology.summary,
-        help=f"{sentence(lab.topology)}\n\nIts network for another emulator, as the options make it: nodes, cells, addresses, routes, "
-        "FRR's configuration, what links do to packets. The roles are not part of it.\n\n"
-        f"Example: python -m testbed export {lab.named} --format containerlab --output /tmp/{lab.topology.name}",
+    return lab_command(
+        lab,
+        export,
+        click.Option(["--format", "form"], type=click.Choice(list(FORMATS)), required=True, help="For which emulator."),
+        output_option("-o", "--output", text="New folder.  [default: LAB-FORMAT in this one]"),
+        click.Option(["--image"], default=IMAGE, show_default=True, help="Container image, with FRR 10, ip and tc."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print the folder and its files as JSON."),
+        text="\n\nIts network for another emulator, as the options make it: nodes, cells, addresses, routes, "
+        "FRR's configuration, what links do to packets. The roles are not part of it.",
+        example=f"export {lab.named} --format containerlab --output /tmp/{lab.topology.name}",
     )
 
 

@@ -21,7 +21,7 @@ from testbed.commands.answering import CANNOT_RUN, COULD_NOT, INTERRUPTED, fail
 from testbed.host.progress import Progress
 from testbed.host.sandbox import inside
 from testbed.run import results
-from testbed.run.finding import FoundLab, line_of, read_request
+from testbed.run.finding import FoundLab, blame, read_request
 from testbed.run.laboratory import REQUEST, keep, perform
 from testbed.run.recording import RecordingError, write_report
 from testbed.shell.mininet_cli import LabConsole
@@ -54,11 +54,9 @@ def inside_command(run_folder: Path) -> None:
     except CANNOT_RUN as error:
         result = results.could_not_run(name, str(error), tables)
         status = COULD_NOT
-    except Exception as error:  # noqa: BLE001  a fault of ours: the run's folder keeps where it happened
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # the run's folder keeps where it happened
         (run_folder / "fault.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        result = results.could_not_run(
-            name, f"a fault of the lab itself ({file.name}{line_of(error, file)}), see fault.txt: {error!r}", tables
-        )
+        result = results.could_not_run(name, f"{blame(error, file)}; see fault.txt", tables)
         status = COULD_NOT
     else:
         status = results.STATUS[result["verdict"]]

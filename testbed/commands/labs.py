@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
 from testbed.commands.answering import CANNOT_RUN, fail
 from testbed.net.model import Lab
-from testbed.run.finding import FoundLab, LabFileError, find_lab, labs, line_of
+from testbed.run.finding import FoundLab, LabFileError, blame, find_lab, labs
 from testbed.run.laboratory import Topology, build_model, parse_values
 from testbed.run.options import Option
 
@@ -25,8 +27,11 @@ class LabCommands(click.Group):
         self._make = make
 
     def list_commands(self, _context: click.Context) -> list[str]:
-        """The labs there are."""
-        return list(_known())
+        """The labs there are; what is wrong with the file of another is said."""
+        known, broken = labs()
+        for error in broken.values():
+            click.echo(f"error: {error}", err=True)
+        return list(known)
 
     def get_command(self, _context: click.Context, name: str) -> click.Command:
         """The command of one lab; ends the program if there is none of that name, or no lab in that file."""
@@ -36,11 +41,35 @@ class LabCommands(click.Group):
             fail(error)
 
 
-def _known() -> dict[str, FoundLab]:
+def lab_command(
+    lab: FoundLab, callback: Callable[..., object], *own: click.Parameter, text: str, example: str = ""
+) -> click.Command:
+    """A command about a lab: the lab's options and those of its ``own``. ``text``: what it does, behind what the lab shows."""
+    return click.Command(
+        lab.named,
+        params=[*lab_parameters(lab.topology), *own],
+        callback=callback,
+        short_help=lab.topology.summary,
+        help=f"{sentence(lab.topology)}{text}" + (f"\n\nExample: python -m testbed {example}" if example else ""),
+    )
+
+
+def output_option(*names: str, text: str) -> click.Option:
+    """Where a command writes."""
+    return click.Option(names, type=click.Path(path_type=Path), help=text)
+
+
+@contextmanager
+def answering_for(lab: FoundLab) -> Iterator[None]:
+    """Whatever cannot be done meanwhile ends the program with a line that says what and where; so does a fault in the lab's file."""
     try:
-        return labs()
-    except LabFileError as error:
+        yield
+    except CANNOT_RUN as error:
         fail(error)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a lab's file may do anything
+        if isinstance(error, OSError) and error.filename is not None:
+            fail(f"{error.filename}: {error.strerror}")
+        fail(blame(error, lab.file))
 
 
 def lab_parameters(topology: Topology[Any]) -> list[click.Parameter]:
@@ -72,12 +101,8 @@ def written(topology: Topology[Any], texts: Mapping[str, str | None]) -> dict[st
 
 def model_of(lab: FoundLab, texts: Mapping[str, str | None]) -> Lab:
     """The lab's model as the texts of its options make it; ends the program if it cannot be made."""
-    try:
+    with answering_for(lab):
         return build_model(lab.topology, parse_values(lab.topology, written(lab.topology, texts)))
-    except CANNOT_RUN as error:
-        fail(error)
-    except Exception as error:  # noqa: BLE001  a fault in the lab's own file
-        fail(f"{lab.file}{line_of(error, lab.file)}: {type(error).__name__}: {error}")
 
 
 def example_of(topology: Topology[Any]) -> str:

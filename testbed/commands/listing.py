@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
 from typing import Any
 
 import click
 
-from testbed.commands.answering import fail
+from testbed.commands.answering import COULD_NOT, fail
 from testbed.run.finding import FoundLab, LabFileError, find_lab, labs
 
 
@@ -25,7 +26,8 @@ def list_command(named: tuple[str, ...], *, brief: bool, as_json: bool) -> None:
              python -m testbed list --json | jq -r '.[].lab'
     """
     try:
-        found = [find_lab(name) for name in named] or list(labs().values())
+        known, broken = ({}, {}) if named else labs()
+        found = [find_lab(name) for name in named] or list(known.values())
         if as_json:
             click.echo(json.dumps([_as_dict(lab) for lab in found]))
         elif named:
@@ -34,6 +36,10 @@ def list_command(named: tuple[str, ...], *, brief: bool, as_json: bool) -> None:
             _show(found, brief=brief)
     except LabFileError as error:
         fail(error)
+    for reason in broken.values():
+        click.echo(f"error: {reason}", err=True)
+    if broken:
+        sys.exit(COULD_NOT)
 
 
 def _show(found: list[FoundLab], *, brief: bool) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from testbed.commands.answering import CANNOT_RUN, fail
-from testbed.commands.labs import HELP, LabCommands, lab_parameters, model_of, sentence, written
+from testbed.commands.labs import LabCommands, answering_for, lab_command, model_of, output_option, written
 from testbed.net.model import ModelError
 from testbed.radio.link_events import LinkEvent, Movement, intervals
 from testbed.run.finding import FoundLab
@@ -22,36 +21,23 @@ from testbed.run.radio_options import cells_of
 def _command_of(lab: FoundLab) -> click.Command:
     def show(*, as_json: bool, svg: Path | None, **texts: str | None) -> None:
         model, topology = model_of(lab, texts), lab.topology
-        try:
+        with answering_for(lab):
             if topology.movement is None:
                 raise ModelError("nobody knows beforehand how its nodes move", f"lab {model.name}", "try tram")
             movement = topology.movement(parse_values(topology, written(topology, texts)), model)
             if svg is not None:
                 svg.write_text(draw(cells_of(model), movement), encoding="utf-8")
-        except CANNOT_RUN as error:
-            fail(error)
-        except OSError as error:
-            fail(f"cannot write {svg}: {error.strerror}")
         if as_json:
             click.echo(json.dumps([asdict(event) for event in movement.events]))
         else:
             click.echo("\n".join([*map(_line, movement.events), *_summary(movement)]))
 
-    return click.Command(
-        lab.named,
-        params=[
-            *lab_parameters(lab.topology),
-            click.Option(["--json", "as_json"], is_flag=True, help="Print a JSON array of the link events."),
-            click.Option(
-                ["--svg"],
-                type=click.Path(path_type=Path),
-                help="Write a map there: cells, how far they are heard, ways, where links change.",
-            ),
-        ],
-        callback=show,
-        short_help=lab.topology.summary,
-        context_settings=HELP,
-        help=f"{sentence(lab.topology)}\n\nThe link events of its mobile nodes, by the lab's options. Nothing is started.",
+    return lab_command(
+        lab,
+        show,
+        click.Option(["--json", "as_json"], is_flag=True, help="Print a JSON array of the link events."),
+        output_option("--svg", text="Write a map there: cells, how far they are heard, ways, where links change."),
+        text="\n\nThe link events of its mobile nodes, by the lab's options. Nothing is started.",
     )
 
 

@@ -8,12 +8,12 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
-from testbed.commands.answering import CANNOT_RUN, fail
-from testbed.commands.labs import LabCommands, example_of, lab_parameters, sentence, written
+from testbed.commands.answering import fail
+from testbed.commands.labs import LabCommands, answering_for, example_of, lab_command, written
 from testbed.host import doctor
 from testbed.host.sandbox import SandboxError, our_program, run_inside
 from testbed.net import link_plans
@@ -23,8 +23,9 @@ from testbed.net.wires import wires
 from testbed.routing import families
 from testbed.run import results
 from testbed.run.estimate import require_room
-from testbed.run.finding import FoundLab, line_of
-from testbed.run.laboratory import REQUEST, Topology, build_model, check_external, parse_values
+from testbed.run.finding import FoundLab
+from testbed.run.laboratory import REQUEST, build_model, check_external, parse_values
+from testbed.run.liveness import hold
 from testbed.run.options import OptionError
 from testbed.setup import routing_root
 
@@ -41,10 +42,9 @@ NEEDED = (
 )
 
 
-def run_parameters(topology: Topology[Any]) -> list[click.Parameter]:
-    """What a command takes that builds a lab: the lab's own options, who plays its roles, where the run's folder goes."""
+def run_parameters() -> list[click.Parameter]:
+    """What a command takes that builds a lab, beside the lab's options: who plays its roles, where the run's folder goes."""
     return [
-        *lab_parameters(topology),
         click.Option(
             ["--lab-config"],
             type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -60,22 +60,17 @@ def run_parameters(topology: Topology[Any]) -> list[click.Parameter]:
 
 
 def _command_of(lab: FoundLab) -> click.Command:
-    topology = lab.topology
-
     def run(*, lab_config: Path | None, runs: Path | None, as_json: bool, **texts: str | None) -> NoReturn:
         run_folder = prepared(lab, texts, lab_config, runs, json=as_json)
         sys.exit(in_sandbox(lab, run_folder))
 
-    return click.Command(
-        lab.named,
-        params=[
-            *run_parameters(topology),
-            click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON on standard output."),
-        ],
-        callback=run,
-        short_help=topology.summary,
-        help=f"{sentence(topology)}\n\nExample: python -m testbed run {lab.named} {example_of(topology)}\n\n"
-        "Exit status: 0 passed, 1 a rule or bound failed, 2 could not run.",
+    return lab_command(
+        lab,
+        run,
+        *run_parameters(),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON on standard output."),
+        text="\n\nExit status: 0 passed, 1 a rule or bound failed, 2 could not run.",
+        example=f"run {lab.named} {example_of(lab.topology)}",
     )
 
 
@@ -95,7 +90,7 @@ def prepared(
     ``texts``: of the options, by the words that click makes of their names. Ends the program if something is wrong.
     """
     topology, given = lab.topology, written(lab.topology, texts)
-    try:
+    with answering_for(lab):
         values = parse_values(topology, given)
         external = _external_roles(lab_config)
         routing_root()
@@ -105,10 +100,7 @@ def prepared(
         _check_links(model)
         require_room(model)
         run_folder = results.make_run_folder((runs or results.RUNS).resolve(), topology.name)
-    except CANNOT_RUN as error:
-        fail(error)
-    except Exception as error:  # noqa: BLE001  a fault in the lab's own file
-        fail(f"{lab.file}{line_of(error, lab.file)}: {type(error).__name__}: {error}")
+    hold(run_folder)
     request = {"lab": lab.named, "values": given, "external": external, **how}
     (run_folder / REQUEST).write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
     results.point_latest(run_folder)
@@ -153,7 +145,10 @@ def _external_roles(lab_config: Path | None) -> dict[str, list[str]]:
         raise OptionError(f"--lab-config {lab_config}: only a table [external] is known, found {', '.join(content)}")
     external: dict[str, list[str]] = {}
     for role, command in table.items():
-        words = shlex.split(command) if isinstance(command, str) else command
+        try:
+            words = shlex.split(command) if isinstance(command, str) else command
+        except ValueError as error:  # a quotation without its end
+            raise OptionError(f"--lab-config {lab_config}: external.{role}: {error} in {command!r}") from None
         if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
             raise OptionError(f"--lab-config {lab_config}: external.{role}: give a command, as a string or a list")
         external[role] = words

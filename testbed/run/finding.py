@@ -51,27 +51,42 @@ class FoundLab:
         return "" if match is None else inspect.cleandoc("\n" + match[1].rstrip())
 
 
-def labs() -> dict[str, FoundLab]:
-    """Every lab of the package ``topologies``, by name. Raises LabFileError for a file that is none."""
-    package = importlib.import_module("topologies")
-    found = []
-    for entry in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"topologies.{entry.name}")
-        topology = _topology_of(module)
-        found.append(FoundLab(topology, topology.name, _file_of(module), inspect.getdoc(module) or ""))
-    return {lab.topology.name: lab for lab in sorted(found, key=lambda each: each.topology.name)}
+def labs() -> tuple[dict[str, FoundLab], dict[str, LabFileError]]:
+    """Every lab of the package ``topologies`` by its name, and by its module's name what is wrong with a file that is none."""
+    found, broken = {}, {}
+    for entry in pkgutil.iter_modules(importlib.import_module("topologies").__path__):
+        try:
+            lab = _from_package(f"topologies.{entry.name}")
+            found[lab.named] = lab
+        except LabFileError as error:
+            broken[entry.name] = error
+    return dict(sorted(found.items())), broken
+
+
+def _from_package(name: str) -> FoundLab:
+    spec = importlib.util.find_spec(name)
+    file = Path(spec.origin if spec and spec.origin else name)
+    try:
+        module = importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        raise LabFileError(blame(error, file)) from error
+    topology = _topology_of(module)
+    return FoundLab(topology, topology.name, file, inspect.getdoc(module) or "")
 
 
 def find_lab(named: str) -> FoundLab:
     """The lab of that name, or in the file that is named: with a slash in it, or .py at the end. Raises LabFileError."""
     if "/" in named or named.endswith(".py"):
         return _from_file(Path(named))
-    known = labs()
+    known, broken = labs()
     if named not in known:
+        if error := broken.get(named.replace("-", "_")):
+            raise error
         nearest = difflib.get_close_matches(named, known, n=1, cutoff=0.4)
         guess = f" Did you mean {nearest[0]}?" if nearest else ""
         raise LabFileError(
             f"there is no lab {named!r}.{guess} Labs: {', '.join(known)}; one of your own: write ./{named}.py"
+            + "".join(f"; {error}" for error in broken.values())
         )
     return known[named]
 
@@ -97,8 +112,8 @@ def _from_file(file: Path) -> FoundLab:
         sys.path.append(str(file.parent))  # what lies beside a lab can be imported by it, and hides nothing of ours
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise LabFileError(f"{file}{line_of(error, file)}: {type(error).__name__}: {_said(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise LabFileError(blame(error, file)) from error
     return FoundLab(_topology_of(module), str(file), file, inspect.getdoc(module) or "")
 
 
@@ -116,13 +131,14 @@ def _file_of(module: ModuleType) -> Path:
     return Path(module.__file__ or module.__name__)
 
 
-def line_of(error: BaseException, file: Path) -> str:
-    """``, line 7``: the last line of a lab's file that an error came from, or that cannot be read; empty if there is none."""
+def blame(error: BaseException, file: Path) -> str:
+    """What went wrong and where: the last line of a lab's file that it came from; else it is a fault of ours."""
+    said = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
     if isinstance(error, SyntaxError) and error.filename == str(file):
-        return f", line {error.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-    return f", line {lines[-1]}" if lines else ""
-
-
-def _said(error: Exception) -> str:
-    return error.msg if isinstance(error, SyntaxError) else str(error)
+        return f"{file}, line {error.lineno}: {said}"
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        if frame.filename == str(file):
+            return f"{file}, line {frame.lineno}: {said}"
+    where = f"{frames[-1].filename}, line {frames[-1].lineno}: " if frames else ""
+    return f"{where}{said}: a fault of the testbed, not of {file.name}"

@@ -19,6 +19,7 @@ from testbed.host.sandbox import our_program, program_environment
 from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Lab
 
+CAPTURE = "capture"  # in the run's folder: a file for each link
 START_DEADLINE_S = 10.0  # for tcpdump to say that it listens
 TOOL_DEADLINE_S = 120.0  # for joining or judging a capture
 TOOL_DEADLINE_S_PER_MB = 3.0  # and for a large one so much more
@@ -54,7 +55,7 @@ class Recording:
 
     def __init__(self, network: EmulatedNetwork) -> None:
         self._network = network
-        self._folder = network.run_folder / "capture"
+        self._folder = network.run_folder / CAPTURE
         self._processes: list[ManagedProcess] = []
 
     def start(self) -> None:
@@ -118,7 +119,7 @@ class Recording:
 
 def merge(run_folder: Path) -> Path:
     """Join the run's captures and steps into ``lab.pcapng``; returns its path."""
-    _captures("merge", str(run_folder), size=sum(file.stat().st_size for file in (run_folder / "capture").iterdir()))
+    _captures("merge", str(run_folder), size=sum(file.stat().st_size for file in (run_folder / CAPTURE).iterdir()))
     return run_folder / "lab.pcapng"
 
 

@@ -15,11 +15,11 @@ from typing import Any, Self
 
 from testbed.host.checks import PROBE_INTERVAL_S
 from testbed.run.console_server import SOCKET, socket_path
+from testbed.run.liveness import lives
+from testbed.run.recording import CAPTURE
 from testbed.run.results import RESULT, RUNS
 
 LATEST = "latest"
-STARTING_S = 30.0
-"""A run without console and result that is younger is taken to be about to have one."""
 
 
 class NoConsoleError(RuntimeError):
@@ -103,8 +103,8 @@ def connect(folder: Path, *, keep: bool = False, going_on: Callable[[], bool] | 
 
     ``going_on``: whether it is worth to wait, if the caller knows. Raises NoConsoleError, saying when and how it ended.
     """
-    begun = time.time()
     while True:
+        worth_it = going_on() if going_on else is_starting(folder)  # asked first: it may have one by now
         try:
             return Connection(folder, keep=keep)
         except PermissionError:
@@ -112,17 +112,14 @@ def connect(folder: Path, *, keep: bool = False, going_on: Callable[[], bool] | 
             raise NoConsoleError(f"{folder.name} belongs to user {owner}: ask as that user, or as root") from None
         except (OSError, ValueError):
             pass
-        worth_it = going_on() if going_on else is_starting(folder) and time.time() - begun < STARTING_S
         if not worth_it:
             raise NoConsoleError(how_it_ended(folder)) from None
         time.sleep(PROBE_INTERVAL_S)
 
 
 def is_starting(folder: Path) -> bool:
-    """Whether a run may be about to have a console."""
-    if (folder / RESULT).exists() or (folder / SOCKET).exists():
-        return False
-    return time.time() - folder.stat().st_mtime < STARTING_S
+    """Whether a run may be about to have a console: what is recorded is recorded after that."""
+    return lives(folder) and not any((folder / name).exists() for name in (RESULT, CAPTURE))
 
 
 def running(runs: Path | None = None) -> Iterator[Connection]:
@@ -138,6 +135,8 @@ def how_it_ended(folder: Path) -> str:
     try:
         result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if lives(folder):
+            return f"the lab of {folder.name} has ended; what it recorded is being joined and judged"
         last = max((path.stat().st_mtime for path in folder.iterdir()), default=folder.stat().st_mtime)
         return f"{folder.name} was killed, or its machine was: it has no result; it last wrote at {_clock(last)}"
     except (OSError, ValueError) as error:

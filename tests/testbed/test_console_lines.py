@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from testbed.host.checks import eventually
 from testbed.host.progress import Progress
 from testbed.run.console_server import SOCKET, Server, serving
 from testbed.shell.client import Client
-from testbed.shell.runs import Connection, NoConsoleError, connect, how_it_ended, running
+from testbed.shell.runs import Connection, NoConsoleError, connect, how_it_ended, is_starting, running
 
 
 class Parrot:
@@ -207,6 +209,42 @@ def test_of_an_ended_run_it_is_said_when_and_how(folder: Path) -> None:
     assert how_it_ended(folder) == told
     (folder / "result.json").write_text("{")
     assert "cannot be read" in how_it_ended(folder)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that has begun the run in this folder, and lives."""
+    program = "import sys; from pathlib import Path; from testbed.run.liveness import hold\n"
+    program += "hold(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    argv = [sys.executable, "-c", program, str(folder)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_lab_that_takes_long_to_start_is_waited_for_and_a_dead_one_is_not(folder: Path, parrot: Parrot) -> None:
+    os.utime(folder, (0, 0))  # however long ago it was begun
+    with held(folder) as holder:
+        assert is_starting(folder)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(connect, folder)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.3)
+            with serving(folder, parrot, Progress(quiet=True)), waiting.result(5) as connection:
+                assert connection.hello.lab == "toy"
+        (folder / "capture").mkdir()
+        with pytest.raises(NoConsoleError, match="being joined and judged"):
+            connect(folder)
+        (folder / "capture").rmdir()
+        holder.kill()
+        holder.wait()
+        assert not is_starting(folder)
+        with pytest.raises(NoConsoleError, match="was killed"):
+            connect(folder)
 
 
 def test_a_lab_that_ends_while_it_is_asked_is_told(folder: Path, parrot: Parrot) -> None:
