@@ -43,8 +43,8 @@ def test_each_outage_is_told_in_parts_that_make_it(walked: Run) -> None:
         assert min(parts) >= 0
         assert sum(parts) == pytest.approx(outage["disruption_ms"])
         assert 0 < outage["address_after_ms"] < 1000
-    # Over IPv4 the report waits for the address, over IPv6 it comes from the link-local one.
-    assert (outages[1]["address_ms"] > 0) is (walked.result["family"] == 4)
+    # Over IPv6 the report comes from the link-local address. Over IPv4 it waits for one, or a router heeds it without [RFC 3376 4.2.13].
+    assert walked.result["family"] == 4 or outages[1]["address_ms"] == 0
 
 
 @long
