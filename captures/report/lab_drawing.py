@@ -7,9 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from captures.files.capture import CaptureError
+from captures.report.rendering import templates
 from captures.report.stream_path import Line, Scene, arrow_head, line_ends
 from captures.report.topology import Box, Plan, Wire, make_plan
 
@@ -53,16 +52,8 @@ def draw_lab(model: Mapping[str, Any], sending: Collection[str] = ()) -> str:
 
 
 def _render(plan: Plan, scene: Scene, roles: Mapping[str, str]) -> str:
-    environment = Environment(
-        loader=PackageLoader("captures.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["px"] = "{:.1f}".format
     page = SimpleNamespace(plan=plan, roles=roles)
-    return environment.get_template("topology.svg.j2").render(page=page, scene=scene, style=_style())
+    return templates().get_template("topology.svg.j2").render(page=page, scene=scene, style=_style())
 
 
 def _style() -> str:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from captures.additions import Table, Tile
 from captures.ladder.families import titles
 from captures.protocols import protocols
@@ -19,6 +17,7 @@ from captures.report import details, summary
 from captures.report.chapters import Chapter, chapters_of, draw_scenes
 from captures.report.ladders import draw_ladders
 from captures.report.material import File, Material
+from captures.report.rendering import templates
 from captures.report.rule_table import FRAMES_SHOWN, RuleRow
 from captures.report.seen import Seen, read_seen
 from captures.report.topology import Plan, make_plan
@@ -87,15 +86,7 @@ def render(page: Page) -> str:
     Whatever comes from a capture is escaped. Besides, a browser runs and applies only what carries this page's nonce, and
     loads nothing: a packet cannot know the nonce.
     """
-    environment = Environment(
-        loader=PackageLoader("captures.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["px"] = "{:.1f}".format
-    return environment.get_template("page.html.j2").render(page=page, nonce=secrets.token_hex(16))
+    return templates().get_template("page.html.j2").render(page=page, nonce=secrets.token_hex(16))
 
 
 def make_page(material: Material, report: Path) -> Page:

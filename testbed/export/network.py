@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from testbed.net.model import PERFECT, Lab, ModelError, Quality
+from testbed.net.rendering import templates
 from testbed.net.routes import routes
 from testbed.routing import ospf
 from testbed.routing.frr import render_interfaces, render_rendezvous_point
@@ -21,13 +20,7 @@ from testbed.routing.pim import FRR
 IMAGE = "kathara/frr"
 """Has FRR 10, iproute2 and tc, and starts nothing by itself."""
 
-_TEMPLATES = Environment(  # noqa: S701  # no HTML: emulators and shells read it
-    loader=PackageLoader("testbed.export", "templates"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
+_TEMPLATES = templates("testbed.export")
 
 
 @dataclass(frozen=True, slots=True)

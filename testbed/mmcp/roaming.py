@@ -32,7 +32,7 @@ from testbed.net.model import Lab, ModelError, Stream
 from testbed.net.shapes import Shape
 from testbed.radio.link_events import LinkEvent, Movement, attached_at_first
 from testbed.run.laboratory import Conclusion, RunningLab, Topology
-from testbed.run.mobility import Later, Moment, as_told, carry, carry_out, pass_through
+from testbed.run.mobility import Drift, Later, Moment, as_told, carry, carry_out, pass_through
 from testbed.run.movement_map import draw
 from testbed.run.options import Option, Values, duration_option, family_option, list_option, number_option, seconds
 from testbed.run.radio_options import cells_of
@@ -47,6 +47,7 @@ BEGIN_S = 0.5
 
 ASKED_AT_ONCE = 8  # agents that are told of link events at a time
 
+LATE_AT_MOST_S = 2.0  # a run whose links come and go later shows another movement; two processors need a second for 200 nodes at once
 MAP = "movement.svg"  # in the run's folder, where nodes go through cells with positions
 
 ROAMING = Provisioning(link_trigger="going-down")
@@ -60,8 +61,11 @@ def session_lab(name: str, shape: Shape, mobiles: int, streams: int = 1, **rest:
 
     The source ``mcs`` of all streams and the SM are behind the root router; each cell has an LMC, ``lmc1`` to ``lmcN``; the mobile
     nodes ``mn1`` to ``mnM`` begin in one cell after the other, and the streams go round among them. ``rest``: what else a
-    `Lab` has, such as ``unicast``.
+    `Lab` has, such as ``unicast``. Raises ModelError without a mobile node, a stream or a cell.
     """
+    for count, what in ((mobiles, "mobile nodes"), (streams, "streams"), (len(shape.cells), "cells")):
+        if count < 1:
+            raise ModelError(f"{count} {what}", f"lab {name}", "nothing would happen: give one at least")
     shape.host("mcs", shape.root)
     shape.host(places.SESSION_MANAGER, shape.root)
     for number, cell in enumerate(shape.cells, 1):
@@ -197,7 +201,12 @@ def play(
     windows: dict[int, tuple[str, int, int]] = {}
     at_link = {(each.node, at_s): each for each in planned for at_s in (each.down_s, each.up_s)}
     triggers = {id(each.told): each for each in planned if each.told is not None}
-    moments = [Moment(each.begin_s, 0, partial(_begin, lab, mode, each, windows)) for each in planned]
+    # What each handover's times allow is found out beforehand: there is no time for that when many happen at once.
+    allowed = [_expected(lab.values, lab.model, each) for each in planned]
+    moments = [
+        Moment(each.begin_s, 0, partial(_begin, lab, mode, each, expected, windows))
+        for each, expected in zip(planned, allowed, strict=True)
+    ]
     with ThreadPoolExecutor(ASKED_AT_ONCE) as asking:
         asked: list[Future[None]] = []
 
@@ -215,11 +224,24 @@ def play(
         for answer in asked:
             answer.result()
     measurements.notes.append(f"{mode}: what was to happen was {drift}")
+    measurements.failures += too_late(mode, drift)
     return windows
 
 
-def _begin(lab: RunningLab, mode: str, handover: PlannedHandover, windows: dict[int, tuple[str, int, int]]) -> None:
-    expected = _expected(lab.values, lab.model, handover)
+def too_late(mode: str, drift: Drift) -> list[str]:
+    """What is wrong with a run whose links came and went so late."""
+    if drift.worst_s <= LATE_AT_MOST_S:
+        return []
+    return [f"{mode}: what was to happen was {drift}: this run does not show what it should"]
+
+
+def _begin(
+    lab: RunningLab,
+    mode: str,
+    handover: PlannedHandover,
+    expected: Expectation,
+    windows: dict[int, tuple[str, int, int]],
+) -> None:
     begin_ns = lab.steps.add(
         "handover_begin",
         handover=handover.number,
@@ -237,8 +259,14 @@ def _begin(lab: RunningLab, mode: str, handover: PlannedHandover, windows: dict[
 
 
 def _foresee(values: Values, model: Lab, events: Sequence[LinkEvent]) -> list[str]:
-    """What is to be said beforehand of handovers that need not be prepared, by the reason: how many."""
+    """What is to be said beforehand of handovers that need not be prepared, by the reason: how many.
+
+    Raises ModelError where there is none at all.
+    """
     planned = handovers_of(events, values.seconds("settle"))
+    if not planned:
+        remedy = "let nodes go from cell to cell: their movement, the cells' positions and the radio decide"
+        raise ModelError("no node changes its cell", f"lab {model.name}", remedy)
     said = Counter(in_words(_expected(values, model, handover)) for handover in planned)
     return [f"{count} of {len(planned)} handovers: {text}" for text, count in said.items() if text]
 
@@ -294,7 +322,11 @@ def end_nodes(
     with lab.progress.step(f"{len(begun.nodes)} mobile nodes leave"):
         counted = _for_each(lambda window: receiver_window(begun.receivers[window[0]], *window[1:]), windows.values())
         measurements.windows.update(zip(windows, counted, strict=True))
-        _for_each(lambda role: role.ask("leave") if role.is_ours else None, begun.nodes.values())
+        # A stranger's agent leaves when it is stopped: its session ends there, and nobody reports any more.
+        _for_each(lambda role: role.ask("leave") if role.is_ours else lab.roles.stop(role), begun.nodes.values())
+        ours = {node: role for node, role in begun.nodes.items() if role.is_ours}
+        for node in begun.nodes.keys() - ours:
+            lab.steps.add("session_end", mode=mode, mn=node)
         left = [
             (lab.network.sandbox_namespace.state(lab.model.radio(node).bridge_port).master, each.session.group)
             for node in begun.nodes
@@ -303,8 +335,8 @@ def end_nodes(
         for cell, group in dict.fromkeys(left):
             if cell is not None:
                 staying.await_no_member(lab, cell, group)
-        _for_each(lab.roles.stop, begun.nodes.values())
-        for node in begun.nodes:
+        _for_each(lab.roles.stop, ours.values())
+        for node in ours:
             lab.steps.add("session_end", mode=mode, mn=node)
     begun.nodes.clear()
 

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_interface
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from testbed.host.processes import ManagedProcess
 from testbed.net.mininet_net import EmulatedNetwork, EmulationError
 from testbed.net.model import End, Lab, ModelError, Network, Radio
+from testbed.net.rendering import templates
 from testbed.setup import routing_versions
 
 FOLDER = "/run/addresses"  # in the routing root: configurations and leases
@@ -32,9 +31,7 @@ EXCHANGE_S = 0.2  # in which DHCP's four messages, or a solicitation and its ans
 _FAMILIES = {"dhcp": 4, "slaac": 6}
 _PACKAGES = {"static": (), "dhcp": ("dnsmasq-base", "dhcpcd-base"), "slaac": ("radvd", "dhcpcd-base")}
 _PREFIX_LENGTH = 64  # of a network in which an interface identifier makes an address [RFC 4862 5.5.3, RFC 4291 2.5.1]
-_TEMPLATES = Environment(  # noqa: S701  # no HTML: a daemon reads it
-    loader=PackageLoader("testbed.net", "templates"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-)
+_TEMPLATES = templates("testbed.net")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +57,9 @@ def check(model: Lab) -> None:
     """Raises ModelError for addressing that the lab cannot have."""
     mode, detection = model.addressing.mode, model.addressing.duplicate_address_detection
     where = f"lab {model.name}, addressing"
+    for value, known in ((mode, ("static", *_FAMILIES)), (detection, ("off", "on", "optimistic"))):
+        if value not in known:
+            raise ModelError(f"{value!r} is no way to have addresses", where, f"use {', '.join(known)}")
     wanted = _FAMILIES.get(mode, model.family)
     if wanted != model.family:
         other = "slaac" if mode == "dhcp" else "dhcp"

@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,10 @@ class Direction:
     has_queueing: bool = False
     filter: ManagedProcess | None = None
     """wirefilter, once it has been needed."""
-    measured: Measured | None = None
+    measured: tuple[Plan, Measured] | None = None
+    """What was measured before the scenario, beside what was asked for then."""
+    changes: list[tuple[int, Quality]] = field(default_factory=list)
+    """What it was given since, and when (CLOCK_REALTIME ns)."""
 
     @property
     def taps(self) -> tuple[str, str]:
@@ -126,8 +130,9 @@ class Links:
             for piece in pieces:
                 if piece not in apart:
                     batch.set_up(piece)
-        self._start_filters(directions)
-        self._carry_out(directions)
+        todo = [(direction, direction.plan) for direction in directions]
+        self._start_filters(todo)
+        self._carry_out(todo)
 
     def verify(self) -> None:
         """Measure every wire that was asked to be anything. Raises LinkError for one that is not what it was asked to be.
@@ -158,7 +163,7 @@ class Links:
         for joined in self.joined.values():
             for direction in joined.directions:
                 if direction.key in subjects:
-                    direction.measured = subjects[direction.key].found
+                    direction.measured = direction.plan, subjects[direction.key].found
 
     def _stations(self, wire: Wire) -> tuple[Station, Station]:
         """Where its two ends can be seen: at its node, and at the other or at the bridge."""
@@ -169,20 +174,28 @@ class Links:
         return first, Station(self._network.sandbox_namespace, wire.part.bridge_port)
 
     def report(self) -> list[dict[str, object]]:
-        """One row for each direction of each wire that was asked to be anything, for the result."""
-        return [
-            {
-                "link": joined.wire.name,
-                "direction": direction.name,
-                "mechanism": direction.plan.mechanism,
-                "asked": quality_text(direction.plan.quality),
-                "found": direction.measured.text(direction.plan.quality),
-                "measured": asdict(direction.measured),
-            }
-            for joined in self.joined.values()
-            for direction in joined.directions
-            if direction.measured is not None
-        ]
+        """One row for each direction of each wire that was asked to be anything when the lab began, for the result.
+
+        ``changes``: what it was given since, in order, with when (CLOCK_REALTIME ns).
+        """
+        found: list[dict[str, object]] = []
+        for joined in self.joined.values():
+            for direction in joined.directions:
+                if direction.measured is None:
+                    continue
+                planned, measured = direction.measured
+                found.append(
+                    {
+                        "link": joined.wire.name,
+                        "direction": direction.name,
+                        "mechanism": planned.mechanism,
+                        "asked": quality_text(planned.quality),
+                        "found": measured.text(planned.quality),
+                        "measured": asdict(measured),
+                        "changes": [{"t_ns": t_ns, "to": quality_text(to)} for t_ns, to in direction.changes],
+                    }
+                )
+        return found
 
     def change(self, first: str, second: str, there: Quality, back: Quality | None = None) -> None:
         """Give the wires between two ends another quality, from now on; `back`: that of the way back, if it is another.
@@ -201,20 +214,37 @@ class Links:
                 )
             for direction, quality in zip(joined.directions, (back, there) if turned else (there, back), strict=True):
                 todo.append((direction, self._plan(wire, direction.name, quality)))
-        for direction, planned in todo:  # none before all are known to be possible
+        try:  # none before all are known to be possible
+            self._make(todo)
+        except ToolError:
+            self._restore([direction for direction, _ in todo])
+            raise
+        now_ns = time.time_ns()
+        for direction, planned in todo:
             direction.plan = planned
-        directions = [direction for direction, _ in todo]
-        self._start_filters([each for each in directions if each.filter is None])
-        for direction in directions:
-            if direction.filter is not None:
-                self._tell(direction.filter, f"delay {wirefilter_delay(direction.plan)}")
-        self._carry_out(directions)
+            direction.changes.append((now_ns, planned.quality))
 
-    def _start_filters(self, directions: list[Direction]) -> None:
+    def _make(self, todo: list[tuple[Direction, Plan]]) -> None:
+        self._start_filters([(direction, planned) for direction, planned in todo if direction.filter is None])
+        for direction, planned in todo:
+            if direction.filter is not None:
+                self._tell(direction.filter, f"delay {wirefilter_delay(planned)}")
+        self._carry_out(todo)
+
+    def _restore(self, directions: list[Direction]) -> None:
+        """Make directions what they were, after a change of which nobody knows how far it came."""
+        for direction in directions:
+            with suppress(ToolError):  # it may have none
+                run_tool(self._network.routing_root, ["tc", "qdisc", "del", "dev", direction.far, "root"])
+            direction.has_queueing = False
+        self._make([(direction, direction.plan) for direction in directions])
+
+    def _start_filters(self, todo: list[tuple[Direction, Plan]]) -> None:
         """Start wirefilter where a plan wants it, all side by side, and wait for their taps."""
-        needed = [direction for direction in directions if direction.plan.delays]
-        for direction in needed:
-            direction.filter = self._start_filter(direction)
+        needed = [direction for direction, planned in todo if planned.delays]
+        for direction, planned in todo:
+            if planned.delays:
+                direction.filter = self._start_filter(direction, planned)
         if not needed:
             return
         taps = [tap for direction in needed for tap in direction.taps]
@@ -230,7 +260,7 @@ class Links:
             for tap in taps:
                 batch.set_up(tap, queue_packets=TAP_QUEUE)
 
-    def _start_filter(self, direction: Direction) -> ManagedProcess:
+    def _start_filter(self, direction: Direction, planned: Plan) -> ManagedProcess:
         root = self._network.routing_root
         if root is None:
             raise ToolError("this sandbox has no routing root folder, where wirefilter is")
@@ -239,7 +269,7 @@ class Links:
         for tap in direction.taps:
             (folder / tap).write_text(f"tap://{tap}\n", encoding="ascii")
         left, right = (f"/{_PLUGS}/{tap}" for tap in direction.taps)
-        argv = ["chroot", str(root), "wirefilter", "-v", f"{left}:{right}", "-d", wirefilter_delay(direction.plan)]
+        argv = ["chroot", str(root), "wirefilter", "-v", f"{left}:{right}", "-d", wirefilter_delay(planned)]
         name = f"wirefilter{direction.key}"
         log = self._network.processes.logs / f"{name}.log"
         with log.open("ab") as stream:
@@ -261,20 +291,16 @@ class Links:
 
         self._network.eventually(f"{process.name} to do {command!r}", answered, WIREFILTER_DEADLINE_S, quiet=True)
 
-    def _carry_out(self, directions: list[Direction]) -> None:
+    def _carry_out(self, todo: list[tuple[Direction, Plan]]) -> None:
         root = self._network.routing_root
-        lines = [
-            line
-            for direction in directions
-            for line in tc_lines(direction.plan, direction.far, had=direction.has_queueing)
-        ]
+        lines = [line for each, planned in todo for line in tc_lines(planned, each.far, had=each.has_queueing)]
         if lines:
             run_tool(root, ["tc", "-batch", "-"], "".join(f"{line}\n" for line in lines))
-        for direction in directions:
-            direction.has_queueing = has_queueing(direction.plan)
+        for direction, planned in todo:
+            direction.has_queueing = has_queueing(planned)
         rules = [
-            nft_rules(each.key, each.plan, each.near, each.far, each.taps if each.filter else None)
-            for each in directions
+            nft_rules(each.key, planned, each.near, each.far, each.taps if each.filter else None)
+            for each, planned in todo
         ]
         run_tool(root, ["nft", "-f", "-"], "".join(rules))
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -127,13 +127,14 @@ class EmulatedNetwork:
         wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         network = Mininet(build=False, controller=None)
-        for name, pid in self._keep_namespaces(stack).items():
+        for name, pid in self._keep_namespaces(stack):
             self._nodes[name] = network.addHost(name, cls=_Node, ip=None, keeper=pid)
-            stack.callback(self._nodes[name].cleanup)
             self._namespaces[name] = stack.enter_context(NetworkNamespace(pid, name))
+            # While others are being made, and before there are interfaces, which inherit them.
+            self._namespaces[name].write_sysctls(self._settings(name))
 
-    def _keep_namespaces(self, stack: ExitStack) -> dict[str, int]:
-        """The process that keeps each node's namespaces."""
+    def _keep_namespaces(self, stack: ExitStack) -> Iterator[tuple[str, int]]:
+        """Each node with the process that keeps its namespaces, as they come."""
         names = [node.name for node in self.model.nodes]
         argv = (sys.executable, "-I", "-S", str(KEEPER), *names)
         log = self.run_folder / "logs" / "nodes.log"
@@ -144,23 +145,19 @@ class EmulatedNetwork:
         if keeper.stdout is None:
             raise EmulationError("the nodes' keeper has no output")
         said_by_nodes = (line.decode().split() for line in keeper.stdout)
-        # The names first: after the last one nothing more is waited for.
-        pids = {name: int(pid) for _, (name, pid) in zip(names, said_by_nodes, strict=False)}
-        if len(pids) < len(names):
-            keeper.wait()
-            raise EmulationError(f"the nodes' namespaces cannot be made: {log.read_text().strip()}")
-        return pids
+        for _ in names:
+            name, pid = next(said_by_nodes, (None, ""))
+            if name is None:
+                keeper.wait()
+                raise EmulationError(f"the nodes' namespaces cannot be made: {log.read_text().strip()}")
+            yield name, int(pid)
 
     def _build(self) -> None:
         model, sandbox = self.model, self.sandbox_namespace
         sandbox.write_sysctls(
-            {"net/ipv6/conf/all/disable_ipv6": "1", "net/ipv6/conf/default/disable_ipv6": "1"}
-            if sandbox.read_sysctl("net/ipv6/conf/all/disable_ipv6") is not None
-            else {}
+            {"net/ipv6/conf/all/disable_ipv6": "1", "net/ipv6/conf/default/disable_ipv6": "1"} if self._has_ipv6 else {}
         )
         sandbox.write_sysctls({name: "0" for name in BRIDGE_NETFILTER if sandbox.read_sysctl(name) is not None})
-        for node in model.nodes:  # before there are interfaces, which inherit them
-            self._namespaces[node.name].write_sysctls(self._settings(node.name))
         cells = {attachment.bridge_port: attachment.point_of_attachment for attachment in model.attachments}
         cells |= {radio.bridge_port: radio.initially or "" for radio in model.radios}
         with Batch(sandbox) as batch:
@@ -223,15 +220,19 @@ class EmulatedNetwork:
         for interface in ends if present else reversed(ends):
             self.sandbox_namespace.set_up(interface, present)
 
+    @cached_property
+    def _has_ipv6(self) -> bool:
+        """Whether this kernel has it."""
+        return self.sandbox_namespace.read_sysctl("net/ipv6/conf/all/disable_ipv6") is not None
+
     def _settings(self, node: str) -> dict[str, str]:
         """Settings of a node, written before it has interfaces: they inherit `default`."""
         router = self.model.node(node).kind == "router"
         settings = {f"net/ipv4/conf/{which}/rp_filter": "0" for which in ("all", "default", "lo")}
         settings |= {"net/ipv4/ip_forward": str(int(router)), "net/ipv4/igmp_max_memberships": GROUPS_PER_SOCKET}
-        has_ipv6 = self.sandbox_namespace.read_sysctl("net/ipv6/conf/all/disable_ipv6") is not None
-        if self.model.family == 6 and not has_ipv6:
+        if self.model.family == 6 and not self._has_ipv6:
             raise EmulationError("this kernel has no IPv6: choose family 4, or boot without ipv6.disable=1")
-        if has_ipv6:
+        if self._has_ipv6:
             for which in ("all", "default"):
                 conf = f"net/ipv6/conf/{which}"
                 settings[f"{conf}/disable_ipv6"] = str(int(self.model.family == 4))
@@ -302,7 +303,7 @@ def _verify_offloads(namespace: NetworkNamespace, interfaces: Sequence[str]) -> 
 
 
 class _Node(Host):  # type: ignore[misc]  # Mininet has no types
-    """A node whose namespaces somebody keeps already; Mininet's own has a shell for that, which this one starts when it is asked."""
+    """A node whose namespaces somebody keeps already; Mininet's own has a shell for that."""
 
     def __init__(self, name: str, keeper: int, **parameters: Any) -> None:
         self._keeper = keeper
@@ -311,20 +312,6 @@ class _Node(Host):  # type: ignore[misc]  # Mininet has no types
     def startShell(self, mnopts: str | None = None) -> None:  # noqa: N802  # Mininet's name
         """Called by Mininet when the node is made."""
         self.pid = self._keeper
-
-    def sendCmd(self, *args: Any, **kwargs: Any) -> None:  # noqa: N802  # Mininet's name
-        """Called by Mininet for every command in the shell, its console's too."""
-        if self.shell is None:
-            self.inNamespace = False  # mnexec is to enter the namespaces, not to make others
-            super().startShell(f"-cda{self._keeper}")
-        super().sendCmd(*args, **kwargs)
-
-    def cleanup(self) -> None:
-        """Called when the network ends."""
-        if self.shell:
-            if self.shell.poll() is None:
-                self.shell.kill()
-            super().cleanup()
 
 
 def _configure(namespace: NetworkNamespace, ends: Sequence[tuple[str, str]], ways: Sequence[Route]) -> None:

@@ -1,7 +1,7 @@
 """Typed wrappers over pyroute2, ethtool's ioctl and /proc/sys, in the sandbox's own namespace or in a node's.
 
-A namespace is entered by a short-lived thread, since setns(2) for
-networks concerns one thread: sockets opened there keep their namespace for life, so no helper process is ever needed.
+A namespace is entered and left again by whoever asks, since setns(2) for networks concerns one thread alone: sockets opened
+there keep their namespace for life, so no helper process is ever needed.
 """
 
 from __future__ import annotations
@@ -63,30 +63,29 @@ def run_in_network_namespace(pid: int | None, function: Callable[[], T]) -> T:
 
     What it calls may ask for the same namespace: it is there already.
     """
-    if pid is None or getattr(_entered, "pid", None) == pid:
+    before = getattr(_entered, "pid", None)
+    if pid is None or before == pid:
         return function()
-    result: list[T] = []
-    failure: list[BaseException] = []
-
-    def enter() -> None:
+    back = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
         try:
-            descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
-            try:
-                if _libc.setns(descriptor, CLONE_NEWNET) != 0:
-                    raise OSError(ctypes.get_errno(), f"cannot enter the network namespace of process {pid}")
-            finally:
-                os.close(descriptor)
-            _entered.pid = pid
-            result.append(function())
-        except BaseException as error:  # noqa: BLE001  # handed to the caller's thread below
-            failure.append(error)
+            _set_namespace(descriptor, f"enter the network namespace of process {pid}")
+        finally:
+            os.close(descriptor)
+        _entered.pid = pid
+        try:
+            return function()
+        finally:
+            _set_namespace(back, "leave a network namespace")
+            _entered.pid = before
+    finally:
+        os.close(back)
 
-    thread = threading.Thread(target=enter, name=f"netns-{pid}")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return result[0]
+
+def _set_namespace(descriptor: int, doing: str) -> None:
+    if _libc.setns(descriptor, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), f"cannot {doing}")
 
 
 class NetworkNamespace:

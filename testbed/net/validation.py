@@ -24,6 +24,9 @@ PORTS_OF_A_BRIDGE = 1023
 """Linux gives a bridge no more (BR_MAX_PORTS less the bridge itself)."""
 
 DELAY_MAX_S = 10.0
+RATE_MIN_BPS, RATE_MAX_BPS = 10_000, 10**10
+"""A packet of full length takes a second at the least; no virtual link is faster than the most."""
+
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 
@@ -46,6 +49,8 @@ def validate(lab: Lab) -> None:
 
 def _check_names(lab: Lab) -> None:
     where = f"lab {lab.name}"
+    if not _NAME.match(lab.name):
+        raise ModelError(f"{lab.name!r} is not a usable name", "lab", "use letters, digits, '-', '_' and '.'")
     if lab.family not in (4, 6):
         raise ModelError(f"family is {lab.family!r}", where, "use 4 or 6")
     seen: set[str] = set()
@@ -253,8 +258,11 @@ def check_quality(quality: Quality, where: str) -> None:
         raise ModelError("jitter beyond the delay", where, "no packet arrives before it was sent: raise the delay")
     if quality.reorder and not quality.delay_s:
         raise ModelError("reordering without a delay", where, "packets overtake each other on the way: give it a delay")
-    if quality.rate_bps == 0 or quality.queue_packets == 0:
-        raise ModelError("nothing would pass", where, "give a rate and a queue above 0, or none")
+    if quality.queue_packets == 0:
+        raise ModelError("nothing would pass", where, "give a queue above 0, or none")
+    if quality.rate_bps is not None and not RATE_MIN_BPS <= quality.rate_bps <= RATE_MAX_BPS:
+        bounds = f"use {RATE_MIN_BPS} to {RATE_MAX_BPS} bit/s, or no rate"
+        raise ModelError(f"rate_bps is {quality.rate_bps}", where, bounds)
     if quality.queue_packets is not None and quality.rate_bps is None:
         raise ModelError("a queue without a rate", where, "nothing would ever wait: give it a rate too")
 

@@ -25,6 +25,10 @@ ADJACENCY_DEADLINE_S = 20.0
 def check(model: Lab) -> None:
     """Raises ModelError for what these routers cannot work with."""
     check_rendezvous_point(model)
+    asked = [stream.group for stream in model.streams if not stream.is_source_specific]
+    if asked and not model.rendezvous_point and not elects(model):
+        remedy = "give the address of one, --rendezvous-point NODE, or a group of 232/8 or ff3x::/32"
+        raise ModelError(f"{asked[0]} without a rendezvous point", f"lab {model.name}, {FRR}", remedy)
     timers = {each.name: getattr(model.pim, each.name) for each in fields(Pim)}
     for name, value in {**timers, "query_interval_s": model.membership.every_s}.items():
         if not 1 <= value <= SECONDS_MAX:

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from testbed.net.rendering import templates
 
-_TEMPLATES = Environment(  # noqa: S701  # no HTML: a daemon reads it
-    loader=PackageLoader("testbed.routing", "templates"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
+_TEMPLATES = templates("testbed.routing")
 
 
 def render(template: str, **values: Any) -> str:

@@ -216,7 +216,7 @@ def perform(
         "links": network.links.report(),
         "rules": verdict["rules"],
         "packs": verdict["packs"],
-        "warnings": [*families.shortcomings(model), *verdict.get("warnings", []), *measurements.notes],
+        "warnings": [*families.shortcomings(model), *foreseen, *verdict.get("warnings", []), *measurements.notes],
         "pcap": pcapng.name,
         "start_to_first_data_s": measurements.start_to_first_data_s,
         "counters": roles.counters,

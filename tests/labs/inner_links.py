@@ -28,6 +28,7 @@ from testbed.net import link_verification, links
 from testbed.net.link_verification import LinkError
 from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Attachment, End, Lab, Link, ModelError, Node, PointOfAttachment, Quality, Radio
+from testbed.net.tools import ToolError
 from testbed.net.wires import with_qualities
 
 PORT = 5001
@@ -97,7 +98,7 @@ def transfer_bps(network: EmulatedNetwork, sender: str, receiver: str, address: 
 
 def refusal(call: Callable[[], object]) -> str:
     """What a call says that is refused."""
-    with pytest.raises((LinkError, ModelError, ProcessDied)) as caught:
+    with pytest.raises((LinkError, ModelError, ProcessDied, ToolError)) as caught:
         call()
     return str(caught.value)
 
@@ -145,6 +146,13 @@ def measure(run_folder: Path) -> dict[str, Any]:
         found["perfect_change"] = refusal(lambda: network.links.change("c", "r", Quality(loss=0.1)))
         found["impossible_change"] = refusal(lambda: network.links.change("a", "r", Quality(queue_packets=5)))
         found["kept_ms"], _ = round_trips(network, "a", "10.0.1.1", "-c20", "-i0.05")
+        # tc counts octets in 32 bits, and has taken the old rate away when it finds that out.
+        too_long = Quality(rate_bps=10**7, queue_packets=10**9)
+        found["failed_change"] = refusal(lambda: network.links.change("b", "r", too_long, Quality()))
+        found["restored_bps"] = transfer_bps(network, "b", "r", "10.0.2.1", 600_000)
+        network.links.change("b", "r", Quality(rate_bps=4 * 10**6), Quality())
+        found["slower_bps"] = transfer_bps(network, "b", "r", "10.0.2.1", 300_000)
+        found["after"] = network.links.report()
     return found
 
 

@@ -86,6 +86,24 @@ def test_a_link_is_changed_while_the_lab_runs(measured: dict[str, Any]) -> None:
 
 
 @as_root
+def test_a_change_that_fails_leaves_the_link_as_it_was(measured: dict[str, Any]) -> None:
+    assert "tc -batch" in measured["failed_change"]
+    assert 8e6 < measured["restored_bps"] < 10.2e6
+    assert 3e6 < measured["slower_bps"] < 4.2e6
+
+
+@as_root
+def test_what_was_asked_and_found_at_first_is_kept_beside_the_changes(measured: dict[str, Any]) -> None:
+    after = {row["direction"]: row for row in measured["after"]}
+    begun = by_direction(measured)
+    assert {name: row | {"changes": []} for name, row in after.items()} == begun
+    changes = after["a to r"]["changes"]
+    assert [change["to"] for change in changes] == ["delay=5ms", "perfect"]
+    assert 0 < changes[0]["t_ns"] < changes[1]["t_ns"]
+    assert [change["to"] for change in after["b to r"]["changes"]] == ["rate=4mbit"]
+
+
+@as_root
 def test_what_cannot_be_changed_is_refused_and_changes_nothing(measured: dict[str, Any]) -> None:
     assert "perfect when the lab began" in measured["perfect_change"]
     assert "a queue without a rate" in measured["impossible_change"]

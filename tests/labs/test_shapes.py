@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from testbed.host.sandbox import our_program
 from tests.labs.runs import long, run
 
 pytestmark = pytest.mark.lab
@@ -26,6 +28,17 @@ def test_people_walk_over_a_campus_with_ospf(tmp_path: Path) -> None:
     assert sum(row["reports"] for row in routers.values()) > 0
     assert all(row["reports"] == row["leaves"] == 0 for name, row in routers.items() if name.startswith("c"))
     assert max(row["peak_entries"] for row in routers.values()) <= 3  # one group, whatever the nodes do
+
+
+def test_a_strangers_agent_walks_and_leaves_when_it_is_stopped(tmp_path: Path) -> None:
+    words = [*our_program("agents"), "mmcp", "mn", "--config", "{config}"]
+    configuration = tmp_path / "lab.toml"
+    configuration.write_text(f"[external]\nmn1 = {json.dumps(words)}\n")
+    alone = ("--mobiles", "1", "--handovers", "1", "--modes", "proactive", "--overlap", "60ms")
+    finished = run(tmp_path, "famh", *alone, "--lab-config", str(configuration))
+    assert finished.status == 0, finished.explain()
+    # What was said before it began is in the result too.
+    assert any("an overlap of 60ms, and the exchange may take" in text for text in finished.result["warnings"])
 
 
 @long

@@ -22,6 +22,8 @@ def with_addresses(family: Any, mode: Any, detection: Any = "off") -> Lab:
         (6, "dhcp", "off", r"dhcp with IPv6; use --addresses slaac, or --family 4"),
         (4, "slaac", "off", r"slaac with IPv4; use --addresses dhcp, or --family 6"),
         (4, "dhcp", "optimistic", r"optimistic detection with IPv4; .* use --dad on, or off"),
+        (4, "bogus", "off", r"'bogus' is no way to have addresses; use static, dhcp, slaac"),
+        (6, "slaac", "bogus", r"'bogus' is no way to have addresses; use off, on, optimistic"),
         (4, "static", "on", r"detection with static IPv4 addresses; .* use --addresses dhcp"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from testbed.host.progress import Progress
-from testbed.net.model import Family, Lab, Membership, ModelError, Node, Pim
+from testbed.net.model import Family, Lab, Membership, ModelError, Node, Pim, Stream
 from testbed.routing import families
 from testbed.routing.frr import (
     FrrRouter,
@@ -97,6 +97,7 @@ LAB = handover_model()
     [
         (replace(LAB, nodes=(*LAB.nodes[:5], Node("rr", "router"), *LAB.nodes[6:])), "no address of a router with PIM"),
         (replace(LAB, membership=Membership(max_response_s=0.25)), "whole tenths of a second"),
+        (replace(LAB, rendezvous_point=""), "239.1.1.1 without a rendezvous point"),
         (replace(LAB, pim=Pim(hello_s=0)), "hello_s is 0; use 1 to 65535 s"),
         (replace(LAB, membership=Membership(query_interval_s=70000)), "query_interval_s is 70000"),
         (replace(LAB, nodes=(*LAB.nodes[:5], Node("rr", "router", "gated"))), "node rr: unknown daemon 'gated'"),
@@ -128,8 +129,8 @@ class Network:
 def test_a_lab_may_be_without_a_rendezvous_point(
     point: str, told: list[str], ways: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One whose groups are all source-specific, say: its routers are adjacent, and nothing more is waited for."""
-    lab = replace(LAB, rendezvous_point=point)
+    """One whose groups are all source-specific: its routers are adjacent, and nothing more is waited for."""
+    lab = LAB if point else replace(LAB, rendezvous_point="", streams=(Stream("232.1.1.1", "mcs"),))
     families.check(lab)
     learned: list[str] = []
     for name in ("launch", "await_listening", "configure"):

@@ -174,7 +174,9 @@ BROKEN = {
     "an hour": (impaired(delay_s=3600.0), "use at most 10 s"),
     "jitter alone": (impaired(jitter_s=0.001), "jitter beyond the delay"),
     "overtaking at once": (impaired(reorder=0.1), "reordering without a delay"),
-    "no rate": (impaired(rate_bps=0), "nothing would pass"),
+    "no rate": (impaired(rate_bps=0), "rate_bps is 0; use 10000 to"),
+    "one bit a second": (impaired(rate_bps=1), "rate_bps is 1; use 10000 to"),
+    "a name with a way out": (replace(LAB, name="my lab/../../x"), "not a usable name"),
     "a queue for nothing": (impaired(queue_packets=5), "a queue without a rate"),
     "a full cell": (
         replace(

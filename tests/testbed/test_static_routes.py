@@ -35,7 +35,8 @@ def routed(lab: Lab, **daemons: str) -> Lab:
 
 def static(family: Family = 4) -> Lab:
     """The handover lab with static routers alone."""
-    return routed(handover_model(family), rr=SMCROUTE, ar1=SMCROUTE, ar2=SMCROUTE)
+    lab = replace(handover_model(family), rendezvous_point="")
+    return routed(lab, rr=SMCROUTE, ar1=SMCROUTE, ar2=SMCROUTE)
 
 
 @pytest.mark.parametrize(
@@ -114,12 +115,14 @@ def test_each_address_of_an_origin_has_its_routes() -> None:
     [
         (replace(static(), streams=()), "no stream to route; give the lab its streams"),
         (replace(static(), streams=(Stream("239.1.1.1", "mn"),)), "from mn: its origin moves"),
-        (routed(static(), ar1="frr"), "node rr, .*: ar1 below it has frr, which a static router does not hear"),
+        (
+            replace(routed(static(), ar1="frr"), rendezvous_point="10.0.1.1"),
+            "node rr, .*: ar1 below it has frr, which a static router does not hear",
+        ),
         (routed(static(), rr=""), "node ar1, .*: it would come from rr, which routes no multicast; give rr a daemon"),
     ],
 )
 def test_what_static_routes_cannot_do_is_refused(lab: Lab, words: str) -> None:
-    lab = replace(lab, rendezvous_point="")
     with pytest.raises(ModelError, match=words):
         families.check(lab)
 
