@@ -27,11 +27,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from testbed.mmcp import places, staying, streaming
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.options import stream_options
+from testbed.mmcp.results import CASES as CASES_TABLE
 from testbed.mmcp.results import TABLES, Row, SessionMeasurements, conclude_cases
 from testbed.mmcp.session import Provisioning, begin
 from testbed.mmcp.staying import without_member
@@ -167,15 +169,22 @@ class _Leaves:
 
 def conclude(_values: Values, measurements: SessionMeasurements, verdict: Mapping[str, Any]) -> Conclusion:
     """What the capture shows of each leave, beside when the roles knew of it."""
-    return conclude_cases(measurements, verdict["leaves"], "leaves", _problems, _in_words)
+    may_go_on = "on-demand" in measurements.cannot
+    conclusion = conclude_cases(
+        measurements, verdict["leaves"], "leaves", partial(_problems, may_go_on=may_go_on), _in_words
+    )
+    for row in conclusion.rows[CASES_TABLE.name]:
+        if row["goes_on"] and not row["problems"]:
+            row["verdict"] = "pass: static"
+    return conclusion
 
 
-def _problems(measured: Row, leave: Row) -> list[str]:
+def _problems(measured: Row, leave: Row, *, may_go_on: bool) -> list[str]:
     parent = {"direct": "sm", "lmc": "lmc1"}.get(measured["case"], "lmc2")
     found = []
     if leave["parent"] != parent:
         found.append(f"the node was a member of {leave['parent']}, not of {parent}")
-    if leave["latency_ms"] is None:
+    if leave["latency_ms"] is None and not (leave["goes_on"] and may_go_on):
         found.append("the capture does not show when the data stopped")
     return found
 
@@ -184,7 +193,9 @@ def _in_words(measured: Row, leave: Row) -> str:
     parts = []
     if leave["ulr_ulc_ms"] is not None:
         parts.append(f"ULC of {leave['parent']} {leave['ulr_ulc_ms']:.1f} ms after ULR")
-    if leave["latency_ms"] is not None:
+    if leave["goes_on"] and leave["observed_ms"] is not None:
+        parts.append(f"no end of the data while observed ({leave['observed_ms'] / 1000:.1f} s)")
+    elif leave["latency_ms"] is not None:
         parts.append(f"data for {leave['latency_ms']:.0f} ms after the group was left")
     if leave["unnamed_ms"] is not None:
         parts.append(f"ASR without the node after {leave['unnamed_ms']:.0f} ms")

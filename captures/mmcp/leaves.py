@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _MILLISECOND = 1_000_000
 _BEFORE_NS = 1_000_000_000  # data must have been seen this shortly before, for its end to mean anything
+_GOING_ON_NS = (
+    100_000_000  # beside the stream's own pauses: data this shortly before the end of a session has not ended
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Leave:
 
     `parent` is the address of the one whose member the MN was. `until_ns`: when the node may begin something new.
     `packets_before` and `last_data_ns` are of the data at the MN's interface, before the leave and after `report`, the
-    first IGMP or MLD message in which the MN leaves the group.
+    first IGMP or MLD message in which the MN leaves the group. `goes_on`: the data had not ended when the session did.
     """
 
     session: Session
@@ -37,6 +40,7 @@ class Leave:
     report: Membership | None
     packets_before: int
     last_data_ns: int | None
+    goes_on: bool
 
     @property
     def name(self) -> str:
@@ -76,6 +80,8 @@ def observe_leave(lab: Lab, session: Session, step: Step, confirms: Sequence[Mes
     )
     flow = lab.flow(mn.interface)
     after = flow.span(begin if report is None else report.t_ns, until)
+    last = flow.t_ns[after[-1]] if after else None
+    pause_ns = _GOING_ON_NS + 2 * lab.parameters.nominal_spacing_ns
     return Leave(
         session,
         notice=bool(step.fields.get("notice", True)),
@@ -88,7 +94,8 @@ def observe_leave(lab: Lab, session: Session, step: Step, confirms: Sequence[Mes
         confirm=confirm,
         report=report,
         packets_before=len(flow.span(begin - _BEFORE_NS, begin)),
-        last_data_ns=flow.t_ns[after[-1]] if after else None,
+        last_data_ns=last,
+        goes_on=last is not None and last > session.end_ns - pause_ns,
     )
 
 
@@ -102,11 +109,14 @@ def first_report_without(lab: Lab, leave: Leave) -> Message | None:
 
 
 def leave_record(lab: Lab, leave: Leave) -> dict[str, Any]:
-    """One entry of the judgement's ``leaves``. Times in ms, from ULR or, without notice, from the leave itself."""
+    """One entry of the judgement's ``leaves``. Times in ms, from ULR or, without notice, from the leave itself.
+
+    ``latency_ms`` and ``observed_ms``, when the session ended, from the report; of data that went on until then there is no latency.
+    """
     unnamed = first_report_without(lab, leave)
 
     def since(t_ns: int | None) -> float | None:
-        return None if t_ns is None else round((t_ns - leave.since_ns) / _MILLISECOND, 6)
+        return None if t_ns is None else _in_ms(t_ns - leave.since_ns)
 
     names = {lmc.address: lmc.name for lmc in lab.parameters.lmcs} | {lab.parameters.session_manager: "sm"}
     return {
@@ -116,6 +126,12 @@ def leave_record(lab: Lab, leave: Leave) -> dict[str, Any]:
         "asr_on_leave": leave.asr_on_leave,
         "ulr_ulc_ms": since(None if leave.confirm is None else leave.confirm.t_ns),
         "report_ms": since(None if leave.report is None else leave.report.t_ns),
-        "latency_ms": None if leave.latency_ns is None else round(leave.latency_ns / _MILLISECOND, 6),
+        "latency_ms": None if leave.latency_ns is None or leave.goes_on else _in_ms(leave.latency_ns),
+        "observed_ms": None if leave.report is None else _in_ms(leave.session.end_ns - leave.report.t_ns),
+        "goes_on": leave.goes_on,
         "unnamed_ms": since(None if unnamed is None else unnamed.t_ns),
     }
+
+
+def _in_ms(duration_ns: int) -> float:
+    return round(duration_ns / _MILLISECOND, 6)

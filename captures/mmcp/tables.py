@@ -25,6 +25,7 @@ TOPICS = (
         columns=(
             ("mn", "mn"), ("notice", "notice"), ("parent", "parent"), ("ULC ms", "ulr_ulc_ms"),
             ("left the group ms", "report_ms"), ("data stopped ms after that", "latency_ms"),
+            ("observed ms", "observed_ms"),
             ("ASR without it ms", "unnamed_ms"),
         ),
     ),

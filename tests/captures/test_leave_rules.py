@@ -68,7 +68,7 @@ def test_the_numbers_of_leaves(tmp_path: Path) -> None:
     direct, lmc1, lmc2, killed = judged(good_leave_lab(), tmp_path).records["leaves"]
     assert direct == {
         "mn": "mn", "notice": True, "parent": "sm", "asr_on_leave": False, "ulr_ulc_ms": 1.1, "report_ms": 2.0,
-        "latency_ms": 87.0, "unnamed_ms": None,
+        "latency_ms": 87.0, "observed_ms": 397.0, "goes_on": False, "unnamed_ms": None,
     }  # fmt: skip
     assert (lmc1["parent"], lmc1["unnamed_ms"]) == ("lmc1", 251.0)
     assert (lmc2["parent"], lmc2["unnamed_ms"]) == ("lmc2", 2.0)
@@ -80,6 +80,14 @@ def test_the_end_of_data_is_not_believed_without_any(tmp_path: Path) -> None:
     found = {(verdict.rule, verdict.verdict) for verdict in judged(lab, tmp_path).verdicts}
     assert ("mmcp-leave-ends-stream", "unseen") in found
     assert ("mmcp-leave-ends-stream", "passed") not in found
+
+
+def test_data_that_goes_on_until_the_session_ends_has_no_end(tmp_path: Path) -> None:
+    lab = good_leave_lab()
+    BROKEN_LEAVES["data goes on"][0](lab)
+    found = judged(lab, tmp_path).records["leaves"]
+    assert [leave["goes_on"] for leave in found] == [False, True, False, False]
+    assert (found[1]["latency_ms"], found[1]["observed_ms"]) == (None, 397.0)
 
 
 def test_the_end_of_data_is_not_believed_where_the_capture_ends(tmp_path: Path) -> None:

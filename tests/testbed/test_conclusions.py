@@ -15,7 +15,7 @@ from testbed.mmcp.results import HANDOVERS, TABLES, SessionMeasurements
 from testbed.run.laboratory import breaks_a_rule
 from testbed.run.options import Values
 from testbed.run.results import Column, Table, filled, show
-from topologies import vertical
+from topologies import leave, vertical
 
 VALUES = Values({"family": "4", "repeat": 1, "max-excess": 0.05, "rate": 1000})
 ROW = {
@@ -180,3 +180,15 @@ def test_a_labs_own_table_is_printed_counted_and_written() -> None:
 def test_rows_of_a_table_that_the_lab_has_not_are_a_fault_of_the_lab() -> None:
     with pytest.raises(KeyError, match="rows of speeds"):
         filled(TABLES, {"speeds": ROWS})
+
+
+@pytest.mark.parametrize(("cannot", "verdict"), [({"on-demand": "static"}, "pass: static"), ({}, "fail")])
+def test_data_that_never_ends_is_told_as_such_and_only_of_static_routers(cannot: Any, verdict: str) -> None:
+    judged = {
+        "parent": "sm", "ulr_ulc_ms": 0.6, "latency_ms": None, "observed_ms": 851.6, "goes_on": True, "unnamed_ms": None,
+    }  # fmt: skip
+    measurements = SessionMeasurements(cases=[{"case": "direct", "problems": []}], cannot=cannot)
+    conclusion = leave.conclude(VALUES, measurements, {"leaves": [judged]})
+    (row,) = filled(TABLES, conclusion.rows)["cases"]
+    assert row["verdict"] == verdict
+    assert row["seen"] == "ULC of sm 0.6 ms after ULR; no end of the data while observed (0.9 s)"
