@@ -176,9 +176,14 @@ PROTOCOL = click.argument("of", metavar="PROTOCOL", type=click.Choice(names()), 
 
 @main.command()
 @PROTOCOL
-def decode(of: Protocol) -> None:
+@click.option("--module", help="Module that the messages belong to, where a protocol has several; else the first.")
+def decode(of: Protocol, module: str | None) -> None:
     """Read one message a line from stdin, in hex; print each as a JSON object, or as {"error": …}."""
-    _convert_lines(lambda line: of.decode(_octets(line)))
+    if module is not None and module not in of.modules:
+        has = f"one of {', '.join(of.modules)}" if of.modules else "none, and needs none"
+        raise click.BadParameter(f"{module!r}: {of.name} has {has}", param_hint="--module")
+    which = (module or of.modules[0],) if of.modules else ()
+    _convert_lines(lambda line: of.decode(_octets(line), *which))
 
 
 @main.command()

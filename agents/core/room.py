@@ -137,15 +137,17 @@ class Load:
 class Protocol:
     """A protocol's room. ``decode`` and ``encode`` are between bytes and plain values: what JSON can say.
 
-    ``decode`` raises DecodeError, ``encode`` EncodeError. ``specification`` and ``implementation`` are the decisions.
+    ``decode`` raises DecodeError, ``encode`` EncodeError. Where only the port tells of which of several ``modules`` a message
+    is, ``decode`` takes the module's name as its second argument. ``specification`` and ``implementation`` are the decisions.
     """
 
     name: str
     title: str
     roles: tuple[Role, ...]
-    decode: Callable[[bytes], Mapping[str, object]]
+    decode: Callable[..., Mapping[str, object]]
     encode: Callable[[Mapping[str, object]], bytes]
     commands: tuple[Command, ...] = ()
     specification: tuple[Decision, ...] = ()
     implementation: tuple[Decision, ...] = ()
     load: Load | None = None
+    modules: tuple[str, ...] = ()

@@ -64,9 +64,11 @@ options = tlv_rows(
         **dict.fromkeys((6, 7, 9, 16, 17, 18), anything),
         **dict.fromkeys((4, 5), st.binary(min_size=8, max_size=8)),
         **dict.fromkeys((8, 19), st.binary(min_size=4, max_size=4)),
-        20: st.binary(min_size=2, max_size=2),
+        **dict.fromkeys((20, 21), st.binary(min_size=2, max_size=2)),
+        22: st.binary(min_size=1, max_size=1),
+        23: st.binary(min_size=4, max_size=4),
     },
-    unknown=[0, 10, 15, 21, 255],
+    unknown=[0, 10, 15, 24, 255],
 )
 member_types = st.sampled_from([1, 2, 4])
 members = st.tuples(words_16, member_types).map(list)
