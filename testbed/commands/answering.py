@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from testbed.host.checks import NotObserved
 from testbed.host.doctor import LackError
+from testbed.host.interruption import INTERRUPTED, LINE
 from testbed.host.processes import ProcessError
 from testbed.host.sandbox import SandboxError
 from testbed.net.link_verification import LinkError
@@ -30,7 +31,6 @@ from testbed.run.roles import RoleError
 from testbed.setup import NotSetUpError
 
 COULD_NOT = 2
-INTERRUPTED = 130  # as a shell says of a program that Ctrl-C ended
 
 CANNOT_RUN = (
     EmulationError,
@@ -59,3 +59,15 @@ def fail(reason: object) -> NoReturn:
     """End the program: it could not do what was asked."""
     click.echo(f"error: {reason}", err=True)
     sys.exit(COULD_NOT)
+
+
+class Commands(click.Group):
+    """A group of commands of which each, interrupted, ends with a line that says so."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Do what was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo(LINE, err=True)
+            sys.exit(INTERRUPTED)

@@ -13,10 +13,11 @@ from typing import NoReturn
 
 import click
 
-from testbed.commands.answering import INTERRUPTED, fail
+from testbed.commands.answering import fail
 from testbed.commands.labs import LabCommands, example_of, lab_command
 from testbed.commands.running import in_sandbox, prepared, run_parameters
 from testbed.host.entering import run_in_node
+from testbed.host.interruption import INTERRUPTED
 from testbed.host.sandbox import STOP_DEADLINE_S, our_program, program_environment
 from testbed.run.finding import FoundLab, read_request
 from testbed.shell.client import Client

@@ -17,7 +17,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from testbed.commands.answering import CANNOT_RUN, COULD_NOT, INTERRUPTED, fail
+from testbed.commands.answering import CANNOT_RUN, COULD_NOT, fail
+from testbed.host.interruption import INTERRUPTED
 from testbed.host.progress import Progress
 from testbed.host.sandbox import inside
 from testbed.run import results

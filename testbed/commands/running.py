@@ -15,6 +15,7 @@ import click
 from testbed.commands.answering import fail
 from testbed.commands.labs import LabCommands, answering_for, example_of, lab_command, written
 from testbed.host import doctor
+from testbed.host.interruption import INTERRUPTED, LINE
 from testbed.host.sandbox import SandboxError, our_program, run_inside
 from testbed.net import link_plans
 from testbed.net.link_plans import Mechanisms
@@ -116,10 +117,11 @@ def in_sandbox(lab: FoundLab, run_folder: Path) -> int:
     except SandboxError as error:
         results.write_result(run_folder, results.could_not_run(topology.name, str(error), topology.tables))
         fail(error)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
     if not (run_folder / results.RESULT).exists():
-        results.write_result(
-            run_folder, results.could_not_run(topology.name, f"ended with status {status}", topology.tables)
-        )
+        why = LINE if status == INTERRUPTED else f"ended with status {status}"
+        results.write_result(run_folder, results.could_not_run(topology.name, why, topology.tables))
     return status
 
 

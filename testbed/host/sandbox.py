@@ -33,6 +33,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
+from testbed.host.interruption import INTERRUPTED
 from testbed.host.sandbox_init import MARKER, READY, SandboxSpec, namespaces
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -170,6 +171,8 @@ def run_inside(
 ) -> int:
     """Runs `argv` in a new sandbox and returns its exit status, or 2 with one line on stderr if the sandbox was killed.
 
+    130, with such a line, where a signal that was passed on ended it before it could answer.
+
     `argv`: the program, e.g. `our_program("testbed", "run", "handover")`; never a shell string.
     `routing_root`: root folder of the routing daemons, made usable (private run, etc/frr, …; proc and dev bound into it).
     `keep_visible`: folders the program needs that may lie below /run, which is private inside. The project, the folders of
@@ -291,7 +294,7 @@ def _supervise(
                 f"testbed: ended by {signal.Signals(forwarder.first[0]).name} before the sandbox was up",
                 file=sys.stderr,
             )
-            return COULD_NOT_RUN
+            return INTERRUPTED
         raise SandboxError(_refusal(said, user_namespace=user_namespace))
     try:
         ended = os.pidfd_open(process.pid)

@@ -21,6 +21,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed.host.interruption import INTERRUPTED, LINE
+
 READY = b"R"
 """Sent to the supervising process once the program has been started. When it has ended, its exit status follows."""
 
@@ -132,8 +134,9 @@ def prepare(spec: SandboxSpec) -> None:
     MARKER.write_text(json.dumps({"namespaces": namespaces(), "routing_root": spec.routing_root}))
 
 
-def _supervise(program: int, control: socket.socket, wakeup: socket.socket) -> int:
-    """Passes signals on and reaps until the program has ended. Returns its wait status."""
+def _supervise(program: int, control: socket.socket, wakeup: socket.socket) -> tuple[int, set[int]]:
+    """Passes signals on and reaps until the program has ended. Returns its wait status, and which signals it was sent."""
+    passed_on: set[int] = set()
     poll = select.poll()
     poll.register(control, select.POLLIN)
     poll.register(wakeup, select.POLLIN)
@@ -145,12 +148,13 @@ def _supervise(program: int, control: socket.socket, wakeup: socket.socket) -> i
                     os._exit(2)  # the supervising process is gone: so must everything here
                 with suppress(ProcessLookupError):
                     os.kill(program, numbers[0])
+                passed_on.add(numbers[0])
             else:
                 wakeup.recv(4096)
                 with suppress(ChildProcessError):
                     while (reaped := os.waitpid(-1, os.WNOHANG))[0]:
                         if reaped[0] == program:
-                            return reaped[1]
+                            return reaped[1], passed_on
 
 
 def main() -> int:
@@ -185,8 +189,11 @@ def main() -> int:
     os.dup2(spec.stderr_fd, 2)
     os.close(spec.stderr_fd)
     control.send(READY)
-    status = _supervise(program, control, wakeup_read)
-    if os.WIFSIGNALED(status):
+    status, passed_on = _supervise(program, control, wakeup_read)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in passed_on:  # it was too young to have a handler
+        print(LINE, file=sys.stderr)
+        exit_status = INTERRUPTED
+    elif os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
         print(f"testbed: the lab's program was killed by {name}: {' '.join(spec.argv)}", file=sys.stderr)
         exit_status = 2

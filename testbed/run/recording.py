@@ -59,8 +59,15 @@ class Recording:
         self._processes: list[ManagedProcess] = []
 
     def start(self) -> None:
-        """Start to record every link and return when all recorders listen."""
+        """Start to record every link and return when all recorders listen; none is left where that does not come about."""
         self._folder.mkdir()
+        try:
+            self._start_all()
+        except BaseException:
+            self._end_all()  # one that does not listen yet answers nobody
+            raise
+
+    def _start_all(self) -> None:
         with self._network.progress.step("recording of every link"):
             ends = self._network.model.captured_ends()
             for node, interface in ends:
@@ -94,6 +101,9 @@ class Recording:
         """
         # Only the recorders matter here: another process that has died is why a run may be over.
         eventually("the recorders to have written everything", self._written, WRITTEN_DEADLINE_S)
+        return self._end_all()
+
+    def _end_all(self) -> dict[str, int]:
         dropped: dict[str, int] = {}
         for process in self._processes:
             self._network.processes.stop(process)

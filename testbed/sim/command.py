@@ -24,7 +24,7 @@ from testbed.sim.faults import Faults
 from testbed.sim.machine import RoleError
 from testbed.sim.world import BROKEN, AnyWorld, Simulation
 
-EXIT_BROKEN, EXIT_COULD_NOT_RUN, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_BROKEN, EXIT_COULD_NOT_RUN = 1, 2
 TELL_AFTER_S = 2.0  # a run that takes longer says how far it is
 SLICES = 200  # of the run, between which it can say so
 
@@ -188,9 +188,6 @@ def _run(simulation: Simulation[Any], *, as_json: bool, **texts: str | None) -> 
     except OptionError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(EXIT_COULD_NOT_RUN)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        sys.exit(EXIT_INTERRUPTED)
     result["replay"] = replay(simulation, given)
     if as_json:
         click.echo(json.dumps(result))

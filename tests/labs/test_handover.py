@@ -318,3 +318,15 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
     assert alive(members) == []
     assert finished.folder is not None
     assert (finished.folder / "lab.pcapng").exists(), "what was captured is kept"
+
+
+@pytest.mark.parametrize("seen", ["request.json", "model.json"])
+def test_ctrl_c_before_there_is_a_network_leaves_a_result(tmp_path: Path, seen: str) -> None:
+    process = start(tmp_path, "pingpong")
+    eventually(f"{seen} of the run", lambda: ((tmp_path / "latest" / seen).exists(), "none"), 60.0)
+    process.send_signal(signal.SIGINT)
+    finished = finish(process, tmp_path)
+    assert finished.status == 130, finished.explain()
+    assert finished.result["error"] == "interrupted"
+    assert "Traceback" not in finished.errors
+    assert "interrupted" in finished.errors

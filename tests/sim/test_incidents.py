@@ -7,7 +7,7 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from testbed.__main__ import main
+from testbed.commands.program import main
 
 FEW = ["sim", "handover", "--json", "--mns=20", "--cells=3", "--duration=30s"]
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from agents.core.agent import Endpoint, LinkUp, Notify
 from agents.mmcp.node_session import NodeSession
-from testbed.__main__ import main
+from testbed.commands.program import main
 from testbed.mmcp.simulate import HANDOVER
 from testbed.mmcp.world import Mobile, PlanError, World
 from testbed.sim import command

@@ -8,7 +8,7 @@ from pathlib import Path
 import defusedxml.ElementTree
 from click.testing import CliRunner
 
-from testbed.__main__ import main
+from testbed.commands.program import main
 
 
 def printed(*words: str, status: int = 0) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from testbed.__main__ import main
+from testbed.commands.program import main
 from testbed.net.model import Family, Lab, ModelError
 from testbed.routing import families
 from testbed.run.options import OptionError, Values

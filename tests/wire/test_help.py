@@ -10,9 +10,13 @@ from click.testing import CliRunner
 
 import agents.__main__
 import captures.__main__
-import testbed.__main__
+import testbed.commands.program
 
-PROGRAMS = {"agents": agents.__main__.main, "captures": captures.__main__.main, "testbed": testbed.__main__.main}
+PROGRAMS = {
+    "agents": agents.__main__.main,
+    "captures": captures.__main__.main,
+    "testbed": testbed.commands.program.main,
+}
 
 
 def commands(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
