@@ -74,6 +74,8 @@ class Room:
 ROOMS_OF_AGENTS = tuple(f"agents.{name}" for name in PROTOCOLS)
 ROOMS_OF_TESTBED = tuple(f"testbed.{name}" for name in PROTOCOLS)
 
+PURE_LIBRARIES = frozenset({"cryptography"})
+"""What rooms of protocols may import: functions of their arguments alone, used as such."""
 AGENT_LIBRARIES = frozenset({"click", "dacite", "pyroute2"})
 TESTBED_LIBRARIES = frozenset({"click", "jinja2", "rich", "tomli_w"})
 CAPTURES_LIBRARIES = frozenset({"click", "jinja2", "junitparser", "rich", "scapy"})
@@ -105,7 +107,15 @@ def rooms_of_captures(*names: str) -> tuple[str, ...]:
 TABLE = (
     # A module belongs to the first room that names it: the special ones stand before the general.
     Room(("agents.core", "agents.__init__"), ours=("agents.core",), forbidden=WORLD_OUTSIDE),
-    *(Room((f"agents.{name}",), ours=("agents.core", f"agents.{name}"), forbidden=WORLD_OUTSIDE) for name in PROTOCOLS),
+    *(
+        Room(
+            (f"agents.{name}",),
+            ours=("agents.core", f"agents.{name}"),
+            libraries=PURE_LIBRARIES,
+            forbidden=WORLD_OUTSIDE,
+        )
+        for name in PROTOCOLS
+    ),
     Room(("agents.runtime", "agents.media"), ours=("agents",), strangers=ROOMS_OF_AGENTS, libraries=AGENT_LIBRARIES),
     Room(("agents.__main__",), ours=("agents",), strangers=ROOMS_OF_AGENTS, libraries=AGENT_LIBRARIES),
     Room(("agents.documentation",), ours=("agents",), strangers=ROOMS_OF_AGENTS, computed=True),
@@ -300,6 +310,7 @@ def test_no_general_file_of_the_testbed_names_a_protocol() -> None:
         ("agents.core.__init__", "from . import errors"),
         ("agents.mmcp.messages", "import struct\nfrom agents.core.tlv import read_parameters\nfrom . import constants"),
         ("agents.mmcp.__init__", "from agents.mmcp import constants\nfrom .messages import Message"),
+        ("agents.gmp.keys", "from cryptography.hazmat.primitives.kdf.hkdf import HKDF"),
         ("agents.runtime.datagram", "import asyncio, socket, pyroute2\nfrom agents import core"),
         ("agents.media", "import time, random"),
         ("agents.__main__", "import click\nfrom agents.protocols import names"),
