@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from testbed.mmcp import packets, places, role_agreement, staying
 from testbed.mmcp import session as mmcp_session
-from testbed.mmcp.options import stream_options
+from testbed.mmcp.options import address_delay_option, stream_options
 from testbed.mmcp.results import TABLES, SessionMeasurements
 from testbed.mmcp.session import begin
 from testbed.mmcp.two_cells import two_cells
@@ -67,7 +67,7 @@ OPTIONS = (
     duration_option(
         "overlap", "Link trigger until link down, without the time that a step is held", "200ms", 0.0, 10.0
     ),
-    duration_option("address-delay", "Link up until the new address is there", "100ms", 0.0, 10.0),
+    address_delay_option(),
     *stream_options("500"),
 )
 

@@ -18,9 +18,11 @@ Each measured handover begins cold: the next cell's router has nothing of the gr
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from testbed.mmcp import expectation, handover_figures, streaming
 from testbed.mmcp import session as mmcp_session
+from testbed.mmcp.options import address_delay_option, stream_options
 from testbed.mmcp.results import TABLES, SessionMeasurements
 from testbed.mmcp.session import begin
 from testbed.mmcp.streaming import nominal_spacing_ns, receiver_window
@@ -32,15 +34,19 @@ from testbed.run.options import Values, duration_option, family_option, file_opt
 
 MODES = ("proactive", "reactive", "silent")
 
+
+def _with_media(values: Values, _model: Lab) -> str:
+    return "with --media, which has a rate and a size of its own" if values.file("media") else ""
+
+
 OPTIONS = (
     family_option(),
     list_option("modes", "Ways to move, in this order", "proactive,reactive", MODES),
     number_option("repeat", "Handovers of each mode", "5", 1, 1000),
     duration_option("l2-gap", "Time without any link between the cells", "50ms", 0.0, 10.0),
     duration_option("overlap", "Link trigger until link down", "200ms", 0.0, 10.0),
-    duration_option("address-delay", "Link up until the new address is there, stands for DHCP", "100ms", 0.0, 10.0),
-    number_option("rate", "Stream, without --media", "1000", 10, 5000, "packets/s"),
-    number_option("size", "RTP payload of each packet, without --media", "188", 8, 1400, "bytes"),
+    address_delay_option(),
+    *(replace(option, idle=_with_media) for option in stream_options("1000")),
     file_option("media", "MPEG-TS file to stream at its own rate instead; what the node receives is kept"),
     duration_option("max-excess", "Bound on a proactive handover's disruption beyond the gap", "250ms", 0.001, 60.0),
 )

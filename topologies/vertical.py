@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from testbed.mmcp import handover_figures
-from testbed.mmcp.options import stream_options
+from testbed.mmcp.options import address_delay_option, stream_options
 from testbed.mmcp.results import HANDOVERS, TABLES, SessionMeasurements
 from testbed.mmcp.session import begin
 from testbed.mmcp.two_cells import two_cells
@@ -43,7 +43,7 @@ OPTIONS = (
     number_option("repeat", "Handovers", "4", 1, 1000),
     duration_option("lead", "Link trigger until the other radio has its link", "100ms", 0.0, 10.0),
     duration_option("overlap", "Time in which both radios have a link", "300ms", 0.05, 10.0),
-    duration_option("address-delay", "Link up until the new address is there", "100ms", 0.0, 10.0),
+    address_delay_option(),
     *stream_options("1000"),
     duration_option("max-excess", "Bound on the longest time without a packet", "50ms", 0.001, 60.0),
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from testbed.run.options import Option, duration_option, number_option
+from dataclasses import replace
+
+from testbed.net.model import Lab
+from testbed.run.options import Option, Values, duration_option, number_option
 
 
 def stream_options(rate: str) -> tuple[Option, Option]:
@@ -18,8 +21,21 @@ def walk_options(overlap: str, address_delay: str) -> tuple[Option, Option, Opti
     return (
         duration_option("l2-gap", "Time without any link between the cells", "50ms", 0.0, 10.0),
         duration_option("overlap", "Link trigger until link down", overlap, 0.0, 10.0),
-        duration_option("address-delay", "Link up until the new address is there", address_delay, 0.0, 10.0),
+        address_delay_option(address_delay),
     )
+
+
+def address_delay_option(default: str = "100ms") -> Option:
+    """How long a node that gives itself an address waits before, as if it had to ask somebody for it."""
+    option = duration_option(
+        "address-delay", "Link up until the new address is there, stands for DHCP", default, 0.0, 10.0
+    )
+    return replace(option, idle=_not_by_itself)
+
+
+def _not_by_itself(_values: Values, model: Lab) -> str:
+    mode = model.addressing.mode
+    return "" if mode == "static" else f"with --addresses {mode}, which takes the time that it takes"
 
 
 def max_excess_option() -> Option:

@@ -23,7 +23,7 @@ from typing import Any
 from testbed.mmcp import places, roaming_figures, staying
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.expectation import Expectation, address_times, exchange_between, expect, in_words
-from testbed.mmcp.options import max_excess_option, stream_options
+from testbed.mmcp.options import address_delay_option, max_excess_option, stream_options
 from testbed.mmcp.plan import PlannedHandover, completed, handovers_of, walks
 from testbed.mmcp.results import SessionMeasurements
 from testbed.mmcp.session import Begun, Provisioning
@@ -141,7 +141,7 @@ def roaming(
             family_option(),
             *options,
             list_option("modes", "Ways to move, one after the other", modes, MODES),
-            duration_option("address-delay", "Link up until the new address is there", "100ms", 0.0, 10.0),
+            address_delay_option(),
             duration_option("settle", "Link up until a handover's measurement ends", "1s", 0.1, 60.0),
             *stream_options(rate),
             max_excess_option(),

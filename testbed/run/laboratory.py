@@ -132,15 +132,21 @@ def parse_values(topology: Topology[Any], texts: Mapping[str, str | None]) -> Va
             values[option.name] = None if text is None else option.parse(text)
         except OptionError as error:
             raise OptionError(f"--{option.name}: {error}") from None
-    return Values(values)
+    return Values(values, [name for name, text in texts.items() if text is not None])
 
 
 def build_model(topology: Topology[Any], values: Values) -> Lab:
-    """The lab's model, which can work; raises ModelError, or what the lab raises for values that do not go together."""
+    """The lab's model, which can work; raises ModelError, or what the lab raises for values that do not go together.
+
+    Raises OptionError for an option that a person has given and that changes nothing.
+    """
     model = world_options.applied(topology.build(values), values)
     validate(model)
     families.check(model)
     addresses.check(model)
+    for option in topology.all_options:
+        if option.name in values.asked and (where := option.idle(values, model)):
+            raise OptionError(f"--{option.name} changes nothing {where}: leave it out")
     return model
 
 

@@ -7,12 +7,12 @@ whether 50 means seconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from testbed.net.model import Family
+from testbed.net.model import Family, Lab
 
 _DURATION = re.compile(r"(-?\d+(?:\.\d+)?)(us|ms|s|min)")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
@@ -22,10 +22,13 @@ _Kind = TypeVar("_Kind", float, int, str, tuple[str, ...])
 
 
 class Values:
-    """The values of a run's parameters by name, each asked for as what its option makes of it."""
+    """The values of a run's parameters by name, each asked for as what its option makes of it.
 
-    def __init__(self, values: Mapping[str, Value]) -> None:
-        self._values = dict(values)
+    ``asked``: the names of those that a person has given; the others have their defaults.
+    """
+
+    def __init__(self, values: Mapping[str, Value], asked: Collection[str] = ()) -> None:
+        self._values, self.asked = dict(values), frozenset(asked)
 
     def __contains__(self, name: object) -> bool:
         """Whether the lab has this option."""
@@ -82,11 +85,16 @@ class OptionError(ValueError):
     """A value that a parameter does not take; says what was given, and what may be."""
 
 
+def _never(_values: Values, _model: Lab) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One parameter: ``name`` as on the command line without dashes, the default as a person would write it.
 
-    ``joined_by``: what stands between the texts of one that may be given several times; empty of others.
+    ``joined_by``: what stands between the texts of one that may be given several times; empty of others. ``idle(values, model)``:
+    with what it changes nothing, in words; empty where it does change something. One that is given in vain is refused.
     """
 
     name: str
@@ -95,6 +103,7 @@ class Option:
     parse: Callable[[str], Value]
     metavar: str
     joined_by: str = ""
+    idle: Callable[[Values, Lab], str] = _never
 
 
 def duration(text: str, least_s: float, most_s: float) -> float:

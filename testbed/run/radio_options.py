@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from testbed.net.model import Lab, ModelError
@@ -42,6 +43,11 @@ def _shares(text: str) -> dict[str, float]:
     return found
 
 
+def _never_late(values: Values, _model: Lab) -> str:
+    late = any(word.startswith("late") for word in values.words("prediction"))
+    return "" if late else "without a prediction that is late (--prediction late)"
+
+
 RADIO_OPTIONS: tuple[Option, ...] = (
     decimal_option("power", "What cells transmit with", "20", -50, 100, "dBm"),
     decimal_option("exponent", "Of the path loss; 2 in the open, 4 among houses", "3", 1, 10),
@@ -56,8 +62,8 @@ RADIO_OPTIONS: tuple[Option, ...] = (
         _prediction,
         "QUALITY",
     ),
-    duration_option("late-by", "How much later a late prediction comes", "120ms", 0.0, 60.0),
-    number_option("radio-seed", "Of shadowing and predictions", "0", 0, 1_000_000),
+    replace(duration_option("late-by", "How much later a late prediction comes", "120ms", 0.0, 60.0), idle=_never_late),
+    number_option("radio-seed", "Of shadowing, predictions and random ways", "0", 0, 1_000_000),
 )
 """For labs whose link events are those of `movement_of`."""
 
@@ -71,6 +77,14 @@ def _movement(text: str) -> str:
     return str(path)
 
 
+def _traced(values: Values, _model: Lab) -> str:
+    return "" if values.word("movement") in (OWN, RANDOM, MANHATTAN) else "with a trace, which has speeds of its own"
+
+
+def _not_random(values: Values, _model: Lab) -> str:
+    return "" if values.word("movement") in (RANDOM, MANHATTAN) else f"without --movement {RANDOM} or {MANHATTAN}"
+
+
 MOVEMENT_OPTIONS: tuple[Option, ...] = (
     Option(
         "movement",
@@ -80,8 +94,8 @@ MOVEMENT_OPTIONS: tuple[Option, ...] = (
         _movement,
         "HOW",
     ),
-    number_option("speed", "Of the nodes, where no trace says it", "60", 1, 500, "km/h"),
-    duration_option("duration", "How long nodes move at random", "20s", 1.0, 3600.0),
+    replace(number_option("speed", "Of the nodes, where no trace says it", "60", 1, 500, "km/h"), idle=_traced),
+    replace(duration_option("duration", "How long nodes move at random", "20s", 1.0, 3600.0), idle=_not_random),
 )
 """For labs whose nodes go where `tracks_of` says."""
 

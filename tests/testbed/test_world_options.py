@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -11,6 +13,7 @@ from testbed.routing import families
 from testbed.run.options import OptionError, Values
 from testbed.run.world_options import WORLD_OPTIONS, applied
 from tests.testbed.handover_model import handover_model
+from topologies import handover
 
 
 def with_options(family: Family = 4, **texts: str) -> Lab:
@@ -114,3 +117,35 @@ def test_what_is_given_twice_is_kept_or_refused_and_a_refusal_names_the_option(w
     finished = CliRunner().invoke(main, ["draw", "handover", *words])
     assert finished.exit_code == 2
     assert said in finished.output
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["handover", "--addresses", "dhcp", "--address-delay", "0ms"], "--address-delay changes nothing with --addresses dhcp"),
+        (["tram", "--late-by", "1s"], "--late-by changes nothing without a prediction that is late"),
+        (["tram", "--duration", "9s"], "--duration changes nothing without --movement random or manhattan"),
+        (["tram", "--movement", __file__, "--speed", "9"], "--speed changes nothing with a trace"),
+    ],
+)  # fmt: skip
+def test_an_option_that_changes_nothing_is_refused(words: list[str], told: str) -> None:
+    done = CliRunner().invoke(main, ["draw", *words])
+    assert (done.exit_code, told in done.stderr, "leave it out" in done.stderr) == (2, True, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["handover", "--addresses", "dhcp"], ["handover", "--address-delay", "0ms"], ["handover", "--rate", "10"],
+        ["tram", "--late-by", "1s", "--prediction", "late=10%"], ["campus", "--duration", "9s", "--speed", "9"],
+    ],
+)  # fmt: skip
+def test_an_option_that_changes_something_is_not(words: list[str]) -> None:
+    assert CliRunner().invoke(main, ["draw", *words]).exit_code == 0
+
+
+@pytest.mark.parametrize(("media", "idle"), [(Path("film.ts"), True), (None, False)])
+def test_a_film_has_a_rate_and_a_size_of_its_own(media: Path | None, idle: bool) -> None:
+    values = Values({"media": media})
+    of = [option for option in handover.OPTIONS if option.name in ("rate", "size")]
+    assert [bool(option.idle(values, handover_model())) for option in of] == [idle, idle]
