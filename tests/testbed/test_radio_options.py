@@ -91,7 +91,8 @@ def test_tracks_and_cells_must_be_those_of_the_lab() -> None:
 
 
 def tracks_by(movement: object) -> dict[str, Track]:
-    values = values_of(movement=str(movement), duration="10s", cells="2", mobiles="2")
+    at_random = {} if isinstance(movement, Path) else {"duration": "10s"}
+    values = values_of(movement=str(movement), cells="2", mobiles="2", **at_random)
     return tracks_of(values, build_model(tram.TOPOLOGY, values), dict)
 
 
