@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from enum import Enum
 from functools import cache
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -24,7 +24,7 @@ Message = TypeVar("Message", bound=Typed)
 
 
 @cache
-def _counter_names(what: str, packets: type[Enum]) -> Mapping[Any, str]:
+def _counter_names(what: str, packets: type[Enum] | tuple[Enum, ...]) -> Mapping[Any, str]:
     """Made once: an Enum member's name and an f-string for every datagram are a tenth of its cost."""
     return {packet: f"{what}.{packet.name}" for packet in packets}
 
@@ -33,18 +33,20 @@ class MessageRole(Agent, Generic[Message]):
     """A role that takes messages of the types RECEIVES. Malformed ones, and other types, are dropped and counted by reason.
 
     PACKETS are the types that there are. Counters are named ``received.TYPE`` and ``sent.TYPE``. A role that has streams
-    hands each message of one to ``receive`` too, with the stream as the port.
+    hands each message of one to ``receive`` too, with the stream as the port. Where what comes by a port or stream is of
+    another codec than ``decode``, ``decoders`` has that one's.
     """
 
-    __slots__ = ("_decode", "_received_names", "_sent_names")
+    __slots__ = ("_decode", "_received_names", "_sent_names", "decoders")
 
-    PACKETS: ClassVar[type[Enum]]
+    PACKETS: ClassVar[type[Enum] | tuple[Enum, ...]]
     RECEIVES: ClassVar[frozenset[Any]] = frozenset()
 
     def __init__(self) -> None:
         super().__init__()
         # An instance's own attributes are found faster than those of its class.
         self._decode = self.decode
+        self.decoders: dict[Hashable, Callable[[bytes], Any]] = {}
         self._received_names = _counter_names("received", self.PACKETS)
         self._sent_names = _counter_names("sent", self.PACKETS)
 
@@ -58,7 +60,7 @@ class MessageRole(Agent, Generic[Message]):
     def receive(self, data: bytes, source: Endpoint, now: float, port: Hashable = "") -> None:
         """Decode one message and hand it to ``message_received``."""
         try:
-            message = self._decode(data)
+            message = (self.decoders.get(port) or self._decode)(data)
         except DecodeError as error:
             self.drop(error.reason, source, detail=error.detail)
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 VERSION = 1  # [8.2, 8.4]
 
@@ -20,8 +20,13 @@ USER_INFORMATION_MAXIMUM = 1400  # bytes of one UIRES; more follow [G-22]
 NO_GROUP = "0.0.0.0"  # a group address that is not said
 
 
-class SessionPacket(IntEnum):
-    """Types of the messages of module SM [8.2, Table 2]. The list of abbreviations swaps SDREQ and SDRES; the table is right."""
+class SessionPacket(Enum):
+    """Types of the messages of module SM [8.2, Table 2].
+
+    No integers: those of both modules begin at 1, and SCREQ must not be taken for KAREQ.
+    """
+
+    __hash__ = object.__hash__  # each is itself; an Enum's own hash is a Python function
 
     SCREQ = 1  # session creation request: creator -> server
     SCACC = 2  # accepted: the session's and the creator's ids
@@ -39,8 +44,10 @@ class SessionPacket(IntEnum):
     SAREQ = 14  # session activation request: client -> server
 
 
-class MembershipPacket(IntEnum):
+class MembershipPacket(Enum):
     """Types of the messages of module MM [8.4, Table 4; KDUPT by G-6]."""
+
+    __hash__ = object.__hash__  # as above
 
     KAREQ = 1  # keep-alive request: server -> client
     KARES = 2  # keep-alive response

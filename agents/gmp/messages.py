@@ -47,8 +47,11 @@ _MORE, _ENDING, _USER_INFORMATION = 4, 2, 1
 _OPEN_MODE, _CLOSED_MODE = 0b01, 0b10
 _MODES = {_OPEN_MODE: False, _CLOSED_MODE: True}
 _OTHERS_BITS = 13
-_SM_PACKETS = {int(packet): packet for packet in SessionPacket}
-_MM_PACKETS = {int(packet): packet for packet in MembershipPacket}
+_SM_PACKETS = {packet.value: packet for packet in SessionPacket}
+_MM_PACKETS = {packet.value: packet for packet in MembershipPacket}
+# An Enum member's value is a Python function in 3.11.
+_SM_CODES = {packet: packet.value for packet in SessionPacket}
+_MM_FIRST_OCTETS = {packet: VERSION << 4 | packet.value for packet in MembershipPacket}
 _MEMBER_TYPES = {int(kind): kind for kind in MemberType}
 _GROUPS_REMEMBERED = 4096
 
@@ -101,6 +104,9 @@ class MembershipMessage:
     reserved: int = 0
     options: Options = NO_OPTIONS
     members: tuple[ActiveMember, ...] = ()
+
+
+Message = SessionMessage | MembershipMessage
 
 
 @lru_cache(_GROUPS_REMEMBERED)
@@ -241,6 +247,11 @@ def _sum(data: bytes) -> int:
 # --- message to bytes ---------------------------------------------------------------------------------------------
 
 
+def encode(message: Message) -> bytes:
+    """Write one message of either module; raises EncodeError for what cannot be written."""
+    return encode_session(message) if isinstance(message, SessionMessage) else encode_membership(message)
+
+
 def encode_session(message: SessionMessage) -> bytes:
     """Write one message of module SM, with its checksum; raises EncodeError for what cannot be written."""
     packet, options = message.packet, message.options
@@ -256,7 +267,7 @@ def encode_session(message: SessionMessage) -> bytes:
         data = bytearray(
             _SM.pack(
                 first,
-                packet,
+                _SM_CODES[packet],
                 0,
                 message.session_id,
                 message.user_id,
@@ -294,7 +305,7 @@ def encode_membership(message: MembershipMessage) -> bytes:
     )
     try:
         data = _MM.pack(
-            VERSION << 4 | packet,
+            _MM_FIRST_OCTETS[packet],
             second,
             message.port,
             message.session_id,

@@ -10,10 +10,11 @@ out is 0, in MM an open session and a participant; I and UI, which follow from t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import IntEnum
+from enum import Enum
 from typing import TypeVar
 
 from agents.core.errors import DecodeError, EncodeError
+from agents.gmp import messages
 from agents.gmp.constants import (
     HEADER_SIZE,
     NO_GROUP,
@@ -28,16 +29,14 @@ from agents.gmp.constants import (
 from agents.gmp.messages import (
     ActiveMember,
     MembershipMessage,
+    Message,
     SessionMessage,
     decode_membership,
     decode_session,
-    encode_membership,
-    encode_session,
 )
 from agents.gmp.options import NO_OPTIONS, Options, option_rows, read_options
 
-Message = SessionMessage | MembershipMessage
-Packet = TypeVar("Packet", bound=IntEnum)
+Packet = TypeVar("Packet", bound=Enum)
 
 _OPEN, _CLOSED = 0b01, 0b10
 _SM_FIELDS = frozenset({"q", "s", "m", "i", "session_id", "user_id", "key_length", "port", "group"})
@@ -67,8 +66,7 @@ def decode(data: bytes, module: str) -> dict[str, object]:
 
 def encode(plain: Mapping[str, object]) -> bytes:
     """The bytes of a message; raises EncodeError."""
-    message = from_plain(plain)
-    return encode_session(message) if isinstance(message, SessionMessage) else encode_membership(message)
+    return messages.encode(from_plain(plain))
 
 
 def to_plain(message: Message) -> dict[str, object]:
