@@ -9,7 +9,7 @@ import click
 
 from testbed.commands.labs import LabCommands, answering_for, lab_command, model_of, output_option
 from testbed.export import containerlab, kathara
-from testbed.export.network import IMAGE
+from testbed.export.network import IMAGE, image_reference
 from testbed.run.finding import FoundLab
 from testbed.run.results import ResultError
 
@@ -21,7 +21,7 @@ def _command_of(lab: FoundLab) -> click.Command:
         model = model_of(lab, texts)
         target = output or Path(f"{model.name}-{form}")
         with answering_for(lab):
-            files = FORMATS[form](model, image)
+            files = FORMATS[form](model, image_reference(image))
             if target.is_dir() and any(target.iterdir()):
                 raise ResultError(f"{target} is not empty: give a new folder with --output")
             for path, text in files.items():

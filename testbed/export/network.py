@@ -6,6 +6,7 @@ where it begins. Roles are not started: what plays them is this project's, or yo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_interface
@@ -13,6 +14,7 @@ from ipaddress import ip_interface
 from testbed.net.model import PERFECT, Lab, ModelError, Quality
 from testbed.net.rendering import templates
 from testbed.net.routes import routes
+from testbed.net.settings import duplicate_detection, membership
 from testbed.routing import ospf
 from testbed.routing.frr import render_interfaces, render_rendezvous_point
 from testbed.routing.pim import FRR
@@ -20,17 +22,26 @@ from testbed.routing.pim import FRR
 IMAGE = "kathara/frr"
 """Has FRR 10, iproute2 and tc, and starts nothing by itself."""
 
+_NAME = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?:[A-Za-z0-9.-]+(?::\d+)?/)?{_NAME}(?:/{_NAME})*(?::\w[\w.-]*)?(?:@[A-Za-z0-9]+:[0-9a-f]{{32,}})?", re.ASCII
+)
+
 _TEMPLATES = templates("testbed.export")
 
 
 @dataclass(frozen=True, slots=True)
 class Plug:
-    """An interface of a container: on which wire, with which address (a cell's port has none), and what it does to what it sends."""
+    """An interface of a container: on which wire, with which address (a cell's port has none), and what it does to what it sends.
+
+    ``detects``: it looks for duplicates of its address, if that is of IPv6.
+    """
 
     name: str
     wire: int
     address: str | None = None
     quality: Quality = PERFECT
+    detects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,16 @@ class Container:
     plugs: tuple[Plug, ...]
     script: tuple[str, ...]
     files: Mapping[str, str]
+
+
+def image_reference(text: str) -> str:
+    """The name of an image as containers' programs take it. Raises ModelError for what is none."""
+    if not _IMAGE.fullmatch(text):
+        remedy = (
+            "write [HOST[:PORT]/]NAME[:TAG][@DIGEST], with a NAME of small letters, digits, dots, dashes and strokes"
+        )
+        raise ModelError("no name of a container image", f"--image {text!r}", remedy)
+    return text
 
 
 def render(template: str, **values: object) -> str:
@@ -63,7 +84,8 @@ def containers(model: Lab) -> tuple[Container, ...]:
     plugs: dict[str, list[Plug]] = {}
     for wire, ends in enumerate(_wires(model)):
         for owner, name, address, quality in ends:
-            plugs.setdefault(owner, []).append(Plug(name, wire, address, quality))
+            detects = duplicate_detection(model, owner)["accept_dad"] != "0"
+            plugs.setdefault(owner, []).append(Plug(name, wire, address, quality, detects))
     found = [
         Container(
             node.name,
@@ -117,7 +139,12 @@ def _script_of_node(model: Lab, node: str) -> Iterator[str]:
         yield f"sysctl -qw net.ipv4.ip_forward={int(router)} net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0"
     else:
         yield "sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0"
-        yield f"sysctl -qw net.ipv6.conf.all.forwarding={int(router)} net.ipv6.conf.all.accept_dad=0"
+        yield f"sysctl -qw net.ipv6.conf.all.forwarding={int(router)}"
+    # Its interfaces are there already: what new ones begin with is too late.
+    settings = {name: value for name, value in membership(model).items() if "/default/" not in name}
+    if model.family == 6:
+        settings |= {f"net/ipv6/conf/all/{name}": value for name, value in duplicate_detection(model, node).items()}
+    yield "sysctl -qw " + " ".join(f"{name.replace('/', '.')}={value}" for name, value in settings.items())
     yield "# plugs"
     ip = "ip" if model.family == 4 else "ip -6"
     for route in routes(model):
@@ -192,7 +219,7 @@ def _plugged(container: Container, names: Mapping[str, str]) -> Iterator[str]:
             yield f"ip link set {given} name {plug.name}"
         yield f"ip link set {plug.name} up"
         if plug.address is not None:
-            nodad = " nodad" if ip_interface(plug.address).version == 6 else ""
+            nodad = " nodad" if ip_interface(plug.address).version == 6 and not plug.detects else ""
             yield f"ip address replace {plug.address} dev {plug.name}{nodad}"
         if told := netem(plug.quality):
             yield f"tc qdisc replace dev {plug.name} root netem {told}"

@@ -28,6 +28,7 @@ from testbed.host.checks import Probe, eventually
 from testbed.host.processes import ManagedProcess, ProcessTable
 from testbed.host.progress import Progress
 from testbed.host.sandbox import require_inside
+from testbed.net import settings as settings_of
 from testbed.net.batch import Batch
 from testbed.net.links import Links
 from testbed.net.model import Lab, Link, Radio
@@ -240,29 +241,15 @@ class EmulatedNetwork:
                 settings |= {
                     f"{conf}/forwarding": str(int(router)),
                     f"{conf}/accept_ra": "0",
-                    **{f"{conf}/{name}": value for name, value in self._duplicate_detection(node).items()},
+                    **{
+                        f"{conf}/{name}": value
+                        for name, value in settings_of.duplicate_detection(self.model, node).items()
+                    },
                 }
             settings["net/ipv6/conf/default/addr_gen_mode"] = "0"  # EUI-64: known from the hardware address, at once
             if self.model.family == 6:
                 settings["net/ipv6/conf/lo/disable_ipv6"] = "0"
-        return settings | self._membership_settings()
-
-    def _duplicate_detection(self, node: str) -> dict[str, str]:
-        """Settings of IPv6 by which a node looks for duplicates of its addresses: mobile nodes do, as the model says."""
-        is_mobile = any(radio.node == node for radio in self.model.radios)
-        wanted = self.model.addressing.duplicate_address_detection if is_mobile else "off"
-        settings = dict.fromkeys(("accept_dad", "dad_transmits"), str(int(wanted != "off")))
-        if wanted == "optimistic":
-            settings |= {"optimistic_dad": "1", "use_optimistic": "1"}
-        return settings
-
-    def _membership_settings(self) -> dict[str, str]:
-        """What a node speaks as an IGMP or MLD host: what the lab's routers ask in, from its first report on."""
-        asked = self.model.membership
-        if self.model.family == 6:
-            return {f"net/ipv6/conf/{which}/force_mld_version": str(asked.mld) for which in ("all", "default")}
-        settings = {f"net/ipv4/conf/{which}/force_igmp_version": str(asked.igmp) for which in ("all", "default")}
-        return settings | {"net/ipv4/igmp_qrv": str(asked.robustness)}
+        return settings | settings_of.membership(self.model)
 
     def verify_multicast_settings(self) -> None:
         """Reads the four settings back. Raises EmulationError naming node, interface and value; cheap enough to repeat."""

@@ -14,9 +14,9 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # no annotations
 
 from testbed.export import containerlab, kathara
-from testbed.export.network import IMAGE, netem
+from testbed.export.network import IMAGE, image_reference, netem
 from testbed.mmcp.roaming import session_lab
-from testbed.net.model import Lab, ModelError, Node, PointOfAttachment, Quality
+from testbed.net.model import Addressing, Lab, Membership, ModelError, Node, PointOfAttachment, Quality
 from testbed.net.shapes import line
 from testbed.net.validation import validate
 
@@ -144,3 +144,35 @@ def test_what_cannot_be_exported_is_refused_with_the_remedy(tmp_path: Path) -> N
     again = export(tmp_path / "new", "handover", "--format", "containerlab")
     assert (again.returncode, "is not empty" in again.stderr) == (2, True)
     assert export(tmp_path / "other", "handover", "--format", "gns3").returncode == 2
+
+
+@pytest.mark.parametrize(
+    "text", [IMAGE, "frr", "quay.io/frrouting/frr:10.3.0", "localhost:5000/a/b_c:v1", f"frr@sha256:{'0a' * 32}"]
+)
+def test_names_of_images_are_taken(text: str) -> None:
+    assert image_reference(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Frr", "frr:", 'frr"', "frr\n", 'frr\nx[image]="y"', "frr image", "-frr", "frr:a/b"]
+)
+def test_what_is_no_name_of_an_image_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no name of a container image"):
+        image_reference(text)
+    if text == 'frr"':
+        done = export(tmp_path / "new", "handover", "--format", "kathara", "--image", text)
+        assert (done.returncode, "--image" in done.stderr, (tmp_path / "new").exists()) == (2, True, False)
+
+
+def test_versions_and_detection_of_duplicates_come_along() -> None:
+    model = replace(
+        row(6), addressing=Addressing(duplicate_address_detection="optimistic"), membership=Membership(mld=1)
+    )
+    files = containerlab.files(model, IMAGE)
+    assert "accept_dad=1 net.ipv6.conf.all.dad_transmits=1 net.ipv6.conf.all.optimistic_dad=1" in files["mn1/setup.sh"]
+    assert re.search(r"address replace \S+ dev mn1-radio$", files["mn1/setup.sh"], re.MULTILINE)
+    assert "all.force_mld_version=1 " in files["mn1/setup.sh"]
+    assert "accept_dad=0 " in files["mcs/setup.sh"]
+    assert " nodad" in files["mcs/setup.sh"]
+    older = replace(row(), membership=Membership(igmp=2, robustness=3))
+    assert "all.force_igmp_version=2 net.ipv4.igmp_qrv=3\n" in containerlab.files(older, IMAGE)["mn1/setup.sh"]
