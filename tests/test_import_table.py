@@ -116,7 +116,8 @@ TABLE = (
         )
         for name in PROTOCOLS
     ),
-    Room(("agents.runtime", "agents.media"), ours=("agents",), strangers=ROOMS_OF_AGENTS, libraries=AGENT_LIBRARIES),
+    Room(("agents.runtime",), ours=("agents",), strangers=ROOMS_OF_AGENTS, libraries=AGENT_LIBRARIES),
+    Room(("agents.media",), ours=("agents",), strangers=ROOMS_OF_AGENTS, libraries=AGENT_LIBRARIES | {"pylibsrtp"}),
     Room(("agents.__main__",), ours=("agents",), strangers=ROOMS_OF_AGENTS, libraries=AGENT_LIBRARIES),
     Room(("agents.documentation",), ours=("agents",), strangers=ROOMS_OF_AGENTS, computed=True),
     Room(("agents.protocols",), ours=("agents",), strangers=ROOMS_OF_AGENTS, computed=True),
