@@ -24,15 +24,17 @@ from testbed.net.model import Lab
 from testbed.net.shapes import Shape
 from testbed.radio.link_events import Movement
 from testbed.radio.movement import Position, Track, through
+from testbed.routing.families import INTERFACES_MAX
 from testbed.run.options import Values, number_option
 from testbed.run.radio_options import MOVEMENT_OPTIONS, RADIO_OPTIONS, movement_of, tracks_of
 
 MAST_M = 5.0  # from the track
+CELLS_MAX = INTERFACES_MAX - 2  # the source and the SM are behind the same router
 REST_S = 1.0  # before the first tram moves, and more for each other
 HEADWAY_S = 0.7
 
 OPTIONS = (
-    number_option("cells", "Along the track", "10", 2, 100),
+    number_option("cells", "Along the track", "10", 2, CELLS_MAX),
     number_option("mobiles", "Trams, one each way in turn", "1", 1, 100),
     number_option("distance", "From one cell to the next", "40", 5, 1000, "m"),
     *MOVEMENT_OPTIONS,

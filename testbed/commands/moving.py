@@ -10,10 +10,11 @@ from pathlib import Path
 import click
 
 from testbed.commands.labs import LabCommands, answering_for, lab_command, model_of, output_option, written
+from testbed.host.progress import Progress
 from testbed.net.model import ModelError
 from testbed.radio.link_events import LinkEvent, Movement, intervals
 from testbed.run.finding import FoundLab
-from testbed.run.laboratory import parse_values
+from testbed.run.laboratory import computing, parse_values
 from testbed.run.movement_map import draw
 from testbed.run.radio_options import cells_of
 
@@ -24,7 +25,8 @@ def _command_of(lab: FoundLab) -> click.Command:
         with answering_for(lab):
             if topology.movement is None:
                 raise ModelError("nobody knows beforehand how its nodes move", f"lab {model.name}", "try tram")
-            movement = topology.movement(parse_values(topology, written(topology, texts)), model)
+            with computing(topology, Progress()):
+                movement = topology.movement(parse_values(topology, written(topology, texts)), model)
             if svg is not None:
                 svg.write_text(draw(cells_of(model), movement), encoding="utf-8")
         if as_json:

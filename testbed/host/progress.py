@@ -17,6 +17,11 @@ from rich.text import Text
 REFRESHES_PER_S = 8
 
 
+def counted(number: int, thing: str) -> str:
+    """So many of a thing, in words."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 class ProgressStep:
     """One step in progress."""
 

@@ -20,6 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any
 
+from testbed.host.progress import counted
 from testbed.mmcp import places, roaming_figures, staying
 from testbed.mmcp import session as mmcp_session
 from testbed.mmcp.expectation import Expectation, address_times, exchange_between, expect, in_words
@@ -219,7 +220,8 @@ def play(
                 moments.append(Moment(event.at_s, 1, partial(_happen, lab, event, of, windows)))
         for at_s, node, fields in as_told(lab.network, events):
             moments.append(Moment(at_s, 2, partial(tell, node, fields)))
-        with lab.progress.step(f"{len(planned)} handovers of {len(begun.nodes)} mobile nodes, {mode}"):
+        moving = f"{counted(len(planned), 'handover')} of {counted(len(begun.nodes), 'mobile node')}, {mode}"
+        with lab.progress.step(moving):
             drift = pass_through(lab.network, moments)
         for answer in asked:
             answer.result()
@@ -319,9 +321,9 @@ def end_nodes(
 ) -> None:
     """Ask the receivers what they counted; then all nodes leave, and their routers forget them."""
     keep_trees(lab, f"at the end of mode {mode}")
-    with lab.progress.step(f"{len(begun.nodes)} mobile nodes leave"):
-        counted = _for_each(lambda window: receiver_window(begun.receivers[window[0]], *window[1:]), windows.values())
-        measurements.windows.update(zip(windows, counted, strict=True))
+    with lab.progress.step(f"leave of {counted(len(begun.nodes), 'mobile node')}"):
+        received = _for_each(lambda window: receiver_window(begun.receivers[window[0]], *window[1:]), windows.values())
+        measurements.windows.update(zip(windows, received, strict=True))
         # A stranger's agent leaves when it is stopped: its session ends there, and nobody reports any more.
         _for_each(lambda role: role.ask("leave") if role.is_ours else lab.roles.stop(role), begun.nodes.values())
         ours = {node: role for node, role in begun.nodes.items() if role.is_ours}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
 
+from testbed.host.progress import counted
 from testbed.mmcp import places
 from testbed.mmcp.places import MN, SESSION_MANAGER, Mobile, Session
 from testbed.mmcp.router_limits import rules_left_out
@@ -132,7 +133,7 @@ def begin_without_nodes(lab: RunningLab) -> Begun:
     if len(names) >= SHARING_MOBILES:
         lab.roles.share_memory()
     infrastructure = start_infrastructure(lab)
-    with lab.progress.step(f"{len(names)} receivers"):
+    with lab.progress.step(counted(len(names), "receiver")):
         receivers = {node: launch_receiver(lab, node) for node in names}
         lab.roles.await_ready(*receivers.values())
     return Begun(infrastructure, receivers)
@@ -146,7 +147,7 @@ def begin_nodes(
     provisioning: Provisioning = USUAL,
 ) -> None:
     """Start the agents of mobile nodes, each in the cell given, and wait until each receives its stream."""
-    with lab.progress.step(f"{len(cells)} mobile nodes, {mode}"):
+    with lab.progress.step(f"{counted(len(cells), 'mobile node')}, {mode}"):
         for node, cell in cells.items():
             if cell is None:
                 raise ModelError("in no cell at first", f"radio of {node}", "say where it is initially")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed.host.processes import ManagedProcess
+from testbed.host.progress import counted
 from testbed.net.batch import Batch
 from testbed.net.link_plans import (
     Mechanisms,
@@ -156,7 +157,7 @@ class Links:
             return
         for radio in unattached:
             self._network.set_carrier(radio, True)
-        with self._network.progress.step(f"measuring {len(subjects) // 2} links"):
+        with self._network.progress.step(f"measuring {counted(len(subjects) // 2, 'link')}"):
             verify(tuple(subjects.values()))
         for radio in unattached:
             self._network.set_carrier(radio, False)

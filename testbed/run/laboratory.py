@@ -6,7 +6,7 @@ import difflib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -150,6 +150,11 @@ def build_model(topology: Topology[Any], values: Values) -> Lab:
     return model
 
 
+def computing(topology: Topology[Any], progress: Progress) -> AbstractContextManager[object]:
+    """While it is found out what follows from a lab's movement, which takes seconds for many nodes: the step that it is."""
+    return progress.step("where the nodes go") if topology.movement is not None else nullcontext()
+
+
 def check_external(topology: Topology[Any], model: Lab, external: Iterable[str]) -> None:
     """Raise OptionError for the first role that is to be played by another program and that the lab does not have."""
     known = topology.role_names(model)
@@ -177,7 +182,8 @@ def perform(
     """
     started = time.monotonic()
     model = build_model(topology, values)
-    foreseen = topology.foresee(values, model)
+    with computing(topology, progress):
+        foreseen = topology.foresee(values, model)
     for text in foreseen:
         progress.note(text)
     with (

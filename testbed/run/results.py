@@ -28,6 +28,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as PrintedTable
 
+from testbed.host.progress import counted
+
 RESULT_SCHEMA = 1
 ROWS_SHOWN, FAILURES_SHOWN = 40, 5
 """Of a table, and of one rule."""
@@ -216,7 +218,7 @@ def _counted(result: Mapping[str, Any]) -> str:
     """How many rows each table has, with a comma behind; empty of a lab without tables."""
     counts = {table["name"]: len(result[table["name"]]) for table in result["tables"] if not table["more"]}
     shown = {name: count for name, count in counts.items() if count} or dict(list(counts.items())[:1])
-    return "".join(f"{count} {name}, " for name, count in shown.items())
+    return "".join(f"{counted(count, name.removesuffix('s'))}, " for name, count in shown.items())
 
 
 def _cell(value: object) -> str:

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from testbed.host.checks import NotObserved, eventually
-from testbed.host.progress import Progress
+from testbed.host.progress import Progress, counted
 
 
 def answers(*given: tuple[bool, str]) -> Iterator[tuple[bool, str]]:
@@ -83,3 +83,7 @@ def test_quiet_shows_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with Progress(quiet=True).step("secret"):
         pass
     assert capfd.readouterr() == ("", "")
+
+
+def test_one_thing_is_not_many() -> None:
+    assert [counted(number, "link") for number in (0, 1, 2)] == ["0 links", "1 link", "2 links"]

@@ -9,12 +9,14 @@ import defusedxml.ElementTree
 from click.testing import CliRunner
 
 from testbed.commands.program import main
+from topologies.tram import CELLS_MAX
 
 
 def printed(*words: str, status: int = 0) -> str:
     done = CliRunner().invoke(main, ["movement", *words])
     assert done.exit_code == status, done.output
-    return done.output
+    assert ("where the nodes go: " in done.stderr) == ("tram" in words), "it takes seconds for many nodes"
+    return done.stderr if status else done.stdout
 
 
 def test_a_trace_against_the_cells_of_a_lab(tmp_path: Path) -> None:
@@ -44,3 +46,9 @@ def test_what_cannot_be_is_one_line(tmp_path: Path) -> None:
     trace = tmp_path / "walk.csv"
     trace.write_text("t,node,x,y\n0,bus,0,zero\n")
     assert "walk.csv, line 2: y is 'zero'" in printed("tram", "--movement", str(trace), status=2)
+
+
+def test_more_cells_than_the_router_has_interfaces_for_are_out_of_bounds() -> None:
+    assert printed("tram", "--cells", str(CELLS_MAX)).count("links, ") == 1
+    done = CliRunner().invoke(main, ["movement", "tram", "--cells", str(CELLS_MAX + 1)])
+    assert (done.exit_code, f"out of bounds: 2 to {CELLS_MAX}" in done.stderr) == (2, True), done.stderr
