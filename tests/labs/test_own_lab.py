@@ -68,3 +68,50 @@ def test_what_the_page_names_is_there() -> None:
     links = re.findall(r"\]\(([^)]+)\)", page)
     assert len(links) > 5
     assert [link for link in links if not (PAGE.parent / link).exists()] == []
+
+
+SCENARIO = '''"""Two hosts.
+
+::
+
+    one ──── two
+"""
+
+import sys
+
+from testbed.net.model import End, Lab, Link, Node
+from testbed.run.laboratory import Conclusion, Topology
+
+ENDS = (End("one", "one-two", "10.0.0.1/30"), End("two", "two-one", "10.0.0.2/30"))
+MODEL = Lab("pair", 4, (Node("one"), Node("two")), links=(Link(*ENDS),))
+
+
+def perform(lab):
+    lab.network.processes.start("left-behind", "one", ["sleep", "987"])
+    sys.exit(0)
+
+
+TOPOLOGY = Topology("pair", "two hosts", (), lambda values: MODEL, perform, lambda *_: Conclusion())
+'''
+
+
+def test_a_scenario_that_ends_the_program_has_failed_and_leaves_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "pair.py"
+    left_behind = str(1_000_000 + os.getpid())  # not that of a run beside this one
+    file.write_text(SCENARIO.replace("987", left_behind))
+    done = ran(tmp_path, "run", "./pair.py", "--runs", "results")
+    why = f"{file}, line 19: SystemExit: 0; see fault.txt"
+    assert (done.returncode, done.stdout, f"error: {why}\n" in done.stderr) == (2, "", True), done.stderr
+    assert "Traceback" not in done.stderr
+    result = json.loads((tmp_path / "results/latest/result.json").read_text())
+    assert (result["verdict"], result["error"]) == ("could-not-run", why)
+    assert (tmp_path / "results/latest/lab.pcapng").is_file(), "what was captured is kept"
+    sleeping = f"sleep\0{left_behind}\0".encode()
+    assert [path for path in Path("/proc").glob("[0-9]*/cmdline") if sleeping in _read(path)] == []
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""  # it has ended
