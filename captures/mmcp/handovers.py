@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from captures.mmcp.outages import outage_record
 from captures.wire.flows import NO_DATA
-from captures.wire.source_gaps import longest_outage
+from captures.wire.source_gaps import longest_outage, longest_pause
 
 if TYPE_CHECKING:
     from captures.files.capture import Step
@@ -239,27 +239,29 @@ def handover_record(lab: Lab, handover: Handover) -> dict[str, Any]:
     """One entry of the judgement's ``handovers``; what could not be measured is None. Times in ms unless named _ns.
 
     ``longest_silence_ms`` is the longest time between two packets, ``disruption_ms`` the longest for which the network answers.
+    ``source_paused_ms``: how long the source sent nothing, beyond its spacing, while there was no link: so much of the gap may be
+    missing in the disruption.
     """
     flow = lab.flow(handover.mn.interface)
     numbers = stream_numbers(flow, handover.begin_ns, handover.end_ns) if handover.complete else None
     silence_ms = disruption_ms = excess_ms = outage = None
+    sent = lab.data.get(lab.parameters.source_interface, NO_DATA)
+    spacing_ns = lab.parameters.nominal_spacing_ns
+    down, up = handover.down_ns, handover.up_ns
     if numbers is not None:
         silence_ms = (numbers.gap_end_ns - numbers.gap_begin_ns) / _MILLISECOND
-        sent = lab.data.get(lab.parameters.source_interface, NO_DATA)
         span = flow.span(handover.begin_ns, handover.end_ns)
-        outage = longest_outage(flow, span, sent, lab.parameters.nominal_spacing_ns)
+        outage = longest_outage(flow, span, sent, spacing_ns)
         assert outage is not None  # there are numbers, so there are two packets
         disruption_ms = outage.outage_ns / _MILLISECOND
         nominal_gap = handover.nominal["l2_gap_ms"]
         if isinstance(nominal_gap, int | float):
             # Where the scenario was late with giving the link back, that was the link's and no protocol's doing.
-            down, up = handover.down_ns, handover.up_ns
             was_ms = 0.0 if down is None or up is None else (up - down) / _MILLISECOND
             excess_ms = disruption_ms - max(nominal_gap, was_ms)
     requests = handover_requests(lab, handover)
     confirm = accepted_confirm(lab, handover) if is_predictive(lab, handover) else None
     first = first_data_after(lab, handover)
-    down, up = handover.down_ns, handover.up_ns
     return {
         "handover": handover.number,
         "mode": handover.mode,
@@ -282,6 +284,11 @@ def handover_record(lab: Lab, handover: Handover) -> dict[str, Any]:
         "longest_gap": {"begin_ns": numbers.gap_begin_ns, "end_ns": numbers.gap_end_ns} if numbers else None,
         "outage": outage_record(lab, handover, outage),
         "measured_link_gap_ms": (_rounded((up - down) / _MILLISECOND) if up is not None and down is not None else None),
+        "source_paused_ms": (
+            _rounded(longest_pause(sent, down, up, spacing_ns) / _MILLISECOND)
+            if up is not None and down is not None and down < up
+            else None
+        ),
     }
 
 

@@ -49,6 +49,15 @@ def longest_outage(received: Flow, span: range, sent: Flow, nominal_spacing_ns: 
     return longest
 
 
+def longest_pause(sent: Flow, begin_ns: int, end_ns: int, nominal_spacing_ns: int) -> int:
+    """For how long at a stretch a source sent nothing between two moments, beyond its spacing; 0 where it was not seen, ns."""
+    if not sent.t_ns:
+        return 0
+    within = sent.span(begin_ns, end_ns)
+    moments = (begin_ns, *sent.t_ns[within.start : within.stop], end_ns)
+    return max(0, max(after - before for before, after in pairwise(moments)) - nominal_spacing_ns)
+
+
 def _outage(received: Flow, before: int, sent: Flow, nominal_spacing_ns: int) -> Outage:
     """That between a received packet and the next."""
     begin_ns, end_ns = received.t_ns[before], received.t_ns[before + 1]

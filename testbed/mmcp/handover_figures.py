@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from testbed.host.progress import counted
 from testbed.mmcp.expectation import least_without
 from testbed.mmcp.results import Row, SessionMeasurements, conclude_handovers
 from testbed.run.laboratory import Conclusion
 from testbed.run.options import Values
 
 AGREEMENT_MS = 2.0  # how far the receiver's and the capture's longest time without a packet may be apart
+
+NAMED = 5  # handovers in a note
 
 COUNTS = ("packets", "lost", "duplicates")
 
@@ -68,7 +71,27 @@ def conclude(
 
     conclusion = conclude_handovers(measurements, verdict["handovers"], problems)
     conclusion.failures += gain_lost(verdict["handovers"], values.family)
+    measurements.notes += source_pauses(verdict["handovers"])
     return conclusion
+
+
+def source_pauses(judged: Sequence[Row]) -> list[str]:
+    """Of handovers whose disruption is shorter than their gap, in words: the source had nothing to send for a part of it."""
+    short = [
+        row
+        for row in judged
+        if row.get("source_paused_ms") is not None
+        and row["disruption_ms"] is not None
+        and row["source_paused_ms"] > AGREEMENT_MS
+        and row["disruption_ms"] + AGREEMENT_MS < row["measured_link_gap_ms"]
+    ]
+    if not short:
+        return []
+    paused_ms = max(row["source_paused_ms"] for row in short)
+    which = f"{counted(len(short), 'handover')} ({', '.join(str(row['handover']) for row in short[:NAMED])}"
+    more = ", …)" if len(short) > NAMED else ")"
+    why = f"since the source itself paused meanwhile, for up to {paused_ms:.0f} ms beyond its spacing"
+    return [f"{which}{more}: the disruption is shorter than the gap, {why}"]
 
 
 def gain_lost(judged: Sequence[Row], family: int) -> list[str]:

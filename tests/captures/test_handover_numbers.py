@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from captures.mmcp.handovers import extended_sequence, stream_numbers
 from captures.rules.engine import judge
 from captures.wire.flows import Flow
-from tests.captures.scripted_lab import T0, ScriptedLab, good_lab
+from tests.captures.scripted_lab import INTERFACES, T0, ScriptedLab, Sent, good_lab
 
 MS = 1_000_000
 
@@ -80,7 +80,7 @@ def test_records_of_a_good_lab(tmp_path: Path) -> None:
         "hir_hic_ms": 11.1, "first_packet_after_link_up_ms": 5.0,
         "window": {"begin_ns": T0 + 3000 * MS, "end_ns": T0 + 4300 * MS},
         "longest_gap": {"begin_ns": T0 + 3200 * MS, "end_ns": T0 + 3260 * MS},
-        "measured_link_gap_ms": 50.0,
+        "measured_link_gap_ms": 50.0, "source_paused_ms": 0.0,
         "outage": {
             "link_ms": 45.0, "address_ms": 0.0, "join_ms": 0.0, "tree_ms": 0.0, "other_ms": 5.0,
             "tree_is_ahead": True, "address_after_ms": 100.0, "join_after_ms": 104.0,
@@ -88,6 +88,16 @@ def test_records_of_a_good_lab(tmp_path: Path) -> None:
     }  # fmt: skip
     assert (second["outcome"], second["disruption_ms"], second["lost"]) == ("reactive", 170.0, 17)
     assert second["hir_hic_ms"] is None
+
+
+def test_a_source_that_paused_while_there_was_no_link_is_told(tmp_path: Path) -> None:
+    lab = good_lab()
+    lab.steps[0]["mcs"]["interface"] = INTERFACES["mcs"]
+    for at_ms in {frame.at_ms for frame in lab.frames if frame.tag.startswith("data.")} - {3210, 3220, 3230, 3240}:
+        packet = next(frame for frame in lab.frames if frame.tag.startswith(f"data.{at_ms:.0f}@"))
+        lab.frames.append(Sent(at_ms - 1, INTERFACES["mcs"], packet.data, "sent"))
+    first, _ = records(lab, tmp_path)
+    assert (first["source_paused_ms"], first["longest_silence_ms"], first["disruption_ms"]) == (34.0, 60.0, 10.0)
 
 
 def test_silent_handover_is_called_so(tmp_path: Path) -> None:

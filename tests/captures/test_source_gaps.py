@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from captures.wire.flows import Flow
-from captures.wire.source_gaps import longest_outage
+from captures.wire.source_gaps import longest_outage, longest_pause
 
 MS = 1_000_000
 WAY_MS = 2  # from the source to the receiver
@@ -93,3 +93,11 @@ def test_sequence_numbers_wrap() -> None:
 
 def test_one_packet_makes_no_outage() -> None:
     assert longest_outage(EVEN, range(1), EVEN, MS) is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "begin_ms", "end_ms", "ms"),
+    [(EVEN, 105, 195, 0), (BURSTS, 505, 800, 290), (BURSTS, 520, 980, 459), (Flow(), 0, 100, 0), (EVEN, 900, 1050, 50)],
+)
+def test_a_source_pauses_between_two_moments(sent: Flow, begin_ms: int, end_ms: int, ms: int) -> None:
+    assert longest_pause(sent, begin_ms * MS, end_ms * MS, 10 * MS if sent is EVEN else MS) == ms * MS

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from testbed.mmcp import handover_figures
-from testbed.mmcp.handover_figures import gain_lost
+from testbed.mmcp.handover_figures import gain_lost, source_pauses
 from testbed.mmcp.results import HANDOVERS, TABLES, SessionMeasurements
 from testbed.run.laboratory import breaks_a_rule
 from testbed.run.options import Values
@@ -192,3 +192,12 @@ def test_data_that_never_ends_is_told_as_such_and_only_of_static_routers(cannot:
     (row,) = filled(TABLES, conclusion.rows)["cases"]
     assert row["verdict"] == verdict
     assert row["seen"] == "ULC of sm 0.6 ms after ULR; no end of the data while observed (0.9 s)"
+
+
+def test_a_disruption_shorter_than_the_gap_is_explained_by_its_source() -> None:
+    row = {**ROW, "disruption_ms": 12.0, "measured_link_gap_ms": 50.0, "source_paused_ms": 38.4}
+    (told,) = source_pauses([row, {**row, "disruption_ms": 50.0}, {**row, "source_paused_ms": 0.0}])
+    assert told.startswith("1 handover (1): the disruption is shorter than the gap, since the source itself paused")
+    assert told.endswith("for up to 38 ms beyond its spacing")
+    (many,) = source_pauses([{**row, "handover": number} for number in range(1, 8)])
+    assert many.startswith("7 handovers (1, 2, 3, 4, 5, …): ")
