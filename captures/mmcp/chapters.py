@@ -28,9 +28,12 @@ _GOOD_OUTCOMES = ("predictive", "reactive", "silent")
 
 
 def additions(lab: Lab, records: Mapping[str, Any], failed: Collection[str]) -> Additions:
-    """Each handover is a part; without handovers each session is, and each silence."""
-    handovers = lab.handovers
-    parts = _handover_parts(lab, handovers) if handovers else _other_parts(lab)
+    """Each handover is a part; without handovers each MN's session is, and each silence. Of every MMCP session, in order of time."""
+    found = sorted(
+        ((view, handover) for view in lab.views() for handover in view.handovers), key=lambda pair: pair[1].begin_ns
+    )
+    handovers = [handover for _, handover in found]
+    parts = _handover_parts(found) if found else _other_parts(lab)
     lines = list(records.get("handovers", ()))
     return Additions(
         parts=tuple(parts),
@@ -43,18 +46,19 @@ def additions(lab: Lab, records: Mapping[str, Any], failed: Collection[str]) -> 
 # --- handovers
 
 
-def _handover_parts(lab: Lab, handovers: Sequence[Handover]) -> list[Part]:
+def _handover_parts(found: Sequence[tuple[Lab, Handover]]) -> list[Part]:
+    """Of each handover, as the lab of its MMCP session sees it."""
     return [
         Part(
             anchor=f"handover-{number}",
             short=str(each.number),
             title=f"Handover {each.number}, {each.mode}: {each.mn.name} from {each.origin} to {each.target}",
             begin_ns=each.begin_ns,
-            stretch=_handover(lab, each),
+            stretch=_handover(view, each),
             subject=each.name,
             moved_to=each.target,
         )
-        for number, each in enumerate(handovers, 1)
+        for number, (view, each) in enumerate(found, 1)
     ]
 
 
@@ -253,9 +257,15 @@ def _other_parts(lab: Lab) -> list[Part]:
         heads.sort(key=lambda head: head[0].t_ns)
     ends = [*(step.t_ns for step, *_ in heads[1:]), lab.end_ns + 1]
     return [
-        Part(anchor, short, title, step.t_ns, _stretch(lab, step.t_ns, end))
+        Part(anchor, short, title, step.t_ns, _drawn(lab, step, end))
         for (step, anchor, short, title), end in zip(heads, ends, strict=False)  # of no heads there is one end
     ]
+
+
+def _drawn(lab: Lab, step: Step, end_ns: int) -> Stretch | None:
+    """What is drawn of a part that a step begins, as the MMCP session sees it that has something of the kind."""
+    drawn = (_stretch(view, step.t_ns, end_ns) for view in lab.views())
+    return next((stretch for stretch in drawn if stretch is not None), None)
 
 
 def _session_title(number: int, step: Step) -> str:
