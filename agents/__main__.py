@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,11 +17,30 @@ from agents.core.errors import ConfigurationError, EncodeError
 from agents.core.room import Load, Protocol, Role
 from agents.protocols import names, protocol
 
+if TYPE_CHECKING:
+    from agents.runtime.configuration import Checked, RuntimeConfiguration
+
+MediaConfiguration = TypeVar("MediaConfiguration", bound="Checked")
 CONFIGURATION = click.Option(
     ["--config", "path"],
     required=True,
     type=click.Path(path_type=Path),
     help="The role's TOML file; times in it are seconds.",
+)
+MEDIA_OPTIONS = (
+    click.Option(
+        ["--config", "path"],
+        type=click.Path(path_type=Path),
+        help="A TOML file of all that can be set, in place of these.",
+    ),
+    click.Option(
+        ["--orders"],
+        type=click.Path(path_type=Path),
+        help="The application socket of the role that says where to, when, and under which key.",
+    ),
+    click.Option(
+        ["--media"], type=click.Path(path_type=Path), help="An MPEG-TS file: what is sent, or what is written."
+    ),
 )
 EXIT_SOME_FAILED = 1  # of a load, some agents could not join
 EXIT_NOT_RUN = 2  # could not start, with the reason on stderr
@@ -120,31 +139,45 @@ def media() -> None:
     """The data plane: an RTP source and a receiver."""
 
 
-@media.command(params=[CONFIGURATION])
-def source(path: Path) -> None:
-    """Send RTP to a group: packets of our own, or an MPEG-TS file at its own rate."""
+@media.command(params=list(MEDIA_OPTIONS))
+def source(**given: Path | None) -> None:
+    """Send RTP to a group, or SRTP: packets of our own, or an MPEG-TS file at its own rate."""
     from agents.media.source import Source, SourceConfiguration
     from agents.media.transport_stream import TransportStreamError
-    from agents.runtime.configuration import load
 
     try:
-        _, configuration = load(path, SourceConfiguration)
+        _, configuration = _configured(SourceConfiguration, **given)
         Source(configuration).run()
     except (ConfigurationError, TransportStreamError, OSError) as error:
         _fail(error)
 
 
-@media.command(params=[CONFIGURATION])
-def receiver(path: Path) -> None:
-    """Receive a group's RTP, measure it, and write its payload to a file if asked."""
+@media.command(params=list(MEDIA_OPTIONS))
+def receiver(**given: Path | None) -> None:
+    """Receive a group's RTP or SRTP, measure it, and write its payload to a file if asked."""
     from agents.media.receiver import Receiver, ReceiverConfiguration
-    from agents.runtime.configuration import load
 
     try:
-        runtime, configuration = load(path, ReceiverConfiguration)
+        runtime, configuration = _configured(ReceiverConfiguration, **given)
         asyncio.run(Receiver(configuration, runtime.control).run())
     except (ConfigurationError, OSError) as error:
         _fail(error)
+
+
+def _configured(
+    kind: type[MediaConfiguration], path: Path | None, **given: Path | None
+) -> tuple[RuntimeConfiguration, MediaConfiguration]:
+    """What a media process is told by its file, or by the options that stand in place of one."""
+    from agents.runtime.configuration import RuntimeConfiguration, load
+
+    options = {name: str(value) for name, value in given.items() if value is not None}
+    if bool(options) if path is not None else "orders" not in options:
+        raise click.UsageError("give --config FILE, or --orders SOCKET and perhaps --media FILE in its place")
+    if path is not None:
+        return load(path, kind)
+    configuration = kind(**options)
+    configuration.check()
+    return RuntimeConfiguration(), configuration
 
 
 @media.command()

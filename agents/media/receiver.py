@@ -1,7 +1,8 @@
 """The mobile node's data plane: takes the group's RTP packets with the kernel's arrival times and measures windows.
 
 It joins nothing: membership is the mobile node's agent's affair, and the kernel hands every socket bound to the group's
-port what the host is a member of. That keeps the data flowing while the agent drops and adds its membership.
+port what the host is a member of. That keeps the data flowing while the agent drops and adds its membership. Where it has
+``orders``, the agent says which group's, and under which keys.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from agents.core.checks import check_address, check_port
 from agents.core.counters import Counters
+from agents.core.errors import ConfigurationError
+from agents.core.media_control import MediaOrder, MediaReport
 from agents.core.room import Field
 from agents.media import rtp
 from agents.media.arrivals import ArrivalLog, WindowError
 from agents.media.delivery import Delivery
+from agents.media.orders import REPORT_PERIOD, Orders, check_destination
+from agents.media.srtp import Keys
 from agents.runtime.control import ControlError, ControlServer, Request, answering
 from agents.runtime.tasks import Tasks
 
@@ -39,17 +43,22 @@ _REPORT_PERIOD = 0.5  # s, between two reports to the mobile node's agent
 
 @dataclass(frozen=True, slots=True)
 class ReceiverConfiguration:
-    """The group and port; ``media`` is a file for the payloads; ``report_to`` the control socket of the agent to tell."""
+    """The group and port; ``media`` is a file for the payloads; ``report_to`` the control socket of the agent to tell.
 
-    group: str
-    port: int
+    ``orders`` is the application socket of a role that says group and port, in their place.
+    """
+
+    group: str = ""
+    port: int = 0
     media: str | None = None
     report_to: str | None = None
+    orders: str | None = None
 
     def check(self) -> None:
         """Raise ConfigurationError for the first thing wrong."""
-        check_address("group", self.group, multicast=True)
-        check_port("port", self.port)
+        check_destination(self.group, self.port, self.orders)
+        if self.orders is not None and self.report_to is not None:
+            raise ConfigurationError("report_to", "given, and orders", "leave it out: the role that orders is told")
 
 
 class Reception:
@@ -128,7 +137,15 @@ class Receiver:
         self._control = None if control is None else ControlServer(Path(control), self._command, self._tasks)
         self._reception = Reception()
         self._answer = answering(self._requests())
-        self._socket = self._open()
+        self._socket: socket.socket | None = None
+        self._order = MediaOrder("stop")
+        self._keys: Keys | None = None
+        self._orders = None
+        if configuration.orders is None:
+            self._order = MediaOrder("receive", configuration.group, configuration.port)
+            self._socket = self._open(self._order)
+        else:
+            self._orders = Orders(configuration.orders, self._reception.counters)
         media = configuration.media
         # Unbuffered, so that what a full disk does not take is lost at once and counted, and nothing fails at the end.
         self._media: FileIO | None = None if media is None else Path(media).open("wb", buffering=0)  # noqa: SIM115  closed by run
@@ -140,7 +157,7 @@ class Receiver:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._finished.set)
         async with contextlib.AsyncExitStack() as stack:
-            stack.callback(self._socket.close)
+            stack.callback(self._close)
             if self._media is not None:
                 stack.callback(self._media.close)
             stack.callback(self._play_what_waits)
@@ -148,14 +165,14 @@ class Receiver:
             if self._control is not None:
                 stack.push_async_callback(self._control.close)
                 await self._control.start()
-            loop.add_reader(self._socket, self._drain)
-            stack.callback(loop.remove_reader, self._socket)
-            self._tasks.begin(self._report_forever())
+            if self._socket is not None:
+                loop.add_reader(self._socket, self._drain)
+            self._tasks.begin(self._report_forever() if self._orders is None else self._attend_forever(self._orders))
             print("ready", flush=True)
             await self._finished.wait()
         if self._failure is not None:
             raise self._failure
-        print(json.dumps(self._reception.describe()), flush=True)
+        print(json.dumps(self._describe()), flush=True)
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error
@@ -164,19 +181,32 @@ class Receiver:
     def _play_what_waits(self) -> None:
         self._play(self._reception.delivery.flush(time.time_ns()))
 
-    def _open(self) -> socket.socket:
-        configuration = self._configuration
-        family = socket.AF_INET if ip_address(configuration.group).version == 4 else socket.AF_INET6
+    def _open(self, order: MediaOrder) -> socket.socket:
+        family = socket.AF_INET if ip_address(order.group).version == 4 else socket.AF_INET6
         opened = socket.socket(family, socket.SOCK_DGRAM)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # several receivers of a group on one host
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        opened.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
-        opened.setblocking(False)
-        opened.bind((configuration.group, configuration.port))
+        try:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # several receivers of a group on one host
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+            opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            opened.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+            opened.setblocking(False)
+            opened.bind((order.group, order.port))
+        except OSError:
+            opened.close()
+            raise
+        self._kernel_drops = 0
         return opened
 
+    def _close(self) -> None:
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+
     def _drain(self) -> None:
+        if self._socket is None:
+            return
+        now = time.monotonic()
         for _ in range(_DATAGRAMS_PER_WAKE_UP):
             try:
                 data, ancillary, _, _ = self._socket.recvmsg(65535, 128)
@@ -194,6 +224,11 @@ class Receiver:
             if time_ns is None:
                 self._reception.counters.add("dropped.no-arrival-time")
                 continue
+            if self._keys is not None:
+                plain = self._keys.unprotect(data, now)
+                if plain is None:
+                    continue
+                data = plain
             self._play(self._reception.packet_arrived(data, time_ns))
 
     def _play(self, payloads: list[bytes]) -> None:
@@ -210,9 +245,7 @@ class Receiver:
 
     def _requests(self) -> Iterator[Request]:
         reception = self._reception
-        yield Request(
-            "state", "What has been received.", lambda _: {"state": {"role": "receiver", **reception.describe()}}
-        )
+        yield Request("state", "What has been received.", lambda _: {"state": {"role": "receiver", **self._describe()}})
         yield Request("counters", "What was counted.", lambda _: {"counters": dict(reception.counters.snapshot())})
         yield Request(
             "window",
@@ -233,6 +266,61 @@ class Receiver:
     async def _command(self, request: Mapping[str, object]) -> Mapping[str, object]:
         self._drain()  # what has arrived before the question belongs to the answer
         return await self._answer(request)
+
+    def _describe(self) -> dict[str, object]:
+        """What was received, and, of a receiver that has orders, what it does and how many packets each key has opened."""
+        described = self._reception.describe()
+        if self._orders is not None:
+            order = self._order
+            described["order"] = {"action": order.action, "group": order.group, "generation": order.generation}
+            described["decrypted"] = {} if self._keys is None else dict(self._keys.decrypted)
+        return described
+
+    async def _attend_forever(self, orders: Orders) -> None:
+        """Take the role's orders as they come, and report to it."""
+        report_at = now = time.monotonic()
+        while True:
+            if now >= report_at:
+                orders.attend(self._report())
+                report_at = now + REPORT_PERIOD
+            await _readable(orders.connection, report_at - now)
+            changes = [self._obey(order) for order in orders.taken()]
+            now = time.monotonic()
+            if any(changes):
+                report_at = now
+
+    def _obey(self, order: MediaOrder) -> bool:
+        """Do what an order says that is for a receiver; whether it has changed anything."""
+        if order.action == "send" or order == self._order:
+            return False
+        self._drain()  # what has arrived before the order is taken as it was until now
+        if (order.action, order.group, order.port) != (self._order.action, self._order.group, self._order.port):
+            self._close()
+            self._keys = None
+            self._play_what_waits()
+            if order.action == "receive":
+                try:
+                    self._socket = self._open(order)
+                except OSError as error:
+                    # The report says that nothing is received, and the role orders again.
+                    self._reception.counters.add(f"failed.receive.{error.errno}")
+                    self._order = MediaOrder("stop")
+                    return True
+                asyncio.get_running_loop().add_reader(self._socket, self._drain)
+        if order.key is None:
+            self._keys = None
+        else:
+            keys = self._keys or Keys(self._reception.counters)
+            if not keys.take(order.generation, order.key, order.roll_over_counter, time.monotonic()):
+                return False
+            self._keys = keys
+        self._order = order
+        return True
+
+    def _report(self) -> MediaReport:
+        roll_over_counter = 0 if self._keys is None else self._keys.roll_over_counter
+        packets = self._reception.counters["received.packets"]
+        return MediaReport(roll_over_counter, packets, self._order.generation, self._order.action)
 
     async def _report_forever(self) -> None:
         """Tell the mobile node's agent what has been received, for its status reports. Its absence is counted."""
@@ -257,3 +345,18 @@ class Receiver:
                 self._reception.counters.add("unsent.report")
             finally:
                 writer.close()
+
+
+async def _readable(connection: socket.socket | None, at_most: float) -> None:
+    """Wait until there is something to read, ``at_most`` s."""
+    loop = asyncio.get_running_loop()
+    come = asyncio.Event()
+    if connection is not None:
+        loop.add_reader(connection, come.set)
+    try:
+        await asyncio.wait_for(come.wait(), at_most)
+    except TimeoutError:
+        pass
+    finally:
+        if connection is not None:
+            loop.remove_reader(connection)

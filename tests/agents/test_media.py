@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -289,11 +290,20 @@ def test_file_that_is_not_there(tmp_path: Path) -> None:
         TransportStream(tmp_path / "none.ts")
 
 
+def sent(source: Source, payloads: Iterator[tuple[float, bytes | None]]) -> list[tuple[float, bytes]]:
+    """The packets that a source would send of these, each with the time at which it is due."""
+    rows = []
+    for due, payload in payloads:
+        rows.append((due, source._packet(due, payload)))
+        source._number += 1
+    return rows
+
+
 def test_source_plays_a_file_again_and_again(tmp_path: Path) -> None:
     file = ts_file(tmp_path, [0, CLOCK], between=6)  # two datagrams, two seconds
     source = Source(SourceConfiguration("239.1.1.1", 5004, "lo", media=str(file), ssrc=9))
     packets = source._file(file)
-    rows = list(islice(packets, 5))
+    rows = sent(source, islice(packets, 5))
     packets.close()  # type: ignore[attr-defined]  # a generator; it holds the file open
     parsed = [rtp.parse(data) for _, data in rows]
     assert [due for due, _ in rows] == pytest.approx([0.0, 1.0, 2.0, 3.0, 4.0])
@@ -304,7 +314,7 @@ def test_source_plays_a_file_again_and_again(tmp_path: Path) -> None:
 
 def test_synthetic_source_keeps_its_rate_and_size() -> None:
     source = Source(SourceConfiguration("239.1.1.1", 5004, "lo", rate=250.0, size=100))
-    rows = list(islice(source._synthetic(), 4))
+    rows = sent(source, islice(source._synthetic(), 4))
     assert [due for due, _ in rows] == pytest.approx([0.0, 0.004, 0.008, 0.012])
     assert {len(data) for _, data in rows} == {112}
     packets = [rtp.parse(data) for _, data in rows]
