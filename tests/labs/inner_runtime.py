@@ -110,6 +110,10 @@ def run(*words: str) -> None:
     subprocess.run(words, check=True)
 
 
+def output_of(command: str) -> str:
+    return subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
+
+
 @contextlib.contextmanager
 def link(family: int) -> Iterator[Link]:
     """A link between this namespace and another one."""
@@ -225,6 +229,8 @@ async def a_port_outlives_its_address(family: int) -> None:
         assert sum(counters.values()) == 1
         assert all(name.startswith("unsent.OSError.") for name in counters)
         do(f"address add {between.here}/{length} dev here0" + (" nodad" if family == 6 else ""))
+        # The kernel puts an IPv6 address into its table of routes some time later: until then what comes to it is lost.
+        await until(lambda: bool(output_of(f"ip -{family} route show table local {between.here}")))
         assert await ask() == b"?"
         port.close()
         peer.close()
