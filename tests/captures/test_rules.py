@@ -321,6 +321,23 @@ def test_broken_capture_fails_its_rule(tmp_path: Path, case: str, family: int) -
         assert verdict.rule != "mmcp-handover-order" or verdict.frames
 
 
+@pytest.mark.parametrize(("answered_at_ms", "verdict"), [(None, "unseen"), (2900, "failed"), (3180, "unseen")])
+def test_a_node_that_has_only_arrived_owes_no_request(
+    tmp_path: Path, answered_at_ms: float | None, verdict: str
+) -> None:
+    """It asks whose member it is; where it was not answered in time before its link went, it falls back."""
+    lab = good_lab(fallback=True).drop("h1.H?R@*").drop("h1.HCT@*")
+    lab.step(2500, "handover_begin", handover=0, mode="reactive", mn="mn", **{"from": "poa2", "to": "poa1"})
+    lab.step(2600, "link_down", handover=0)
+    lab.step(2700, "link_up", handover=0)
+    lab.step(2990, "handover_end", handover=0)
+    if answered_at_ms is not None:
+        lab.mmcp(answered_at_ms, "h0.LJC", "lmc1", "mn", f=1)
+    told = judged(lab, tmp_path)
+    [order] = [v for v in told.verdicts if v.rule == "mmcp-handover-order" and v.subject.startswith("handover 1 ")]
+    assert (order.verdict, "sent no HIR" in order.message) == (verdict, verdict == "failed")
+
+
 def without_waiting_data(lab: ScriptedLab) -> ScriptedLab:
     """No data in the new cell before link up at 3255 ms."""
     BROKEN["no data waiting"][0](lab)

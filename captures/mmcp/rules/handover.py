@@ -81,10 +81,17 @@ def _two_lmcs(handover: Handover) -> tuple[LocalMobilityController, LocalMobilit
     return None if old is None or new is None or old.address == new.address else (old, new)
 
 
-def _had_time_for_request(handover: Handover) -> bool:
-    if handover.trigger_ns is None or handover.down_ns is None:
+def _had_time_for_request(lab: Lab, handover: Handover, old: LocalMobilityController) -> bool:
+    """Whether the MN was a member in the old cell, and knew that it would go, some time before its link went."""
+    if handover.down_ns is None:
         return True
-    return handover.down_ns - handover.trigger_ns >= _TIME_FOR_REQUEST_NS
+    latest_ns = handover.down_ns - _TIME_FOR_REQUEST_NS
+    if handover.trigger_ns is not None and handover.trigger_ns > latest_ns:
+        return False
+    arrivals = [each.up_ns for each in lab.handovers_of(handover.mn.name) if each.begin_ns < handover.begin_ns]
+    if not arrivals or arrivals[-1] is None:
+        return True
+    return lab.answer(handover.mn, "LJC", arrivals[-1], latest_ns, source=old.address, f=1) is not None
 
 
 @knowing("mmcp-handover-order", "7.5", "handover")
@@ -99,7 +106,7 @@ def handover_order(lab: Lab) -> Iterator[Finding]:
         seen = [event for _, event in events if event is not None]
         evidence = frames_of(*seen) or tuple(handover.frames("handover_begin"))
         missing = [what for what, event in events if event is None]
-        if events[0][1] is None and _had_time_for_request(handover):
+        if events[0][1] is None and _had_time_for_request(lab, handover, lmcs[0]):
             yield Finding(handover.name, "failed", f"{handover.mn.name} sent no HIR", evidence)
             continue
         disorder = _disorder(events)
