@@ -188,10 +188,10 @@ def perform(
         progress.note(text)
     with (
         _empty_lab(topology, model, values, external, run_folder, progress) as lab,
+        nullcontext(Recording(lab.network)) as recording,  # before the console can be asked for one
         serving(run_folder, console(lab), progress),
     ):
         network, steps, roles = lab.network, lab.steps, lab.roles
-        recording = Recording(network)
         try:
             recording.start()
             _start_network(lab)

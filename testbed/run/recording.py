@@ -51,16 +51,19 @@ def buffer_kib(recorders: int) -> int:
 
 
 class Recording:
-    """The captures of one network, running from ``start`` to ``stop``."""
+    """The captures of one network, running from ``start`` to ``stop``.
+
+    There is one of a run: its folder is taken when it is made. Raises FileExistsError for a second one.
+    """
 
     def __init__(self, network: EmulatedNetwork) -> None:
         self._network = network
         self._folder = network.run_folder / CAPTURE
+        self._folder.mkdir()
         self._processes: list[ManagedProcess] = []
 
     def start(self) -> None:
         """Start to record every link and return when all recorders listen; none is left where that does not come about."""
-        self._folder.mkdir()
         try:
             self._start_all()
         except BaseException:

@@ -15,6 +15,7 @@ from mininet import log
 from testbed.host.entering import run_in_node
 from testbed.host.processes import ProcessDied, ProcessTable
 from testbed.net.model import End, Lab, Link, Node
+from testbed.run.recording import Recording
 from testbed.shell.mininet_cli import LabConsole
 
 
@@ -110,3 +111,11 @@ def test_whatever_keeps_a_command_from_starting_is_told(
     monkeypatch.setattr("testbed.host.entering.subprocess.run", refused)
     assert run_in_node(1, None, [sys.executable]) != 0
     assert "could not be started: PermissionError" in capfd.readouterr().err
+
+
+def test_a_run_that_is_about_to_record_leaves_no_moment_for_another_recording(console: LabConsole) -> None:
+    Recording(console.lab.network)
+    answer = console.answer("capture on")
+    assert (answer["ok"], "every link is recorded already" in answer["text"]) == (False, True)
+    with pytest.raises(FileExistsError):
+        Recording(console.lab.network)
