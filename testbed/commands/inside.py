@@ -22,7 +22,7 @@ from testbed.host.interruption import INTERRUPTED
 from testbed.host.progress import Progress
 from testbed.host.sandbox import inside
 from testbed.run import results
-from testbed.run.finding import FoundLab, blame, read_request
+from testbed.run.finding import FoundLab, blame, placed, read_request
 from testbed.run.laboratory import REQUEST, keep, perform
 from testbed.run.recording import RecordingError, write_report
 from testbed.shell.mininet_cli import LabConsole
@@ -53,7 +53,7 @@ def inside_command(run_folder: Path) -> None:
         result = results.could_not_run(name, "interrupted", tables)
         status = INTERRUPTED
     except CANNOT_RUN as error:
-        result = results.could_not_run(name, str(error), tables)
+        result = results.could_not_run(name, placed(error, request["lab"]), tables)
         status = COULD_NOT
     except (Exception, SystemExit) as error:  # noqa: BLE001  # the run's folder keeps where it happened
         (run_folder / "fault.txt").write_text(traceback.format_exc(), encoding="utf-8")

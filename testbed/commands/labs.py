@@ -12,7 +12,7 @@ import click
 
 from testbed.commands.answering import CANNOT_RUN, fail
 from testbed.net.model import Lab
-from testbed.run.finding import FoundLab, LabFileError, blame, find_lab, labs
+from testbed.run.finding import FoundLab, LabFileError, blame, find_lab, labs, placed
 from testbed.run.laboratory import Topology, build_model, parse_values
 from testbed.run.options import Option
 
@@ -65,7 +65,7 @@ def answering_for(lab: FoundLab) -> Iterator[None]:
     try:
         yield
     except CANNOT_RUN as error:
-        fail(error)
+        fail(placed(error, lab.named))
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a lab's file may do anything
         if isinstance(error, OSError) and error.filename is not None:
             fail(f"{error.filename}: {error.strerror}")

@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from testbed.run.laboratory import REQUEST, Topology, parse_values
-from testbed.run.options import Values
+from testbed.run.options import OptionError, Values
 
 _DRAWING = re.compile(r"::\n\n((?:[ \t]+\S.*\n|\n)+)")
 _SEE = re.compile(r"\bsee ((?:testbed|topologies)(?:\.\w+)+)")
@@ -136,9 +136,23 @@ def blame(error: BaseException, file: Path) -> str:
     said = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
     if isinstance(error, SyntaxError) and error.filename == str(file):
         return f"{file}, line {error.lineno}: {said}"
+    if line := _line_in(error, str(file)):
+        return f"{file}, line {line}: {said}"
     frames = traceback.extract_tb(error.__traceback__)
-    for frame in reversed(frames):
-        if frame.filename == str(file):
-            return f"{file}, line {frame.lineno}: {said}"
     where = f"{frames[-1].filename}, line {frames[-1].lineno}: " if frames else ""
     return f"{where}{said}: a fault of the testbed, not of {file.name}"
+
+
+def placed(error: Exception, named: str) -> str:
+    """What an error says that knows its remedy, behind the line of a lab of one's own that it came from.
+
+    ``named``: the lab's file, or the name of one of ours. What is wrong with an option is told without: it was not written there.
+    """
+    line = None if isinstance(error, OptionError) else _line_in(error, named)
+    return str(error) if line is None else f"{named}, line {line}: {error}"
+
+
+def _line_in(error: BaseException, file: str) -> int | None:
+    """The last line of a file that an error came through; None if it did not."""
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    return next((frame.lineno for frame in frames if frame.filename == file), None)

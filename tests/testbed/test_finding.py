@@ -140,3 +140,22 @@ def test_a_fault_in_a_lab_of_ones_own_is_told_with_its_line(file: Path) -> None:
     done = command("run", "./my lab.py", folder=file.parent)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {file}, line 13: AttributeError: ")
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("line(4, cells=0).lab('x', ())", ", line 13: shape: 0 cells; give at least 1"),
+        (
+            "Lab('pair', 4, (Node('one'), Node('one')))",
+            "lab pair: two nodes or points of attachment are called 'one'; rename one",
+        ),
+    ],
+)
+def test_a_model_that_cannot_work_is_told_with_its_remedy_and_its_line(file: Path, model: str, told: str) -> None:
+    file.write_text(
+        LAB.replace("import pieces", "from testbed.net.shapes import line").replace("pieces.build()", model)
+    )
+    done = command("draw", "./my lab.py", folder=file.parent)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert done.stderr.startswith(f"error: {file}{told}" if "line 13" in told else f"error: {told}"), done.stderr
