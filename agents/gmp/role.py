@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from agents.core.agent import Endpoint
+from agents.core.agent import Endpoint, Notify
 from agents.core.framing import Framer
 from agents.core.message_role import MessageRole
 from agents.gmp.constants import LENGTH_SIZE, MAXIMUM_MESSAGE_SIZE, MembershipPacket, SessionPacket
@@ -55,6 +55,10 @@ class Role(MessageRole[Message]):
     def send_framed(self, message: Message, stream: Hashable) -> None:
         """Queue one message on a stream."""
         self.send_on_stream(message.packet, framed(encode(message)), stream, _said_of(message))
+
+    def notify(self, event: str, **details: object) -> None:
+        """Tell the application."""
+        self.act(Notify(event, details))
 
 
 def _said_of(message: Message) -> dict[str, object]:

@@ -78,6 +78,7 @@ class Chart:
         self.loss: deque[str] = deque()
         self.delays: dict[str, float] = {}
         self.repeats: deque[str] = deque()
+        self.delivered: list[tuple[str, bytes]] = []  # by whom to its application
         self.network = _Charted(self)
         self.nodes = self.network.nodes
         self._ports = ports
@@ -226,6 +227,9 @@ class _Charted(Network):
     def renew_membership(self, node: Node, action: RenewMembership) -> None:
         self._chart.note(f"{node.name} renews {action.group}{self._on(node, action.interface)}")
         super().renew_membership(node, action)
+
+    def delivered(self, node: Node, data: bytes) -> None:
+        self._chart.delivered.append((node.name, data))
 
     def configured(self, node: Node, address: str, gateway: str) -> None:
         self._chart.note(f"{node.name} has {address} by {gateway}")

@@ -1,0 +1,124 @@
+"""The creator: makes a session, describes it, is its first member and its source, and may end or delete it (clause 7).
+
+Creation is two requests [7.1.1]: SCREQ brings the ids, SCINF the description to the server; SCCON confirms both, and in closed mode
+has the token to hand out, which the application is told [G-9]. From then on the creator is registered [G-28], and a client as any
+other (`agents.gmp.client`). A description that changes is sent again as a whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from agents.core.agent import Endpoint, Event
+from agents.gmp import constants as c
+from agents.gmp.client_state import CREATOR_TABLE, Input, State
+from agents.gmp.configuration import CreatorConfiguration
+from agents.gmp.constants import GROUP_KEY_SIZE, MemberType
+from agents.gmp.events import DeleteSession, Describe, EndSession
+from agents.gmp.member import Member
+from agents.gmp.messages import SessionMessage
+from agents.gmp.options import Options
+
+
+class Creator(Member):
+    """A creator. Its ``secret`` is that which the configuration names, unless another is given."""
+
+    __slots__ = ("_description", "_is_confirmed")
+
+    def __init__(self, configuration: CreatorConfiguration, secret: bytes | None = None) -> None:
+        super().__init__(configuration, secret or configuration.read_secret(), CREATOR_TABLE, MemberType.CREATOR)
+        session = configuration.session
+        self._description = session.options()
+        self._is_secure = session.secure
+        self._is_closed = session.closed
+        self._is_confirmed = False
+        self._data.is_at(session.group, session.port)
+
+    def handle(self, event: Event, now: float) -> None:
+        """Take what a person asks of a creator, or of any client."""
+        match event:
+            case EndSession():
+                self._end(now)
+            case DeleteSession():
+                self._delete(now)
+            case Describe():
+                self._describe(event, now)
+            case _:
+                super().handle(event, now)
+
+    def register(self, now: float) -> None:
+        """Create the session, or register in it again."""
+        if self._is_confirmed and self.state is State.IDLE:
+            self._machine.move(Input.REGISTER)
+            self.send_registration(now)
+            return
+        self._is_confirmed = False
+        self._session_id = self._user_id = 0
+        self._machine.move(Input.CREATE)
+        options = Options(client_name=self._configuration.name)  # [G-19]
+        self._ask_session(c.SCREQ, options, c.SCACC, c.SCREJ, now=now)
+
+    def answered(self, message: SessionMessage, source: Endpoint, now: float) -> None:
+        """Take an answer that the outstanding request wants."""
+        packet = message.packet
+        if packet is c.SCACC:
+            self._created(message, source, now)
+        elif packet is c.SCCON:
+            self._confirmed(message, now)
+        elif packet is c.SCREJ:
+            self.refused(message.options.reject_reason or 0, now)
+        elif packet is c.SDRES and message.options.reject_reason is None:
+            self.gone("deleted")
+        else:
+            super().answered(message, source, now)
+
+    def _created(self, message: SessionMessage, source: Endpoint, now: float) -> None:
+        if not message.session_id or not message.user_id:
+            self.drop("no-ids", source, packet=message.packet.name)
+            return
+        self._session_id, self._user_id = message.session_id, message.user_id
+        self._machine.move(Input.CREATED)
+        self.notify("created", session=self._session_id, user=self._user_id)
+        self._requests.done(now)
+        self._send_description(now)
+
+    def _send_description(self, now: float) -> None:
+        message = replace(
+            self.session_message(c.SCINF, self._description),
+            group=self._data.group,
+            port=self._data.port,
+            key_length=GROUP_KEY_SIZE if self._is_secure else 0,
+        )
+        self._requests.ask(message, c.SCCON, c.SCREJ, now=now)
+
+    def _confirmed(self, message: SessionMessage, now: float) -> None:
+        token = message.options.token
+        details = {"session": self._session_id, **({} if token is None else {"token": token.hex()})}
+        self._data.is_at(message.group, message.port)
+        if self.state is State.DESCRIBING:
+            self._is_confirmed = True
+            self._step_done(Input.CONFIRMED, "registered", now, **details)
+        else:
+            self.notify("described", **details)
+            self._requests.done(now)
+            self._advance(now)
+
+    # --- what a person asks ---------------------------------------------------------------------------------------
+
+    def _end(self, now: float) -> None:
+        if self.state is not State.ACTIVE:
+            self.notify("refused", request=c.TRREQ.name, reason="not-active")
+            return
+        self._requests.ask(self.membership_message(c.TRREQ), c.TRIND, now=now)
+
+    def _delete(self, now: float) -> None:
+        if not self._is_confirmed or self.state is State.ENDED:
+            self.notify("refused", request=c.SDREQ.name, reason="no-session")
+            return
+        self._requests.ask(self.session_message(c.SDREQ), c.SDRES, now=now)
+
+    def _describe(self, event: Describe, now: float) -> None:
+        changes = {name: value for name, value in asdict(event).items() if value is not None}
+        self._description = replace(self._description, **changes)
+        if self._is_confirmed and self.state is not State.ENDED:
+            self._send_description(now)
