@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
+from testbed.net.link_plans import Mechanisms, plan, tc_lines
 from testbed.net.model import PERFECT, Lab, ModelError, Quality
 from testbed.net.rendering import templates
 from testbed.net.routes import routes
@@ -26,6 +27,9 @@ _NAME = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
 _IMAGE = re.compile(
     rf"(?:[A-Za-z0-9.-]+(?::\d+)?/)?{_NAME}(?:/{_NAME})*(?::\w[\w.-]*)?(?:@[A-Za-z0-9]+:[0-9a-f]{{32,}})?", re.ASCII
 )
+
+_NETEM = Mechanisms(netem=True, taps=False)
+"""What the other emulator's kernel has to have for links."""
 
 _TEMPLATES = templates("testbed.export")
 
@@ -177,25 +181,6 @@ def _files(model: Lab, node: str) -> dict[str, str]:
     }
 
 
-def netem(quality: Quality) -> str:
-    """What tc's netem is told for a quality; empty for a perfect one."""
-    words: list[str] = []
-    if quality.delay_s or quality.jitter_s:
-        words += [
-            "delay",
-            f"{quality.delay_s * 1e3:g}ms",
-            *([f"{quality.jitter_s * 1e3:g}ms"] if quality.jitter_s else []),
-        ]
-    for name in ("loss", "duplicate", "reorder"):
-        share = getattr(quality, name)
-        words += [name, f"{share * 100:g}%"] if share else []
-    if quality.rate_bps:
-        words += ["rate", f"{quality.rate_bps}bit"]
-    if quality.queue_packets:
-        words += ["limit", str(quality.queue_packets)]
-    return " ".join(words)
-
-
 def script(container: Container, names: Mapping[str, str]) -> str:
     """The container's script. ``names``: what the emulator calls its interfaces, where that is not the model's name."""
     lines: list[str] = []
@@ -221,5 +206,5 @@ def _plugged(container: Container, names: Mapping[str, str]) -> Iterator[str]:
         if plug.address is not None:
             nodad = " nodad" if ip_interface(plug.address).version == 6 and not plug.detects else ""
             yield f"ip address replace {plug.address} dev {plug.name}{nodad}"
-        if told := netem(plug.quality):
-            yield f"tc qdisc replace dev {plug.name} root netem {told}"
+        planned = plan(plug.quality, _NETEM, f"interface {plug.name}")
+        yield from (f"tc {line}" for line in tc_lines(planned, plug.name, had=False))

@@ -14,7 +14,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # no annotations
 
 from testbed.export import containerlab, kathara
-from testbed.export.network import IMAGE, image_reference, netem
+from testbed.export.network import IMAGE, image_reference
 from testbed.mmcp.roaming import session_lab
 from testbed.net.model import Addressing, Lab, Membership, ModelError, Node, PointOfAttachment, Quality
 from testbed.net.shapes import line
@@ -88,7 +88,7 @@ def test_a_kathara_lab_is_of_lines_that_it_takes(family: int) -> None:
 def test_links_cells_and_daemons_come_along(make: Any) -> None:
     files = make(row(delay_s=0.02, loss=0.01), IMAGE)
     scripts = {path: text for path, text in files.items() if path.endswith(("setup.sh", ".startup"))}
-    impaired = [path for path, text in scripts.items() if "root netem delay 20ms loss 1%" in text]
+    impaired = [path for path, text in scripts.items() if "netem limit 100000 delay 20000us loss random 1%" in text]
     assert len(impaired) == 3, "the ends of two links, of which r2 has two"
     cell = next(text for path, text in scripts.items() if path.startswith("poa2"))
     assert "type bridge mcast_snooping 0" in cell
@@ -120,10 +120,14 @@ def test_names_that_kathara_does_not_take_are_changed_and_told() -> None:
         kathara.files(Lab("reserved", 4, (Node("shared"),)), IMAGE)
 
 
-def test_a_quality_is_told_to_netem() -> None:
-    everything = Quality(0.02, 0.002, 0.01, 0.005, 0.05, 10_000_000, 100)
-    told = "delay 20ms 2ms loss 1% duplicate 0.5% reorder 5% rate 10000000bit limit 100"
-    assert (netem(Quality()), netem(everything)) == ("", told)
+def test_what_links_do_is_told_to_tc_as_a_lab_tells_it() -> None:
+    everything = {"delay_s": 0.02, "jitter_s": 0.002, "rate_bps": 10_000_000, "queue_packets": 100}
+    told = [line for line in containerlab.files(row(**everything), IMAGE)["r1/setup.sh"].splitlines() if "tc " in line]
+    assert [line.partition(" dev r1-r2 ")[2] for line in told] == [
+        "root handle 1: netem limit 100000 delay 20000us 2000us rate 100gbit",  # and nothing overtakes
+        "parent 1:1 handle 10: tbf rate 10000000bit burst 2500 limit 151400",
+        "parent 10:1 handle 20: pfifo limit 100",
+    ]
 
 
 def export(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
