@@ -121,8 +121,8 @@ def test_names_that_kathara_does_not_take_are_changed_and_told() -> None:
 
 
 def test_what_links_do_is_told_to_tc_as_a_lab_tells_it() -> None:
-    everything = {"delay_s": 0.02, "jitter_s": 0.002, "rate_bps": 10_000_000, "queue_packets": 100}
-    told = [line for line in containerlab.files(row(**everything), IMAGE)["r1/setup.sh"].splitlines() if "tc " in line]
+    model = row(delay_s=0.02, jitter_s=0.002, rate_bps=10_000_000, queue_packets=100)
+    told = [line for line in containerlab.files(model, IMAGE)["r1/setup.sh"].splitlines() if line.startswith("tc ")]
     assert [line.partition(" dev r1-r2 ")[2] for line in told] == [
         "root handle 1: netem limit 100000 delay 20000us 2000us rate 100gbit",  # and nothing overtakes
         "parent 1:1 handle 10: tbf rate 10000000bit burst 2500 limit 151400",
