@@ -3,7 +3,8 @@
 A role is driven by six calls (``restore``, ``start``, ``receive``, ``received``, ``handle``, ``expire``), all but the first with
 the time, and answers with actions that the driver takes with ``take_actions`` after every call and carries out. It never
 waits, never reads a clock and never opens anything. The driver owes it one call of ``expire`` when ``next_deadline`` has
-come. What a driver must do for each action is written down once, in `agents.core.driver`.
+come. What a driver must do for each action is written down once, in `agents.core.driver`. Randomness is an argument as the
+time is: a driver gives ``random_bytes`` before it calls anything.
 
 Ports have names. The empty one is the role's own, from which it sends unless it says another; the other well-known ones
 are in the role's description (`agents.core.room.Role`) and open before ``start``. A name that nobody described is an
@@ -13,7 +14,7 @@ extra UDP port of any number, opened at its first use.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import field
 from typing import ClassVar, NamedTuple
 
@@ -330,20 +331,26 @@ class ApplicationData(Event):
     data: bytes
 
 
+def _no_random_bytes(_count: int) -> bytes:
+    raise RuntimeError("the role needs randomness: its driver must set random_bytes before it calls the role")
+
+
 class Agent(ABC):
     """A protocol role without input, output, clock or randomness. Subclasses are the roles.
 
     A driver that writes no history sets ``keeps_history`` to False: the role then queues no Trace, and spends no time on
-    any. That is the only difference.
+    any. That is the only difference. ``random_bytes`` gives that many bytes which nobody can guess (in a simulation: which
+    follow from its seed); a role asks for keys, tokens and the like, when it is called and not when it is made.
     """
 
-    __slots__ = ("_actions", "_own_timers", "counters", "keeps_history", "timers")
+    __slots__ = ("_actions", "_own_timers", "counters", "keeps_history", "random_bytes", "timers")
 
     LISTS: ClassVar[tuple[str, ...]] = ()
     """What ``rows`` has."""
 
     def __init__(self) -> None:
         self.keeps_history = True
+        self.random_bytes: Callable[[int], bytes] = _no_random_bytes
         self.counters = Counters()
         self._own_timers: Timers[TimerKey] | None = Timers()
         self.timers: Alarms = self._own_timers

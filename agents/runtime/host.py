@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import traceback
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -107,6 +108,7 @@ class AgentHost(Driver[None]):
         self._errors = standard_error(agent.counters)
         self._trace = TraceFile(None if runtime.trace is None else Path(runtime.trace), runtime.node, agent.counters)
         agent.keeps_history = self._trace.is_kept
+        agent.random_bytes = os.urandom
         self._timer: asyncio.TimerHandle | None = None
         self._notices: list[str] = []
         self._last_address: ConfigureAddress | None = None

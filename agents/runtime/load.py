@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import resource
 import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -188,6 +189,7 @@ class Loading(Driver[_Loader]):
             return
         node = self._nodes[number] = _Loader(number, self._load.agent(self._configuration, number))
         node.agent.keeps_history = False
+        node.agent.random_bytes = os.urandom
         self._open_port(node, "")
         self._drive(node, node.agent.start)
 

@@ -52,6 +52,8 @@ class Machines(Driver[Node]):
     def __init__(self, seed: int, begin: float) -> None:
         # A text is hashed by SHA-512, on every machine alike.
         self._chance = random.Random(f"network {seed}").random
+        # Of its own: what roles draw moves no fault.
+        self._random_bytes = random.Random(f"roles {seed}").randbytes
         self.nodes: dict[str, Node] = {}
         self.events = 0  # taken out of the agenda, less the timers that had been moved or cancelled
         self.breaches: dict[str, list[str]] = {}  # by invariant: what was seen
@@ -164,6 +166,7 @@ class Machines(Driver[Node]):
     def _run(self, agent: Agent, node: Node) -> None:
         node.agent = agent
         agent.keeps_history = self.keeps_history
+        agent.random_bytes = self._random_bytes
         node.alarms = timers = NodeTimers(node, self._put, self._expire_timer)
         agent.drive_with(timers, self._actions)
         agent.restore({} if node.disk is None else dict(node.disk.entries))

@@ -50,6 +50,18 @@ def test_every_action_has_its_way() -> None:
     assert set(asyncio.run(scene())) == set(get_args(Action))
 
 
+def test_a_role_has_randomness_before_it_is_called() -> None:
+    async def scene() -> tuple[bytes, bytes]:
+        agents = Asking(), Asking()
+        for agent in agents:
+            AgentHost(agent, RuntimeConfiguration())
+        return agents[0].random_bytes(16), agents[1].random_bytes(16)
+
+    one, other = asyncio.run(scene())
+    assert len(one) == len(other) == 16
+    assert one != other
+
+
 def test_what_the_kernel_dropped_at_a_port_is_counted_after_its_end_too() -> None:
     async def scene() -> None:
         agent = Asking()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import pytest
@@ -197,3 +197,26 @@ def test_a_role_that_was_used_before_keeps_its_timers_and_actions() -> None:
     network.run_for(3.0)
     assert role.heard == [("later",)]
     assert puppet(other).heard == [("", b"early", Endpoint("10.0.0.1", 7))]
+
+
+class Drawing(Puppet):
+    """It draws before all else."""
+
+    def restore(self, entries: Mapping[str, bytes]) -> None:
+        self.heard.append(self.random_bytes(16))
+
+
+def test_what_roles_draw_follows_from_the_seed() -> None:
+    def drawn(seed: int) -> list[bytes]:
+        network = Network(seed)
+        for number in (1, 2):
+            network.add(str(number), Drawing(), f"10.0.0.{number}", PORTS)
+        return [octets for node in network.nodes.values() for octets in puppet(node).heard]
+
+    assert drawn(1) == drawn(1)
+    assert len({*drawn(1), *drawn(2)}) == 4
+
+
+def test_a_role_without_a_driver_has_no_randomness() -> None:
+    with pytest.raises(RuntimeError, match="random_bytes"):
+        Drawing().restore({})
