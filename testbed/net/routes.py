@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
 from testbed.net.model import Lab, ModelError, Subnet
+from testbed.net.walk import Hop, walk
 
 DEFAULT_DESTINATION = {4: "0.0.0.0/0", 6: "::/0"}
 
@@ -19,15 +19,6 @@ class Route:
     node: str
     destination: str
     via: str
-    interface: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Hop:
-    """A step from one router to the next over a subnet."""
-
-    router: str
-    address: str
     interface: str
 
 
@@ -94,34 +85,17 @@ def _default_route(lab: Lab, host: str, subnets: tuple[Subnet, ...], routers: se
     return []
 
 
-def _neighbours(router: str, subnets: tuple[Subnet, ...], routers: set[str]) -> list[_Hop]:
-    return [
-        _Hop(other.node, str(ip_interface(other.address).ip), own.interface)
-        for subnet in subnets
-        for own in subnet.ends
-        if own.node == router
-        for other in subnet.ends
-        if other.node in routers and other.node != router
-    ]
-
-
 def _router_routes(router: str, subnets: tuple[Subnet, ...], routers: set[str]) -> list[Route]:
     known = {subnet.network for subnet in subnets if any(end.node == router for end in subnet.ends)}
-    first_hop: dict[str, _Hop] = {}
-    queue: deque[str] = deque([router])
-    seen = {router}
+    first: dict[str, Hop] = {}
     found: list[Route] = []
-    while queue:
-        here = queue.popleft()
-        for hop in _neighbours(here, subnets, routers):
-            if hop.router in seen:
-                continue
-            seen.add(hop.router)
-            first_hop[hop.router] = hop if here == router else first_hop[here]
-            queue.append(hop.router)
-            for subnet in subnets:
-                if subnet.network not in known and any(end.node == hop.router for end in subnet.ends):
-                    known.add(subnet.network)
-                    step = first_hop[hop.router]
-                    found.append(Route(router, str(subnet.network), step.address, step.interface))
+    for node, hop in walk(router, subnets, routers).items():
+        if node not in routers:
+            continue
+        step = first[node] = first.get(hop.own.node, hop)
+        for subnet in subnets:
+            if subnet.network not in known and any(end.node == node for end in subnet.ends):
+                known.add(subnet.network)
+                via = str(ip_interface(step.other.address).ip)
+                found.append(Route(router, str(subnet.network), via, step.own.interface))
     return found

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections import deque
 from contextlib import closing
 from ipaddress import ip_address
 
 from testbed.net.mininet_net import EmulatedNetwork
 from testbed.net.model import Lab, Stream
 from testbed.net.observation import ObservationError
+from testbed.net.walk import walk
 
 SENT_DEADLINE_S = 15.0
 _ETH_P_ALL = 0x0003  # <linux/if_ether.h>
@@ -74,21 +74,14 @@ def _limit_sent(network: EmulatedNetwork, stream: Stream) -> int:
 
 def farthest(model: Lab, origin: str) -> tuple[int, str]:
     """What a packet's TTL must be so that it reaches every cell from a node, one more than the routers on the way; and which is last."""
-    routers = {node.name for node in model.routers()}
+    subnets, routers = model.subnets(), {node.name for node in model.routers()}
     passed = {origin: 0}
-    queue = deque([origin])
+    for node, hop in walk(origin, subnets, routers).items():
+        passed[node] = passed[hop.own.node] + (node in routers)
     cells: dict[str, int] = {}
-    while queue:
-        node = queue.popleft()
-        if node != origin and node not in routers:
-            continue
-        for subnet in model.subnets():
-            there = {end.node for end in subnet.ends}
-            if node not in there:
-                continue
-            if subnet.point_of_attachment is not None:
-                cells.setdefault(subnet.point_of_attachment, passed[node])
-            for other in sorted(there - passed.keys()):
-                passed[other] = passed[node] + (other in routers)
-                queue.append(other)
+    for node, count in passed.items():  # the nearest first
+        if node == origin or node in routers:
+            for subnet in subnets:
+                if subnet.point_of_attachment is not None and any(end.node == node for end in subnet.ends):
+                    cells.setdefault(subnet.point_of_attachment, count)
     return max(((count + 1, cell) for cell, count in cells.items()), default=(1, "none"))

@@ -11,6 +11,7 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip
 from itertools import pairwise
 
 from testbed.net.model import End, Lab, ModelError, Quality
+from testbed.net.walk import walk
 from testbed.net.wires import wires
 from testbed.radio.movement import Position, check_position
 
@@ -220,15 +221,7 @@ def _check_reachable(lab: Lab) -> None:
             if not any(s.point_of_attachment == cell and any(e.node in routers for e in s.ends) for s in subnets):
                 raise ModelError(f"cell {cell} has no router", f"radio of {radio.node}", f"attach a router to {cell}")
     start = lab.nodes[0].name
-    reached, frontier = {start}, [start]
-    while frontier:
-        node = frontier.pop()
-        if node != start and node not in routers:
-            continue  # a host does not forward
-        for members in ({end.node for end in subnet.ends} for subnet in subnets):
-            if node in members:
-                frontier += sorted(members - reached)
-                reached |= members
+    reached = {start, *walk(start, subnets, routers)}
     for lost in (node.name for node in lab.nodes if node.name not in reached):
         raise ModelError(
             f"cannot be reached from {start}",
