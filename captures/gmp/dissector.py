@@ -187,6 +187,7 @@ _SHOWN = {
     "MM": (
         "mode",
         "member_type",
+        "r",
         "ss",
         "ui",
         "session_id",
@@ -196,6 +197,7 @@ _SHOWN = {
         "period",
         "timeout",
         "key_length",
+        "reserved",
     ),
 }
 
@@ -204,9 +206,10 @@ def dissect(data: bytes, module: str = "SM") -> dict[str, Any]:
     """Read one message strictly, as one of module "SM" or "MM".
 
     Returns for SM ``{"module", "packet", "q", "s", "m", "i", "session_id", "user_id", "key_length", "port", "group"}``, for
-    MM ``{"module", "packet", "mode", "member_type", "ss", "ui", "session_id", "user_id", "port", "group", "period",
-    "timeout", "key_length"}``, all numbers as on the wire but `group`, which is printed. Then `mm_port` for SAREQ, `members`
-    for UIRES as ``[user ID, member type]``, for every other packet `options` as ``[type, value in hex]`` without padding.
+    MM ``{"module", "packet", "mode", "member_type", "r", "ss", "ui", "session_id", "user_id", "port", "group",
+    "period", "timeout", "key_length", "reserved"}``, all numbers as on the wire but `group`, which is printed. Then `mm_port`
+    for SAREQ, `members` for UIRES as ``[user ID, member type]``, or ``[0, member type, number of others]`` [D G-22], for every
+    other packet `options` as ``[type, value in hex]`` without padding.
 
     Raises `MalformedMessageError` with every reason found and all that could be read, KeyError for another module.
     """
@@ -222,7 +225,7 @@ def _fields(layer: Packet, module: str) -> dict[str, Any]:
         fields |= {"mm_port": ports[0]} if ports else {}
     elif packet == "UIRES":
         members = [option for option in layer.options if isinstance(option, ActiveMember)]
-        fields["members"] = [[member.user_id, member.member_type] for member in members]
+        fields["members"] = [member.plain() for member in members]
     else:
         fields["options"] = tlv.plain(layer.options)
     return fields
@@ -244,7 +247,10 @@ def build(fields: Mapping[str, Any]) -> bytes:
     options: list[Packet] = tlv.layers_of(fields.get("options", ()))
     if "mm_port" in fields:
         options.append(ClientPort(mm_port=fields["mm_port"]))
-    options += [ActiveMember(user_id=user, member_type=kind) for user, kind in fields.get("members", ())]
+    words = (
+        dict(zip(("user_id", "member_type", "reserved"), word, strict=False)) for word in fields.get("members", ())
+    )
+    options += [ActiveMember(**word) for word in words]
     return bytes(_LAYERS[module](type=code_of(_PACKETS[module], fields["packet"]), **values, options=options))
 
 

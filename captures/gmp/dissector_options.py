@@ -1,4 +1,4 @@
-"""The options of GMP messages as scapy layers: TLVs [D G-8], the word of SAREQ, the words of UIRES [D G-7]."""
+"""The options of GMP messages as scapy layers: TLVs [D G-8], the word of SAREQ, the words of UIRES [D G-7, G-22]."""
 
 # ruff: noqa: RUF012  scapy's way of declaring a layer is a mutable class attribute
 
@@ -9,6 +9,7 @@ from typing import Any
 from scapy.fields import (
     BitEnumField,
     BitField,
+    ByteEnumField,
     ByteField,
     IntField,
     LongField,
@@ -26,6 +27,7 @@ WORD_OCTETS = 4
 
 NAME_AND_PURPOSE, CONTENT, OWNER, START_TIME, END_TIME, MEDIA, CORE_MEMBER, KEEP_ALIVE, INVITED_MEMBER = range(1, 10)
 CLIENT_NAME, ACCESS_TOKEN, GROUP_KEY, KEY_GENERATION, REJECT_REASON = range(16, 21)
+CLIENT_MM_PORT, START_CONDITION, ROLL_OVER_COUNTER = range(21, 24)
 OPTIONS = {
     NAME_AND_PURPOSE: "name and purpose",
     CONTENT: "content",
@@ -41,8 +43,11 @@ OPTIONS = {
     GROUP_KEY: "group key",
     KEY_GENERATION: "key generation",
     REJECT_REASON: "reject reason",
+    CLIENT_MM_PORT: "client MM port",
+    START_CONDITION: "start condition",
+    ROLL_OVER_COUNTER: "roll-over counter",
 }
-"""Type of a TLV to its name [D G-8]."""
+"""Type of a TLV to its name [D G-8, G-15, G-25, G-29]."""
 
 UTF8 = frozenset({NAME_AND_PURPOSE, CONTENT, OWNER})  # of the other names no encoding is said
 
@@ -54,7 +59,12 @@ REJECT_REASONS = {
     5: "bad token",
     6: "wrong state",
     7: "QoS management unsupported",
+    8: "description malformed",
 }
+"""Reason of a refusal to its meaning [D G-8, G-16]."""
+
+START_CONDITIONS = {0: "none", 1: "core members registered", 2: "core members enrolled"}
+"""What must be so before the creator's SAREQ starts a session [D G-25]."""
 
 MEMBER_TYPES = {0b100: "creator", 0b010: "core member", 0b001: "participant"}
 """Member type of a header and of an entry in UIRES [8.4, table 6]."""
@@ -110,6 +120,30 @@ class RejectReason(TLV):
     fields_desc = [*tlv_header(OPTIONS), ShortField("reason", 0)]
 
 
+class ClientMMPort(TLV):
+    """Where the client's MM module listens, told with SJREQ [D G-15]."""
+
+    name = "client MM port"
+    value_octets = (2,)
+    fields_desc = [*tlv_header(OPTIONS), ShortField("mm_port", 0)]
+
+
+class StartCondition(TLV):
+    """What must be so before the session may start, one of `START_CONDITIONS`."""
+
+    name = "start condition"
+    value_octets = (1,)
+    fields_desc = [*tlv_header(OPTIONS), ByteEnumField("condition", 1, START_CONDITIONS)]
+
+
+class RollOverCounter(TLV):
+    """SRTP's roll-over counter when the key beside it was sent [D G-29]."""
+
+    name = "roll-over counter"
+    value_octets = (4,)
+    fields_desc = [*tlv_header(OPTIONS), IntField("counter", 0)]
+
+
 TABLE = TLVTable(
     OPTIONS,
     {
@@ -119,6 +153,9 @@ TABLE = TLVTable(
         KEEP_ALIVE: KeepAlive,
         KEY_GENERATION: KeyGeneration,
         REJECT_REASON: RejectReason,
+        CLIENT_MM_PORT: ClientMMPort,
+        START_CONDITION: StartCondition,
+        ROLL_OVER_COUNTER: RollOverCounter,
     },
     alignment=WORD_OCTETS,
 )
@@ -132,12 +169,16 @@ class ClientPort(Packet):
 
 
 class ActiveMember(Packet):
-    """One entry in UIRES."""
+    """One entry in UIRES; with User ID 0 `reserved` is how many others there are [D G-22]."""
 
     name = "active member"
     fields_desc = [
         ShortField("user_id", 0), BitEnumField("member_type", 0b001, 3, MEMBER_TYPES), BitField("reserved", 0, 13),
     ]  # fmt: skip
+
+    def plain(self) -> list[int]:
+        """User ID and member type, and where the User ID is 0 how many others there are."""
+        return [self.user_id, self.member_type, *((self.reserved,) if self.user_id == 0 else ())]
 
 
 class OptionListField(TLVListField):

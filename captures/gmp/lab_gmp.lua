@@ -44,6 +44,8 @@ local IS_REQUEST = { SCREQ = true, SDREQ = true, SCINF = true, SRREQ = true, SJR
 local MODES = { "open", "closed" }
 local MEMBER_TYPES = { [1] = "participant", [2] = "core member", [4] = "creator" }
 
+local LEVELS = { [0] = "active", [1] = "enrolled", [2] = "registered" } -- [D G-14]
+
 local gmp = Proto("gmp", "Group Management Protocol")
 local experts = message.experts("gmp")
 local links = exchange.fields("gmp")
@@ -66,7 +68,7 @@ local field = {
   mm_type = ProtoField.uint8("gmp.mm_type", "Type", base.DEC, MM_PACKETS, 0x0f),
   mode = ProtoField.uint8("gmp.mode", "Mode", base.DEC, MODES, 0xc0),
   member_type = ProtoField.uint8("gmp.member_type", "Member type", base.DEC, MEMBER_TYPES, 0x38),
-  r = ProtoField.bool("gmp.r", "R", 8, yes_no, 0x04),
+  r = ProtoField.bool("gmp.r", "R (more follows)", 8, yes_no, 0x04),
   ss = ProtoField.bool("gmp.ss", "SS (session is ending)", 8, yes_no, 0x02),
   ui = ProtoField.bool("gmp.ui", "UI (user information)", 8, yes_no, 0x01),
   period = ProtoField.uint8("gmp.period", "Keep-alive period", base.DEC),
@@ -76,6 +78,9 @@ local field = {
   member_user = ProtoField.uint16("gmp.member.user", "User ID"),
   member_member_type = ProtoField.uint8("gmp.member.type", "Member type", base.DEC, MEMBER_TYPES, 0xe0),
   member_reserved = ProtoField.uint16("gmp.member.reserved", "Reserved", base.HEX, nil, 0x1fff),
+  others = ProtoField.uint16("gmp.others", "Other active members", base.DEC, nil, 0x1fff),
+  level = ProtoField.uint8("gmp.level", "Level that is left", base.DEC, LEVELS),
+  generation = ProtoField.uint8("gmp.generation", "Key generation, low octet"),
 }
 message.declare(gmp, experts, field, links, options.fields)
 
@@ -181,24 +186,34 @@ local function dissect_sm(tvb, pinfo, tree, in_stream)
   finish(m, packet, session, text)
 end
 
+-- Returns how many are named, and how many others there are.
 local function read_members(m)
+  local members, others = 0, 0
   for offset = HEADER_OCTETS, m.size - 4, 4 do
     if not m:has(offset, 4) then
-      return
+      break
     end
     local item = m:add(m.item, field.member, offset, 4)
     m:add(item, field.member_user, offset, 2)
     m:add(item, field.member_member_type, offset + 2, 1)
-    m:add(item, field.member_reserved, offset + 2, 2)
     local kind = MEMBER_TYPES[math.floor(m:uint(offset + 2, 1) / 32)]
-    item:set_text(string.format("Active member %d, %s", m:uint(offset, 2), kind or "unknown type"))
+    if m:uint(offset, 2) == 0 then -- how many others there are, in an open session [D G-22]
+      others = m:uint(offset + 2, 2) % 8192
+      m:add(item, field.others, offset + 2, 2)
+      item:set_text(string.format("%d others are active", others))
+    else
+      members = members + 1
+      m:add(item, field.member_reserved, offset + 2, 2)
+      item:set_text(string.format("Active member %d, %s", m:uint(offset, 2), kind or "unknown type"))
+    end
     if not kind then
       m:wrong(string.format("octet %d: no member type", offset + 2), item)
     end
   end
+  return members, others
 end
 
--- The option of UIRES is a word for each active member [D G-7], any other a list of elements [D G-8].
+-- The option of UIRES is a word for each active member [D G-7, G-22], any other a list of elements [D G-8].
 local function read_mm_option(m, packet)
   if packet ~= "UIRES" then
     return options.summary(tlv.walk(m, HEADER_OCTETS, tlv.PADDED, options.KINDS))
@@ -206,8 +221,8 @@ local function read_mm_option(m, packet)
   if m:uint(1, 1) % 2 == 0 then
     m:wrong("octet 1: UI is 0 in UIRES")
   end
-  read_members(m)
-  return string.format(", %d active members", math.floor((m.size - HEADER_OCTETS) / 4))
+  local members, others = read_members(m)
+  return string.format(", %d active members", members) .. (others > 0 and string.format(" and %d others", others) or "")
 end
 
 local function read_membership(m)
@@ -227,6 +242,20 @@ local function read_membership(m)
   return MEMBER_TYPES[member] or "unknown member", math.floor(flags / 2) % 2 == 1
 end
 
+-- Reserved is the level that LVREQ leaves [D G-14], and the low octet of the key's generation in KAREQ [D G-15].
+local function read_reserved(m, packet)
+  local code = m:uint(15, 1)
+  if packet == "LVREQ" then
+    m:add(m.item, field.level, 15, 1)
+    return ", leaves " .. (LEVELS[code] or string.format("level %d", code))
+  elseif packet == "KAREQ" then
+    m:add(m.item, field.generation, 15, 1)
+    return code > 0 and string.format(", key generation %d", code) or ""
+  end
+  m:add(m.item, field.reserved, 15, 1)
+  return ""
+end
+
 local function dissect_mm(tvb, pinfo, tree, in_stream)
   local m, whole = begin(tvb, pinfo, tree, in_stream)
   if not whole then
@@ -242,9 +271,9 @@ local function dissect_mm(tvb, pinfo, tree, in_stream)
   m:add(m.item, field.period, 12, 1):append_text(" (100 ms)")
   m:add(m.item, field.timeout, 13, 1):append_text(" (100 ms)")
   m:add(m.item, field.key_length, 14, 1)
-  m:add(m.item, field.reserved, 15, 1)
+  local reserved = read_reserved(m, packet)
   check_words(m)
-  local said = read_mm_option(m, packet)
+  local said = reserved .. read_mm_option(m, packet)
   local session, user = m:uint(4, 2), m:uint(6, 2)
   local text = string.format("%s session %d user %d %s%s%s",
     packet or "unknown type", session, user, member, ending and ", session ends" or "", said)

@@ -1,4 +1,4 @@
--- The elements in GMP's options [D G-8]: type 8, reserved 8, Length 16 without the padding to 32 bits, value.
+-- The elements in GMP's options [D G-8, G-15, G-25, G-29]: type 8, reserved 8, Length 16 without the padding to 32 bits, value.
 
 local tlv = require "lab_tlv"
 
@@ -7,13 +7,14 @@ local options = {}
 local NAMES = {
   "Name and purpose", "Content", "Owner", "Start time", "End time", "Media", "Core member", "Keep-alive",
   "Invited member", [16] = "Client name", [17] = "Access token", [18] = "Group key", [19] = "Key generation",
-  [20] = "Reject reason",
+  [20] = "Reject reason", [21] = "Client MM port", [22] = "Start condition", [23] = "Roll-over counter",
 }
 local REJECT = 20
 local REASONS = {
   "resources", "not authorised", "secure mode unsupported", "unknown session", "bad token", "wrong state",
-  "quality-of-service management unsupported",
+  "quality-of-service management unsupported", "description malformed",
 }
+local START_CONDITIONS = { [0] = "none", [1] = "core members registered", [2] = "core members enrolled" } -- [D G-25]
 local ANY_CHARSET = true -- what is not said to be UTF-8: names of members and clients, and SDP, which can name its own
 local LATEST_DATE = 253402300799 -- the last second of the year 9999; os.date refuses much larger numbers
 
@@ -35,6 +36,9 @@ local values = {
   key = ProtoField.bytes("gmp.key", "Group key, wrapped"),
   key_generation = ProtoField.uint32("gmp.key_generation", "Key generation"),
   reason = ProtoField.uint16("gmp.reason", "Reject reason", base.DEC, REASONS),
+  client_mm_port = ProtoField.uint16("gmp.client_mm_port", "Client MM port"),
+  start_condition = ProtoField.uint8("gmp.start_condition", "Start condition", base.DEC, START_CONDITIONS),
+  roll_over_counter = ProtoField.uint32("gmp.roll_over_counter", "Roll-over counter"),
 }
 
 options.fields = {}
@@ -66,6 +70,15 @@ local function keep_alive(m, item, offset, octets)
   return string.format("every %.1f s, timeout %.1f s", m:uint(offset, 1) / 10, m:uint(offset + 1, 1) / 10)
 end
 
+local function start_condition(m, item, offset, octets)
+  if not tlv.has_size(m, item, offset, octets, 1) then
+    return nil
+  end
+  m:add(item, values.start_condition, offset, 1)
+  local code = m:uint(offset, 1)
+  return START_CONDITIONS[code] or string.format("condition %d", code)
+end
+
 local function reason(m, item, offset, octets)
   if not tlv.has_size(m, item, offset, octets, 2) then
     return nil
@@ -88,6 +101,9 @@ options.KINDS = {
     [18] = tlv.opaque(values.key),
     [19] = tlv.number(values.key_generation, 4, "generation %s"),
     [REJECT] = reason,
+    [21] = tlv.number(values.client_mm_port, 2, "port %s"),
+    [22] = start_condition,
+    [23] = tlv.number(values.roll_over_counter, 4, "counter %s"),
   },
 }
 

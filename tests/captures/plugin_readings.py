@@ -92,7 +92,7 @@ def elements(tree: Tree, name: str) -> list[list[Any]]:
 
 
 def gmp(layer: Layer) -> dict[str, Any]:
-    """As the rows of vectors/gmp.toml; `members` of UIRES as [user, member type]."""
+    """As the rows of vectors/gmp.toml."""
     top = dict(layer.tree)
     numbers = {"session_id": "session", "user_id": "user", "key_length": "key_length", "port": "port"}
     if "gmp.sm_type" in top:
@@ -101,11 +101,14 @@ def gmp(layer: Layer) -> dict[str, Any]:
         numbers |= {"mm_port": "mm_port"}
     else:
         fields = {"module": "MM", "packet": GMP_MM_PACKETS[int(top["gmp.mm_type"]) - 1]}
-        fields |= {bit: flag(top[f"gmp.{bit}"]) for bit in ("ss", "ui")}
+        fields |= {bit: flag(top[f"gmp.{bit}"]) for bit in ("r", "ss", "ui")}
         numbers |= {name: name for name in ("mode", "member_type", "period", "timeout")}
+        reserved = next(top[name] for name in ("gmp.level", "gmp.generation", "gmp.reserved") if name in top)
+        fields["reserved"] = int(reserved, 0)
+        words = [dict(member) for member in subtrees(layer.tree, "gmp.member")]
         fields["members"] = [
-            [int(dict(member)["gmp.member.user"]), int(dict(member)["gmp.member.type"])]
-            for member in subtrees(layer.tree, "gmp.member")
+            [int(word[f"gmp.{name}"]) for name in ("member.user", "member.type", "others") if f"gmp.{name}" in word]
+            for word in words
         ]
     fields |= {key: int(top.get(f"gmp.{name}", 0)) for key, name in numbers.items()}
     return {**fields, "group": top["gmp.group"], "options": elements(layer.tree, "gmp.option")}

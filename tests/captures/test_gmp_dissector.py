@@ -59,6 +59,16 @@ def test_words_have_values() -> None:
     ]  # fmt: skip
 
 
+def test_options_settled_later_have_values() -> None:  # G-15, G-25, G-29
+    (port,) = GMPSM(OF["enrol in a secure session"]).options
+    assert port.mm_port == 40000
+    _, counter = GMPSM(OF["enrolled, the key's stream has wrapped three times"]).options
+    assert counter.counter == 3
+    condition = GMPSM(OF["may start when core members are enrolled"]).options[-1]
+    assert condition.sprintf("%condition%") == "core members enrolled"
+    assert REJECT_REASONS[8] == "description malformed"
+
+
 def test_the_same_octets_mean_something_else_in_each_module() -> None:  # G-3
     octets = OF["the creator ends the session"]
     assert dissect(octets, "MM")["packet"] == "TRREQ"

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.lab
 CLIENT, SERVER = "10.0.0.9", "10.0.0.1"
 SM, MM = 16513, 16514
 SCREQ, SCACC, SCINF, SRREQ, SRRES, SRACC, SRREJ = 1, 2, 6, 8, 9, 10, 11
-KAREQ, KARES, UIRES, KDUPT = 1, 2, 4, 8
+KAREQ, KARES, UIRES, LVREQ, KDUPT = 1, 2, 4, 5, 8
 
 
 def option(kind: int, value: bytes) -> bytes:
@@ -47,7 +47,8 @@ def test_every_option_has_a_field(tmp_path: Path) -> None:
     values = [
         (1, "leçon".encode()), (2, b"content"), (3, b"owner"), (4, long_ago), (5, too_late), (6, b"v=0"), (7, b"alice"),
         (7, b""), (8, bytes([10, 30, 0, 0])), (9, b"bob"), (16, b"carol"), (17, b"\x01\x02"), (18, b"\x03"),
-        (19, struct.pack("!I", 7)), (20, struct.pack("!H", 5)), (99, b"unknown"),
+        (19, struct.pack("!I", 7)), (20, struct.pack("!H", 5)), (21, struct.pack("!H", 40001)), (22, b"\x02"),
+        (23, struct.pack("!I", 3)), (99, b"unknown"),
     ]  # fmt: skip
     (layer,) = shown(tmp_path, sm(SCINF, 5, 1, *(option(*value) for value in values)))
     assert layer.problems == ()
@@ -55,7 +56,8 @@ def test_every_option_has_a_field(tmp_path: Path) -> None:
         "name": ["leçon"], "content": ["content"], "owner": ["owner"], "start_time": ["1000000000"],
         "end_time": ["18446744073709551615"], "media": ["v=0"], "core_member": ["alice", ""], "option.period": ["10"],
         "option.timeout": ["30"], "invited_member": ["bob"], "client_name": ["carol"], "token": ["01:02"], "key": ["03"],
-        "key_generation": ["7"], "reason": ["5"], "option.unknown": ["63:00:00:0b:75:6e:6b:6e:6f:77:6e"],
+        "key_generation": ["7"], "reason": ["5"],
+        "client_mm_port": ["40001"], "start_condition": ["2"], "roll_over_counter": ["3"], "option.unknown": ["63:00:00:0b:75:6e:6b:6e:6f:77:6e"],
     }  # fmt: skip
     assert {name: layer.all(f"gmp.{name}") for name in expected} == expected
 
@@ -71,6 +73,7 @@ WRONG_SM = [
     (sm(SCINF, 5, 1, b"\x01\x00\x00\x09abcd"), "octet 16: option of 9 octets overruns the message by 1"),
     (sm(SCINF, 5, 1, option(4, b"1234")), "octet 20: a value of 4 octets where there are 8"),
     (sm(SRREJ, 5, 1, option(20, b"1")), "octet 20: a value of 1 octets where there are 2"),
+    (sm(SCINF, 5, 1, option(22, b"12")), "octet 20: a value of 2 octets where there are 1"),
     (sm(SCINF, 5, 1, b"\x01\x00\x00\x05a"), "octet 16: an option of 5 octets is no multiple of 4"),
     (sm(SCINF, 5, 1, option(1, b"a\xff")), "octet 20: text that is no UTF-8"),
     (with_checksum(b"\x11" + sm(SCINF, 5, 1)[1:], 2), "octet 0: I is 1 in SCINF, its option has 0 octets"),
@@ -97,6 +100,18 @@ def test_active_members(tmp_path: Path) -> None:
     assert layer.problems == ()
     assert layer.all("gmp.member.user") == ["1", "2", "3"]
     assert layer.all("gmp.member.type") == ["4", "2", "1"]
+
+
+def test_what_is_said_of_the_others_of_levels_and_of_keys(tmp_path: Path) -> None:  # G-22, G-14, G-15
+    members = struct.pack("!HHHH", 1, 0b100 << 13, 0, 0b001 << 13 | 1234)
+    messages = (
+        mm(UIRES, 5, 2, members, flags=0b01_001_101), mm(LVREQ, 5, 2)[:-1] + b"\x01", mm(KAREQ, 5, 2)[:-1] + b"\x07",
+    )  # fmt: skip
+    told, leave, asked = shown(tmp_path, *messages, port=MM)
+    assert (told.all("gmp.others"), told.all("gmp.member.user"), told.all("gmp.r")) == (["1234"], ["1", "0"], ["1"])
+    assert leave.all("gmp.level") == ["1"]
+    assert asked.all("gmp.generation") == ["7"]
+    assert not told.problems + leave.problems + asked.problems
 
 
 def test_requests_lead_to_their_answers(tmp_path: Path) -> None:

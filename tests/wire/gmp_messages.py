@@ -29,8 +29,8 @@ NOTHING: dict[str, Plain] = {
         "q": 0, "s": 0, "m": 0, "i": 0, "session_id": 0, "user_id": 0, "key_length": 0, "port": 0, "group": "0.0.0.0",
     },
     "MM": {
-        "ss": 0, "ui": 0, "session_id": 0, "user_id": 0, "port": 0, "group": "0.0.0.0", "period": 0, "timeout": 0,
-        "key_length": 0,
+        "r": 0, "ss": 0, "ui": 0, "session_id": 0, "user_id": 0, "port": 0, "group": "0.0.0.0", "period": 0, "timeout": 0,
+        "key_length": 0, "reserved": 0,
     },
 }  # fmt: skip
 OPTION_OF: dict[str, Plain] = {"SAREQ": {"mm_port": 0}, "UIRES": {"members": []}}
@@ -71,7 +71,8 @@ options = tlv_rows(
     unknown=[0, 10, 15, 24, 255],
 )
 member_types = st.sampled_from([1, 2, 4])
-members = st.tuples(words_16, member_types).map(list)
+members = st.tuples(words_16.filter(bool), member_types).map(list)
+others = st.tuples(st.just(0), member_types, st.integers(0, 2**13 - 1)).map(list)
 
 
 @st.composite
@@ -95,9 +96,9 @@ def messages_mm(draw: st.DrawFn, packet: str) -> Plain:
     """Well-formed membership management messages of one type."""
     fields: Plain = {
         "module": "MM", "packet": packet, "mode": draw(st.sampled_from([1, 2])), "member_type": draw(member_types),
-        "ss": draw(bits), "ui": draw(bits), "session_id": draw(words_16), "user_id": draw(words_16), "port": draw(words_16),
-        "group": draw(ipv4), "period": draw(octets_8), "timeout": draw(octets_8), "key_length": draw(octets_8),
+        "r": draw(bits), "ss": draw(bits), "ui": draw(bits), "session_id": draw(words_16), "user_id": draw(words_16), "port": draw(words_16),
+        "group": draw(ipv4), "period": draw(octets_8), "timeout": draw(octets_8), "key_length": draw(octets_8), "reserved": draw(octets_8),
     }  # fmt: skip
     if packet == "UIRES":
-        return fields | {"ui": 1, "members": draw(st.lists(members, max_size=6))}
+        return fields | {"ui": 1, "members": draw(st.lists(members | others, max_size=6))}
     return fields | {"options": draw(st.lists(options, max_size=4))}
