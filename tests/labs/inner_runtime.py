@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.datagram import DatagramPort
 from agents.runtime.host import AgentHost
 from agents.runtime.links import Links
+from testbed.host.checks import eventually
 from testbed.net.netlink import run_in_network_namespace
 from tests.agents.hosts import until
 
@@ -67,6 +69,15 @@ class Link:
         length = 16 if self.family == 4 else 64
         run("ip", "address", "add", f"{self.here}/{length}", "dev", "here0", *words)
         self.do_there("ip", "address", "add", f"{self.there}/{length}", "dev", "there0", *words)
+
+    def await_local(self) -> None:
+        """Wait until each end takes packets to its address as its own.
+
+        An IPv6 address gets its local route a moment later than itself: what comes in between is lost.
+        """
+        there = ("nsenter", "--net", "--target", str(self.pid))
+        for address, at in ((self.here, ()), (self.there, there)):
+            eventually(f"{address} to be local", partial(_is_local, *at, "ip", "route", "get", address), 10)
 
     def do_there(self, *words: str) -> None:
         run("nsenter", "--net", "--target", str(self.pid), *words)
@@ -110,8 +121,9 @@ def run(*words: str) -> None:
     subprocess.run(words, check=True)
 
 
-def output_of(command: str) -> str:
-    return subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
+def _is_local(*words: str) -> tuple[bool, str]:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return done.stdout.startswith("local "), done.stdout + done.stderr
 
 
 @contextlib.contextmanager
@@ -126,6 +138,7 @@ def link(family: int) -> Iterator[Link]:
             made.make()
             made.address()
             made.connect()
+            made.await_local()
             yield made
         finally:
             other.kill()
@@ -229,8 +242,7 @@ async def a_port_outlives_its_address(family: int) -> None:
         assert sum(counters.values()) == 1
         assert all(name.startswith("unsent.OSError.") for name in counters)
         do(f"address add {between.here}/{length} dev here0" + (" nodad" if family == 6 else ""))
-        # The kernel puts an IPv6 address into its table of routes some time later: until then what comes to it is lost.
-        await until(lambda: bool(output_of(f"ip -{family} route show table local {between.here}")))
+        between.await_local()
         assert await ask() == b"?"
         port.close()
         peer.close()
