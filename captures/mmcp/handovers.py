@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from captures.wire.flows import Flow
 
 _MILLISECOND = 1_000_000
-_ARRIVAL_NS = (
+ARRIVAL_NS = (
     200 * _MILLISECOND
 )  # what a node needs with its address at most, on a busy machine too, to join and hear the stream
 _SEQUENCE_NUMBERS = 1 << 16
@@ -73,7 +73,7 @@ class Handover:
     @property
     def is_too_short(self) -> bool:
         """Whether the node's stay was over before it could have its address and be answered there."""
-        needed_ns = (self.nominal.get("address_delay_ms") or 0) * _MILLISECOND + _ARRIVAL_NS
+        needed_ns = (self.nominal.get("address_delay_ms") or 0) * _MILLISECOND + ARRIVAL_NS
         return self.up_ns is not None and self.end_ns - self.up_ns < needed_ns
 
     @property

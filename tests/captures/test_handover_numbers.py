@@ -147,6 +147,50 @@ def test_a_stay_that_was_too_short_is_no_failure(tmp_path: Path, stay_ms: int, o
     assert found == verdict
 
 
+@pytest.mark.parametrize(("stay_ms", "verdict"), [(140, "unseen"), (310, "failed")])
+def test_a_fall_back_that_had_no_time_is_no_failure(tmp_path: Path, stay_ms: int, verdict: str) -> None:
+    lab = good_lab(fallback=True).drop("h1.LJC@*").drop_step("handover_end", handover=1)
+    lab.step(3255 + stay_ms, "handover_end", handover=1)
+    found = {
+        each.verdict for each in judge(lab.write(tmp_path / "lab.pcapng")).verdicts if each.rule == "mmcp-fallback-join"
+    }
+    assert found == {verdict}
+
+
+# When the node became a member, and its link trigger; both against the link down at 3205 ms.
+@pytest.mark.parametrize(
+    ("joined_ms", "trigger_ms", "expected", "verdict"),
+    [
+        (2200, 3005, "prepared", "failed"),
+        (2200, 3005, "either", "failed"),
+        (2980, 3005, "prepared", "unseen"),  # no member when it would have had to know of it
+        (3010, 3005, "either", "unseen"),
+        (2945, 3005, "prepared", "failed"),
+        (2945, 3005, "either", "unseen"),  # its lab says that so short a stay may not do
+        (2200, 3145, "prepared", "failed"),
+        (2200, 3145, "either", "unseen"),  # nor such an overlap
+        (2200, 3160, "prepared", "unseen"),
+    ],
+)
+def test_a_node_without_time_for_its_request_owes_none(
+    tmp_path: Path, joined_ms: int, trigger_ms: int, expected: str, verdict: str
+) -> None:
+    """One that was a member in time and had time after the trigger has failed."""
+    lab = good_lab(fallback=True).drop("h1.H*").drop_step("link_trigger", handover=1)
+    lab.step(2000, "handover_begin", handover=0, mode="reactive", mn="mn", **{"from": "poa2", "to": "poa1"})
+    lab.step(2100, "link_up", handover=0)
+    lab.mmcp(joined_ms, "h0.LJC", "lmc1", "mn", f=1)
+    lab.step(trigger_ms, "link_trigger", handover=1)
+    begin = next(step for step in lab.steps if step["step"] == "handover_begin" and step["handover"] == 1)
+    begin["expected"] = expected
+    found = [
+        each.verdict
+        for each in judge(lab.write(tmp_path / "lab.pcapng")).verdicts
+        if each.rule == "mmcp-handover-order" and "handover 1 " in each.subject
+    ]
+    assert found == [verdict]
+
+
 @pytest.mark.parametrize("step", ["link_down", "link_up", "handover_end"])
 def test_without_its_steps_a_handover_has_no_numbers(tmp_path: Path, step: str) -> None:
     assert records(good_lab().drop_step(step, handover=1), tmp_path)[0]["disruption_ms"] is None

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from captures.mmcp.handovers import Handover, accepted_confirm, handover_requests, is_confirmed, is_predictive
+from captures.mmcp.handovers import (
+    ARRIVAL_NS,
+    Handover,
+    accepted_confirm,
+    handover_requests,
+    is_confirmed,
+    is_predictive,
+)
 from captures.mmcp.rules.stream import report_of_lmc
 from captures.rules.findings import Finding, frames_of
 from captures.rules.language import in_seconds, knowing
@@ -17,7 +24,8 @@ if TYPE_CHECKING:
     from captures.mmcp.messages import Message
     from captures.mmcp.parameters import LocalMobilityController
 
-# An MN whose link goes down this soon after the link trigger may have had no time for its HIR.
+# An MN whose link goes down this soon after the link trigger may have had no time for its HIR, nor one that became a member
+# this soon before the trigger known whom to ask.
 _TIME_FOR_REQUEST_NS = 50_000_000
 
 
@@ -82,16 +90,23 @@ def _two_lmcs(handover: Handover) -> tuple[LocalMobilityController, LocalMobilit
 
 
 def _had_time_for_request(lab: Lab, handover: Handover, old: LocalMobilityController) -> bool:
-    """Whether the MN was a member in the old cell, and knew that it would go, some time before its link went."""
-    if handover.down_ns is None:
+    """Whether the MN was a member in the old cell some time before it was told that it would go, and its link went as late after."""
+    if handover.trigger_ns is None or handover.down_ns is None:
         return True
-    latest_ns = handover.down_ns - _TIME_FOR_REQUEST_NS
-    if handover.trigger_ns is not None and handover.trigger_ns > latest_ns:
+    needed_ns = _time_for_request_ns(handover)
+    if handover.down_ns - handover.trigger_ns < needed_ns:
         return False
     arrivals = [each.up_ns for each in lab.handovers_of(handover.mn.name) if each.begin_ns < handover.begin_ns]
     if not arrivals or arrivals[-1] is None:
         return True
-    return lab.answer(handover.mn, "LJC", arrivals[-1], latest_ns, source=old.address, f=1) is not None
+    # A trigger that comes before it is one finds nobody to ask: it falls back in the new cell.
+    known_ns = handover.trigger_ns - needed_ns
+    return lab.answer(handover.mn, "LJC", arrivals[-1], known_ns, source=old.address, f=1) is not None
+
+
+def _time_for_request_ns(handover: Handover) -> int:
+    """More where the lab says that its times may not do: how busy the machine is decides there."""
+    return ARRIVAL_NS if handover.nominal.get("expected") in ("either", "unprepared") else _TIME_FOR_REQUEST_NS
 
 
 @knowing("mmcp-handover-order", "7.5", "handover")
@@ -315,7 +330,7 @@ def fallback_join(lab: Lab) -> Iterator[Finding]:
         )
         if missing:
             text = f"{lacking}, and after link up these were not seen: {', '.join(missing)}"
-            yield Finding(handover.name, "failed", text, evidence)
+            yield Finding(handover.name, handover.absence, text, evidence)
         elif disorder is not None:
             yield Finding(handover.name, "failed", disorder, evidence)
         else:
