@@ -99,3 +99,13 @@ def test_ospf_gives_every_family_its_routes(tmp_path: Path) -> None:
         finished = run(tmp_path, "handover", "--unicast", "ospf", "--routing", routing, "--repeat", "1")
         assert finished.status == 0, finished.explain()
         assert "frr" in finished.result["versions"]
+
+
+@pytest.mark.long
+def test_data_that_a_static_router_forwards_on_has_no_end(tmp_path: Path) -> None:
+    finished = run(tmp_path, "leave", "--routing", "smcroute", "--cases", "direct", "--srt", "500ms")
+    assert finished.status == 0, finished.explain()
+    (row,) = finished.result["cases"]
+    assert (row["latency_ms"], row["goes_on"], row["verdict"]) == (None, True, "pass: static")
+    assert row["observed_ms"] > 500
+    assert "no end of the data while observed (" in " ".join(finished.out.split())
