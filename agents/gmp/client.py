@@ -257,8 +257,7 @@ class Client(Role):
             return
         self.timers.cancel(("registration",))
         self._user_id = message.user_id
-        self._is_closed = message.closed or self.state is State.AUTHORISING  # SRRES is of closed sessions alone
-        self._is_secure = message.secure
+        self._is_closed, self._is_secure = message.closed, message.secure
         self._step_done(Input.REGISTERED, "registered", now)
 
     def _joined(self, message: SessionMessage, source: Endpoint, now: float) -> None:
@@ -316,10 +315,7 @@ class Client(Role):
         self._keys.forget()
         self._data.stop()
         self.timers.cancel(("silence",))
-        if not self._machine.allows(step):  # an enrolled member that has asked for a key is not even registered
-            self._machine.move(Input.DE_ENROL)
-        if self._machine.allows(step):
-            self._machine.move(step)
+        self._machine.move(step)
 
     def _not_answered(self, message: Message, now: float) -> None:
         packet = message.packet

@@ -61,15 +61,11 @@ class Input(Label):
 
 _LEAVING = {Input.DE_REGISTER: State.IDLE, Input.GONE: State.ENDED}
 _LEAVING_ENROLLED = {**_LEAVING, Input.DE_ENROL: State.REGISTERED}
+_ASKING_TO_JOIN = {**_LEAVING_ENROLLED, Input.NOT_REGISTERED: State.IDLE}  # an active member asks for a newer key
 
 _REGISTERED_AND_BEYOND: Mapping[State, Mapping[Input, State]] = {
-    State.REGISTERED: {Input.ENROL: State.ENROLLING, Input.NOT_REGISTERED: State.IDLE, **_LEAVING},
-    State.ENROLLING: {
-        Input.ENROLLED: State.ENROLLED,
-        Input.REFUSED: State.REGISTERED,
-        Input.NOT_REGISTERED: State.IDLE,
-        **_LEAVING_ENROLLED,
-    },
+    State.REGISTERED: {Input.ENROL: State.ENROLLING, **_LEAVING},
+    State.ENROLLING: {Input.ENROLLED: State.ENROLLED, Input.REFUSED: State.REGISTERED, **_ASKING_TO_JOIN},
     State.ENROLLED: {Input.ACTIVATE: State.ACTIVATING, Input.ASKED: State.ACTIVE, **_LEAVING_ENROLLED},
     State.ACTIVATING: {
         Input.ASKED: State.ACTIVE,
@@ -78,12 +74,7 @@ _REGISTERED_AND_BEYOND: Mapping[State, Mapping[Input, State]] = {
         Input.LEAVE: State.ENROLLED,
         **_LEAVING_ENROLLED,
     },
-    State.ACTIVE: {
-        Input.SILENT: State.ACTIVATING,
-        Input.NOT_ENROLLED: State.REGISTERED,
-        Input.LEAVE: State.ENROLLED,
-        **_LEAVING_ENROLLED,
-    },
+    State.ACTIVE: {Input.SILENT: State.ACTIVATING, Input.LEAVE: State.ENROLLED, **_ASKING_TO_JOIN},
 }
 
 _REGISTERING: Mapping[State, Mapping[Input, State]] = {
@@ -91,13 +82,13 @@ _REGISTERING: Mapping[State, Mapping[Input, State]] = {
         Input.LOOKED_AT: State.AUTHORISING,
         Input.REGISTERED: State.REGISTERED,
         Input.REFUSED: State.IDLE,
-        **_LEAVING,
+        Input.DE_REGISTER: State.IDLE,
     },
     State.AUTHORISING: {
         Input.REGISTER: State.REGISTERING,
         Input.REGISTERED: State.REGISTERED,
         Input.REFUSED: State.IDLE,
-        **_LEAVING,
+        Input.DE_REGISTER: State.IDLE,
     },
 }
 
@@ -128,7 +119,7 @@ CREATOR_TABLE = TransitionTable(
             Input.DE_REGISTER: State.IDLE,
             Input.GONE: State.ENDED,
         },
-        **_REGISTERING,
+        **{state: {**row, Input.GONE: State.ENDED} for state, row in _REGISTERING.items()},  # by its id, which stays
         **_REGISTERED_AND_BEYOND,
         State.ENDED: {Input.CREATE: State.CREATING},
     },

@@ -128,7 +128,9 @@ class Member(Client):
 
     def _server_silent(self, now: float) -> None:
         """No KAREQ came for a period and the timeout: is there still a session [GI-4]?"""
-        if self.state is State.ACTIVE:
+        if self._requests.outstanding is not None:  # its turn comes, and says enough where there is no server
+            self.timers.set(("silence",), now + c.REQUEST_TIME)
+        elif self.state is State.ACTIVE:
             self.notify("silent")
             self._machine.move(Input.SILENT)
             self._ask_to_be_active(now)
@@ -179,21 +181,23 @@ class Member(Client):
     def _leave(self, level: Level, now: float) -> None:
         """Leave a level and those above it. Nothing answers an LVREQ [G-14]."""
         self._goal = min(self._goal, _BELOW[level])
-        self._stop_leaving()
-        self._requests.clear()
-        for key in ("retry", "registration"):
-            self.timers.cancel((key,))
+        self.timers.cancel(("retry",))
         step = _LEAVING[level]
         can_move = self._machine.allows(step)
-        if self._user_id and (can_move or (level is Level.ACTIVE and self._data.is_on)):
+        if not can_move and not (level is Level.ACTIVE and self._data.is_on):  # it is where it will be
+            self.counters.add("ignored.leave")
+            self._advance(now)
+            return
+        self._stop_leaving()
+        self._requests.clear()
+        for key in ("registration", "silence"):
+            self.timers.cancel((key,))
+        if self._user_id:
             self._leaving = self.membership_message(c.LVREQ, reserved=level)
             self._leaves_sent = 0
             self._send_leave(now)
-        if not can_move:
-            self.counters.add("ignored.leave")
-            return
-        self._machine.move(step)
-        self.timers.cancel(("silence",))
+        if can_move:
+            self._machine.move(step)
         self._data.stop()
         if level is not Level.ACTIVE:
             self._keys.forget()

@@ -70,15 +70,6 @@ def keep_alive(**fields: Any) -> Plain:
     return mm("KAREQ", period=10, timeout=30, **TO_GROUP, **fields)
 
 
-def build(fields: Plain) -> bytes:
-    """The octets of a message; of module MM with R [G-22] and the Reserved octet, where generations stand [G-15]."""
-    data = judge.build(fields)
-    if fields["module"] == "SM":
-        return data
-    more = 4 if fields.get("r") else 0
-    return data[:1] + bytes([data[1] | more]) + data[2:15] + bytes([fields.get("reserved", 0)]) + data[16:]
-
-
 def refusal(packet: str, reason: int, **fields: Any) -> Plain:
     return sm(packet, options=[[20, f"{reason:04x}"]], **fields)
 
@@ -126,7 +117,7 @@ class HandMadeServer(Agent):
         for answer in self.answers.get(fields["packet"], nothing)(fields):
             module = "mm" if answer["module"] == "MM" else ""
             to = replace_port(source, 16514 if module else 16513)
-            self.act(SendDatagram(build(answer), to, module))
+            self.act(SendDatagram(judge.build(answer), to, module))
 
     def received(self, stream: Hashable, data: bytes, now: float) -> None:
         self.tails[stream] = self.tails.get(stream, b"") + data
@@ -139,7 +130,7 @@ class HandMadeServer(Agent):
             fields = judge.dissect(message, module)
             self.heard.append(fields)
             for answer in self.answers.get(fields["packet"], nothing)(fields):
-                self.act(SendStream(self.streams[answer["module"]], prefixed(build(answer))))
+                self.act(SendStream(self.streams[answer["module"]], prefixed(judge.build(answer))))
 
     def handle(self, event: Event, now: float) -> None:
         if isinstance(event, StreamOpened):
@@ -185,7 +176,7 @@ class Lab(Chart):
     def from_server(self, name: str, fields: Plain) -> None:
         """Hand a client a message of the server's."""
         is_mm = fields["module"] == "MM"
-        self.give(name, build(fields), MM if is_mm else SM, "mm" if is_mm else "")
+        self.give(name, judge.build(fields), MM if is_mm else SM, "mm" if is_mm else "")
 
     def state(self, name: str) -> Mapping[str, Any]:
         return self.nodes[name].agent.describe()

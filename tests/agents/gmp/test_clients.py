@@ -385,10 +385,10 @@ def test_flood_of_user_information_is_bounded() -> None:
     lab = started()
     lab.server.answers["UIREQ"] = lambda _: []
     lab.tell("alice", AskMembers())
-    for start in range(1, 65536, 300):
-        words = [[user, 1] for user in range(start, min(start + 300, 65536))]
-        lab.from_server("alice", mm("UIRES", ui=1, r=1, members=words))
-        lab.from_server("alice", mm("UIRES", ui=1, r=1, members=words))
+    message = judge.build(mm("UIRES", ui=1, r=1))
+    for start in [*range(1, 65536, 300)] * 2:
+        words = b"".join(user.to_bytes(2) + b"\x20\0" for user in range(start, min(start + 300, 65536)))
+        lab.give("alice", message + words, MM, "mm")
     assert len(list(lab.nodes["alice"].agent.rows("members"))) == 65535
     lab.run_for(3.1)  # a row without an end is no answer
     assert lab.told("alice")[-1] == ("unanswered", {"request": "UIREQ"})
