@@ -250,7 +250,7 @@ class Source:
                     self._sender = self._open(order)
                 except OSError as error:
                     # The report says that nothing is sent, and the role orders again.
-                    self._counters.add(f"failed.send.{error.errno}")
+                    self._counters.add(f"failed.send.{error.errno or 'no-interface'}")
                     self._order = MediaOrder("stop")
         if order.key is None:
             self._protection = None

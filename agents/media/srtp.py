@@ -128,7 +128,7 @@ class _Generation:
     def _of_unknown(self, data: bytes, ssrc: int, near: int | None) -> bytes | None:
         ahead = range(self.told, self.told + ROLL_OVERS_AHEAD + 1)
         # A stream that the sender has begun anew begins with 0, whatever was told of the one before.
-        counters = (*ahead, 0) if near is None else (near, near + 1, near - 1)
+        counters = (*ahead, 0) if near is None else (near, near + 1)
         self.session.add(ssrc)
         result = self._with_counters(data, ssrc, counters)
         if result is None:
