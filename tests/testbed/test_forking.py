@@ -66,9 +66,14 @@ def test_what_a_forked_process_says_and_how_it_ends_is_known(nursery: Nursery, t
 
 
 def test_a_forked_process_can_be_watched_and_signalled(nursery: Nursery, tmp_path: Path) -> None:
-    waiting = [fork(nursery, tmp_path / "log", "wait", str(number)) for number in range(5)]
-    log = tmp_path / "log"
-    eventually("all to be there", lambda: (log.read_text().count("did wait") == 5, log.read_text()), 10)
+    logs = [tmp_path / f"log-{number}" for number in range(5)]  # in one their lines would mix
+    waiting = [fork(nursery, log, "wait", str(number)) for number, log in enumerate(logs)]
+
+    def all_there() -> tuple[bool, str]:
+        said = [log.read_text() for log in logs]
+        return all("did wait" in each for each in said), str(said)
+
+    eventually("all to be there", all_there, 10)
     assert [process.poll() for process in waiting] == [None] * 5
     assert all(os.getpgid(process.pid) == process.pid for process in waiting)
     with pytest.raises(subprocess.TimeoutExpired):
