@@ -45,7 +45,9 @@ class Connection:
         self._streams = {SM: _Stream(), MM: _Stream()} if configuration.is_tcp else {}
 
     def is_from_server(self, source: Endpoint, port: Hashable) -> bool:
-        """Whether what came by ``port`` is the server's."""
+        """Whether what came by ``port`` is the server's; a client with streams takes no datagram for it."""
+        if self._streams and port not in self._streams:
+            return False
         return source == self._endpoints[MM if port == MM else SM]
 
     def send(self, message: Message, sent_on: int = 0) -> int:

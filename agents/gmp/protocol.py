@@ -18,15 +18,11 @@ from agents.gmp.role import MM
 
 
 def _client_ports(configuration: ClientConfiguration) -> Sequence[Port]:
-    """None over streams, which the client opens [G-17]."""
-    if configuration.is_tcp:
-        return ()
+    """One for each module. Over streams, which the client opens [G-17], the own one says from which address."""
     address = configuration.address
     family = check_address("address", address or configuration.server)
-    return (
-        Port("", configuration.sm_port, address=address, family=family),
-        Port(MM, configuration.mm_port, address=address, family=family),
-    )
+    own = Port("", configuration.sm_port, address=address, family=family)
+    return (own,) if configuration.is_tcp else (own, Port(MM, configuration.mm_port, address=address, family=family))
 
 
 def _interfaces(configuration: ClientConfiguration) -> Sequence[tuple[str, str]]:

@@ -193,6 +193,13 @@ def test_what_no_message_is_is_counted(octets: bytes, reason: str, *, goes_on: b
     assert (lab.state("alice")["state"] == "ENROLLING") is goes_on
 
 
+def test_datagram_is_not_taken_for_what_a_stream_brings() -> None:
+    lab = bare()
+    lab.nodes["alice"].agent.receive(judge.build(sm("SRACC")), SM, 0.0)
+    assert lab.count("alice", "dropped.foreign-source") == 1
+    assert lab.state("alice")["state"] == "REGISTERING"
+
+
 def test_what_waits_for_a_stream_is_bounded() -> None:
     lab = lab_of("active")
     made = lab.nodes["alice"].agent
