@@ -78,10 +78,13 @@ class Orders:
             self.connection = connection
 
 
-def check_destination(group: str, port: int, orders: str | None) -> None:
-    """Check that a stream's group and port are given, or left to ``orders``."""
+def check_destination(orders: str | None, group: str, port: int, **others: str) -> None:
+    """Check that a stream's group and port, and what else belongs to it, are given, or left to ``orders``."""
+    for key, value in {"group": group, "port": port, **others}.items():
+        if orders is None and value == "":
+            raise ConfigurationError(key, "missing", "add it, or the socket that orders come from")
+        if orders is not None and value:
+            raise ConfigurationError(key, f"{value}, and orders", "leave it out: the role that orders says it")
     if orders is None:
         check_address("group", group, multicast=True)
         check_port("port", port)
-    elif group or port:
-        raise ConfigurationError("group, port", "given, and orders", "leave them out: the role says them")

@@ -56,7 +56,7 @@ class ReceiverConfiguration:
 
     def check(self) -> None:
         """Raise ConfigurationError for the first thing wrong."""
-        check_destination(self.group, self.port, self.orders)
+        check_destination(self.orders, self.group, self.port)
         if self.orders is not None and self.report_to is not None:
             raise ConfigurationError("report_to", "given, and orders", "leave it out: the role that orders is told")
 

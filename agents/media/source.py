@@ -63,7 +63,7 @@ class SourceConfiguration:
 
     def check(self) -> None:
         """Raise ConfigurationError for the first thing wrong."""
-        check_destination(self.group, self.port, self.orders)
+        check_destination(self.orders, self.group, self.port, interface=self.interface)
         if self.orders is not None and self.ssrc is not None:
             # Begun again under the same key, the source would use the same key stream for other data [RFC 3711 9.1].
             raise ConfigurationError("ssrc", f"{self.ssrc}, and orders", "leave it out: it is drawn at each start")
@@ -112,12 +112,16 @@ class Source:
         try:
             self.send_all(payloads, time.monotonic())
         finally:
-            self._close()
-            if self._orders is not None:
-                self._orders.close()
+            self.close()
         print(f"sent={self.sent} behind={self.behind} unsent={self.unsent}", flush=True)
         for name, value in self._counters.snapshot().items():
             print(f"{name}={value}", flush=True)
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._close()
+        if self._orders is not None:
+            self._orders.close()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True

@@ -32,6 +32,8 @@ _REASONS = {
     "replay check failed (bad index)": _REPLAYED,
     "replay check failed (index too old)": "too-old",
     "packet index is too old to consider": "too-old",
+    "unsupported parameter": "malformed",
+    "error parsing data": "malformed",
 }
 """What libsrtp says, and how it is counted; anything else by its own words."""
 

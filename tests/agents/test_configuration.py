@@ -45,13 +45,14 @@ def attached(attached_to: str, *points: PointOfAttachment) -> MobileNodeConfigur
 
 SOURCE = SourceConfiguration("239.1.1.1", 5004, "eth0")
 RECEIVER = ReceiverConfiguration("239.1.1.1", 5004)
+ORDERED = SourceConfiguration(orders="role")
 BARE = BareNodeConfiguration("radio", "239.1.1.1", [POINT], "poa1", 5004)
 ROW = SM.controllers[0]
 ROW6 = Controller("lmc2", "2001:db8::2", ["poa2"])
 SESSION = SM.sessions[0]
 
 
-@pytest.mark.parametrize("good", [SM, LMC, MN, SOURCE, RECEIVER, BARE], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("good", [SM, LMC, MN, SOURCE, RECEIVER, ORDERED, BARE], ids=lambda value: type(value).__name__)
 def test_good_configuration_passes(good: Any) -> None:
     good.check()
 
@@ -246,6 +247,14 @@ def test_timers_at_their_bounds() -> None:
         (replace(SOURCE, size=1401), "size: 1401 bytes"),
         (replace(RECEIVER, group="nobody"), "group: 'nobody' is no IP address"),
         (replace(RECEIVER, port=65536), "port: port 65536"),
+        (replace(SOURCE, interface=""), "interface: missing; add it, or the socket that orders come from"),
+        (replace(SOURCE, first_number=2**47), "first_number: 140737488355328; give 0 to 140737488355327"),
+        (replace(ORDERED, interface="eth0"), "interface: eth0, and orders; leave it out"),
+        (replace(ORDERED, ssrc=7), "ssrc: 7, and orders; leave it out: it is drawn at each start"),
+        (replace(ORDERED, size=1345), "size: 1345 bytes; give 8 to 1344"),
+        (ReceiverConfiguration(), "group: missing; add it, or the socket that orders come from"),
+        (ReceiverConfiguration(port=5004, orders="role"), "port: 5004, and orders; leave it out"),
+        (ReceiverConfiguration(orders="role", report_to="role"), "report_to: given, and orders; leave it out"),
     ],
 )
 def test_bad_value_is_named_with_its_remedy(configuration: Any, error: str) -> None:
@@ -372,6 +381,25 @@ def test_media_files_are_named_too(tmp_path: Path, command: str) -> None:
     result = CliRunner().invoke(main, ["media", command, "--config", str(file)], catch_exceptions=False)
     assert result.exit_code == 2
     assert result.stderr == f"error: {file}: group: 10.0.0.1 is not a multicast address; give a multicast address\n"
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["--media", "clip.ts"], ["--config", "a.toml", "--orders", "role"], ["--config", "a", "--media", "b"]]
+)
+@pytest.mark.parametrize("command", ["source", "receiver"])
+def test_media_process_needs_its_file_or_orders(command: str, words: list[str]) -> None:
+    result = CliRunner().invoke(main, ["media", command, *words], catch_exceptions=False)
+    assert result.exit_code == 2
+    assert "give --config FILE, or --orders SOCKET and perhaps --media FILE in its place" in result.stderr
+
+
+def test_options_stand_in_place_of_a_media_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    run: list[SourceConfiguration] = []
+    monkeypatch.setattr("agents.media.source.Source.run", lambda source: run.append(source._configuration))
+    result = CliRunner().invoke(
+        main, ["media", "source", "--orders", "role", "--media", "a.ts"], catch_exceptions=False
+    )
+    assert (result.exit_code, run) == (0, [SourceConfiguration(orders="role", media="a.ts")])
 
 
 def test_file_that_is_no_text(tmp_path: Path) -> None:

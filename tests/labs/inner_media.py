@@ -10,6 +10,7 @@ import base64
 import contextlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from agents.media.source import Source, SourceConfiguration
 from agents.media.srtp import GRACE_S
 from agents.runtime.application import Application
 from agents.runtime.control import request
+from tests.agents.srtp_forger import Forger
 from tests.labs.inner_runtime import GROUP, run
 
 PORT = 5004
@@ -159,6 +161,20 @@ def send(family: int, generation: int) -> MediaOrder:
     return MediaOrder("send", GROUP[family], PORT, INTERFACE, generation, KEYS.get(generation))
 
 
+async def forged(family: int, count: int) -> None:
+    """Send to the group what a forger makes of the packets that it sees there."""
+    with socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as heard:
+        heard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        heard.setblocking(False)
+        heard.bind((GROUP[family], PORT))
+        forger, made = Forger(random.Random(count)), 0
+        while made < count:
+            forger.seen.append(await asyncio.wait_for(asyncio.get_running_loop().sock_recv(heard, 2048), DEADLINE_S))
+            for _ in range(5):
+                heard.sendto(forger.packet(), (GROUP[family], PORT))
+                made += 1
+
+
 async def keys(family: int, folder: Path) -> None:
     """Who has the key opens what comes, over wraps, rekeys and pauses; who has not, or not any more, opens nothing."""
     sender = Media(folder, "source", "source", first_number=FIRST_NUMBER)
@@ -180,6 +196,7 @@ async def keys(family: int, folder: Path) -> None:
         assert await wrong.decrypted(1) == 0
         assert await wrong.undecryptable() > 500
 
+        await forged(family, 1000)
         for each in (enrolled, late):
             await each.order(receive(family, 2, roll_over_counter=1))
         await sender.order(send(family, 2))
@@ -329,6 +346,7 @@ async def orphan(family: int, folder: Path) -> None:
     finally:
         source._stopping = True
         thread.join(DEADLINE_S)
+        source.close()
         role.close()
 
 
