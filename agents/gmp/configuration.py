@@ -13,10 +13,11 @@ from pathlib import Path
 
 from agents.core.agent import Endpoint
 from agents.core.checks import check_address, check_group, check_port
-from agents.core.errors import ConfigurationError
+from agents.core.errors import ConfigurationError, EncodeError
 from agents.gmp import constants as c
 from agents.gmp.client_state import Goal
 from agents.gmp.keys import SECRET_MINIMUM
+from agents.gmp.messages import SessionMessage, encode_session
 from agents.gmp.options import KeepAlive, Options
 
 TRANSPORTS = UDP, TCP = ("udp", "tcp")
@@ -42,7 +43,7 @@ def read_hexadecimal(key: str, path: str) -> bytes:
 
 def _text(key: str, path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_bytes().decode()  # with the line ends that SDP has
     except OSError as error:
         raise ConfigurationError(key, f"{path} cannot be read: {error.strerror}", "give a readable file") from error
     except UnicodeDecodeError:
@@ -201,7 +202,10 @@ class SessionDescription:
         for of in ("start_time", "end_time"):
             if not 0 <= (getattr(self, of) or 0) < 2**64:
                 raise ConfigurationError(f"{key}.{of}", str(getattr(self, of)), "give Unix seconds")
-        self.options()
+        try:
+            encode_session(SessionMessage(c.SCINF, options=self.options()))
+        except EncodeError as error:
+            raise ConfigurationError(key, str(error), "make the description shorter") from None
 
     def options(self) -> Options:
         """The description as SCINF has it; raises ConfigurationError for a media file that cannot be read."""
@@ -229,3 +233,6 @@ class CreatorConfiguration(ClientConfiguration):
         """Raise ConfigurationError for the first thing wrong."""
         ClientConfiguration.check(self)
         self.session.check("session")
+        if self.session.secure and self.read_secret() is None:
+            remedy = "give secret_file or secret_environment, without which nobody is in a secure session [G-12]"
+            raise ConfigurationError("secret_file", "missing, and the session is secure", remedy)

@@ -16,7 +16,7 @@ from agents.gmp.configuration import CreatorConfiguration
 from agents.gmp.constants import GROUP_KEY_SIZE, MemberType
 from agents.gmp.events import DeleteSession, Describe, EndSession
 from agents.gmp.member import Member
-from agents.gmp.messages import SessionMessage
+from agents.gmp.messages import SessionMessage, encode_session
 from agents.gmp.options import Options
 
 
@@ -83,13 +83,15 @@ class Creator(Member):
         self._send_description(now)
 
     def _send_description(self, now: float) -> None:
-        message = replace(
-            self.session_message(c.SCINF, self._description),
+        self._requests.ask(self._described(self._description), c.SCCON, c.SCREJ, now=now)
+
+    def _described(self, description: Options) -> SessionMessage:
+        return replace(
+            self.session_message(c.SCINF, description),
             group=self._data.group,
             port=self._data.port,
             key_length=GROUP_KEY_SIZE if self._is_secure else 0,
         )
-        self._requests.ask(message, c.SCCON, c.SCREJ, now=now)
 
     def _confirmed(self, message: SessionMessage, now: float) -> None:
         token = message.options.token
@@ -118,7 +120,10 @@ class Creator(Member):
         self._requests.ask(self.session_message(c.SDREQ), c.SDRES, now=now)
 
     def _describe(self, event: Describe, now: float) -> None:
+        """Describe the session anew; raises EncodeError for what no message can hold, and leaves all as it was."""
         changes = {name: value for name, value in asdict(event).items() if value is not None}
-        self._description = replace(self._description, **changes)
+        description = replace(self._description, **changes)
+        encode_session(self._described(description))
+        self._description = description
         if self._is_confirmed and self.state is not State.ENDED:
             self._send_description(now)

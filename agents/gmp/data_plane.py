@@ -63,6 +63,7 @@ class DataPlane:
 
     def stop(self) -> None:
         """Neither send nor receive."""
+        self.roll_over_counter = None
         self._role.timers.cancel(("group",))
         if self._is_joined:
             self._is_joined = False

@@ -57,9 +57,9 @@ class GroupKeys:
             raise KeyRefusedError("wrong-key") from None
         if options.key_generation == self.generation and key != self.key:
             raise KeyRefusedError("another-key-of-this-generation")
-        counter = options.roll_over_counter or 0
         is_new = options.key_generation > self.generation
-        self.roll_over_counter = counter if is_new else max(counter, self.roll_over_counter)
+        counter = self.roll_over_counter if options.roll_over_counter is None else options.roll_over_counter
+        self.roll_over_counter = counter if is_new else max(counter, self.roll_over_counter)  # one may overtake another
         self.key, self.generation = key, options.key_generation
         return is_new
 

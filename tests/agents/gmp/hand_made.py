@@ -6,6 +6,7 @@ packet's name what is sent back, each as fields for the judge. It keeps nothing 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -209,3 +210,33 @@ def creator(lab: Lab, secret: bytes | None = None, session: Mapping[str, Any] | 
     made = Creator(configuration, secret)
     lab.add("bob", made, BOB)
     return made
+
+
+def started(until: str = "active", **changes: Any) -> Lab:
+    lab = Lab()
+    participant(lab, until=until, **changes)
+    lab.start("alice")
+    lab.run_for(0.1)
+    return lab
+
+
+def orders(lab: Lab, name: str) -> list[tuple[str, int, str | None, int]]:
+    """What the program that carries the data was told: action, generation, key, roll-over counter."""
+    plain = [json.loads(data) for to, data in lab.delivered if to == name]
+    return [(row["action"], row["generation"], row["key"], row["roll_over_counter"]) for row in plain]
+
+
+def secure(lab: Lab, generation: int = 1, counter: int | None = None) -> None:
+    lab.server.answers["SRREQ"] = lambda _: [sm("SRACC", s=1)]
+    lab.server.answers["SJREQ"] = lambda _: [
+        sm("SJRES", s=1, key_length=30, options=key_options(generation, counter=counter), **TO_GROUP)
+    ]
+
+
+def secure_member(until: str = "active", generation: int = 1, counter: int | None = None) -> Lab:
+    lab = Lab()
+    secure(lab, generation, counter)
+    participant(lab, secret=SECRET, until=until)
+    lab.start("alice")
+    lab.run_for(0.1)
+    return lab
