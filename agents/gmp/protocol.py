@@ -15,6 +15,17 @@ from agents.gmp.events import Activate, AskMembers, DeleteSession, Describe, End
 from agents.gmp.participant import Participant
 from agents.gmp.plain import decode, encode
 from agents.gmp.role import MM
+from agents.gmp.server import Server
+from agents.gmp.server_configuration import ServerConfiguration
+from agents.gmp.server_streams import MM_STREAMS, SM_STREAMS
+
+
+def _server_ports(configuration: ServerConfiguration) -> Sequence[Port]:
+    address = configuration.address
+    family = check_address("address", address)
+    modules = (("", SM_STREAMS, configuration.sm_port), (MM, MM_STREAMS, configuration.mm_port))
+    datagrams = [Port(name, number, address=address, family=family) for name, _, number in modules]
+    return [*datagrams, *(Port(name, number, "tcp", address, family) for _, name, number in modules)]
 
 
 def _client_ports(configuration: ClientConfiguration) -> Sequence[Port]:
@@ -86,6 +97,7 @@ PROTOCOL = Protocol(
     "gmp",
     "Group Management Protocol (X.602).",
     (
+        Role("server", "Where sessions are created and found.", ServerConfiguration, Server, _server_ports),
         Role("creator", "Who creates a session.", CreatorConfiguration, Creator, _client_ports, _interfaces),
         Role(
             "participant",
