@@ -205,7 +205,8 @@ class Stream:
             return
         missing, silence = step - 1, t_ns - self.last_ns
         long = missing >= INTERRUPTION_PACKETS and silence >= INTERRUPTION_NS
-        interrupted = long or self.last_ns - SETTLING_NS <= changed_ns <= t_ns
+        # The change may stand before the packet in the file and have come a little after it: of many, only the last is known.
+        interrupted = long or changed_ns >= self.last_ns - SETTLING_NS
         if interrupted:
             self.interruptions += 1
             self.interruptions_missing += missing

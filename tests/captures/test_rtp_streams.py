@@ -127,6 +127,9 @@ def test_loss_beside_a_change_of_membership_is_an_interruption() -> None:
     assert measured(packets).scattered == 1
     assert measured(packets, changed_ms=2).scattered == 0
     assert measured([(at + 500, sequence) for at, sequence in packets], changed_ms=2).scattered == 1
+    assert (
+        measured(packets, changed_ms=4).scattered == 0
+    )  # told ahead of the packet, and of many only the last is known
 
 
 def test_a_late_packet_of_an_interruption_is_not_missing() -> None:
