@@ -45,7 +45,8 @@ _REPORT_PERIOD = 0.5  # s, between two reports to the mobile node's agent
 class ReceiverConfiguration:
     """The group and port; ``media`` is a file for the payloads; ``report_to`` the control socket of the agent to tell.
 
-    ``orders`` is the application socket of a role that says group and port, in their place.
+    ``orders`` is the application socket of a role that says group and port, in their place. ``eavesdrops_on`` is an interface
+    by which the receiver is a member itself: it takes everything for SRTP, and told to stop it goes on with the keys it has.
     """
 
     group: str = ""
@@ -53,6 +54,7 @@ class ReceiverConfiguration:
     media: str | None = None
     report_to: str | None = None
     orders: str | None = None
+    eavesdrops_on: str | None = None
 
     def check(self) -> None:
         """Raise ConfigurationError for the first thing wrong."""
@@ -144,6 +146,8 @@ class Receiver:
         if configuration.orders is None:
             self._order = MediaOrder("receive", configuration.group, configuration.port)
             self._socket = self._open(self._order)
+            if configuration.eavesdrops_on is not None:
+                self._keys = Keys(self._reception.counters)  # none
         else:
             self._orders = Orders(configuration.orders, self._reception.counters)
         media = configuration.media
@@ -158,6 +162,8 @@ class Receiver:
             loop.add_signal_handler(number, self._finished.set)
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._close)
+            if self._orders is not None:
+                stack.callback(self._orders.close)
             if self._media is not None:
                 stack.callback(self._media.close)
             stack.callback(self._play_what_waits)
@@ -191,6 +197,8 @@ class Receiver:
             opened.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
             opened.setblocking(False)
             opened.bind((order.group, order.port))
+            if self._configuration.eavesdrops_on is not None:
+                _join(opened, order.group, self._configuration.eavesdrops_on)
         except OSError:
             opened.close()
             raise
@@ -268,12 +276,13 @@ class Receiver:
         return await self._answer(request)
 
     def _describe(self) -> dict[str, object]:
-        """What was received, and, of a receiver that has orders, what it does and how many packets each key has opened."""
+        """What was received, what a receiver that has orders does, and how many packets each generation of keys has opened."""
         described = self._reception.describe()
         if self._orders is not None:
             order = self._order
             described["order"] = {"action": order.action, "group": order.group, "generation": order.generation}
-            described["decrypted"] = {} if self._keys is None else dict(self._keys.decrypted)
+        if self._keys is not None:
+            described["decrypted"] = dict(self._keys.decrypted)
         return described
 
     async def _attend_forever(self, orders: Orders) -> None:
@@ -293,6 +302,9 @@ class Receiver:
         """Do what an order says that is for a receiver; whether it has changed anything."""
         if order.action == "send" or order == self._order:
             return False
+        if order.action == "stop" and self._configuration.eavesdrops_on is not None:
+            self._order = order  # says so, and goes on
+            return True
         self._drain()  # what has arrived before the order is taken as it was until now
         if (order.action, order.group, order.port) != (self._order.action, self._order.group, self._order.port):
             self._close()
@@ -345,6 +357,15 @@ class Receiver:
                 self._reception.counters.add("unsent.report")
             finally:
                 writer.close()
+
+
+def _join(member: socket.socket, group: str, interface: str) -> None:
+    index = socket.if_nametoindex(interface)
+    octets = ip_address(group).packed
+    if len(octets) == 4:
+        member.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, octets + struct.pack("=4xi", index))  # ip_mreqn
+    else:
+        member.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, octets + struct.pack("=i", index))
 
 
 async def _readable(connection: socket.socket | None, at_most: float) -> None:

@@ -48,7 +48,9 @@ class Media:
         self._socket, self._control = folder / f"{name}.role", folder / f"{name}.control"
         self._file = folder / f"{name}.toml"
         control = {"runtime": {"control": str(self._control)}} if kind == "receiver" else {}
-        self._file.write_text(tomli_w.dumps({"orders": str(self._socket), **configuration, **control}))
+        self._has_role = "group" not in configuration
+        orders = {"orders": str(self._socket)} if self._has_role else {}
+        self._file.write_text(tomli_w.dumps({**orders, **configuration, **control}))
         self._kind = kind
         self.output = folder / f"{name}.log"
         self._process: asyncio.subprocess.Process | None = None
@@ -67,8 +69,11 @@ class Media:
                 sys.executable, "-m", "agents", "media", self._kind, "--config", str(self._file),
                 stdout=output, stderr=output,
             )  # fmt: skip
-        await until(lambda: self.reports, f"{self.name} to report")
-        assert self.reports[0] == MediaReport(action="stop")
+        if self._has_role:
+            await until(lambda: self.reports, f"{self.name} to report")
+            assert self.reports[0] == MediaReport(action="stop")
+        else:
+            await until(lambda: b"ready" in self.output.read_bytes(), f"{self.name} to be ready")
 
     async def order(self, order: MediaOrder) -> None:
         """Order, and wait until the process says that it does as it is told."""
@@ -179,13 +184,16 @@ async def keys(family: int, folder: Path) -> None:
     """Who has the key opens what comes, over wraps, rekeys and pauses; who has not, or not any more, opens nothing."""
     sender = Media(folder, "source", "source", first_number=FIRST_NUMBER)
     forger = Media(folder, "forger", "source")
-    enrolled, late, wrong, left, stranger = (
-        Media(folder, name, "receiver") for name in ("enrolled", "late", "wrong", "left", "stranger")
+    enrolled, late, wrong, guessing = (
+        Media(folder, name, "receiver") for name in ("enrolled", "late", "wrong", "guessing")
     )
-    async with started(sender, forger, enrolled, late, wrong, left, stranger):
+    left = Media(folder, "left", "receiver", eavesdrops_on=INTERFACE)
+    never = Media(folder, "never", "receiver", group=GROUP[family], port=PORT, eavesdrops_on=INTERFACE)
+    everybody = (sender, forger, enrolled, late, wrong, guessing, left, never)
+    async with started(*everybody):
         await enrolled.order(receive(family, 1))
         await left.order(receive(family, 1))
-        await stranger.order(receive(family, 9))
+        await guessing.order(receive(family, 9))
         await sender.order(send(family, 1))
 
         await until(lambda: sender.reports[-1].roll_over_counter == 1, "the source to tell of its wrap")
@@ -200,6 +208,7 @@ async def keys(family: int, folder: Path) -> None:
         for each in (enrolled, late):
             await each.order(receive(family, 2, roll_over_counter=1))
         await sender.order(send(family, 2))
+        await left.order(MediaOrder("stop"))  # it has left, and goes on listening
         opened, seen = await left.decrypted(1), await left.undecryptable()
         assert opened > 500
 
@@ -244,10 +253,13 @@ async def keys(family: int, folder: Path) -> None:
         state = await enrolled.state()
         assert state["counters"]["decrypted.superseded-key"] > 0
         assert "received.new-source" not in state["counters"]
-        assert await stranger.decrypted(9) == 0
-        assert await stranger.undecryptable() > sent - 100
+        assert await guessing.decrypted(9) == 0
+        assert await guessing.undecryptable() > sent - 100
+        state_of_never = await never.state()
+        assert state_of_never["packets_received"] == 0
+        assert state_of_never["counters"]["undecryptable.no-key"] > sent - 100
 
-        said = b"".join(each.words() for each in (sender, forger, enrolled, late, wrong, left, stranger))
+        said = b"".join(each.words() for each in everybody)
         said += json.dumps([await each.state() for each in (enrolled, left)]).encode()
         for key in KEYS.values():
             for form in (key, key.hex().encode(), base64.b64encode(key), repr(key).encode()):
