@@ -96,8 +96,8 @@ Line = tuple[int, str, str]
 
 def _lines(text: str) -> list[Line]:
     if found := _CONTROL.search(text):
-        line = text.count("\n", 0, found.start()) + 1
-        raise MalformedSdpError(line, f"control character U+{ord(found[0]):04X}")
+        at = text.count("\n", 0, found.start()) + 1
+        raise MalformedSdpError(at, f"control character U+{ord(found[0]):04X}")
     lines: list[Line] = []
     for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         content = line.removesuffix("\r")
