@@ -16,7 +16,7 @@ from agents.core.agent import Endpoint
 from agents.gmp import constants as c
 from agents.gmp.constants import KAREQ, TRIND, UIRES, USER_INFORMATION_MAXIMUM, Level, MemberType
 from agents.gmp.messages import ActiveMember, MembershipMessage, encode_membership
-from agents.gmp.server_records import STREAMS
+from agents.gmp.server_records import STREAMS, session_key, session_record
 from agents.gmp.session import (
     ACTIVE,
     ENROLLED,
@@ -301,22 +301,25 @@ class MembershipManagement:
             self.end(session, "creator", now)
 
     def end(self, session: Session, reason: str, now: float) -> None:
-        """End an active session for all: once that is on disk, every active member and the creator are told."""
+        """End an active session for all: every active member and the creator are told once that is on disk, whatever happens then."""
         server = self._server
-        changes = server.nothing_of(session)
-        members = [member for member in session.active.values() if member is not session.creator]
-        members.append(session.creator)
+        ending = {session_key(session.session_id): session_record(session, is_ending=True)}
         session.machine.move(SessionInput.TERMINATED)
-        session.changed()
         server.remove(session)
         server.remember(session, now)
 
         def is_on_disk(now: float) -> None:
             server.tell("session-ended", session, reason=reason)
-            self._ending[session.session_id] = (session, members)
-            self.ending_time(session.session_id, now)
+            self.tell_of_the_end(session, now)
 
-        server.ledger.insist(changes, is_on_disk, now)
+        server.ledger.insist(ending, is_on_disk, now)
+
+    def tell_of_the_end(self, session: Session, now: float) -> None:
+        """Tell all of a session that is over, and keep nothing of it."""
+        members = [member for member in session.active.values() if member is not session.creator]
+        session.changed()
+        self._ending[session.session_id] = (session, [*members, session.creator])
+        self.ending_time(session.session_id, now)
 
     def ending_time(self, session_id: int, now: float) -> None:
         """Tell the next members that the session has ended."""
@@ -328,3 +331,4 @@ class MembershipManagement:
             self._server.timers.set(("ending", session_id), now + PAUSE)
         else:
             del self._ending[session_id]
+            self._server.ledger.note(self._server.nothing_of(session))

@@ -74,6 +74,7 @@ class Server(Role):
         self.management = SessionManagement(self, answers)
         self.membership = MembershipManagement(self)
         self._entries: Mapping[str, bytes] = {}
+        self._ending: list[Session] = []  # that an earlier run had not told all of
 
     # --- what it is told ------------------------------------------------------------------------------------------
 
@@ -92,6 +93,9 @@ class Server(Role):
             if key.startswith("m/"):
                 members += self._take_up_member(key, value, now)
         self.management.take_up(entries.get(NEXT, b"1"))
+        for session in self._ending:
+            self._end_again(session, now)
+        self._ending.clear()
         for session in self.sessions.values():
             self._go_on(session, now)
         if self.sessions:
@@ -282,6 +286,8 @@ class Server(Role):
         if stored.description is not None:
             session.machine.move(SessionInput.DESCRIBED)
             session.describe(stored.description)
+        if stored.is_ending:
+            self._ending.append(session)
 
     def _take_up_member(self, key: str, value: bytes, now: float) -> bool:
         try:
@@ -318,6 +324,14 @@ class Server(Role):
             if member.was_asked:
                 self.send_to_member(member, c.KAREQ, session.message_to(member, c.KAREQ))
         self.membership.watch(session)
+
+    def _end_again(self, session: Session, now: float) -> None:
+        """The end of a session was on disk, and somebody may not have been told."""
+        session.machine.move(SessionInput.STARTED)
+        session.machine.move(SessionInput.TERMINATED)
+        self.remove(session)
+        self.remember(session, now)
+        self.membership.tell_of_the_end(session, now)
 
     def _unreadable(self, what: str) -> None:
         self.counters.add("unreadable.entries")

@@ -46,6 +46,7 @@ class StoredSession:
     key: bytes
     generation: int
     next_user_id: int
+    is_ending: bool
 
 
 def session_key(session_id: int) -> str:
@@ -58,8 +59,8 @@ def member_key(session_id: int, user_id: int) -> str:
     return f"m/{session_id}/{user_id}"
 
 
-def session_record(session: Session, **changes: Any) -> bytes:
-    """A session's record, with what ``changes`` say of it already."""
+def session_record(session: Session, *, is_ending: bool = False, **changes: Any) -> bytes:
+    """A session's record, with what ``changes`` say of it already; ``is_ending``: its members are to be told of its end."""
     said = {name: changes.get(name, getattr(session, name)) for name in ("description", "token", "key", "generation")}
     description = said["description"]
     plain = {
@@ -72,6 +73,7 @@ def session_record(session: Session, **changes: Any) -> bytes:
         "key": said["key"].hex(),
         "generation": said["generation"],
         "next_user_id": session.next_user_id,
+        "is_ending": is_ending,
     }
     return json.dumps(plain).encode()
 
@@ -92,6 +94,7 @@ def read_session(key: str, value: bytes) -> StoredSession:
             bytes.fromhex(plain["key"]),
             plain["generation"],
             plain["next_user_id"],
+            plain["is_ending"],
         )
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{key}: no record of a session: {error}") from error
