@@ -340,7 +340,7 @@ class Client(Role):
     def gone(self, why: str) -> None:
         """There is no such session any more."""
         self._requests.clear()
-        for key in ("retry", "registration", "silence"):
+        for key in ("retry", "registration", "silence", "quiet"):
             self.timers.cancel((key,))
         self._data.stop()
         self._keys.forget()

@@ -53,7 +53,7 @@ class Connection:
     def send(self, message: Message, sent_on: int = 0) -> int:
         """Send to the module whose message it is; gives what to say as ``sent_on`` when the same is sent again.
 
-        What a stream has taken is not sent on it again.
+        What a stream has taken is not sent on it again [GI-8].
         """
         module = SM if isinstance(message, SessionMessage) else MM
         if not self._streams:
@@ -78,6 +78,18 @@ class Connection:
             self._streams[MM].is_wanted = True
             if self._streams[MM].framer is None:
                 self._open(MM)
+
+    @property
+    def has_streams(self) -> bool:
+        """Whether it is one over streams."""
+        return bool(self._streams)
+
+    def listen_anew(self) -> None:
+        """Replace the stream on which nothing comes: the server's machine may have begun again, and know nothing of it."""
+        if self._streams[MM].framer is not None:
+            self._role.act(CloseStream(MM, abort=True))
+            self._forget(self._streams[MM])
+        self._open(MM)
 
     def close(self) -> None:
         """Have no streams any more."""

@@ -29,7 +29,7 @@ class DataPlane:
         self._order = _STOP
         self.group = NO_GROUP
         self.port = 0
-        self.roll_over_counter: int | None = None  # a sender's, as its last report says
+        self.roll_over_counter: int | None = None  # a sender's, as its last report says, for the server [GI-7]
 
     @property
     def is_on(self) -> bool:

@@ -20,12 +20,15 @@ from agents.gmp.events import AskMembers, Leave
 from agents.gmp.messages import ActiveMember, MembershipMessage
 from agents.gmp.options import NO_OPTIONS, Options
 
+# Periods without KAREQ, after which a stream is replaced; the server still waits for the member then [GI-9].
+QUIET_PERIODS = 1.5
+
 _LEAVING = {Level.ACTIVE: Input.LEAVE, Level.ENROLLED: Input.DE_ENROL, Level.REGISTERED: Input.DE_REGISTER}
 _BELOW = {Level.ACTIVE: Goal.ENROLLED, Level.ENROLLED: Goal.REGISTERED, Level.REGISTERED: Goal.NOTHING}
 
 
 class Member(Client):
-    """A client that may be a member. Timer keys, beside a client's: ("leave",), ("silence",)."""
+    """A client that may be a member. Timer keys, beside a client's: ("leave",), ("silence",), and over streams ("quiet",)."""
 
     __slots__ = ("_active", "_leaves_sent", "_leaving", "_left_at", "_left_on")
 
@@ -62,6 +65,11 @@ class Member(Client):
                 self._send_leave(now)
             case "silence":
                 self._server_silent(now)
+            case "quiet" if self.state is State.ACTIVE:
+                self.counters.add("reopened.stream")
+                self._connection.listen_anew()
+            case "quiet":
+                pass
             case _:
                 super().timer_expired(key, now)
 
@@ -110,6 +118,8 @@ class Member(Client):
         self._connection.send(self.membership_message(c.KARES, options=options))
         period, timeout = message.period or c.DEFAULT_PERIOD, message.timeout or c.DEFAULT_TIMEOUT
         self.timers.set(("silence",), now + (period + timeout) * c.KEEP_ALIVE_UNIT)
+        if self._connection.has_streams:
+            self.timers.set(("quiet",), now + QUIET_PERIODS * period * c.KEEP_ALIVE_UNIT)
         if state is not State.ACTIVE:
             self._activated()
         if self._requests.is_answered_by(c.KAREQ):
@@ -190,7 +200,7 @@ class Member(Client):
             return
         self._stop_leaving()
         self._requests.clear()
-        for key in ("registration", "silence"):
+        for key in ("registration", "silence", "quiet"):
             self.timers.cancel((key,))
         if self._user_id:
             self._leaving = self.membership_message(c.LVREQ, reserved=level)

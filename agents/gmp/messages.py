@@ -9,7 +9,7 @@ All integers are big-endian. Layouts::
 
 The option is TLVs (``options``) but in SAREQ, where it is one word, and in UIRES, where it is a word for each member. The two
 modules' messages cannot be told apart by content: the port says which they are [G-3]. I in SCINF and UI in UIRES say no more than
-what follows, so they are checked and written and have no field.
+what follows, so they are checked and written and have no field. Where the fields stand is G-4's.
 """
 
 from __future__ import annotations

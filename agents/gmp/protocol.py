@@ -11,6 +11,7 @@ from agents.core.room import Command, Field, Port, Protocol, Role
 from agents.gmp.configuration import ClientConfiguration, CreatorConfiguration, ParticipantConfiguration
 from agents.gmp.constants import ID_MAXIMUM, Level
 from agents.gmp.creator import Creator
+from agents.gmp.decisions import IMPLEMENTATION, SPECIFICATION
 from agents.gmp.events import Activate, AskMembers, DeleteSession, Describe, EndSession, Enrol, Leave, Register
 from agents.gmp.participant import Participant
 from agents.gmp.plain import decode, encode
@@ -111,5 +112,7 @@ PROTOCOL = Protocol(
     decode=decode,
     encode=encode,
     commands=COMMANDS,
+    specification=SPECIFICATION,
+    implementation=IMPLEMENTATION,
     modules=("SM", "MM"),
 )

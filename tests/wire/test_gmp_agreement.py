@@ -180,6 +180,7 @@ def test_words_of_membership_messages_have_the_octets_of_the_page() -> None:
 
 
 def test_first_of_two_counts_and_text_that_is_none_is_named() -> None:
+    """GI-1, and G-26 of what is not UTF-8."""
     data = right_checksum(
         bytes.fromhex(
             "1007 0000 0005 0001 00 00 0000 00000000 01000005 61 000000 01000005 62 000000 03000005 ff 000000"

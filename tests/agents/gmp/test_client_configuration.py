@@ -144,6 +144,7 @@ def test_bad_description_is_refused(changes: dict[str, Any], key: str) -> None:
     ],
 )
 def test_bad_secret_is_refused_and_not_shown(content: bytes, says: str, tmp_path: Path) -> None:
+    """A short one too [GI-2]."""
     path = tmp_path / "file"
     path.write_bytes(content)
     with pytest.raises(ConfigurationError, match=says) as refused:

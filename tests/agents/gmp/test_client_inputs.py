@@ -275,15 +275,17 @@ def flood(role: str, state: str, count: int, seed: int) -> None:
     """Mutated messages of the server's; then the client must still work."""
     random = Random(seed)
     lab, name, user = situation(role, state)
-    told = messages(user)
+    told = [(message["module"] == "MM", judge.build(message)) for message in messages(user)]
     for _ in range(count):
-        message = random.choice(told)
-        is_mm = message["module"] == "MM"
-        lab.give(name, mutated(random, judge.build(message)), MM if is_mm else SM, "mm" if is_mm else "")
+        is_mm, data = random.choice(told)
+        lab.give(name, mutated(random, data), MM if is_mm else SM, "mm" if is_mm else "")
     lab.tell(name, Leave(Level.REGISTERED))
     lab.run_for(1)
     assert len(lab.nodes[name].agent.counters) < 200
-    still_works(lab, name, lab.state(name)["user"] if role == "creator" and lab.state(name)["user"] else user)
+    was = lab.state(name)  # what a mutated message may have said of ids and mode
+    ids = {"session_id": was["session"], "user_id": was["user"], "mode": 2 if was["closed"] else 1}
+    lab.from_server(name, mm("TRIND", ss=1, **ids))
+    still_works(lab, name, user)
 
 
 class Alone:
@@ -326,15 +328,15 @@ def flood_streams(role: str, count: int, seed: int) -> None:
     """Mutated messages on streams, cut anywhere, lengths among what is mutated; then the client must still ask."""
     random = Random(seed)
     alone = Alone(role)
-    told = messages(alone.user)
+    told = [("mm" if message["module"] == "MM" else "sm", judge.build(message)) for message in messages(alone.user)]
     alone.tell(Activate())
     for number in range(count):
-        message = random.choice(told)
-        data = prefixed(judge.build(message) if random.randrange(2) else mutated(random, judge.build(message)))
+        stream, message = random.choice(told)
+        data = prefixed(message if random.randrange(2) else mutated(random, message))
         data = mutated(random, data) if random.randrange(8) == 0 else data
         cut = random.randrange(len(data) + 1)
         for piece in (data[:cut], data[cut:]):
-            alone.feed("mm" if message["module"] == "MM" else "sm", piece)
+            alone.feed(stream, piece)
         if number % 50 == 0:
             alone.pass_time(random.random() * 4)
             alone.tell(Activate())
@@ -360,6 +362,7 @@ def test_mutated_streams(role: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("role", list(ROLES))
 def test_a_million_mutated_messages(role: str) -> None:
     states = [state for of, state in SITUATIONS if of == role]

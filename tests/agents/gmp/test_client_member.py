@@ -171,7 +171,7 @@ def test_termination_that_does_not_say_so_is_dropped() -> None:
 
 
 def test_members_are_asked_for_and_listed() -> None:
-    """Several UIRES, R in all but the last, and those who are only counted [G-22]."""
+    """Several UIRES, R in all but the last, which ends the list [GI-6], and those who are only counted [G-22]."""
     lab = started()
     lab.server.answers["UIREQ"] = lambda _: [
         mm("UIRES", ui=1, r=1, members=[[1, 4], [2, 1]]),

@@ -108,6 +108,20 @@ def test_stream_of_module_mm_is_opened_again_while_there_is_a_session() -> None:
     assert lab.server.opened == ["SM", "MM", "MM"]
 
 
+def test_stream_on_which_no_keep_alive_request_comes_is_replaced() -> None:
+    """A server whose machine has begun again asks its members, but knows nothing of their streams [GI-9]."""
+    lab = lab_of("active")
+    lab.run_for(1.3)
+    assert lab.server.opened == ["SM", "MM"]
+    lab.run_for(0.3)
+    assert lab.server.opened == ["SM", "MM", "MM"]
+    assert lab.count("alice", "reopened.stream") == 1
+    lab.server.act(SendStream(lab.server.streams["MM"], prefixed(judge.build(keep_alive()))))
+    lab.network.tell(lab.nodes["server"], StreamClosed("x"))
+    lab.run_for(0.1)
+    assert heard(lab).count("KARES") == 2
+
+
 def test_server_that_does_not_answer_is_tried_again_when_the_request_is() -> None:
     lab = Lab()
     participant(lab, transport="tcp")
