@@ -5,10 +5,12 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from agents.core.checks import is_source_specific
+from agents.gmp import session_description
 from agents.gmp.constants import DEFAULT_PERIOD, DEFAULT_TIMEOUT, StartCondition
 from agents.gmp.messages import SessionMessage
 from agents.gmp.options import KeepAlive
 from agents.gmp.session import Description, Session
+from agents.gmp.session_description import MalformedSdpError
 
 NAME_MAXIMUM = 255  # bytes of UTF-8, of sessions and members
 TEXT_MAXIMUM = 8192  # bytes of UTF-8
@@ -38,6 +40,10 @@ def description_of(message: SessionMessage, session: Session) -> Description:
         _check_text("text", text, TEXT_MAXIMUM)
     if len(options.core_members) > NAMES_MAXIMUM or len(options.invited_members) > NAMES_MAXIMUM:
         raise MalformedDescriptionError(f"more than {NAMES_MAXIMUM} names")
+    try:
+        session_description.check(options.media, message.group, message.port)
+    except MalformedSdpError as error:
+        raise MalformedDescriptionError(str(error)) from None
     keep_alive = options.keep_alive or KeepAlive(DEFAULT_PERIOD, DEFAULT_TIMEOUT)
     if not 0 < keep_alive.period < keep_alive.timeout:
         raise MalformedDescriptionError(f"period {keep_alive.period}, timeout {keep_alive.timeout}")

@@ -111,9 +111,9 @@ def host(lab: Meeting, *options: list[Any], until: str = "registered", closed: i
     assert caller.create() == ["SCACC"]
     assert caller.describe(*options) == ["SCCON"]
     if until in {"enrolled", "active"}:
-        assert caller.enrol() == ["SJRES"]
+        assert "SJRES" in caller.enrol()
     if until == "active":
-        assert caller.activate() == ["KAREQ"]
+        assert "KAREQ" in caller.activate()
         caller.keep_alive()
     return caller
 
