@@ -263,7 +263,7 @@ class Client(Role):
     def _joined(self, message: SessionMessage, source: Endpoint, now: float) -> None:
         """SJRES: the member is enrolled, or an enrolled one has the key that it asked for again [G-15]."""
         self._is_secure = self._is_secure or message.secure or message.options.group_key is not None
-        if self._is_secure and not self.take_key(message, source):
+        if self._is_secure and not self.take_key(message, source, now):
             return  # it is asked for again, as if nothing had come
         self._data.is_at(message.group, message.port)
         if self.state is State.ENROLLING:
@@ -272,7 +272,7 @@ class Client(Role):
             self._requests.done(now)
             self._advance(now)
 
-    def take_key(self, message: Message, source: Endpoint) -> bool:
+    def take_key(self, message: Message, source: Endpoint, now: float) -> bool:
         """Take the key that a message has; whether it had one of use."""
         try:
             is_new = self._keys.take(message, self._user_id)
@@ -282,8 +282,12 @@ class Client(Role):
         if is_new:
             self.notify("key", generation=self._keys.generation)
             if self._data.is_on:
-                self._data.begin(self._keys)
+                self.use_key(now)
         return True
+
+    def use_key(self, now: float) -> None:
+        """There is a newer key for the data."""
+        self._data.begin(self._keys)
 
     def refused(self, reason: int, now: float) -> None:
         """The outstanding request is refused: what may pass is tried again, what is no more has ended."""

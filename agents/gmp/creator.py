@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from agents.core.agent import Endpoint, Event
+from agents.core.timers import TimerKey
 from agents.gmp import constants as c
 from agents.gmp.client_state import CREATOR_TABLE, Input, State
 from agents.gmp.configuration import CreatorConfiguration
@@ -19,9 +20,16 @@ from agents.gmp.member import Member
 from agents.gmp.messages import SessionMessage, encode_session
 from agents.gmp.options import Options
 
+# s, from a new key's coming to its use: a receiver that heard the second KDUPT first has it, and the others, who had it a second
+# longer, still take the one before [GI-12].
+KEY_CHANGE_TIME = 1.5
+
 
 class Creator(Member):
-    """A creator. Its ``secret`` is that which the configuration names, unless another is given."""
+    """A creator. Its ``secret`` is that which the configuration names, unless another is given.
+
+    Timer keys, beside a member's: ("key",).
+    """
 
     __slots__ = ("_description", "_is_confirmed")
 
@@ -45,6 +53,18 @@ class Creator(Member):
                 self._describe(event, now)
             case _:
                 super().handle(event, now)
+
+    def timer_expired(self, key: TimerKey, now: float) -> None:
+        """The data may have its new key, or a member's timer."""
+        if key != ("key",):
+            super().timer_expired(key, now)
+        elif self._data.is_on:
+            self._data.begin(self._keys)
+
+    def use_key(self, now: float) -> None:
+        """Let the data have its new key when those who receive it have that as well [GI-12]."""
+        if ("key",) not in self.timers:
+            self.timers.set(("key",), now + KEY_CHANGE_TIME)
 
     def register(self, now: float) -> None:
         """Create the session, or register in it again."""

@@ -194,4 +194,10 @@ IMPLEMENTATION = (
         "A creator cannot de-register: it stays registered as long as there is a session.",
         "G-10 and G-28 together would leave a session without its creator",
     ),
+    Decision(
+        "GI-12",
+        "A source goes over to a new key 1.5 s after its creator has it: who missed the first KDUPT has the second by then, and a "
+        "receiver takes the key before for 2 s. Who has left can read on for so long.",
+        "7.3 and G-15 do not say when; at once, members lose what comes before their own KDUPT",
+    ),
 )

@@ -93,7 +93,7 @@ class Member(Client):
         elif packet is c.KAREQ:
             self._keep_alive_request(message, source, now)
         elif packet is c.KDUPT:
-            self._key_update(message, source)
+            self._key_update(message, source, now)
         elif packet is c.TRIND:
             self._termination(message, source)
         elif self._requests.is_answered_by(packet):
@@ -145,11 +145,11 @@ class Member(Client):
             self._machine.move(Input.SILENT)
             self._ask_to_be_active(now)
 
-    def _key_update(self, message: MembershipMessage, source: Endpoint) -> None:
+    def _key_update(self, message: MembershipMessage, source: Endpoint, now: float) -> None:
         if not self.state.is_enrolled:
             self.drop("not-enrolled", source, packet=message.packet.name)
         else:
-            self.take_key(message, source)
+            self.take_key(message, source, now)
 
     def _termination(self, message: MembershipMessage, source: Endpoint) -> None:
         if self.state is State.ENDED:

@@ -9,11 +9,13 @@ import pytest
 from agents.core.agent import ApplicationData
 from agents.core.errors import EncodeError
 from agents.core.media_control import MediaReport, encode
+from agents.gmp.constants import Level
 from agents.gmp.events import (
     Activate,
     DeleteSession,
     Describe,
     EndSession,
+    Leave,
     Register,
 )
 from tests.agents.gmp.hand_made import (
@@ -30,6 +32,7 @@ from tests.agents.gmp.hand_made import (
     creator,
     keep_alive,
     key_options,
+    mm,
     orders,
     read,
     refusal,
@@ -91,6 +94,27 @@ def test_secure_session_is_asked_for_and_its_source_tells_the_roll_over_counter(
     lab.tell("bob", ApplicationData(encode(MediaReport(9, 70000, 1, "send"))))
     lab.from_server("bob", keep_alive(user_id=CREATOR_ID, member_type=4))
     assert lab.packets("KARES")[-1].fields["options"] == [[23, "00000009"]]
+
+
+def test_source_goes_over_to_a_new_key_when_the_members_have_it() -> None:
+    """1.5 s after it came, whatever else comes meanwhile: until then each key that was in use is good for 2 s [GI-12]."""
+    lab = Lab()
+    creator(lab, secret=SECRET, session={"secure": True}, until="active")
+    options = key_options(1, user=CREATOR_ID)
+    lab.server.answers["SJREQ"] = lambda _: [sm("SJRES", s=1, user_id=CREATOR_ID, options=options, **TO_GROUP)]
+    lab.start("bob")
+    lab.run_for(0.1)
+    for generation in (2, 3):
+        told = mm("KDUPT", user_id=CREATOR_ID, options=key_options(generation, user=CREATOR_ID))
+        lab.from_server("bob", told)
+        lab.run_for(0.7)
+    assert [row[1] for row in orders(lab, "bob")] == [1]
+    lab.run_for(0.2)
+    assert [row[1] for row in orders(lab, "bob")] == [1, 3]
+    lab.from_server("bob", mm("KDUPT", user_id=CREATOR_ID, options=key_options(4, user=CREATOR_ID)))
+    lab.tell("bob", Leave(Level.ACTIVE))
+    lab.run_for(2)
+    assert [(row[0], row[1]) for row in orders(lab, "bob")][2:] == [("stop", 0)]
 
 
 @pytest.mark.parametrize("packet", ["SCREQ", "SCACC", "SCINF", "SCCON"])
