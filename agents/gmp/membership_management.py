@@ -305,7 +305,7 @@ class MembershipManagement:
         server = self._server
         ending = {session_key(session.session_id): session_record(session, is_ending=True)}
         session.machine.move(SessionInput.TERMINATED)
-        server.remove(session)
+        server.remove(session, now)
         server.remember(session, now)
 
         def is_on_disk(now: float) -> None:

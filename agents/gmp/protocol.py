@@ -29,6 +29,10 @@ def _server_ports(configuration: ServerConfiguration) -> Sequence[Port]:
     return [*datagrams, *(Port(name, number, "tcp", address, family) for _, name, number in modules)]
 
 
+def _server_interfaces(configuration: ServerConfiguration) -> Sequence[tuple[str, str]]:
+    return (("announce_on", configuration.announce_on),) if configuration.announce_on else ()
+
+
 def _client_ports(configuration: ClientConfiguration) -> Sequence[Port]:
     """One for each module. Over streams, which the client opens [G-17], the own one says from which address."""
     address = configuration.address
@@ -98,7 +102,14 @@ PROTOCOL = Protocol(
     "gmp",
     "Group Management Protocol (X.602).",
     (
-        Role("server", "Where sessions are created and found.", ServerConfiguration, Server, _server_ports),
+        Role(
+            "server",
+            "Where sessions are created and found.",
+            ServerConfiguration,
+            Server,
+            _server_ports,
+            _server_interfaces,
+        ),
         Role("creator", "Who creates a session.", CreatorConfiguration, Creator, _client_ports, _interfaces),
         Role(
             "participant",

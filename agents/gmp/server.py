@@ -17,6 +17,8 @@ from agents.core.agent import Committed, Endpoint, Event, Notify, StreamClosed, 
 from agents.core.timers import TimerKey
 from agents.gmp import constants as c
 from agents.gmp.admission import HALF_OPEN_TIME, Shares
+from agents.gmp.announcing import TIMER as ANNOUNCEMENTS
+from agents.gmp.announcing import Announcing
 from agents.gmp.answers import Answers
 from agents.gmp.constants import ENDED_MEMORY, MembershipPacket
 from agents.gmp.key_distribution import KeyDistribution
@@ -69,6 +71,7 @@ class Server(Role):
         self.ledger = Ledger(self, is_durable=configuration.durable)
         self.streams = ServerStreams(self)
         self.keys = None if secrets is None else KeyDistribution(self, secrets)
+        self.announcing = Announcing(self)
         answers = Answers(self)
         self.registration = Registration(self, answers)
         self.management = SessionManagement(self, answers)
@@ -129,6 +132,9 @@ class Server(Role):
         if key == TIMER:
             self.ledger.try_again()
             return
+        if key == ANNOUNCEMENTS:
+            self.announcing.time(now)
+            return
         match key:
             case ("round", session_id):
                 self.membership.round_time(self.sessions[session_id], now)
@@ -141,7 +147,7 @@ class Server(Role):
             case ("keys", session_id) if self.keys is not None:
                 self.keys.time(self.sessions[session_id], now)
             case ("half-open", session_id):
-                self.management.half_open_time(self.sessions[session_id])
+                self.management.half_open_time(self.sessions[session_id], now)
             case ("ended",):
                 self._forget_ended(now)
             case (what, stream):
@@ -238,12 +244,13 @@ class Server(Role):
         session_id = session.session_id
         return {session_key(session_id): None, **{member_key(session_id, each): None for each in session.members}}
 
-    def remove(self, session: Session) -> None:
+    def remove(self, session: Session, now: float) -> None:
         """A session is over: its timers are, and its members are nobody's."""
         session_id = session.session_id
         del self.sessions[session_id]
         for what in ("round", "silence", "enrolment"):
             self.timers.cancel((what, session_id))
+        self.announcing.remove(session, now)
         if self.keys is not None:
             self.keys.forget(session)
         for member in session.members.values():
@@ -314,6 +321,7 @@ class Server(Role):
         if session.description is None:
             self.timers.set(("half-open", session.session_id), now + HALF_OPEN_TIME)
             return
+        self.announcing.put(session, now, is_known=True)
         if session.creator.state is ACTIVE:
             session.machine.move(SessionInput.STARTED)
         for member in session.active.values():
@@ -329,7 +337,7 @@ class Server(Role):
         """The end of a session was on disk, and somebody may not have been told."""
         session.machine.move(SessionInput.STARTED)
         session.machine.move(SessionInput.TERMINATED)
-        self.remove(session)
+        self.remove(session, now)
         self.remember(session, now)
         self.membership.tell_of_the_end(session, now)
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.core.checks import check_address, check_port
 from agents.core.errors import ConfigurationError
 from agents.gmp import constants as c
+from agents.gmp.announcer import INTERVAL_MINIMUM
 from agents.gmp.keys import SECRET_MINIMUM
 
 SESSIONS = 1000
 MEMBERS = 20_000
 MEMBERS_OF_ADDRESS = 1024
 ENROLMENT_TIMEOUT_MAXIMUM = 86_400.0  # s
+INTERVAL_MAXIMUM = 3600.0  # s: who listens for an hour has heard of every session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,8 @@ class ServerConfiguration:
     With ``require_names`` no nameless client creates a session [G-19]; with ``rekey_on_join`` a secure session has a new key for each
     member that enrols, too [7.3]. A member that is enrolled and not active falls to registered after ``enrolment_timeout_s`` (0: never; by
     default ten times its session's timeout) [G-21]. At most ``sessions`` are there at once, ``members`` in one, and
-    ``members_of_address`` of them from one address. A server that is not ``durable`` needs no store, and loses all when it ends [GI-10].
+    ``members_of_address`` of them from one address. Sessions are announced by SAP from the addresses ``announce_from``, one of an IP
+    version at most, by the interface ``announce_on`` ("": as the routes say), at intervals of ``announce_interval_s`` at least. A server that is not ``durable`` needs no store, and loses all when it ends [GI-10].
     """
 
     address: str = "0.0.0.0"
@@ -39,6 +42,9 @@ class ServerConfiguration:
     members: int = MEMBERS
     members_of_address: int = MEMBERS_OF_ADDRESS
     durable: bool = True
+    announce_from: list[str] = field(default_factory=list)
+    announce_on: str = ""
+    announce_interval_s: float = INTERVAL_MINIMUM
 
     def check(self) -> None:
         """Raise ConfigurationError for the first thing wrong."""
@@ -54,6 +60,14 @@ class ServerConfiguration:
         if timeout is not None and not 0 <= timeout <= ENROLMENT_TIMEOUT_MAXIMUM:
             found = f"{timeout} s"
             raise ConfigurationError("enrolment_timeout_s", found, f"give 0 to {ENROLMENT_TIMEOUT_MAXIMUM:g} s")
+        versions = [check_address(f"announce_from[{number}]", each) for number, each in enumerate(self.announce_from)]
+        if len(set(versions)) != len(versions):
+            raise ConfigurationError(
+                "announce_from", f"{len(versions)} addresses", "give one of each IP version at most"
+            )
+        if not 1 <= self.announce_interval_s <= INTERVAL_MAXIMUM:
+            found = f"{self.announce_interval_s} s"
+            raise ConfigurationError("announce_interval_s", found, f"give 1 to {INTERVAL_MAXIMUM:g} s")
         self.read_secrets()
 
     def read_secrets(self) -> dict[str, bytes] | None:

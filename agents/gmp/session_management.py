@@ -130,15 +130,15 @@ class SessionManagement:
     def _not_created(self, asked: Asked, session: Session, now: float) -> None:
         self._close_half(session)
         session.machine.move(SessionInput.EXPIRED)
-        self._server.remove(session)
+        self._server.remove(session, now)
         self._answers.refuse_for_lack(asked, now)
 
-    def half_open_time(self, session: Session) -> None:
+    def half_open_time(self, session: Session, now: float) -> None:
         """A session whose description has not come is forgotten."""
         self._server.counters.add("expired.half-open")
         self._close_half(session)
         session.machine.move(SessionInput.EXPIRED)
-        self._server.remove(session)
+        self._server.remove(session, now)
         self._server.ledger.note(self._server.nothing_of(session))
         self._server.tell("session-expired", session)
 
@@ -184,7 +184,7 @@ class SessionManagement:
                 key, generation = self._server.keys.make(), 1
         session.is_changing = True
 
-        def described(_now: float) -> None:
+        def described(now: float) -> None:
             session.is_changing = False
             if session.is_over:
                 self._answers.refuse(asked, RejectReason.UNKNOWN_SESSION)
@@ -194,6 +194,7 @@ class SessionManagement:
                 session.machine.move(SessionInput.DESCRIBED)
                 session.token, session.key, session.generation = token, key, generation
             session.describe(description)
+            self._server.announcing.put(session, now)
             self._server.tell("session-described" if is_first else "session-changed", session)
             self._confirm(asked, session)
 
@@ -238,7 +239,7 @@ class SessionManagement:
     def _deleted(self, asked: Asked, session: Session, now: float) -> None:
         self._close_half(session)
         session.machine.move(SessionInput.DELETED)
-        self._server.remove(session)
+        self._server.remove(session, now)
         self._server.remember(session, now)
         self._server.tell("session-deleted", session)
         self._answers.answer(asked, c.SDRES, session, session.creator.user_id)

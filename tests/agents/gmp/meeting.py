@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from agents.core.agent import Endpoint
+from agents.core.agent import Endpoint, SendDatagram
+from agents.gmp.announcer import PORT as SAP_PORT
 from agents.gmp.configuration import CreatorConfiguration, ParticipantConfiguration, SessionDescription
 from agents.gmp.creator import Creator
 from agents.gmp.participant import Participant
@@ -27,10 +28,18 @@ class Meeting(Chart):
 
     def __init__(self, *, secrets: Mapping[str, bytes] | None = None, **changes: Any) -> None:
         super().__init__(read, PORTS)
+        self.announced: list[bytes] = []  # by SAP, which is no message of GMP's
+        self.network._ways = {**self.network._ways, SendDatagram: self._send}
         self.configuration = ServerConfiguration(**changes)
         self.secrets = secrets
         self.add("server", Server(self.configuration, secrets), SERVER)
         self.start("server")
+
+    def _send(self, node: Node, action: SendDatagram) -> None:
+        if action.destination.port == SAP_PORT:
+            self.announced.append(action.data)
+        else:
+            self.network.send_datagram(node, action)
 
     @property
     def server(self) -> Server:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from agents.gmp.constants import Level
 from agents.gmp.events import DeleteSession, EndSession, Leave
-from tests.agents.gmp.hand_made import GROUP
+from tests.agents.gmp.callers import MEDIA, host, text
+from tests.agents.gmp.hand_made import GROUP, SDP
 from tests.agents.gmp.meeting import Meeting
 
 
@@ -38,3 +39,42 @@ def test_session_is_deleted() -> None:
     lab.run_for(0.1)
     assert lab.lines()[-2:] == ["host SDREQ server", "server SDRES host"]
     assert not lab.server.sessions
+
+
+def announced(lab: Meeting) -> list[tuple[str, str]]:
+    """What was sent by SAP: what it does, and what it says."""
+    return [("deletes" if data[0] & 4 else "announces", data.split(b"\0", 3)[-1].decode()) for data in lab.announced]
+
+
+def test_sessions_are_announced_changed_and_deleted() -> None:
+    lab = Meeting(announce_from=["10.0.0.1"], announce_on="lan", announce_interval_s=5.0)
+    creator = host(lab)
+    [(what, said)] = announced(lab)
+    assert (what, "m=audio 5004" in said) == ("announces", True)
+    lab.run_for(7.0)
+    assert [what for what, _ in announced(lab)] == ["announces"] * 2
+    lab.announced.clear()
+    creator.describe(text(MEDIA, SDP.replace("1 1 IN", "1 2 IN")))
+    lab.run_for(1.0)
+    assert [what for what, _ in announced(lab)] == ["deletes", "announces"]
+    lab.begin_again()
+    lab.announced.clear()
+    lab.run_for(7.0)
+    assert announced(lab)[0][0] == "announces"
+    lab.announced.clear()
+    creator.sm_says("SDREQ")
+    lab.run_for(20.0)
+    assert [what for what, _ in announced(lab)] == ["deletes"] * 3
+
+
+def test_session_that_no_packet_can_announce_is_told() -> None:
+    lab = Meeting(announce_from=["10.0.0.1"])
+    host(lab, text(MEDIA, SDP + "a=x:" + "y" * 900 + "\r\na=z:" + "y" * 900 + "\r\n"))
+    assert not lab.announced
+    assert lab.count("server", "unannounced.too-large") == 1
+
+
+def test_nothing_is_announced_where_nobody_said_from_where() -> None:
+    lab = Meeting()
+    host(lab)
+    assert not lab.announced
