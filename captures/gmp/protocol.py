@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from captures.gmp.constants import FRAMING, GMP_MM_PORT, GMP_SM_PORT
-from captures.protocol import Carrier, Protocol
+from captures.gmp.words import words
+from captures.protocol import Carrier, Protocol, Role
+
+if TYPE_CHECKING:
+    from captures.rules.packs.pack import Pack, Settings
 
 
 def _dissect(data: bytes, module: str = "SM") -> dict[str, Any]:
     from captures.gmp import dissector
 
     return dissector.dissect(data, module)
+
+
+def _fields(_payload: bytes, message: dict[str, Any]) -> dict[str, Any]:
+    """What an event says of a message: its header as `dissect` has it, and what its options say in place of them."""
+    from captures.gmp.messages import told
+
+    return told(message)
+
+
+def _rules(settings: Settings) -> Pack:
+    from captures.gmp.rules.wire import gmp_pack
+
+    return gmp_pack(settings)
 
 
 PROTOCOL = Protocol(
@@ -24,4 +41,13 @@ PROTOCOL = Protocol(
     ),
     framing=FRAMING,
     dissect=_dissect,
+    fields=_fields,
+    rules=_rules,
+    words=words,
+    periodic=frozenset({"KAREQ", "KARES"}),
+    roles=(
+        Role("server", "GMP server", "server"),
+        Role("creator", "creator of the session", "creator"),
+        Role("participant", "participant", "participant"),
+    ),
 )

@@ -23,7 +23,7 @@ class Event(NamedTuple):
     so of a control protocol's port: it goes from that port to whom it refuses, whoever sent it. A lab's interface is called
     ``node:interface``, that of a VLAN ``name.id``, that of a tunnel ``name.tunnel1``. Every packet's fields have ``mac`` (hex,
     empty without link layer), ``hop_limit``, ``alert`` (Router Alert), ``checksum`` (True, False, or None where the wire
-    cannot tell) and ``octets`` (of the message), those over UDP and TCP ``ports``, and what came in tunnels ``tunnels`` (source
+    cannot tell) and ``octets`` (of the message), those over UDP and TCP ``transport`` ("udp", "tcp") and ``ports``, and what came in tunnels ``tunnels`` (source
     and destination of each, the outer one first).
 
     What else there is has one of the four protocols above:

@@ -185,7 +185,11 @@ class PacketReader:
             return None
         kind, fields = protocol.read(payload)
         fields.update(
-            ports=(sport, dport), octets=len(payload), checksum=_udp_checksum(packet, data, size), alert=False
+            transport="udp",
+            ports=(sport, dport),
+            octets=len(payload),
+            checksum=_udp_checksum(packet, data, size),
+            alert=False,
         )
         return self._event(frame, packet, protocol.name, kind, fields)
 
@@ -207,7 +211,7 @@ class PacketReader:
             else:
                 kind, fields = protocol.read(octets)
                 fields["octets"] = len(octets)
-            fields.update(ports=(part.source_port, part.port), alert=False)
+            fields.update(transport="tcp", ports=(part.source_port, part.port), alert=False)
             found.append(self._event(frame, packet, protocol.name, kind, fields))
         if not found:
             self._passed_over.count("TCP segments that end no message")

@@ -11,7 +11,7 @@ from captures.ladder.drawing import Evidence, Shown, frames_of, nodes_of
 from captures.ladder.rows import MessageRow, StepRow
 
 _MILLISECOND = 1_000_000
-_ENVELOPE = frozenset({"ports", "octets", "checksum", "alert", "mac", "hop_limit", "tunnels"})
+_ENVELOPE = frozenset({"transport", "ports", "octets", "checksum", "alert", "mac", "hop_limit", "tunnels"})
 _FIELDS_MAX = 60  # of one packet; who makes one with more shall not fill the page
 
 

@@ -15,7 +15,7 @@ from captures.protocols import names, protocol
 
 _PERIODIC = {"pim": frozenset({"hello"})}
 _REFRESHED = {"pim": frozenset({"join-prune"})}  # [RFC 7761 4.5.1]
-_ENVELOPE = frozenset({"mac", "hop_limit", "alert", "checksum", "octets", "ports", "tunnels", "version"})
+_ENVELOPE = frozenset({"mac", "hop_limit", "alert", "checksum", "octets", "ports", "transport", "tunnels", "version"})
 _LONGEST = 60  # octets of text that nobody prepared
 
 

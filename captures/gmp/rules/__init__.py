@@ -1,0 +1,1 @@
+"""GMP's rules: what a message must hold, who may be told what, and what must follow."""
