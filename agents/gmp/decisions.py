@@ -200,4 +200,19 @@ IMPLEMENTATION = (
         "receiver takes the key before for 2 s. Who has left can read on for so long.",
         "7.3 and G-15 do not say when; at once, members lose what comes before their own KDUPT",
     ),
+    Decision(
+        "GI-41",
+        "A session's SDP is refused with a key in it, and where it lacks what a player needs: groups, ports, payload types.",
+        "G-26 asks for SDP alone, which everybody reads",
+    ),
+    Decision(
+        "GI-42",
+        "The SDP that is announced is the creator's, with its Session ID and mode in an attribute x-gmp-session.",
+        "7.1.2: whether a session is open or closed must be visible",
+    ),
+    Decision(
+        "GI-43",
+        "SAP packets have 1400 octets at most; a deletion is sent three times, and changes follow each other a second apart.",
+        "7.1.2 leaves it to RFC 2974, which gives no values",
+    ),
 )

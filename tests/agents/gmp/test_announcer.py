@@ -1,4 +1,4 @@
-"""Sessions announced by SAP: when, to whom, and as a stranger's program reads it; and the texts about a session."""
+"""Sessions announced by SAP: when, to whom, and as a stranger's program reads it; and the texts about a session [GI-42, GI-43]."""
 
 from __future__ import annotations
 

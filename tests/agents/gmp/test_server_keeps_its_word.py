@@ -239,6 +239,7 @@ def test_member_that_left_reads_no_more_while_the_disk_is_full() -> None:
 
 
 def test_server_that_keeps_nothing_answers_at_once() -> None:
+    """Without a store [GI-10]."""
     lab = Meeting(durable=False)
     host(lab, until="active")
     guest(lab, "alice")

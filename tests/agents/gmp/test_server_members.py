@@ -61,6 +61,7 @@ def test_silent_member_falls_step_by_step() -> None:
 
 
 def test_enrolled_member_falls_after_ten_timeouts_or_never() -> None:
+    """As G-21 has it."""
     for timeout, state in ((None, "registered"), (0.0, "enrolled")):
         lab = Meeting(enrolment_timeout_s=timeout)
         host(lab)
@@ -175,6 +176,7 @@ ENDS: dict[str, tuple[Callable[[Meeting, Caller, Caller, Caller], object], str]]
 
 @pytest.mark.parametrize("name", ENDS)
 def test_end(name: str) -> None:
+    """Who ends a session by leaving or by silence, and who is told [G-11]."""
     course, reason = ENDS[name]
     lab = Meeting()
     creator = host(lab, text(CORE, "alice"), until="enrolled")

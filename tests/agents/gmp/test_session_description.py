@@ -1,4 +1,4 @@
-"""Descriptions in SDP: what players take is taken, and what none would take is refused with its line."""
+"""Descriptions in SDP: what players take is taken, and what none would take is refused with its line [GI-41]."""
 
 from __future__ import annotations
 
