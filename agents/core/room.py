@@ -39,6 +39,10 @@ def _never(_configuration: Any) -> bool:
     return False
 
 
+def _no_numbers(_configuration: Any, _number: int) -> Mapping[str, int]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Role:
     """A role by its word on the command line.
@@ -113,7 +117,8 @@ class LoadConfiguration:
 class Load:
     """Many agents of a role in one process, to load others; ``name`` is its word on the command line.
 
-    ``agent`` makes the one of a number from 1 on, of a configuration; ``family`` (4 or 6) is that of the peers. The time
+    ``agent`` makes the one of a number from 1 on, of a configuration, and ``ports`` says of which numbers its ports are by their
+    names, where peers are told so; the others are of any number. ``family`` (4 or 6) is that of the peers. The time
     from a datagram that ``is_request`` to the next that ``is_answer`` is a round trip. The notices ``joined`` and
     ``failed`` settle an agent, ``leaving`` is what it is told at the end, and ``counted`` are counters that the summary
     gives under names of its own. ``who`` names the agents to people.
@@ -131,6 +136,7 @@ class Load:
     failed: frozenset[str]
     leaving: Event
     counted: Mapping[str, str] = field(default_factory=dict)
+    ports: Callable[[Any, int], Mapping[str, int]] = _no_numbers
 
 
 @dataclass(frozen=True, slots=True)

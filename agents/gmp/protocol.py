@@ -13,6 +13,7 @@ from agents.gmp.constants import ID_MAXIMUM, Level
 from agents.gmp.creator import Creator
 from agents.gmp.decisions import IMPLEMENTATION, SPECIFICATION
 from agents.gmp.events import Activate, AskMembers, DeleteSession, Describe, EndSession, Enrol, Leave, Register
+from agents.gmp.load import CROWD
 from agents.gmp.participant import Participant
 from agents.gmp.plain import decode, encode
 from agents.gmp.role import MM
@@ -123,6 +124,7 @@ PROTOCOL = Protocol(
     decode=decode,
     encode=encode,
     commands=COMMANDS,
+    load=CROWD,
     specification=SPECIFICATION,
     implementation=IMPLEMENTATION,
     modules=("SM", "MM"),

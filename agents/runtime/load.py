@@ -157,7 +157,8 @@ class Loading(Driver[_Loader]):
 
     async def run(self) -> LoadResult:
         """Join all, go on for the configured time, leave. Raises OSError or ConfigurationError with a remedy."""
-        require_open_files(self._configuration.count + FILES_OF_THE_PROCESS)
+        numbered = len(self._load.ports(self._configuration, 1))
+        require_open_files(self._configuration.count * (1 + numbered) + FILES_OF_THE_PROCESS)
         progress = asyncio.create_task(self._tell_progress())
         try:
             began = asyncio.get_running_loop().time()
@@ -191,6 +192,8 @@ class Loading(Driver[_Loader]):
         node.agent.keeps_history = False
         node.agent.random_bytes = os.urandom
         self._open_port(node, "")
+        for name, port in self._load.ports(self._configuration, number).items():
+            self._open_port(node, name, port)
         self._drive(node, node.agent.start)
 
     def _start_next_soon(self) -> None:
@@ -200,9 +203,9 @@ class Loading(Driver[_Loader]):
         except (ConfigurationError, OSError) as error:
             self._fail(error)
 
-    def _open_port(self, node: _Loader, name: str) -> DatagramPort:
+    def _open_port(self, node: _Loader, name: str, number: int = 0) -> DatagramPort:
         receiver = partial(self._received, node, name)
-        opened = DatagramPort(self._family, self._configuration.address, 0, self._counters, receiver)
+        opened = DatagramPort(self._family, self._configuration.address, number, self._counters, receiver)
         node.ports[name] = opened
         return opened
 
