@@ -29,8 +29,9 @@ class MediaOrder:
     """Send to ``group`` and ``port`` by ``interface``, or receive from there, from now on; or ``stop``.
 
     With ``key``, 30 octets of master key and salt, the data is SRTP, otherwise plain RTP. ``generation`` counts the keys of
-    one session: a receiver still takes data of the one before for a while. ``roll_over_counter`` is that of the sender's
-    stream, as far as the role knows it; a sender keeps its own. Who sends passes over "receive", who receives over "send".
+    one session: a sender goes over to a new one a little later, since members may be told after it, and a receiver still takes
+    data of the one before for a while. ``roll_over_counter`` is that of the sender's stream, as far as the role knows it; a
+    sender keeps its own. Who sends passes over "receive", who receives over "send".
     """
 
     action: Action
@@ -44,7 +45,7 @@ class MediaOrder:
 
 @record
 class MediaReport:
-    """What a program does: ``action`` "send" or "receive" with the key of ``generation``, or "stop" while it has no order.
+    """What a program does: ``action`` "send" or "receive" as ordered with ``generation``, or "stop" while it has no order.
 
     ``roll_over_counter`` is that of its stream (a receiver's: of the packet with the highest index), ``packets`` how many it
     has sent or taken since it began. A sender reports when it is connected, at each change, and every second.

@@ -46,7 +46,8 @@ class ReceiverConfiguration:
     """The group and port; ``media`` is a file for the payloads; ``report_to`` the control socket of the agent to tell.
 
     ``orders`` is the application socket of a role that says group and port, in their place. ``eavesdrops_on`` is an interface
-    by which the receiver is a member itself: it takes everything for SRTP, and told to stop it goes on with the keys it has.
+    by which the receiver is a member itself, from the moment when it is told to stop, or begins without orders: it goes on, with
+    what keys it has.
     """
 
     group: str = ""
@@ -148,6 +149,7 @@ class Receiver:
             self._socket = self._open(self._order)
             if configuration.eavesdrops_on is not None:
                 self._keys = Keys(self._reception.counters)  # none
+                _join(self._socket, configuration.group, configuration.eavesdrops_on)
         else:
             self._orders = Orders(configuration.orders, self._reception.counters)
         media = configuration.media
@@ -197,8 +199,6 @@ class Receiver:
             opened.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
             opened.setblocking(False)
             opened.bind((order.group, order.port))
-            if self._configuration.eavesdrops_on is not None:
-                _join(opened, order.group, self._configuration.eavesdrops_on)
         except OSError:
             opened.close()
             raise
@@ -302,7 +302,8 @@ class Receiver:
         """Do what an order says that is for a receiver; whether it has changed anything."""
         if order.action == "send" or order == self._order:
             return False
-        if order.action == "stop" and self._configuration.eavesdrops_on is not None:
+        if order.action == "stop" and self._socket is not None and self._configuration.eavesdrops_on is not None:
+            _join(self._socket, self._order.group, self._configuration.eavesdrops_on)
             self._order = order  # says so, and goes on
             return True
         self._drain()  # what has arrived before the order is taken as it was until now

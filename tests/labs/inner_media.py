@@ -205,9 +205,14 @@ async def keys(family: int, folder: Path) -> None:
         assert await wrong.undecryptable() > 500
 
         await forged(family, 1000)
-        for each in (enrolled, late):
-            await each.order(receive(family, 2, roll_over_counter=1))
-        await sender.order(send(family, 2))
+        await enrolled.order(receive(family, 2, roll_over_counter=1))
+        # A member may be told a little after the source.
+        await asyncio.gather(sender.order(send(family, 2)), late.order(receive(family, 2, roll_over_counter=1)))
+
+        async def has_gone_over() -> bool:
+            return await enrolled.decrypted(2) > 0
+
+        await until(has_gone_over, "the source to go over to the new key")
         await left.order(MediaOrder("stop"))  # it has left, and goes on listening
         opened, seen = await left.decrypted(1), await left.undecryptable()
         assert opened > 500
