@@ -110,6 +110,7 @@ def _run_role(of: Protocol, role: Role, path: Path) -> None:
             ports=role.ports(configuration),
             commands=of.commands,
             moves=role.moves,
+            pages=role.pages,
         )
         status = asyncio.run(host.run())
     except (ConfigurationError, OSError) as error:

@@ -10,6 +10,7 @@ from agents.core.agent import Agent, Event
 from agents.core.checks import check_address
 from agents.core.decision import Decision
 from agents.core.errors import ConfigurationError
+from agents.core.pages import Pages
 
 LOAD_MAXIMUM = 100_000  # agents
 LOAD_DURATION_MAXIMUM = 86_400.0  # s
@@ -50,7 +51,7 @@ class Role:
     ``configuration`` is a dataclass whose ``check`` raises ConfigurationError; ``agent`` makes the role of one. Of a
     configuration ``ports`` says what is open before the start, ``interfaces`` which interfaces must be there, as pairs of
     the configuration's key and the interface; ``asks_operator`` whether the role will ask the operator's command. One that
-    ``moves`` asks for addresses when it does.
+    ``moves`` asks for addresses when it does. ``pages`` are what it has for people with a browser.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Role:
     interfaces: Callable[[Any], Sequence[tuple[str, str]]] = _nothing
     asks_operator: Callable[[Any], bool] = _never
     moves: bool = False
+    pages: Pages | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from agents.gmp.creator import Creator
 from agents.gmp.decisions import IMPLEMENTATION, SPECIFICATION
 from agents.gmp.events import Activate, AskMembers, DeleteSession, Describe, EndSession, Enrol, Leave, Register
 from agents.gmp.load import CROWD
+from agents.gmp.pages import PAGES
 from agents.gmp.participant import Participant
 from agents.gmp.plain import decode, encode
 from agents.gmp.role import MM
@@ -110,6 +111,7 @@ PROTOCOL = Protocol(
             Server,
             _server_ports,
             _server_interfaces,
+            pages=PAGES,
         ),
         Role("creator", "Who creates a session.", CreatorConfiguration, Creator, _client_ports, _interfaces),
         Role(

@@ -31,7 +31,8 @@ class RuntimeConfiguration:
 
     ``node`` names the agent in traces; ``control`` is the path of its control socket, ``trace`` of its history. ``store``
     is the file of what it keeps for good (`agents.runtime.store`), ``application`` the socket of the program it works for
-    (`agents.runtime.application`). ``authorise`` is the operator's command, see `agents.runtime.operator`.
+    (`agents.runtime.application`). ``authorise`` is the operator's command, see `agents.runtime.operator`. ``web`` is the
+    address and port, such as "127.0.0.1:8080", of a role's pages (`agents.web`).
     """
 
     node: str = ""
@@ -40,6 +41,7 @@ class RuntimeConfiguration:
     store: str | None = None
     application: str | None = None
     authorise: list[str] | None = None
+    web: str | None = None
 
 
 def load(path: Path, role: type[RoleConfiguration]) -> tuple[RuntimeConfiguration, RoleConfiguration]:

@@ -47,6 +47,8 @@ from agents.core.agent import (
     Trace,
 )
 from agents.core.driver import Driver
+from agents.core.errors import ConfigurationError
+from agents.core.pages import Pages
 from agents.core.room import Command, Port
 from agents.runtime.application import Application
 from agents.runtime.configuration import RuntimeConfiguration
@@ -65,6 +67,7 @@ from agents.runtime.tracing import TraceFile
 if TYPE_CHECKING:
     from agents.runtime.addresses import Addresses
     from agents.runtime.store import Store
+    from agents.web.server import WebServer
 
 # How long an address is waited with that the kernel has refused; meanwhile the route or the link may come right.
 ADDRESS_RETRY = 1.0  # s
@@ -74,7 +77,7 @@ class AgentHost(Driver[None]):
     """One agent on the real network.
 
     ``ports`` are open before it starts, ``commands`` are what its protocol adds to the control socket. One that ``moves``
-    will ask for addresses, and must not wait then for what gives them to be loaded.
+    will ask for addresses, and must not wait then for what gives them to be loaded. ``pages`` are for who has a browser.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class AgentHost(Driver[None]):
         ports: Sequence[Port] = (),
         commands: Sequence[Command] = (),
         moves: bool = False,
+        pages: Pages | None = None,
     ) -> None:
         self._agent = agent
         self._runtime = runtime
@@ -103,6 +107,8 @@ class AgentHost(Driver[None]):
         self._places = Places(self._links.is_up)
         self._addresses = self._load_addresses() if moves else None
         self._store: Store | None = None
+        self._pages = pages
+        self._web: WebServer | None = None
         self._application: Application | None = None
         self._output = standard_output(agent.counters)
         self._errors = standard_error(agent.counters)
@@ -144,6 +150,8 @@ class AgentHost(Driver[None]):
             self._output.write("ready\n")
             self._drive(self._agent.start)
             await self._streams.serve()
+            if self._web is not None:
+                await self._web.serve()
             self.is_ready = True
             await self._finished.wait()
             await self._close_store()  # what is on disk in the end may still be told to a peer
@@ -169,7 +177,7 @@ class AgentHost(Driver[None]):
             if port.kind == "tcp":
                 await self._streams.listen(port)
         if runtime.control is not None:
-            requests = [*requests_of(self._agent, self._commands, self._commanded, self._counters)]
+            requests = [*requests_of(self._agent, self._state, self._commands, self._commanded, self._counters)]
             if self._moves:
                 requests.append(link_event_request(self._link_told))
             control = ControlServer(Path(runtime.control), answering(requests), self._tasks)
@@ -178,11 +186,23 @@ class AgentHost(Driver[None]):
         if runtime.application is not None:
             self._application = Application(Path(runtime.application), self._agent.counters, self._application_sent)
             stack.callback(self._application.close)
+        if runtime.web is not None:
+            await self._open_web(stack, runtime.web)
         for port in self._described:
             if port.kind != "tcp":
                 opened = self._open_port(port.name, port.family, port.address, port.number, is_bare=port.kind == "ip")
                 opened.enlarge_buffers()
         self._links.start()
+
+    async def _open_web(self, stack: contextlib.AsyncExitStack, where: str) -> None:
+        """Listen for who reads the role's pages."""
+        if self._pages is None:
+            raise ConfigurationError("runtime.web", f"{where!r}, and this role has no pages", "remove it")
+        from agents.web.server import WebServer  # noqa: PLC0415  takes as long to load as all else, and few roles have pages
+
+        self._web = WebServer(where, self._pages, self._agent)
+        stack.push_async_callback(self._web.close)
+        await self._web.open()
 
     # --- into the agent -------------------------------------------------------------------------------------------
 
@@ -399,6 +419,8 @@ class AgentHost(Driver[None]):
             self._trace.write(event, details)
         words = "".join([f" {key}={value}" for key, value in details.items()])
         self._notices.append(f"{event}{words}\n")
+        if self._web is not None:
+            self._web.told(details)
 
     def _own_address(self, family: int) -> str:
         """The address that the role sends from, "" where the routes say."""
@@ -545,6 +567,11 @@ class AgentHost(Driver[None]):
 
     async def _ask_operator(self, action: AskOperator) -> None:
         self._happened(await self._operator.ask(action))
+
+    def _state(self) -> Mapping[str, object]:
+        """What the role is doing, and who reads its pages."""
+        web = {} if self._web is None else {"web": self._web.describe()}
+        return {**self._agent.describe(), **web}
 
     def _counters(self) -> dict[str, int]:
         """The agent's counters, and what the kernel dropped before the agent saw it."""

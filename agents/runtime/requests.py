@@ -17,12 +17,13 @@ ROWS_MAXIMUM = 1000
 
 def requests_of(
     agent: Agent,
+    describe: Callable[[], Mapping[str, object]],
     commands: Sequence[Command],
     tell: Callable[[Event], None],
     counters: Callable[[], Mapping[str, int]],
 ) -> Iterator[Request]:
-    """The requests that a role takes; ``tell`` hands it what a command of its protocol makes."""
-    yield Request("state", "What the role is doing, in brief.", lambda _: {"state": agent.describe()})
+    """The requests that a role takes: ``describe`` says its state, ``tell`` hands it what a command of its protocol makes."""
+    yield Request("state", "What the role is doing, in brief.", lambda _: {"state": describe()})
     yield Request("counters", "What was counted.", lambda _: {"counters": counters()})
     yield Request(
         "list",

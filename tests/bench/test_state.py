@@ -24,7 +24,7 @@ def least_seconds(role: Callable[[], Agent], kind: PacketType, count: int, reque
     async def scene() -> float:
         agent = role()
         fill(agent, kind, count)
-        answer = answering(requests_of(agent, (), lambda _: None, dict))
+        answer = answering(requests_of(agent, agent.describe, (), lambda _: None, dict))
         took, said = [], ""
         for _ in range(TURNS):
             began = time.perf_counter()

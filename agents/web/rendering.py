@@ -1,0 +1,119 @@
+"""Pages from templates: what others have written is escaped, and shown even where it would hide or turn round.
+
+A page that is asked for by many is made once a second: whoever asks, it costs the role no more. What is shown is at most that old.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from unicodedata import name
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from agents.core.agent import Agent
+from agents.core.pages import Page, Pages
+from agents.core.visible import codes, pieces, visible
+
+AGE_MAXIMUM = 1.0  # s
+KEPT_MAXIMUM = 64  # pages
+HERE = Path(__file__).parent
+
+
+def shown(text: object, kept: str = "") -> Markup:
+    """Somebody's text as it stands in a page: apart from what is around it, nothing of it hidden."""
+    whole = Markup()
+    for piece, shows in pieces(str(text), kept):
+        if shows:
+            whole += piece
+        else:
+            title = ", ".join(name(each, "control character") for each in piece[:8])
+            whole += Markup('<span class="odd" title="{}">{}</span>').format(title, codes(piece))
+    return Markup("<bdi>{}</bdi>").format(whole)
+
+
+def moment(seconds: object) -> Markup:
+    """A time in Unix seconds as people and programs read it; "" for none."""
+    if not isinstance(seconds, int) or not seconds:
+        return Markup()
+    try:
+        when = datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError, ValueError):  # no calendar has it
+        return Markup("{} s after 1970").format(seconds)
+    return Markup('<time datetime="{:%Y-%m-%dT%H:%M:%SZ}">{:%Y-%m-%d %H:%M} UTC</time>').format(when, when)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What was made of a page, and when (s); the forms are made when they are first asked for."""
+
+    made: float
+    values: Mapping[str, object]
+    html: bytes | None = None
+    json: bytes | None = None
+
+
+class Rendering:
+    """The pages of one role."""
+
+    def __init__(self, pages: Pages, agent: Agent) -> None:
+        self._agent = agent
+        self._environment = Environment(
+            loader=ChoiceLoader([FileSystemLoader(pages.templates), FileSystemLoader(HERE / "templates")]),
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=StrictUndefined,
+        )
+        self._environment.filters.update(shown=shown, moment=moment, plain=visible)
+        self._environment.globals["title"] = pages.title
+        self._kept: OrderedDict[tuple[Page, str, int], _Kept] = OrderedDict()
+
+    def html(self, page: Page, part: str, offset: int) -> bytes | None:
+        """A page as a browser has it; None where there is none."""
+        kept = self._found(page, part, offset)
+        if kept is not None and kept.html is None:
+            here = page.path.replace(f"{{{page.part}}}", part)
+            kept.html = self._environment.get_template(page.template).render(kept.values, here=here).encode()
+        return None if kept is None else kept.html
+
+    def json(self, page: Page, part: str, offset: int) -> bytes | None:
+        """The same as JSON."""
+        kept = self._found(page, part, offset)
+        if kept is not None and kept.json is None:
+            kept.json = json.dumps(kept.values).encode()
+        return None if kept is None else kept.json
+
+    def live(self, page: Page, part: str) -> str | None:
+        """The block of a page that follows what happens, as it is now."""
+        values = page.view(self._agent, part, 0)
+        if values is None:
+            return None
+        template = self._environment.get_template(page.template)
+        here = page.path.replace(f"{{{page.part}}}", part)
+        return "".join(template.blocks["live"](template.new_context({**values, "here": here})))
+
+    def error(self, status: int, reason: str) -> bytes:
+        """A page that says why there is none."""
+        return self._environment.get_template("error.html").render(status=status, reason=reason, here="").encode()
+
+    def _found(self, page: Page, part: str, offset: int) -> _Kept | None:
+        key, now = (page, part, offset), monotonic()
+        kept = self._kept.get(key)
+        if kept is not None and now - kept.made < AGE_MAXIMUM:
+            return kept
+        values = page.view(self._agent, part, offset)
+        if values is None:
+            self._kept.pop(key, None)
+            return None
+        kept = self._kept[key] = _Kept(now, values)
+        self._kept.move_to_end(key)
+        if len(self._kept) > KEPT_MAXIMUM:
+            self._kept.popitem(last=False)
+        return kept
