@@ -121,6 +121,7 @@ def duration(text: str, least_s: float, most_s: float) -> float:
 
 def seconds(value: float) -> str:
     """A duration as a person writes it: "50ms" below a second, "2.5s" from there on."""
+    value = round(value, 9)  # what is left of a difference of two times is no part of it
     return f"{value * 1000:g}ms" if value < 1 else f"{value:g}s"
 
 

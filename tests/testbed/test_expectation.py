@@ -9,7 +9,7 @@ import pytest
 from testbed.mmcp.expectation import NOTHING_EXPECTED, exchange_between, expect, foresee
 from testbed.mmcp.two_cells import two_cells
 from testbed.net.model import Addressing, Lab, Link, Quality
-from testbed.run.options import Value, Values
+from testbed.run.options import Value, Values, seconds
 
 PLAIN = exchange_between(two_cells("lab", 4), "mn", "poa1", "poa2")
 
@@ -89,3 +89,7 @@ def test_an_address_that_others_give_takes_its_own_time() -> None:
     probed = replace(given, addressing=Addressing("dhcp", "on"))
     (said,) = foresee(Values(times), probed)
     assert said.endswith("may or may not be prepared here: an address may take 7.2s, and an LMC holds the group for 6s")
+
+
+def test_a_sum_of_times_is_told_without_what_is_left_of_it() -> None:
+    assert (seconds(0.1 + 0.7 + 0.2), seconds(0.05), seconds(1.1)) == ("1s", "50ms", "1.1s")
