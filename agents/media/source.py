@@ -91,9 +91,8 @@ class Source:
             self._order = MediaOrder("send", configuration.group, configuration.port, configuration.interface)
         self._sender: socket.socket | None = None
         self._protection: Protection | None = None
-        self._coming: deque[tuple[float, bytes]] = (
-            deque()
-        )  # keys, and when (monotonic s) each takes the place of the one before
+        # Keys, and when (monotonic s) each takes the place of the one before.
+        self._coming: deque[tuple[float, bytes]] = deque()
         self._ssrc = random.getrandbits(32) if configuration.ssrc is None else configuration.ssrc
         self._number = configuration.first_number
         self._begin = 0.0  # s, monotonic: when the stream would have begun if it had never paused
@@ -178,21 +177,19 @@ class Source:
         return rtp.build(kind, self._number, timestamp, self._ssrc, payload)
 
     def _send(self, packet: bytes) -> None:
-        self._number += 1
         assert self._sender is not None  # waited for
         if self._coming and time.monotonic() >= self._coming[0][0]:
-            self._protection = Protection(self._coming.popleft()[1], self._ssrc, self._number - 1)
+            self._protection = Protection(self._coming.popleft()[1], self._ssrc, self._number)
         try:
             if self._protection is not None:
                 packet = self._protection.protect(packet)
             self._sender.sendto(packet, (self._order.group, self._order.port))
-        except (
-            OSError,
-            pylibsrtp.Error,
-        ):  # no route or no link for the moment: the stream goes on, the loss is counted
+        except (OSError, pylibsrtp.Error):
+            # No route or no link for the moment, or a key that has served its time: the stream goes on, the loss is counted.
             self.unsent += 1
         else:
             self.sent += 1
+        self._number += 1
         if self._number % rtp.SEQUENCE_MODULUS == 0:
             self._report_at = 0.0  # the roll-over counter has changed
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agents.core.counters import Counters
+from agents.core.media_control import MediaOrder
 from agents.media import rtp
+from agents.media.source import Source, SourceConfiguration
 from agents.media.srtp import (
     GENERATIONS_COUNTED,
     GENERATIONS_MAXIMUM,
@@ -232,3 +237,21 @@ def test_without_a_key_nothing_is_opened() -> None:
     assert keys.unprotect(protected(1), 0.0) is None
     assert keys.roll_over_counter == 0
     assert counters == {"undecryptable.no-key": 1}
+
+
+def test_last_packet_before_a_wrap_may_be_the_first_under_a_key() -> None:
+    keys, _ = holding(told=2)
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here,
+        contextlib.closing(Source(SourceConfiguration(orders="none", first_number=3 * WRAP - 1))) as source,
+    ):
+        here.bind(("127.0.0.1", 0))
+        source._order = MediaOrder("send", *here.getsockname())
+        source._sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        source._coming.append((0.0, KEY))
+        for payload in (b"last", b"first"):
+            source._send(source._packet(0.0, payload))
+            plain = keys.unprotect(here.recv(2048), 0.0)
+            assert plain is not None
+            assert plain.endswith(payload)
+    assert keys.roll_over_counter == 3
