@@ -92,4 +92,4 @@ def test_an_address_that_others_give_takes_its_own_time() -> None:
 
 
 def test_a_sum_of_times_is_told_without_what_is_left_of_it() -> None:
-    assert (seconds(0.1 + 0.7 + 0.2), seconds(0.05), seconds(1.1)) == ("1s", "50ms", "1.1s")
+    assert (seconds(1 - 2**-40), seconds(0.05), seconds(1.1)) == ("1s", "50ms", "1.1s")
