@@ -18,7 +18,8 @@ class Window:
     """What arrived between two moments (CLOCK_REALTIME ns, both inclusive).
 
     lost = (highest - lowest sequence number + 1) - distinct ones; duplicates = packets - distinct ones; the longest gap
-    is the largest difference of arrival time between two packets that follow each other.
+    is the largest difference of arrival time between two packets that follow each other; ``first_ns`` and ``last_ns`` are
+    when the first and the last packet came.
     """
 
     begin_ns: int
@@ -30,6 +31,8 @@ class Window:
     longest_gap_ns: int
     gap_begin_ns: int
     gap_end_ns: int
+    first_ns: int
+    last_ns: int
 
     def plain(self) -> dict[str, int]:
         """The fields as plain values."""
@@ -67,7 +70,7 @@ class ArrivalLog:
         if self.overwritten and self._times[first % self._capacity] > begin_ns:
             raise WindowError(f"the window's first packets are forgotten: only the last {self._capacity} are kept")
         distinct: set[int] = set()
-        packets = reordered = longest = gap_begin = gap_end = 0
+        packets = reordered = longest = gap_begin = gap_end = first_ns = 0
         previous_time: int | None = None
         highest: int | None = None
         for index in range(first, self.added):
@@ -77,6 +80,7 @@ class ArrivalLog:
                 continue
             number = self._numbers[position]
             packets += 1
+            first_ns = first_ns or time_ns
             distinct.add(number)
             if highest is not None and number < highest:
                 reordered += 1
@@ -84,9 +88,12 @@ class ArrivalLog:
             if previous_time is not None and time_ns - previous_time > longest:
                 longest, gap_begin, gap_end = time_ns - previous_time, previous_time, time_ns
             previous_time = time_ns
-        if packets < 2:
+        if packets < 2 or previous_time is None:
             raise WindowError(
                 f"{packets} packets in a window of {(end_ns - begin_ns) / 1e6:.0f} ms: nothing to measure"
             )
         lost = max(distinct) - min(distinct) + 1 - len(distinct)
-        return Window(begin_ns, end_ns, packets, lost, packets - len(distinct), reordered, longest, gap_begin, gap_end)
+        duplicates = packets - len(distinct)
+        return Window(
+            begin_ns, end_ns, packets, lost, duplicates, reordered, longest, gap_begin, gap_end, first_ns, previous_time
+        )

@@ -97,6 +97,17 @@ class Roles:
         """Where the role's control socket is, or would be."""
         return CONTROLS / f"{name}.control"
 
+    def application_path(self, name: str) -> Path:
+        """Where the socket is to which the programs connect that the role works for, if it is given one."""
+        return CONTROLS / f"{name}.application"
+
+    def keep_private(self, name: str, text: str) -> Path:
+        """Write what only the lab's own roles may read, such as a secret: it is in no run's folder, and gone with the lab."""
+        path = CONTROLS / name
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+        return path
+
     @property
     def unused(self) -> list[str]:
         """External roles that nobody has started."""
@@ -111,12 +122,15 @@ class Roles:
         *,
         keeps: bool = False,
         ends: bool = False,
+        serves: bool = False,
+        web: str = "",
     ) -> RunningRole:
         """Write the role's configuration and start it.
 
         ``command``: the words after ``python -m agents`` that name the role, such as ("media", "source"). A role that
         ``keeps`` something has a durable store in the run's folder, and finds there what an earlier one of its name has put.
-        One that ``ends`` by itself, well, has not died: the lab goes on. Raises RoleError for a name that the lab has not told.
+        One that ``ends`` by itself, well, has not died: the lab goes on. One that ``serves`` programs has a socket for them
+        (`application_path`), one with ``web``, an ``ADDRESS:PORT``, has its pages there. Raises RoleError for a name that the lab has not told.
         """
         if name not in self._names:
             raise RoleError(f"role {name}: the lab does not say that it has one; name it in its Topology's roles")
@@ -126,6 +140,10 @@ class Roles:
         runtime = {"node": name, "control": str(control), "trace": str(self._traces / f"{name}.jsonl")}
         if keeps:
             runtime["store"] = str(self._network.run_folder / f"{name}.sqlite")
+        if serves:
+            runtime["application"] = str(self.application_path(name))
+        if web:
+            runtime["web"] = web
         path.write_text(tomli_w.dumps({**_without_none(configuration), "runtime": runtime}), encoding="utf-8")
         external = self._external.get(name)
         if external is None:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,21 +110,27 @@ def finish(process: subprocess.Popen[str], runs: Path) -> Run:
     return Run(process.returncode, out, errors, latest.resolve() if latest.exists() else None)
 
 
-def run(runs: Path, *words: str, user: str = AS_ROOT) -> Run:
+MMCP = {"mmcp": "mmcp"}
+GMP = {f"gmp_{module}": f"gmp && udp.port == {port}" for module, port in (("sm", 16513), ("mm", 16514))}
+"""What to read twice of a run: names of `tests.captures.agreement`, and how tshark finds their messages."""
+
+
+def run(runs: Path, *words: str, user: str = AS_ROOT, of: Mapping[str, str] = MMCP) -> Run:
     """Start a run, wait for its end, and have its capture read by both readers."""
     finished = finish(start(runs, *words, user=user), runs)
-    reads_alike(finished)
+    reads_alike(finished, of)
     return finished
 
 
-def reads_alike(finished: Run) -> None:
-    """Wireshark with the plugin and the judge read every MMCP message of the run alike, frame by frame.
+def reads_alike(finished: Run, of: Mapping[str, str] = MMCP) -> None:
+    """Wireshark with the plugin and the judge read every message of the run alike, frame by frame.
 
     A run that came to no verdict has nothing to compare. Without tshark `tests/labs/test_one_run.py` alone fails.
     """
     if finished.status not in (0, 1) or finished.folder is None or shutil.which("tshark") is None:
         return
     with tempfile.TemporaryDirectory() as home:
-        messages, found = disagreements(Path(home), finished.folder / "lab.pcapng", "mmcp", "-Y", "mmcp")
-    assert found == []
-    assert messages > 0
+        for name, filtered in of.items():
+            messages, found = disagreements(Path(home), finished.folder / "lab.pcapng", name, "-Y", filtered)
+            assert found == []
+            assert messages > 0

@@ -1,0 +1,1 @@
+"""GMP's labs: what they share."""

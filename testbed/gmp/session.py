@@ -1,0 +1,318 @@
+"""A GMP session in a lab: what each role is configured with, who is started when, what they are asked, and what the judge is told.
+
+Roles are told what to do by their control sockets, as a person would tell them with ``agents ctl``, and what they have come to is seen
+there, or with a stranger's in the server's list of members.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from testbed.gmp import places
+from testbed.gmp.options import tenths
+from testbed.gmp.places import CREATOR, GROUP, SERVER, SOURCE
+from testbed.net.observation import await_count, sent_packets
+from testbed.net.stream_check import check_streams
+from testbed.run.laboratory import RunningLab
+from testbed.run.options import Values
+from testbed.run.roles import RoleError, RunningRole
+
+PORT = 5004  # UDP, of the stream
+SM_PORT, MM_PORT = 16513, 16514  # of the server; clients have their module MM at the latter
+DEADLINE_S = 15.0
+NAME = "Lecture of the laboratory"
+REGISTERED, ENROLLED, ACTIVE, ENDED = "REGISTERED", "ENROLLED", "ACTIVE", "ENDED"
+
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the creator says of its session, as far as labs differ in it.
+
+    ``core``, ``invited``: names of clients. ``first_number``: the stream's first packet's, see the source.
+    ``until``: what the creator does by itself.
+    """
+
+    closed: bool = False
+    secure: bool = False
+    core: tuple[str, ...] = ()
+    invited: tuple[str, ...] = ()
+    start_condition: int = 1
+    first_number: int = 0
+    enrolment_timeout_s: float | None = None
+
+
+def description(values: Values, plan: Plan, origin: str) -> Fields:
+    """The creator's session, as its configuration has it; ``origin``: the address that its SDP names."""
+    is_file = values.file("media") is not None
+    kind, mapped = ("33", "MP2T/90000") if is_file else ("96", "X-LAB/90000")
+    profile = "RTP/SAVP" if plan.secure else "RTP/AVP"
+    lines = (
+        "v=0",
+        f"o=- 1 1 IN IP4 {origin}",
+        f"s={NAME}",
+        f"c=IN IP4 {GROUP}/16",
+        "t=0 0",
+        f"m=video {PORT} {profile} {kind}",
+        f"a=rtpmap:{kind} {mapped}",
+    )
+    return {
+        "name": NAME,
+        "group": GROUP,
+        "port": PORT,
+        "media": "".join(f"{line}\r\n" for line in lines),
+        "content": "A stream with a number and the time in each packet.",
+        "owner": "the laboratory",
+        "secure": plan.secure,
+        "closed": plan.closed,
+        "core_members": list(plan.core),
+        "invited_members": list(plan.invited),
+        "period": tenths(values, "period"),
+        "timeout": tenths(values, "timeout"),
+        "start_condition": plan.start_condition,
+    }
+
+
+@dataclass(slots=True)
+class Session:
+    """A session: who runs, and what is known of it. ``clients``: by their nodes, the creator among them."""
+
+    lab: RunningLab
+    plan: Plan
+    clients: dict[str, RunningRole] = field(default_factory=dict)
+    receivers: dict[str, RunningRole] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    id: int = 0
+    token: str = ""
+    server: RunningRole | None = None
+    source: RunningRole | None = None
+
+    # --- starting ---------------------------------------------------------------------------------------------------
+
+    def record_parameters(
+        self, expects: Sequence[str] = (), left_out: dict[str, str] | None = None, **more: object
+    ) -> None:
+        """Tell the judge who is who."""
+        model, values = self.lab.model, self.lab.values
+
+        def place(node: str) -> Fields:
+            interface = f"{node}:{places.interface_of(model, node)}"
+            return {"name": node, "node": node, "address": model.address_of(node), "interface": interface}
+
+        members = [node.name for node in model.nodes if node.kind == "host" and node.name not in (SERVER, CREATOR)]
+        self.lab.steps.add(
+            "parameters",
+            lab=model.name,
+            family=model.family,
+            expects=expects,
+            left_out=left_out or {},
+            group=model.group,
+            port=PORT,
+            nominal_spacing_ns=round(1e9 / values.number("rate")),
+            mcs=place(CREATOR),
+            gmp={
+                "transport": values.word("transport"),
+                "closed": self.plan.closed,
+                "secure": self.plan.secure,
+                "period_s": values.seconds("period"),
+                "timeout_s": values.seconds("timeout"),
+                "core_members": list(self.plan.core),
+                "invited_members": list(self.plan.invited),
+                "server": place(SERVER),
+                "creator": place(CREATOR),
+                "participants": [place(node) for node in members],
+            },
+            **more,
+        )
+
+    def start_server(self) -> RunningRole:
+        """The server, first or again; it knows the secrets of all clients that have one."""
+        lab = self.lab
+        own: Fields = {"address": lab.model.address_of(SERVER), "enrolment_timeout_s": self.plan.enrolment_timeout_s}
+        if self.plan.secure:
+            for node in lab.model.nodes:
+                if node.kind == "host" and node.name != SERVER:
+                    self.secrets.setdefault(node.name, secrets.token_hex(32))
+            lines = "".join(f'{name} = "{secret}"\n' for name, secret in self.secrets.items())
+            own["secrets_file"] = str(lab.roles.keep_private("secrets.toml", lines))
+        self.server = lab.roles.start(SERVER, SERVER, ("gmp", "server"), own, keeps=True)
+        lab.roles.await_ready(self.server)
+        return self.server
+
+    def create(self) -> None:
+        """Start the creator and the program that sends for it; returns when the session is there."""
+        lab = self.lab
+        creator = self._start_client(
+            CREATOR, "registered", session=description(lab.values, self.plan, lab.model.address_of(CREATOR))
+        )
+        media = lab.values.file("media")
+        shape: Fields = {"rate": lab.values.number("rate"), "size": lab.values.number("size")}
+        if media is not None:
+            shape = {"media": str(media)}
+        lab.roles.await_ready(creator)
+        orders = str(lab.roles.application_path(CREATOR))
+        self.source = lab.roles.start(
+            SOURCE, CREATOR, ("media", "source"), {"orders": orders, "first_number": self.plan.first_number, **shape}
+        )
+        lab.roles.await_ready(self.source)
+        self.await_state(CREATOR, REGISTERED)
+        self.id = int(self._of_session("session"))
+        if self.plan.closed:
+            said = lab.network.processes.wait_for_log(creator.process, r"^registered .*token=([0-9a-f]+)", DEADLINE_S)
+            self.token = said[1]
+
+    def _of_session(self, key: str) -> Any:
+        creator = self.clients[CREATOR]
+        return _state(creator)[key] if creator.is_ours else self.rows("sessions")[0][key]
+
+    def add(self, *nodes: str, names: Sequence[str] = (), token: str | None = None) -> None:
+        """Start participants and their receivers, which do nothing by themselves yet. ``token``: if not the session's own."""
+        for node, name in zip(nodes, names or nodes, strict=True):
+            own: Fields = {"session_id": self.id}
+            token_of = self.token if token is None else token
+            if token_of:
+                own["token_file"] = str(self.lab.roles.keep_private(f"{node}.token", token_of))
+            self._start_client(node, "nothing", name=name, **own)
+        roles = self.lab.roles
+        roles.await_ready(*(self.clients[node] for node in nodes))
+        for node in nodes:  # after its agent, to which it connects
+            configuration = {"orders": str(roles.application_path(node))}
+            self.receivers[node] = roles.start(places.receiver_of(node), node, ("media", "receiver"), configuration)
+        roles.await_ready(*(self.receivers[node] for node in nodes))
+
+    def _start_client(self, node: str, until: str, name: str = "", **own: object) -> RunningRole:
+        lab, model = self.lab, self.lab.model
+        kind = "creator" if node == CREATOR else "participant"
+        configuration: Fields = {
+            "name": name or node,
+            "server": model.address_of(SERVER),
+            "address": model.address_of(node),
+            "interface": places.interface_of(model, node),
+            "transport": lab.values.word("transport"),
+            "until": until,
+            **own,
+        }
+        if secret := self.secrets.get(node):
+            configuration["secret_file"] = str(lab.roles.keep_private(f"{node}.secret", secret))
+        self.clients[node] = lab.roles.start(node, node, ("gmp", kind), configuration, serves=True)
+        return self.clients[node]
+
+    # --- asking and waiting -----------------------------------------------------------------------------------------
+
+    def ask(self, node: str, command: str, **fields: object) -> int:
+        """Tell a client what to do; returns when that was, CLOCK_REALTIME ns. It is a step of the scenario."""
+        moment = self.lab.steps.add("ask", role=node, command=command, **fields)
+        self.clients[node].ask(command, **fields)
+        return moment
+
+    def bring(self, command: str, state: str, *nodes: str) -> dict[str, int]:
+        """Tell clients to do something and wait until all have come to a state; returns when each was told."""
+        told = {node: self.ask(node, command) for node in nodes}
+        for node in nodes:
+            self.await_state(node, state)
+        return told
+
+    def await_state(self, node: str, *states: str, deadline_s: float = DEADLINE_S) -> float:
+        """Wait until a client has come to one of these states; returns the seconds that took."""
+
+        def look() -> tuple[bool, str]:
+            seen = self.state_of(node)
+            return seen in states, f"it is {seen}"
+
+        awaited = f"{node} to be {' or '.join(states)}"
+        return self.lab.network.eventually(awaited, look, deadline_s, quiet=True)
+
+    def state_of(self, node: str) -> str:
+        """How far a client is: as it says itself, or as the server has a stranger."""
+        client = self.clients[node]
+        if client.is_ours:
+            return str(_state(client)["state"])
+        return self.standing(node) or "IDLE"
+
+    def standing(self, node: str) -> str | None:
+        """What the server has a client as: REGISTERED, ENROLLED, ACTIVE, or None."""
+        found = {row["name"]: row["state"] for row in self.rows("members") if row["session"] == self.id}
+        return found[node].upper() if node in found else None
+
+    def await_standing(self, node: str, standing: str | None, deadline_s: float = DEADLINE_S) -> float:
+        """Wait until the server has a client as this; returns the seconds that took. Of a stranger's server it is not known."""
+        assert self.server is not None
+        if not self.server.is_ours:
+            return 0.0
+
+        def look() -> tuple[bool, str]:
+            found = self.standing(node)
+            return found == standing, f"it has it as {found}"
+
+        awaited = f"the server to have {node} as {standing or 'nobody'}"
+        return self.lab.network.eventually(awaited, look, deadline_s, quiet=True)
+
+    def rows(self, of: str) -> list[Fields]:
+        """A list of the server's, ``sessions`` or ``members``; raises RoleError."""
+        assert self.server is not None
+        found: list[Fields] = []
+        more = True
+        while more:
+            page: Any = self.server.ask("list", of=of, offset=len(found))
+            found += page["rows"]
+            more = page["more"]
+        return found
+
+    def await_streaming(self) -> None:
+        """Wait until the source sends what can arrive."""
+        check_streams(self.lab.network)
+
+    def await_data(self, *nodes: str, since_ns: int = 0) -> None:
+        """Wait until receivers have taken a packet that came since; of strangers' receivers the kernel's count is looked at."""
+        for node in nodes:
+            receiver = self.receivers[node]
+
+            def look(receiver: RunningRole = receiver) -> tuple[bool, str]:
+                last_ns = _state(receiver)["last_ns"]
+                return last_ns is not None and last_ns > since_ns, f"last packet at {last_ns}"
+
+            self.lab.network.eventually(f"the stream at {node}", look, DEADLINE_S, quiet=True)
+
+    def let_stream_go_on(self, seconds: float, node: str = CREATOR) -> int:
+        """Wait until the source has sent what it sends in so many seconds; returns when that was, CLOCK_REALTIME ns."""
+        interface = places.interface_of(self.lab.model, node)
+        goal = sent_packets(self.lab.network, node, interface) + round(seconds * self.lab.values.number("rate"))
+        await_count(
+            self.lab.network,
+            f"{seconds:g} s of stream at the source",
+            lambda: sent_packets(self.lab.network, node, interface),
+            goal,
+            seconds + DEADLINE_S,
+        )
+        return time.time_ns()
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Stop all that runs, the server last."""
+        for role in (*self.receivers.values(), self.source, *reversed(self.clients.values()), self.server):
+            if role is not None and role.process.running:
+                self.lab.roles.stop(role)
+
+
+def _state(role: RunningRole) -> Fields:
+    state = role.ask("state")["state"]
+    if not isinstance(state, dict):
+        raise RoleError(f"{role.name}: its state is {state!r}")
+    return state
+
+
+def received(role: RunningRole, begin_ns: int, end_ns: int) -> Fields:
+    """What a receiver counted between two times, or {"error": why that is not known}."""
+    if not role.is_ours:
+        return {"error": "the receiver is an external command"}
+    try:
+        window = role.ask("window", begin_ns=begin_ns, end_ns=end_ns)["window"]
+    except RoleError as error:
+        return {"error": str(error)}
+    return window if isinstance(window, dict) else {"error": f"it answered {window!r}"}
