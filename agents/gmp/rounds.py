@@ -49,9 +49,12 @@ class Rounds:
             self._begin, self._turn = now, 1
         number = len(self._slots)
         full = _ROOM + 2 * self._count // number
-        index = (
-            max(self._turn - 1, int((now - self._begin) / self._width)) % number
-        )  # the latest turn: it comes again as the last
+        latest = self._turn - 1  # it comes again as the last
+        due = self.next_time
+        if due is None or due > now:  # nobody stands in the slots that have gone by since
+            latest = max(latest, int((now - self._begin) / self._width))
+            self._turn = latest + 1
+        index = latest % number
         for earlier in range(number):
             if len(self._slots[(index - earlier) % number]) <= full:
                 index = (index - earlier) % number

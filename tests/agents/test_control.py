@@ -49,7 +49,9 @@ COMMAND = Command("tell", "Tell it a number.", number_told, (Field("number", "Wh
 
 def answered(agent: Asking, request: Mapping[str, object], *commands: Command) -> Mapping[str, Any]:
     async def scene() -> Mapping[str, Any]:
-        return await answering(requests_of(agent, agent.describe, commands, lambda event: agent.handle(event, 0.0), dict))(request)
+        return await answering(
+            requests_of(agent, agent.describe, commands, lambda event: agent.handle(event, 0.0), dict)
+        )(request)
 
     return asyncio.run(scene())
 
