@@ -215,4 +215,10 @@ IMPLEMENTATION = (
         "SAP packets have 1400 octets at most; a deletion is sent three times, and changes follow each other a second apart.",
         "7.1.2 leaves it to RFC 2974, which gives no values",
     ),
+    Decision(
+        "GI-44",
+        "The pages show of an open session who its members are, of a closed one how many; a closed one's SDP is there too. Nothing on them "
+        "is older than a second.",
+        "7.1.2: a page of all sessions, with the SDP of each; it does not say what of them",
+    ),
 )
