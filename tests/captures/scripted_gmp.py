@@ -11,7 +11,8 @@ from functools import cache
 from typing import Any
 
 from captures.gmp.dissector import SM_PACKETS, build
-from tests.captures.scripted_link import ScriptedLink, udp
+from tests.captures.mutating import Capture, Copy, Packet
+from tests.captures.scripted_link import INTERFACE, T0, ScriptedLink, udp
 
 SERVER = "10.1.0.1"
 SM, MM = 16513, 16514
@@ -117,14 +118,14 @@ class ScriptedGMP(ScriptedLink):
 
 
 def _open(link: ScriptedGMP) -> None:
-    link.gmp(0.5, "carla.SCREQ", 0, 0, options=[text(16, "carla")])
-    link.gmp(0.502, "carla.SCACC", 5, 1)
-    link.gmp(0.51, "carla.bad.SCINF", 5, 1, i=1, options=[text(1, "quartet")])
-    link.gmp(0.512, "carla.bad.SCREJ", 5, 1, options=[number(20, 8, 2)])
-    link.gmp(0.52, "carla.SCINF", 5, 1, **description(text(7, "kern"), number(22, 2, 1)))
-    link.gmp(0.522, "carla.SCCON", 5, 1)
-    link.gmp(0.6, "carla.SJREQ", 5, 1, options=[number(21, place("carla", MM)[1], 2)])
-    link.gmp(0.602, "carla.SJRES", 5, 1)
+    link.gmp(-1.0, "carla.SCREQ", 0, 0, options=[text(16, "carla")])
+    link.gmp(-0.998, "carla.SCACC", 5, 1)
+    link.gmp(-0.99, "carla.bad.SCINF", 5, 1, i=1, options=[text(1, "quartet")])
+    link.gmp(-0.988, "carla.bad.SCREJ", 5, 1, options=[number(20, 8, 2)])
+    link.gmp(-0.98, "carla.SCINF", 5, 1, **description(text(7, "kern"), number(22, 2, 1)))
+    link.gmp(-0.978, "carla.SCCON", 5, 1)
+    link.gmp(-0.4, "carla.SJREQ", 5, 1, options=[number(21, place("carla", MM)[1], 2)])
+    link.gmp(-0.398, "carla.SJRES", 5, 1)
     link.gmp(0.7, "carla.early.SAREQ", 5, 1, mm_port=place("carla", MM)[1])
     link.gmp(0.702, "carla.early.SJRES", 5, 1, options=[number(20, 6, 2)])
     link.enrols(1.0, "kern", 5, 2)
@@ -134,7 +135,7 @@ def _open(link: ScriptedGMP) -> None:
     link.enrols(6.0, "late", 5, 4)
     link.mm(8.6, "paul.UIREQ", 5, 3, 1)
     link.mm(8.602, "paul.UIRES", 5, 3, 1, ui=1, members=[[1, 4], [2, 2], [0, 1, 2]])
-    for level, at_s in enumerate((10.6, 11.0, 14.0)):
+    for level, at_s in enumerate((10.6, 12.0, 15.0)):
         link.leaves(at_s, "paul", 5, level)
     link.mm(20.6, "carla.TRREQ", 5, 1, 4)
     for index, client in enumerate(("carla", "kern", "late")):
@@ -155,7 +156,7 @@ def _secure(link: ScriptedGMP) -> None:
         link.gmp(at_s + 0.02, f"{client}.SRACC", 6, user)
     refused = (("mallory", TOKEN, 2), ("nemo", "ff" * 16, 5), ("dora", None, 4))
     for index, (client, token, reason) in enumerate(refused):
-        at_s, session = 1.8 + index / 10, 6 if token else 99
+        at_s, session = 1.75 + index / 10, 6 if token else 99
         link.gmp(at_s, f"{client}.SRREQ", session, 0, options=[text(16, client), *([[17, token]] if token else ())])
         if token:
             link.gmp(at_s + 0.002, f"{client}.SRRES", session, 0)
@@ -164,15 +165,15 @@ def _secure(link: ScriptedGMP) -> None:
         at_s, user = 2.5 + index / 10, SECURE_USERS[client][0]
         link.gmp(at_s, f"{client}.SJREQ", 6, user, options=[number(21, place(client, MM)[1], 2)])
         link.gmp(at_s + 0.002, f"{client}.SJRES", 6, user, **key(1))
-        link.is_active(3.0 + index / 10, client, 6, 9.5 if client == "eve" else 22.3, generations=[10.0])
+        link.is_active(3.05 + index / 10, client, 6, 8.5 if client == "eve" else 22.3, generations=[10.05])
     link.mm(6.6, "anna.UIREQ", 6, 2, 1)
     link.mm(6.602, "anna.UIRES", 6, 2, 1, ui=1, members=[[1, 4], [2, 1], [3, 1], [4, 1]])
-    link.leaves(9.6, "eve", 6, 0)
-    link.leaves(10.0, "eve", 6, 1)
+    link.leaves(8.6, "eve", 6, 0)
+    link.leaves(10.05, "eve", 6, 1)
     for index in range(3):
         for place_, client in enumerate(("anna", "bert", "otto")):
             user, member_type = SECURE_USERS[client]
-            link.mm(10.002 + index + place_ / 1000, f"{client}.{index}.KDUPT", 6, user, member_type, **key(2, 1))
+            link.mm(10.053 + index + place_ / 1000, f"{client}.{index}.KDUPT", 6, user, member_type, **key(2, 1))
     # What bert's agent has not kept it is told of again.
     link.gmp(15.45, "bert.again.SJREQ", 6, 3, options=[number(21, place("bert", MM)[1], 2)])
     link.gmp(15.452, "bert.again.SJRES", 6, 3, **key(2, 1))
@@ -182,16 +183,18 @@ def _secure(link: ScriptedGMP) -> None:
 
 
 def _inactive(link: ScriptedGMP) -> None:
+    link.gmp(-32.0, "dora.0.SRREQ", 98, 0, options=[text(16, "dora")])
+    link.gmp(-31.9, "dora.0.SRREJ", 98, 0, options=[number(20, 4, 2)])
     for index, at_s in enumerate((2.9, 3.9)):  # the first answer is lost behind the capture
         link.gmp(at_s, f"nemo.{index}.SCREQ", 0, 0, options=[text(16, "nemo")])
         link.gmp(at_s + 0.002, f"nemo.{index}.SCACC", 7, 1)
     link.gmp(4.01, "nemo.SCINF", 7, 1, **description())
     link.gmp(4.012, "nemo.SCCON", 7, 1)
-    for index, at_s in enumerate((5.0, 9.0)):
+    for index, at_s in enumerate((5.0, 9.0, 36.0)):
         link.gmp(at_s, f"nemo.{index}.SDREQ", 7, 1)
         link.gmp(at_s + 0.002, f"nemo.{index}.SDRES", 7, 1)
-    link.gmp(12.0, "dora.SCREQ", 0, 0, s=1)
-    link.gmp(12.002, "dora.SCREJ", 0, 0, s=1, options=[number(20, 3, 2)])
+    link.gmp(12.45, "dora.SCREQ", 0, 0, s=1)
+    link.gmp(12.452, "dora.SCREJ", 0, 0, s=1, options=[number(20, 3, 2)])
 
 
 @cache
@@ -204,5 +207,35 @@ def _good_frames() -> tuple[Any, ...]:
 
 
 def good_gmp() -> ScriptedGMP:
-    """Twenty-three seconds without a fault, in which every rule finds something to look at."""
+    """A minute without a fault, in which every rule finds something to look at."""
     return ScriptedGMP(list(_good_frames()))
+
+
+_KINDS_OF_TAGS = {
+    "carla.early.SAREQ": "SAREQ that is refused", "carla.bad.SCREJ": "SCREJ of a description",
+    "carla.early.SJRES": "SJRES that refuses", "nemo.0.SCACC": "SCACC that is asked for again", "nemo.2.SDREQ": "SDREQ of one gone",
+    "nemo.2.SDRES": "SDRES of one gone", "bert.again.SJREQ": "SJREQ for a key",
+}  # fmt: skip
+
+
+def _kind(tag: str) -> str:
+    """What the mutations of a frame are owned by."""
+    client, *words, kind = tag.split(".")
+    if kind == "LVREQ":
+        return f"LVREQ of level {words[0]}" if client != "otto" else "LVREQ that ends"
+    if kind == "SRACC" and client in SECURE_USERS:
+        return "SRACC in a closed session"
+    if kind == "SRREJ" and client != "dora":
+        return "SRREJ in a closed session"
+    if kind in ("KAREQ", "KARES") and words == ["0"]:
+        return f"first {kind}"
+    return _KINDS_OF_TAGS.get(tag, kind)
+
+
+def as_capture() -> Capture:
+    """The good frames as packets that can be mutated."""
+    packets = []
+    for frame in good_gmp().ordered():
+        copy = Copy(T0 + round(frame.at_s * 1e9), INTERFACE, frame.data)
+        packets.append(Packet((copy,), "gmp", _kind(frame.tag), frame.tag, frame.tag.partition(".")[0]))
+    return Capture(packets)

@@ -15,6 +15,7 @@ from captures.wire.bounded import Bounded
 _EARLY_NS = round(0.9 * RESEND_S * SECOND)  # what the capture's clock and the sender's may differ
 _ANEW_NS = round(1.5 * RESEND_S * SECOND)  # after which it is no resending
 _AT_ONCE_NS = 500_000_000
+_ASKED_AGAIN = (*SM_REQUESTS, "UIREQ", "TRREQ")
 _LEAVES_NS = 30 * SECOND  # after which it is another leave
 
 
@@ -29,14 +30,16 @@ class Resent(Watch):
     def see(self, event: Event, scene: Scene) -> None:
         """Take the next message."""
         client = (event.interface, *client_of(event))
-        if event.kind in (*SM_REQUESTS, "UIREQ"):
+        if event.kind in _ASKED_AGAIN:
             self._asks(event, client)
-        elif event.kind in ("KAREQ", "TRIND"):
+        elif event.kind == "TRIND":
+            self._sent.pop((*client, "TRREQ"))
+        elif event.kind == "KAREQ":
             asks = None if scene.member is None else scene.member.asks
             if asks is not None:
                 self._sent.pop((asks.interface, *client_of(asks), "SAREQ"))
-        elif event.kind not in ("KARES", "LVREQ", "TRREQ", "KDUPT"):
-            for kind in (*SM_REQUESTS, "UIREQ"):
+        elif event.kind not in ("KARES", "LVREQ", "KDUPT"):
+            for kind in _ASKED_AGAIN:
                 self._sent.pop((*client, kind))
             if event.kind == "SRRES":
                 self._authorised.set(client, event)
@@ -124,6 +127,7 @@ class OneOutstanding(Watch):
     def __init__(self, tell: Outcomes, coverage: Coverage, roster: Roster) -> None:
         super().__init__(tell, coverage, roster)
         self._waiting: Bounded[Key, Event] = Bounded()
+        self._authorised: Bounded[Key, Event] = Bounded()
 
     def see(self, event: Event, scene: Scene) -> None:
         """Take the next message."""
@@ -132,15 +136,19 @@ class OneOutstanding(Watch):
             asks = None if scene.member is None else scene.member.asks
             if asks is not None:
                 self._waiting.pop((asks.interface, *client_of(asks)))
+        elif event.kind == "SRRES":
+            self._authorised.set(key, event)
         elif event.fields["module"] == "SM" and event.kind not in SM_REQUESTS:
             self._waiting.pop(key)
+            self._authorised.pop(key)
         elif event.kind in SM_REQUESTS:
             self._asks(event, key)
 
     def _asks(self, event: Event, key: Key) -> None:
         before = self._waiting.get(key)
         self._waiting.set(key, event)
-        if before is None or event.t_ns - before.t_ns >= _EARLY_NS or _is_same(before, event):
+        patience_s = AUTHORISATION_S if self._authorised.pop(key) is not None else RESEND_S
+        if before is None or event.t_ns - before.t_ns >= 0.9 * patience_s * SECOND or _is_same(before, event):
             self.tell.passed(event.interface, (event.number,))
             return
         text = f"{event.kind} of {event.source} (frame {event.number}) while {before.kind} (frame {before.number}) was not answered"

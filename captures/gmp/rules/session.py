@@ -10,7 +10,7 @@ from captures.gmp.constants import (
     UNKNOWN_SESSION,
     WRONG_STATE,
 )
-from captures.gmp.messages import client_of, refuses
+from captures.gmp.messages import client_of, refuses, timeout_s
 from captures.gmp.roster import Member, Scene, Session, Standing
 from captures.gmp.rules.form import description_problem
 from captures.gmp.rules.scenes import Judged
@@ -198,3 +198,22 @@ def condition_of_enrolment(event: Event, scene: Scene) -> Judged:
     if creator is not None and creator.standing is Standing.ACTIVE and creator.since is not None:
         return f"core member {member.name} enrols now, and the session has been started in frame {creator.since.number}"
     return True
+
+
+def caused(event: Event, scene: Scene) -> Judged:
+    """Of the first TRIND: somebody has ended the session, or a member that it cannot do without was silent [7.2.1.1, G-11]."""
+    session = scene.session
+    if scene.ended is not None or session.description is None or session.creator is None:
+        return None
+    if session.ending is not None:
+        return True
+    core = session.names("core_members")
+    needed = [member for member in session.members.values() if member.is_core or member.name in core]
+    if "end_time" in session.description.fields or len(needed) < 1 + len(set(core)):
+        return None  # it was over, or one of them is not seen here
+    for member in needed:
+        if member.answered is None or member.asked is None or member.standing is not Standing.ACTIVE:
+            return None
+        if event.t_ns - member.answered.t_ns > 0.9 * timeout_s(member.asked) * SECOND:
+            return None
+    return "nobody had ended the session, and all that it needs were there"

@@ -154,6 +154,6 @@ def lists_active(event: Event, scene: Scene) -> Judged:
 
 def _may_expire(member: Member, event: Event) -> bool:
     """Whether its timer may have ended."""
-    if member.asked is None or member.answered is None:
+    if member.standing is not Standing.ACTIVE or member.asked is None or member.answered is None:
         return False
     return event.t_ns - member.answered.t_ns > (timeout_s(member.asked) - 0.2) * SECOND

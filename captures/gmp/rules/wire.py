@@ -16,6 +16,7 @@ What a wire does not show, and so no rule judges:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from captures.gmp.constants import AUTHORISATION_S, RESEND_S
@@ -37,6 +38,11 @@ _TIMEOUT_MAX_S = 25.5
 _GIVEN_UP_S = 3.5  # three sends, and another would be a fourth
 
 
+def _of_description(event: Event) -> bool:
+    """Whether it answers an SCINF: who only asks for a session has none yet."""
+    return event.kind != "SCACC" and bool(event.fields["session_id"])
+
+
 def _kind(event: Event) -> bool:
     return event.kind not in ("malformed", "unreachable")
 
@@ -48,10 +54,12 @@ def gmp_pack(_settings: Settings) -> Pack:
     readable = gmp(where=_kind)
     nobody = gmp("unreachable")
 
-    def answered(request: str, *by: str, same: Same = _CONVERSATION) -> Answered:
+    def answered(
+        request: str, *by: str, same: Same = _CONVERSATION, where: Callable[[Event], bool] | None = None
+    ) -> Answered:
         return Answered(
             request=gmp(request),
-            by=gmp(*by),
+            by=gmp(*by, where=where),
             within=RESEND_S,
             same=same,
             patience=_PATIENCE_S,
@@ -87,9 +95,9 @@ def gmp_pack(_settings: Settings) -> Pack:
              seen(roster, standing.one_group, "KAREQ", "TRIND", "KDUPT")),
         # requests and answers
         Rule("gmp-creation-answered", "7.1.1, D G-1", "SCREQ is answered within 1 s, or sent again",
-             answered("SCREQ", "SCACC", "SCREJ", same=("conversation",))),
+             answered("SCREQ", "SCACC", "SCREJ", same=("conversation",), where=lambda event: not _of_description(event))),
         Rule("gmp-description-answered", "7.1.1, D G-1", "SCINF is answered within 1 s, or sent again",
-             answered("SCINF", "SCCON", "SCREJ", same=("conversation",))),
+             answered("SCINF", "SCCON", "SCREJ", same=("conversation",), where=_of_description)),
         Rule("gmp-registration-answered", "7.1.3, D G-1", "SRREQ is answered within 1 s, or sent again",
              answered("SRREQ", "SRRES", "SRACC", "SRREJ")),
         Rule("gmp-enrolment-answered", "7.1.4, D G-1", "SJREQ is answered within 1 s, or sent again",
@@ -130,7 +138,7 @@ def gmp_pack(_settings: Settings) -> Pack:
         Rule("gmp-leave-repeated", "D G-1, G-14", "LVREQ comes 1 s apart, of levels 1 and 2 three times",
              watched(asking.LeaveRepeated, roster), spoiled_by=LOSES),
         Rule("gmp-one-outstanding", "D G-1", "a client has one request outstanding", watched(asking.OneOutstanding, roster),
-             explained_by=("gmp-registration-answered", "gmp-enrolment-answered", "gmp-activation-answered")),
+             explained_by=("gmp-registration-answered", "gmp-enrolment-answered", "gmp-activation-answered", "gmp-authorised")),
         Rule("gmp-same-creation", "D G-23", "an SCREQ that comes again gets the same identifiers until its SCINF is confirmed",
              SameAnswer(answer=gmp("SCACC"), to=gmp("SCREQ"), same=("conversation",), request_same=("conversation",),
                         within=30.0, content=_identifiers, reset=gmp("SCCON", "SDRES"))),
@@ -174,6 +182,8 @@ def gmp_pack(_settings: Settings) -> Pack:
              seen(roster, standing.lists_active, "UIRES"), spoiled_by=LOSES),
         Rule("gmp-end-told", "7.2.1.1, 7.2.3, 7.2.4, D G-11", "the end of a session is told to every active member and the creator",
              watched(ending.Told, roster), spoiled_by=LOSES),
+        Rule("gmp-end-caused", "7.2.1.1, 7.2.3, 7.2.4", "a session ends by its creator, or by a core member that leaves or is silent",
+             seen(roster, session.caused, "TRIND"), spoiled_by=LOSES),
         Rule("gmp-nothing-after-end", "7.2.3", "a session that has ended asks nobody and gives no keys",
              seen(roster, standing.nothing_after_end, "KAREQ", "KDUPT", "UIRES")),
         # keys
