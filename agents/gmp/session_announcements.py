@@ -71,7 +71,7 @@ def sdp(session: Announcement) -> str:
 
 
 def streams(session: Announcement) -> str:
-    """What there is to play, such as "video MP2T, audio type 0"."""
+    """What there is to play, such as "video MP2T, audio PCMU"."""
     try:
         return ", ".join(map(str, media_of(session.media)))
     except MalformedSdpError as error:  # from a store that an earlier program has written

@@ -22,6 +22,10 @@ TYPE_MAXIMUM = 127
 PORT_MAXIMUM = 0xFFFF
 TTL_MAXIMUM = 0xFF
 
+# What a payload type is by itself, of those that are in use [RFC 3551 6].
+_STATIC = {"0": "PCMU", "3": "GSM", "8": "PCMA", "9": "G722", "10": "L16", "11": "L16", "14": "MPA", "26": "JPEG", "31": "H261", "32": "MPV",
+           "33": "MP2T", "34": "H263"}  # fmt: skip
+
 # The order of lines [RFC 8866 5]; those in front of the first m= are the session's.
 _SESSION_ORDER, _MEDIA_ORDER = "vosiuepcbtrzka", "micbka"
 _ONCE = frozenset("vosiuc")  # t=, r= and z= go together, several of each
@@ -59,7 +63,7 @@ class Media:
     encodings: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        names = [self.encodings.get(each, f"type {each}") for each in self.formats]
+        names = [self.encodings.get(each) or _STATIC.get(each, f"type {each}") for each in self.formats]
         return f"{self.kind} {', '.join(names)}"
 
 

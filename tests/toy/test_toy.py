@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -155,7 +156,7 @@ def test_its_world_finds_a_server_that_answers_before_it_commits(tmp_path: Path)
 def server(folder: Path) -> Iterator[Path]:
     """A server on the loopback interface that is ready, by its control socket."""
     configuration, control = folder / "server.toml", folder / "control"
-    runtime = f'node = "server"\ncontrol = "{control}"\nstore = "{folder / "store.sqlite"}"'
+    runtime = f'node = "server"\ncontrol = "{control}"\nstore = "{folder / "store.sqlite"}"\nweb = "127.0.0.1:7008"'
     configuration.write_text(f'group = "239.7.7.7"\ninterface = "lo"\n[runtime]\n{runtime}\n')
     argv = [sys.executable, "-m", "agents", "echo", "server", "--config", str(configuration)]
     with subprocess.Popen(argv, cwd=PROJECT, env=KNOWS_IT, stdout=subprocess.PIPE, text=True) as process:
@@ -167,7 +168,7 @@ def server(folder: Path) -> Iterator[Path]:
             process.terminate()
 
 
-def test_a_running_server_can_be_asked_and_lets_streams_go_that_bring_no_message(tmp_path: Path) -> None:
+def test_a_running_server_can_be_asked_has_a_page_and_lets_streams_go_that_bring_no_message(tmp_path: Path) -> None:
     with server(tmp_path) as control:
         assert re.search("^  state +What the role is doing", run("agents", "ctl", str(control)), re.MULTILINE)
         for sent in (b"", b"\1\0\0", b"\1\0\0\1\0\0\0\0"):  # nothing, half a message, and what cannot be one
@@ -176,7 +177,10 @@ def test_a_running_server_can_be_asked_and_lets_streams_go_that_bring_no_message
                 with pytest.raises(ConnectionResetError):
                     stream.recv(1)
             state = json.loads(run("agents", "ctl", str(control), "state"))
+            assert state["state"].pop("web") == {"at": "127.0.0.1:7008", "connections": 0, "live": 0}
             assert state == {"state": {"answers": 0, "streams": 0}}
+        with urlopen("http://127.0.0.1:7008/answers", timeout=DEADLINE_S) as page:
+            assert "<p>0 answers</p>" in page.read().decode()
 
 
 def test_its_page_is_written_from_the_source(tmp_path: Path) -> None:

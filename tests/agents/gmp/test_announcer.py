@@ -215,7 +215,7 @@ def test_a_text_says_what_people_need() -> None:
         "Starts:     2026-11-28 08:00:00 UTC",
         "Ends:       18446744073709551615 s after 1970",
         "Group:      239.1.1.1, UDP port 5004",
-        "Streams:    audio type 0",
+        "Streams:    audio PCMU",
         "To join:    register for session 7 with the name and the token that its creator has given to you.",
     ]
     assert "as anybody may" in text(replace(SESSION, is_closed=False))

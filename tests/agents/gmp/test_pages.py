@@ -56,7 +56,7 @@ def test_all_sessions_and_their_members_are_there() -> None:
     rows: Any = sessions(server, "", 0)["sessions"]
     (row,) = rows
     assert {name: row[name] for name in ("name", "state", "closed", "secure", "streams", "registered", "active")} == {
-        "name": "lecture", "state": "active", "closed": False, "secure": False, "streams": "audio type 0", "registered": 3, "active": 3,
+        "name": "lecture", "state": "active", "closed": False, "secure": False, "streams": "audio PCMU", "registered": 3, "active": 3,
     }  # fmt: skip
     page = session_page(server, "1", 0)
     assert page is not None

@@ -36,7 +36,7 @@ def test_what_a_player_needs_is_read() -> None:
         Media("audio", 49170, "RTP/AVP", ("0", "97"), "239.1.1.2", 4, {"97": "opus"}),
     )
     assert media_of(SDP.replace("\n", "\r\n")) == media_of(SDP)
-    assert [str(each) for each in media_of(SDP)] == ["video type 33", "audio type 0, opus"]
+    assert [str(each) for each in media_of(SDP)] == ["video MP2T", "audio PCMU, opus"]
 
 
 def test_groups_of_ipv6_have_no_ttl() -> None:
