@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from agents.core.agent import Endpoint
 from agents.gmp import constants as c
 from agents.gmp.constants import RejectReason, SessionPacket
-from agents.gmp.messages import SessionMessage
+from agents.gmp.messages import SessionMessage, encode_session
 from agents.gmp.options import NO_OPTIONS, Options
 from agents.gmp.server_records import STREAMS
 from agents.gmp.session import Member, MemberState, Session
@@ -20,6 +20,7 @@ from agents.gmp.session import Member, MemberState, Session
 if TYPE_CHECKING:
     from agents.gmp.server import Server
 
+_CHECKSUM, _USER_ID = slice(2, 4), slice(6, 8)  # in a message of module SM
 _REFUSALS = {
     c.SCREQ: c.SCREJ,
     c.SCINF: c.SCREJ,
@@ -55,14 +56,34 @@ class Answers:
         self, asked: Asked, packet: SessionPacket, session: Session, user_id: int, options: Options = NO_OPTIONS
     ) -> None:
         """Grant what is asked, with what the session is and what ``options`` say."""
+        if options is NO_OPTIONS and session.description is not None:
+            self._server.answer_encoded(packet, self._usual_answer(session, packet, user_id), asked.source, asked.via)
+        else:
+            message = self._granted(packet, session, user_id, options)
+            self._server.answer_encoded(packet, encode_session(message), asked.source, asked.via)
+
+    def _usual_answer(self, session: Session, packet: SessionPacket, user_id: int) -> bytes:
+        """An answer without options: but for User ID and checksum it is the same for all, so it is written once [G-5]."""
+        pieces = session.answers.get(packet)
+        if pieces is None:
+            whole = encode_session(self._granted(packet, session, 0, NO_OPTIONS))
+            total = 0xFFFF - int.from_bytes(whole[_CHECKSUM])
+            pieces = session.answers[packet] = (
+                whole[: _CHECKSUM.start], total, whole[_CHECKSUM.stop : _USER_ID.start], whole[_USER_ID.stop :]
+            )  # fmt: skip
+        before, total, between, behind = pieces
+        checksum = 0xFFFF - ((total + user_id) % 0xFFFF or 0xFFFF)
+        return b"".join((before, checksum.to_bytes(2), between, user_id.to_bytes(2), behind))
+
+    @staticmethod
+    def _granted(packet: SessionPacket, session: Session, user_id: int, options: Options) -> SessionMessage:
         said = session.description
         key_length = c.GROUP_KEY_SIZE if options.group_key is not None else 0
         group, port = (c.NO_GROUP, 0) if said is None else (said.group, said.port)
         is_secure, is_closed = session.is_secure, session.is_closed
-        message = SessionMessage(
+        return SessionMessage(
             packet, session.session_id, user_id, is_secure, is_closed, False, key_length, group, port, options
         )
-        self._server.answer(message, asked.source, asked.via)
 
     def refuse(self, asked: Asked, reason: RejectReason, detail: str = "") -> None:
         """Refuse with the reason [G-16]; S says that secure mode is not to be had [7.1.1]."""
@@ -76,7 +97,7 @@ class Answers:
         )
         options = Options(reject_reason=reason)
         answer = SessionMessage(packet, request.session_id, request.user_id, is_secure, request.closed, options=options)
-        self._server.answer(answer, asked.source, asked.via)
+        self._server.answer_encoded(packet, encode_session(answer), asked.source, asked.via)
 
     def refuse_for_lack(self, asked: Asked, _now: float) -> None:
         """The disk does not take it."""

@@ -8,15 +8,19 @@ another one follows. Who leaves while it is not even on disk has not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agents.core.record import record
 from agents.gmp.constants import (
     GROUP_KEY_SIZE,
+    HEADER_SIZE,
     KDUPT,
     KEY_SENDS,
     KEY_TIME,
+    OPTION_HEADER_SIZE,
+    WRAPPED_KEY_SIZE,
+    MemberType,
 )
 from agents.gmp.keys import wrap, wrapping_key
 from agents.gmp.messages import encode_membership
@@ -30,7 +34,13 @@ if TYPE_CHECKING:
 AT_ONCE = 256  # members that are sent a key before other work
 PAUSE = 0.001  # s, between
 
-_HOLDERS = frozenset({ENROLLED, ACTIVE})
+_USER_ID_AT = 6
+_KEY_AT = HEADER_SIZE + OPTION_HEADER_SIZE  # the wrapped key is the first option
+_KEY_END = _KEY_AT + WRAPPED_KEY_SIZE
+
+
+def _options(session: Session, wrapped: bytes) -> Options:
+    return Options(group_key=wrapped, key_generation=session.generation, roll_over_counter=session.roll_over_counter)
 
 
 class _Round:
@@ -76,14 +86,17 @@ class KeyDistribution:
 
     def options_for(self, session: Session, member: Member) -> Options:
         """The session's key as one member can read it, its generation, and the roll-over counter of now."""
+        return _options(session, self._wrapped(session, member))
+
+    def _wrapped(self, session: Session, member: Member) -> bytes:
         if not member.wrapped:
-            if member.wrapping_key is None:
-                secret = self._secrets[member.name or ""]
-                member.wrapping_key = wrapping_key(secret, session.session_id, member.user_id)
-            member.wrapped = wrap(session.key, member.wrapping_key)
-        return Options(
-            group_key=member.wrapped, key_generation=session.generation, roll_over_counter=session.roll_over_counter
-        )
+            member.wrapped = wrap(session.key, member.wrapping_key or self._wrapping_key(session, member))
+        return member.wrapped
+
+    def _wrapping_key(self, session: Session, member: Member) -> bytes:
+        secret = self._secrets[member.name or ""]
+        member.wrapping_key = wrapping_key(secret, session.session_id, member.user_id)
+        return member.wrapping_key
 
     def renew(
         self,
@@ -119,9 +132,10 @@ class KeyDistribution:
             return
         session.key, session.generation = coming.key, coming.generation
         session.changed()
+        members = []
         for member in session.enrolled_and_active:
             member.wrapped = b""
-        members = [member.user_id for member in session.enrolled_and_active]
+            members.append(member.user_id)
         self._server.tell("rekeyed", session, generation=session.generation, members=len(members))
         for then in self._awaiting.pop(session.session_id, ()):
             then()
@@ -133,10 +147,7 @@ class KeyDistribution:
         under_way = self._rounds[session.session_id]
         begin = under_way.position
         under_way.position += AT_ONCE
-        for user_id in under_way.members[begin : under_way.position]:
-            member = session.members.get(user_id)
-            if member is not None and member.state in _HOLDERS and self.has_secret(member.name):
-                self._send(session, member)
+        self._server.send_to_members(KDUPT, self._messages(session, under_way.members[begin : under_way.position]))
         if under_way.position < len(under_way.members):
             next_time = now + PAUSE
         else:
@@ -151,10 +162,25 @@ class KeyDistribution:
             next_time = max(under_way.began, now + PAUSE)
         self._server.timers.set(("keys", session.session_id), next_time)
 
-    def _send(self, session: Session, member: Member) -> None:
-        options = self.options_for(session, member)
-        message = session.membership_message(member, KDUPT, options=options, key_length=GROUP_KEY_SIZE)
-        self._server.send_to_member(member, KDUPT, encode_membership(message))
+    def _messages(self, session: Session, user_ids: Sequence[int]) -> Iterator[tuple[Member, bytes]]:
+        """KDUPT to those who are to have the key still: all the same but for User ID and key, so it is written once."""
+        known, secrets, key = session.members.get, self._secrets, session.key
+        written: dict[MemberType, tuple[bytes, bytes, bytes]] = {}
+        for user_id in user_ids:
+            member = known(user_id)
+            if member is None or not (member.state is ACTIVE or member.state is ENROLLED) or member.name not in secrets:
+                continue
+            pieces = written.get(member.type)
+            if pieces is None:
+                options = _options(session, bytes(WRAPPED_KEY_SIZE))
+                message = session.membership_message(member, KDUPT, options=options, key_length=GROUP_KEY_SIZE)
+                whole = encode_membership(message)
+                pieces = written[member.type] = whole[:_USER_ID_AT], whole[_USER_ID_AT + 2 : _KEY_AT], whole[_KEY_END:]
+            before, between, behind = pieces
+            wrapped = member.wrapped
+            if not wrapped:  # as `_wrapped` does: the wrapping shall be what takes time
+                wrapped = member.wrapped = wrap(key, member.wrapping_key or self._wrapping_key(session, member))
+            yield member, b"".join((before, user_id.to_bytes(2), between, wrapped, behind))
 
     def forget(self, session: Session) -> None:
         """The session is over: what was to be sent is not."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING
 
 from agents.core.agent import Endpoint
@@ -100,7 +101,7 @@ class MembershipManagement:
             creator = ended.creator
             if source == creator.mm or (creator.sm.port == STREAMS and self._is_from(creator, source, via)):
                 server.counters.add("repeated.TRREQ")
-                server.send_to_member(creator, TRIND, ended.message_to(creator, TRIND))
+                server.send_to_members(TRIND, [(creator, ended.message_to(creator, TRIND))])
                 return
         server.drop("unknown-session", source, packet=message.packet.name)
 
@@ -144,24 +145,25 @@ class MembershipManagement:
         timers, session_id = self._server.timers, session.session_id
         if session.active:
             if ("round", session_id) not in timers:
-                self._next_round(session)
+                self.next_round(session)
             if ("silence", session_id) not in timers:
                 timers.set(("silence", session_id), next(iter(session.active.values())).heard + session.timeout_s)
         enrolment = self._enrolment_timeout(session)
         if session.enrolled and enrolment and ("enrolment", session_id) not in timers:
             timers.set(("enrolment", session_id), next(iter(session.enrolled.values())).heard + enrolment)
 
-    def _next_round(self, session: Session) -> None:
+    def next_round(self, session: Session) -> None:
+        """Have the timer of whoever is asked next."""
         deadline = session.rounds.next_time
+        session.rounds.awaited, session.rounds.is_early = inf if deadline is None else deadline, False
         if deadline is not None:
             self._server.timers.set(("round", session.session_id), deadline)
 
     def round_time(self, session: Session, now: float) -> None:
         """Ask those whose turn it is."""
-        send = self._server.send_to_member
-        for member in session.rounds.due(now):
-            send(member, KAREQ, session.message_to(member, KAREQ))
-        self._next_round(session)
+        due = session.rounds.due(now)
+        self._server.send_to_members(KAREQ, ((member, session.message_to(member, KAREQ)) for member in due))
+        self.next_round(session)
 
     def silence_time(self, session: Session, now: float) -> None:
         """Members that were not heard within the timeout fall back to enrolled; of some the session ends [7.2.1.1, 7.2.3]."""
@@ -269,8 +271,8 @@ class MembershipManagement:
         if not session.information or (session.information_is_old and is_due):
             session.information = self._information(session)
             session.informed_at, session.information_is_old = now, False
-        for data in session.information:
-            server.send_to_member(member, UIRES, data[:6] + member.user_id.to_bytes(2) + data[8:])
+        whole = (data[:6] + member.user_id.to_bytes(2) + data[8:] for data in session.information)
+        server.send_to_members(UIRES, ((member, data) for data in whole))
 
     @staticmethod
     def _information(session: Session) -> list[bytes]:
@@ -324,8 +326,8 @@ class MembershipManagement:
     def ending_time(self, session_id: int, now: float) -> None:
         """Tell the next members that the session has ended."""
         session, members = self._ending[session_id]
-        for member in members[:AT_ONCE]:
-            self._server.send_to_member(member, TRIND, session.message_to(member, TRIND))
+        next_ones = ((member, session.message_to(member, TRIND)) for member in members[:AT_ONCE])
+        self._server.send_to_members(TRIND, next_ones)
         del members[:AT_ONCE]
         if members:
             self._server.timers.set(("ending", session_id), now + PAUSE)

@@ -54,6 +54,7 @@ _SM_CODES = {packet: packet.value for packet in SessionPacket}
 _MM_FIRST_OCTETS = {packet: VERSION << 4 | packet.value for packet in MembershipPacket}
 _MEMBER_TYPES = {int(kind): kind for kind in MemberType}
 _GROUPS_REMEMBERED = 4096
+_PORTS_REMEMBERED = 256
 
 
 @record
@@ -114,6 +115,12 @@ def _group_text(packed: bytes) -> str:
     return str(IPv4Address(packed))
 
 
+@lru_cache(_PORTS_REMEMBERED)
+def _port_options(port: int) -> Options:
+    """Clients on hosts of their own have the same port."""
+    return Options(client_mm_port=port)
+
+
 @lru_cache(_GROUPS_REMEMBERED)
 def _group_octets(text: str) -> bytes:
     try:
@@ -148,7 +155,7 @@ def decode_session(data: bytes) -> SessionMessage:
             raise DecodeError(
                 "option-mismatch", f"SAREQ with an option of {len(data) - HEADER_SIZE} bytes, not one word"
             )
-        options = Options(client_mm_port=_WORD.unpack_from(data, HEADER_SIZE)[1])
+        options = _port_options(_WORD.unpack_from(data, HEADER_SIZE)[1])
     else:
         options = read_options(data)
         if packet is SCINF and bool(first & _HAS_OPTION) is (len(data) == HEADER_SIZE):

@@ -246,4 +246,4 @@ class Registration:
 
     def _ask(self, session: Session, member: Member) -> None:
         """KAREQ: its KARES makes the member active [7.1.5]."""
-        self._server.send_to_member(member, KAREQ, session.message_to(member, KAREQ))
+        self._server.send_to_members(KAREQ, [(member, session.message_to(member, KAREQ))])

@@ -6,6 +6,7 @@ a period. A slot that is much fuller than others takes nobody more: who would ha
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,9 +18,12 @@ _ROOM = 32  # members that a slot has room for, whatever the others hold
 
 
 class Rounds:
-    """The rounds of a session with a ``period`` (s)."""
+    """The rounds of a session with a ``period`` (s).
 
-    __slots__ = ("_begin", "_count", "_slots", "_turn", "_width")
+    ``awaited`` is for when their timer is set (s), infinity for never; ``is_early``: somebody comes before that.
+    """
+
+    __slots__ = ("_begin", "_count", "_slots", "_turn", "_width", "awaited", "is_early")
 
     def __init__(self, period: float) -> None:
         self._slots: list[dict[int, Member]] = []
@@ -27,6 +31,8 @@ class Rounds:
         self._begin = 0.0  # s, when turn 0 is due
         self._turn = 0  # the next turn, whose slot is the remainder by the number of slots
         self._width = 0.0
+        self.awaited = inf
+        self.is_early = False
         self.pace(period)
 
     def __len__(self) -> int:
@@ -48,19 +54,21 @@ class Rounds:
         if not self._count:
             self._begin, self._turn = now, 1
         number = len(self._slots)
-        full = _ROOM + 2 * self._count // number
+        full = _ROOM + self._count // number
         latest = self._turn - 1  # it comes again as the last
         due = self.next_time
         if due is None or due > now:  # nobody stands in the slots that have gone by since
             latest = max(latest, int((now - self._begin) / self._width))
             self._turn = latest + 1
-        index = latest % number
+        turn = latest + number
         for earlier in range(number):
-            if len(self._slots[(index - earlier) % number]) <= full:
-                index = (index - earlier) % number
+            if len(self._slots[(turn - earlier) % number]) <= full:
+                turn -= earlier
                 break
         self._count += 1
-        self._place(member, index)
+        self._place(member, turn % number)
+        if self._begin + turn * self._width < self.awaited:
+            self.is_early = True
 
     def spread(self, member: Member, now: float) -> None:
         """A member of which it is not known when it was asked: it comes somewhen within a period."""

@@ -10,17 +10,17 @@ What is told to the application has ``session`` and ``user``, and nothing that i
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
-from agents.core.agent import Committed, Endpoint, Event, Notify, StreamClosed, StreamOpened
+from agents.core.agent import Committed, Endpoint, Event, Notify, SendDatagram, StreamClosed, StreamOpened
 from agents.core.timers import TimerKey
 from agents.gmp import constants as c
 from agents.gmp.admission import HALF_OPEN_TIME, Shares
 from agents.gmp.announcing import TIMER as ANNOUNCEMENTS
 from agents.gmp.announcing import Announcing
 from agents.gmp.answers import Answers
-from agents.gmp.constants import ENDED_MEMORY, MembershipPacket
+from agents.gmp.constants import ENDED_MEMORY, MembershipPacket, SessionPacket
 from agents.gmp.key_distribution import KeyDistribution
 from agents.gmp.ledger import TIMER, Ledger
 from agents.gmp.membership_management import MembershipManagement
@@ -182,35 +182,48 @@ class Server(Role):
 
     # --- what its parts share -------------------------------------------------------------------------------------
 
-    def answer(self, message: SessionMessage, source: Endpoint, via: Hashable) -> None:
+    def answer_encoded(self, packet: SessionPacket, data: bytes, source: Endpoint, via: Hashable) -> None:
         """Send an answer the way that its request came."""
-        if via in self.streams:
-            self.send_framed(message, via)
-        elif isinstance(via, str):
-            self.send(message, source, via)
+        said = _ids_in(data) if self.keeps_history else None
+        if isinstance(via, str):
+            self.send_encoded(packet, data, source, via, said)
+        elif via in self.streams:
+            self.send_on_stream(packet, framed(data), via, said)
         else:
             self.counters.add("unsent.no-stream")
 
-    def send_to_member(self, member: Member, packet: MembershipPacket, data: bytes) -> None:
-        """Send a message of module MM, by streams or to the announced port."""
-        if member.sm.port != STREAMS:
-            if member.mm is None:
-                self.counters.add("unsent.no-mm-port")
+    def send_to_members(self, packet: MembershipPacket, messages: Iterable[tuple[Member, bytes]]) -> None:
+        """Send messages of module MM, by streams or to the announced ports.
+
+        What `send_encoded` does is written out: thousands go at one time.
+        """
+        actions, keeps_history, sent = self._actions, self.keeps_history, 0
+        for member, data in messages:
+            mm = member.mm
+            if mm is not None:
+                sent += 1
+                if keeps_history:
+                    self.trace("sent", packet=packet.name, to=str(mm), **_ids_in(data))
+                actions.append(SendDatagram(data, mm, MM))
+            elif member.sm.port == STREAMS:
+                self._send_by_streams(member, packet, data)
             else:
-                self.send_encoded(
-                    packet, data, member.mm, MM, {"user_id": member.user_id} if self.keeps_history else None
-                )
-            return
+                self.counters.add("unsent.no-mm-port")
+        if sent:
+            self.counters.add(self._sent_names[packet], sent)
+
+    def _send_by_streams(self, member: Member, packet: MembershipPacket, data: bytes) -> None:
         streams = self.streams.to(member)
         if not streams:
             self.counters.add("unsent.no-stream")
         for stream in streams:
-            self.send_on_stream(packet, framed(data), stream, {"user_id": member.user_id})
+            self.send_on_stream(packet, framed(data), stream, _ids_in(data))
 
     def tell(self, event: str, session: Session, member: Member | None = None, **details: object) -> None:
         """Tell the application."""
-        who = {} if member is None else {"user": member.user_id}
-        self._actions.append(Notify(event, {"session": session.session_id, **who, **details}))
+        if member is not None:
+            details = {"user": member.user_id, **details}
+        self._actions.append(Notify(event, {"session": session.session_id, **details}))
 
     def step(self, session: Session, member: Member, on: MemberInput, now: float) -> None:
         """Move a member as the table says, and watch it."""
@@ -226,7 +239,10 @@ class Server(Role):
                 session=session.session_id,
                 user=member.user_id,
             )
-        self.membership.watch(session)
+        if len(session.active) == 1 or len(session.enrolled) == 1:  # else its timers run already
+            self.membership.watch(session)
+        if session.rounds.is_early:
+            self.membership.next_round(session)
 
     def record_of(
         self, session: Session, member: Member, state: MemberState, **changes: Any
@@ -330,7 +346,7 @@ class Server(Role):
             session.rounds.spread(member, now)
         for member in session.enrolled.values():
             if member.was_asked:
-                self.send_to_member(member, c.KAREQ, session.message_to(member, c.KAREQ))
+                self.send_to_members(c.KAREQ, [(member, session.message_to(member, c.KAREQ))])
         self.membership.watch(session)
 
     def _end_again(self, session: Session, now: float) -> None:
@@ -344,6 +360,11 @@ class Server(Role):
     def _unreadable(self, what: str) -> None:
         self.counters.add("unreadable.entries")
         self.act(Notify("unreadable", {"entry": what}))
+
+
+def _ids_in(data: bytes) -> dict[str, object]:
+    """What the history has of a message: the ids that stand in both modules' headers."""
+    return {"session_id": int.from_bytes(data[4:6]), "user_id": int.from_bytes(data[6:8])}
 
 
 def session_row(session: Session) -> Mapping[str, object]:

@@ -21,6 +21,7 @@ from agents.gmp.constants import (
     KEEP_ALIVE_UNIT,
     MembershipPacket,
     MemberType,
+    SessionPacket,
     StartCondition,
 )
 from agents.gmp.messages import MembershipMessage, encode_membership
@@ -174,7 +175,7 @@ class Session:
     """One session. ``description`` is None until its SCINF has come. ``generation`` counts its keys, 0: it has none."""
 
     __slots__ = (
-        "active", "by_name", "by_place", "creator", "description", "enrolled", "enrolled_count", "generation",
+        "active", "answers", "by_name", "by_place", "creator", "description", "enrolled", "enrolled_count", "generation",
         "information", "information_is_old", "informed_at", "is_changing", "is_closed", "is_secure", "key", "machine", "members", "next_user_id",
         "pieces", "roll_over_counter", "rounds", "session_id", "token",
     )  # fmt: skip
@@ -198,6 +199,7 @@ class Session:
         self.rounds = Rounds(1.0)
         self.next_user_id = 1
         self.pieces: dict[object, tuple[bytes, bytes]] = {}  # of messages that many members get
+        self.answers: dict[SessionPacket, tuple[bytes, int, bytes, bytes]] = {}  # likewise, with a part of the checksum
         self.information: list[bytes] = []  # what UIRES tells, as of ``informed_at`` (s)
         self.information_is_old = False
         self.informed_at = float("-inf")
@@ -242,6 +244,7 @@ class Session:
     def changed(self) -> None:
         """What members are told of it may have changed."""
         self.pieces.clear()
+        self.answers.clear()
         self.information.clear()
 
     def type_of(self, name: str | None) -> MemberType:

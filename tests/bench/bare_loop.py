@@ -1,7 +1,7 @@
 """A UDP socket in an asyncio loop without any protocol: what the agents' figures are held against.
 
-``bare_loop.py PORT`` drains its socket at each wake-up, as the agents' runtime does, and sends back what begins with one of
-the octets 1 (as an SM answers SJR) or 5 (as an LMC answers ULR); the rest it only takes. Run as a process of its own.
+``bare_loop.py PORT [all]`` drains its socket at each wake-up, as the agents' runtime does, and sends back what begins with one of
+the octets 1 (as an SM answers SJR) or 5 (as an LMC answers ULR), or all; the rest it only takes. Run as a process of its own.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import asyncio
 import socket
 import sys
 
-ANSWERED = (1, 5)
+ANSWERED = frozenset((1, 5))
+ALL = frozenset(range(256))
 DATAGRAMS_PER_WAKE_UP = 256
 
 
-async def serve(port: int) -> None:
-    """Echo forever."""
+async def serve(port: int, answered: frozenset[int]) -> None:
+    """Echo forever what begins with one of the octets ``answered``."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
         here.bind(("127.0.0.1", port))
         here.setblocking(False)
@@ -26,7 +27,7 @@ async def serve(port: int) -> None:
                     data, source = here.recvfrom(2048)
                 except BlockingIOError:
                     return
-                if data[0] in ANSWERED:
+                if data[0] in answered:
                     here.sendto(data, source)
 
         asyncio.get_running_loop().add_reader(here, drain)
@@ -35,4 +36,4 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    asyncio.run(serve(int(sys.argv[1]), ALL if sys.argv[2:] == ["all"] else ANSWERED))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from agents.gmp.constants import MemberType, SessionPacket
 from agents.gmp.messages import MembershipMessage, SessionMessage, decode_session, encode
 from agents.gmp.options import NO_OPTIONS, KeepAlive, Options
 from tests.bench.members import HERE
-from tests.bench.servers import Server, exchange, free_ports, pour, take
+from tests.bench.servers import Server, free_ports, take
 
 MEMBERS = 10_000
+RECEIVE_BUFFER = 4 * 1024 * 1024
 SESSION, FIRST_USER = 1, 2  # the creator is the first
 GROUP, PORT = "239.1.1.1", 5004
 SDP = f"v=0\r\no=- 1 1 IN IP4 {HERE}\r\ns=load\r\nc=IN IP4 {GROUP}/16\r\nt=0 0\r\nm=audio {PORT} RTP/AVP 0\r\n"
@@ -34,18 +36,44 @@ class Clients:
     mm: socket.socket
     mm_port: int
     secure: bool
+    control: Path
+
+    def counters(self) -> dict[str, int]:
+        """What the server has counted."""
+        with socket.socket(socket.AF_UNIX) as here:
+            here.connect(str(self.control))
+            here.sendall(b'{"command": "counters"}\n')
+            with here.makefile() as answer:
+                return dict(json.loads(answer.readline())["counters"])
+
+    def activate_all(self, window: int) -> list[int]:
+        """Have all of them active; how many round trips each step took."""
+        here = self.server.socket
+        done = [
+            exchange_between(here, here, self.registrations(), window),
+            exchange_between(here, here, self.enrolments(), window),
+            exchange_between(here, self.mm, self.activations(), window),
+        ]
+        marker = sm(c.SRREQ, 0, Options(client_name="n1"), secure=self.secure)
+        responses = self.responses()
+        for begin in range(0, len(responses), window):
+            for response in responses[begin : begin + window]:
+                self.mm.send(response)
+            here.send(marker)  # its answer says that what came before is taken
+            take(here)
+        return done
 
     def ask(self, data: bytes) -> SessionMessage:
         self.server.socket.send(data)
         return decode_session(take(self.server.socket))
 
-    def create(self, period: int = 255, timeout: int = 255) -> None:
-        """Have a session, whose creator does no more than that."""
+    def create(self, period: int = 254, timeout: int = 255) -> None:
+        """Have a session, whose creator does no more than that; ``period`` and ``timeout`` in 100 ms."""
         secure = self.secure
         name = Options(client_name="n0")
         accepted = self.ask(encode(SessionMessage(c.SCREQ, secure=secure, options=name)))
         assert (accepted.packet, accepted.session_id, accepted.user_id) == (c.SCACC, SESSION, 1)
-        said = Options(name="load", media=SDP, keep_alive=KeepAlive(period - 1, timeout))
+        said = Options(name="load", media=SDP, keep_alive=KeepAlive(period, timeout))
         message = SessionMessage(c.SCINF, SESSION, 1, secure, group=GROUP, port=PORT, options=said)
         assert self.ask(encode(message)).packet is c.SCCON
 
@@ -82,8 +110,10 @@ def clients(directory: Path, *, durable: bool = True, secure: bool = False, stor
         secrets = directory / "secrets.toml"
         secrets.write_text("".join(f'n{number} = "{SECRET.hex()}"\n' for number in range(MEMBERS + 1)))
         lines.append(f'secrets_file = "{secrets}"')
+    control = directory / "control"
+    lines += ["[runtime]", f'control = "{control}"']
     if durable:
-        lines += ["[runtime]", f'store = "{directory / store}.sqlite"']
+        lines.append(f'store = "{directory / store}.sqlite"')
     path = directory / "server.toml"
     path.write_text("\n".join(lines))
     with contextlib.ExitStack() as stack:
@@ -91,8 +121,9 @@ def clients(directory: Path, *, durable: bool = True, secure: bool = False, stor
         mm.bind((HERE, client_mm))
         mm.connect((HERE, mm_port))
         mm.setblocking(False)
+        mm.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)  # here all clients have one socket
         server = Server(stack, sm_port, client_sm, "-m", "agents", "gmp", "server", "--config", str(path))
-        yield Clients(server, mm, client_mm, secure)
+        yield Clients(server, mm, client_mm, secure, control)
 
 
 def exchange_between(to: socket.socket, back: socket.socket, requests: Sequence[bytes], window: int) -> int:
@@ -105,6 +136,3 @@ def exchange_between(to: socket.socket, back: socket.socket, requests: Sequence[
     for _ in requests[:window]:
         take(back)
     return len(requests)
-
-
-__all__ = ["Clients", "clients", "exchange", "exchange_between", "pour", "sm"]
