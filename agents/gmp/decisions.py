@@ -218,7 +218,7 @@ IMPLEMENTATION = (
     Decision(
         "GI-44",
         "The pages show of an open session who its members are, of a closed one how many; a closed one's SDP is there too. Nothing on them "
-        "is older than a second.",
+        "is older than a second, or than ten times what it takes to make it.",
         "7.1.2: a page of all sessions, with the SDP of each; it does not say what of them",
     ),
 )

@@ -1,6 +1,7 @@
 """Pages from templates: what others have written is escaped, and shown even where it would hide or turn round.
 
-A page that is asked for by many is made once a second: whoever asks, it costs the role no more. What is shown is at most that old.
+A page that is asked for by many is made once a second, and one that takes long to make less often: however many ask, it costs the role a
+tenth of its time at most. What is shown is no older than that.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from time import monotonic
 from unicodedata import name
@@ -21,11 +23,13 @@ from agents.core.agent import Agent
 from agents.core.pages import Page, Pages
 from agents.core.visible import codes, pieces, visible
 
-AGE_MAXIMUM = 1.0  # s
+AGE = 1.0  # s for which a page is kept at least
+SHARE = 0.1  # of the role's time that a page may take
 KEPT_MAXIMUM = 64  # pages
 HERE = Path(__file__).parent
 
 
+@lru_cache(4096)
 def shown(text: object, kept: str = "") -> Markup:
     """Somebody's text as it stands in a page: apart from what is around it, nothing of it hidden."""
     whole = Markup()
@@ -51,9 +55,9 @@ def moment(seconds: object) -> Markup:
 
 @dataclass(slots=True)
 class _Kept:
-    """What was made of a page, and when (s); the forms are made when they are first asked for."""
+    """What was made of a page, and until when it is kept (s); the forms are made when they are first asked for."""
 
-    made: float
+    until: float
     values: Mapping[str, object]
     html: bytes | None = None
     json: bytes | None = None
@@ -79,15 +83,19 @@ class Rendering:
         """A page as a browser has it; None where there is none."""
         kept = self._found(page, part, offset)
         if kept is not None and kept.html is None:
+            began = monotonic()
             here = page.path.replace(f"{{{page.part}}}", part)
             kept.html = self._environment.get_template(page.template).render(kept.values, here=here).encode()
+            kept.until += (monotonic() - began) / SHARE
         return None if kept is None else kept.html
 
     def json(self, page: Page, part: str, offset: int) -> bytes | None:
         """The same as JSON."""
         kept = self._found(page, part, offset)
         if kept is not None and kept.json is None:
+            began = monotonic()
             kept.json = json.dumps(kept.values).encode()
+            kept.until += (monotonic() - began) / SHARE
         return None if kept is None else kept.json
 
     def live(self, page: Page, part: str) -> str | None:
@@ -106,13 +114,14 @@ class Rendering:
     def _found(self, page: Page, part: str, offset: int) -> _Kept | None:
         key, now = (page, part, offset), monotonic()
         kept = self._kept.get(key)
-        if kept is not None and now - kept.made < AGE_MAXIMUM:
+        if kept is not None and now < kept.until:
             return kept
         values = page.view(self._agent, part, offset)
         if values is None:
             self._kept.pop(key, None)
             return None
-        kept = self._kept[key] = _Kept(now, values)
+        took = monotonic() - now
+        kept = self._kept[key] = _Kept(now + AGE + took / SHARE, values)
         self._kept.move_to_end(key)
         if len(self._kept) > KEPT_MAXIMUM:
             self._kept.popitem(last=False)
