@@ -120,6 +120,30 @@ class Tile:
     note: str
 
 
+class Change(NamedTuple):
+    """Somebody comes to stand at a level, 0 for outside of all; `text` says what did it, in frame `frame`."""
+
+    t_ns: int
+    who: str
+    level: int
+    text: str
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """Sets one in the other, who was in which, and what changed that: `levels` are their names from the outermost inwards.
+
+    Changes in order of time; what holds at the last goes on until `end_ns`.
+    """
+
+    title: str
+    caption: str
+    levels: tuple[str, ...]
+    changes: tuple[Change, ...]
+    end_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class Additions:
     """Everything of one room; `beginning` is the title of what was before the first part."""
@@ -128,3 +152,4 @@ class Additions:
     beginning: str = "The beginning"
     tables: tuple[Table, ...] = ()
     tiles: tuple[Tile, ...] = ()
+    nested: tuple[Nested, ...] = ()

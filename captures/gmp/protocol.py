@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from captures.gmp.constants import FRAMING, GMP_MM_PORT, GMP_SM_PORT
 from captures.gmp.words import words
-from captures.protocol import Carrier, Protocol, Role
+from captures.protocol import Carrier, Compared, Figure, Protocol, Role
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from captures.additions import Additions
+    from captures.gmp.lab import Lab
     from captures.rules.packs.pack import Pack, Settings
 
 
@@ -31,6 +35,25 @@ def _rules(settings: Settings) -> Pack:
     return gmp_pack(settings)
 
 
+def _report(lab: Lab, records: Mapping[str, Any], failed: Collection[str]) -> Additions:
+    from captures.gmp.chapters import additions
+
+    return additions(lab, records, failed)
+
+
+MEMBERS = Compared(
+    "members",
+    name="member",
+    group="kind",
+    figures=(
+        Figure("registered_after_ms", "SRREQ-SRACC"),
+        Figure("enrolled_after_ms", "SJREQ-SJRES"),
+        Figure("active_after_ms", "SAREQ-KARES"),
+        Figure("answer_ms", "KAREQ-KARES"),
+    ),
+    note="in ms, as the server's link shows it",
+)
+
 PROTOCOL = Protocol(
     name="gmp",
     carriers=(
@@ -45,6 +68,8 @@ PROTOCOL = Protocol(
     rules=_rules,
     words=words,
     periodic=frozenset({"KAREQ", "KARES"}),
+    compared=(MEMBERS,),
+    report=_report,
     roles=(
         Role("server", "GMP server", "server"),
         Role("creator", "creator of the session", "creator"),

@@ -17,6 +17,7 @@ from captures.report import details, summary
 from captures.report.chapters import Chapter, chapters_of, draw_scenes
 from captures.report.ladders import draw_ladders
 from captures.report.material import File, Material
+from captures.report.nested import NestedDrawing, draw_nested
 from captures.report.rendering import templates
 from captures.report.rule_table import FRAMES_SHOWN, RuleRow
 from captures.report.seen import Seen, read_seen
@@ -37,6 +38,7 @@ class Page:
     problems: list[summary.Problem]
     tiles: list[Tile]
     tables: list[Table]
+    nested: list[NestedDrawing]
     cases: list[summary.Case]
     chapters: list[Chapter]
     chapters_left_out: int
@@ -124,6 +126,12 @@ def make_page(material: Material, report: Path) -> Page:
         ),
         tiles=summary.tiles_of(additions, result),
         tables=tables,
+        nested=[
+            drawing
+            for each in additions
+            for nested in each.nested
+            if (drawing := draw_nested(nested, seen.begin_ns)) is not None
+        ],
         cases=cases,
         chapters=chapters,
         chapters_left_out=left_out,

@@ -78,7 +78,7 @@ def _judge_pace(watch: Watch, event: Event, sent: list[Event]) -> None:
 
 
 class LeaveRepeated(Watch):
-    """LVREQ comes no more than three times, 1 s apart; of levels 1 and 2, of which nobody is told, three times [G-1, G-14]."""
+    """LVREQ comes no more than three times, 1 s apart; of levels 1 and 2, of which nobody is told, over UDP three times [G-1, G-14]."""
 
     def __init__(self, tell: Outcomes, coverage: Coverage, roster: Roster) -> None:
         super().__init__(tell, coverage, roster)
@@ -99,7 +99,8 @@ class LeaveRepeated(Watch):
             sent.clear()
         sent.append(event)
         _judge_pace(self, event, sent)
-        if event.fields["reserved"] != LEAVES_ACTIVE and len(sent) < SENDS:
+        told = event.fields["reserved"] == LEAVES_ACTIVE or event.fields["transport"] == "tcp"  # which loses nothing
+        if not told and len(sent) < SENDS:
             self.at(event.t_ns + _ANEW_NS, (*key, event.number))
 
     def expire(self, key: Key, t_ns: int) -> None:

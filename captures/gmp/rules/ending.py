@@ -110,11 +110,12 @@ class Told(Watch):
         before = self._ending.get(key)
         if before is not None and before[1] is session:
             return
-        owed = {member.user: member for member in session.standing_at_least(Standing.ACTIVE)}
+        owed = {member.user: member for member in session.members.values() if _is_there(member, cause)}
         if scene.member is not None and (scene.member.standing or 0) >= Standing.ACTIVE and cause.kind == "TRREQ":
             owed[scene.member.user] = session.members[scene.member.user]
-        if session.creator in session.members and cause.kind != "LVREQ":
-            owed[session.creator] = session.members[session.creator]
+        creator = session.members.get(session.creator or 0)
+        if creator is not None and cause.kind != "LVREQ" and not creator.silent and _was_heard(creator, cause):
+            owed[creator.user] = creator
         self._ending.set(key, (cause, session, owed))
         self.at(cause.t_ns + _AT_ONCE_NS, key)
 
@@ -146,5 +147,18 @@ class Told(Watch):
         member = session.members[heard.fields["user_id"]]
         if heard.number != key[4] or session.ended is not None or session.ending is not None or member.left is not None:
             return
+        others = [each for each in session.members.values() if each is not member and _is_there(each, each.last)]
+        if not others:
+            return  # whom it is told to is not seen here
         text = f"user {member.user} was silent past its timeout (since frame {heard.number}), and session {session.id} goes on"
-        self.owed(heard.interface, member, text, (heard.number,))
+        self.owed(heard.interface, others[0], text, (heard.number,))
+
+
+def _is_there(member: Member, event: Event) -> bool:
+    """Whether a member is active for certain: its timer cannot have ended."""
+    return member.standing is Standing.ACTIVE and _was_heard(member, event)
+
+
+def _was_heard(member: Member, event: Event) -> bool:
+    asked, answered = member.asked, member.answered
+    return asked is None or answered is None or event.t_ns - answered.t_ns < 0.95 * timeout_s(asked) * SECOND

@@ -28,7 +28,7 @@ _BELONGS = {
 """Options by message, without the reason, which may stand in any SM message of the server [D G-8, G-16]."""
 _REASONS = {
     "SCREJ": {1, 2, 3, 4, 6, 7, 8},
-    "SRREJ": {1, 2, 4, 5, 6},
+    "SRREJ": {1, 2, 4, 5, 6, 8},
     "SDRES": {1, 2, 4, 6},
     "SJRES": {1, 2, 3, 4, 6},
 }

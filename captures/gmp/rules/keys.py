@@ -97,7 +97,7 @@ class Repeated(Watch):
             self.tell.failed(event.interface, f"{what} came {len(sent)} times", frames)
         elif len(sent) == SENDS:
             self.tell.passed(event.interface, frames)
-        else:
+        elif event.fields["transport"] == "udp":  # TCP loses nothing
             self.at(event.t_ns + round((RESEND_S + 0.5) * SECOND), (*key, event.number))
 
     def expire(self, key: Key, t_ns: int) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from functools import partial
 
 from captures.gmp.constants import AUTHORISATION_S, RESEND_S
+from captures.gmp.lab import Lab
 from captures.gmp.messages import member_of, period_s
 from captures.gmp.roster import Roster, Standing
 from captures.gmp.rules import asking, ending, form, keys, session, standing
@@ -199,7 +200,7 @@ def gmp_pack(_settings: Settings) -> Pack:
         Rule("gmp-key-repeated", "D G-15", "KDUPT comes three times, 1 s apart", watched(keys.Repeated, roster), spoiled_by=LOSES),
         Rule("gmp-key-fetched", "D G-15", "who holds an older key than it is told of asks for it",
              watched(keys.Fetched, roster), spoiled_by=LOSES),
-    ))  # fmt: skip
+    ), facts=Lab())  # fmt: skip
 
 
 def _identifiers(event: Event) -> tuple[int, int]:
