@@ -43,6 +43,7 @@ class Store:
             self._lock = _locked(path)
             stack.callback(os.close, self._lock)
             try:
+                path.touch(0o600)  # keys and tokens are for nobody else; what SQLite puts beside it is alike
                 # Each statement is its own transaction unless one is begun; one thread at a time uses it.
                 self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
                 stack.callback(self._database.close)
@@ -50,7 +51,7 @@ class Store:
                 self._database.execute("PRAGMA synchronous = FULL")
                 self._database.execute(_TABLE)
                 self.entries: Mapping[str, bytes] = dict(self._database.execute("SELECT key, value FROM entries"))
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError) as error:
                 raise _refused(path, f"is no store that can be used: {error}", "give another file") from error
             stack.pop_all()
 

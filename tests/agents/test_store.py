@@ -101,6 +101,14 @@ def test_what_was_confirmed_is_there_after_a_kill(tmp_path: Path) -> None:
         assert {f"row {number}" for number in range(2, confirmed + 1)} <= set(entries)
 
 
+def test_store_is_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with program(path, "count"):
+        modes = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.iterdir()}
+    assert {"store", "store-wal"} <= modes.keys()
+    assert set(modes.values()) == {0o600}
+
+
 def test_second_process_is_refused_with_the_firsts_id(tmp_path: Path) -> None:
     path = tmp_path / "store"
     with program(path, "count") as process:

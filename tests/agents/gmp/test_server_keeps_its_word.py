@@ -201,6 +201,8 @@ def test_full_disk_refuses_what_is_new_and_serves_what_is_there() -> None:
     assert alice.mm_says("UIREQ") == ["UIRES"]
     alice.leave(0)
     assert lab.members()["alice"] == "enrolled"
+    lab.run_for(2.5)  # it is tried again in vain
+    creator.keep_alive()
     disk.failure = ""
     lab.run_for(2.0)  # it is found by itself, since alice's leave is to be written
     assert lab.server.describe()["store"] == "ok"
@@ -208,6 +210,21 @@ def test_full_disk_refuses_what_is_new_and_serves_what_is_there() -> None:
     assert carol.register() == ["SRACC"]
     lab.begin_again()
     assert lab.members() == {"host": "active", "alice": "enrolled", "bob": "registered", "carol": "registered"}
+
+
+def test_end_that_nobody_was_told_of_is_told_after_a_restart() -> None:
+    lab = Meeting()
+    creator = host(lab, until="active")
+    alice = guest(lab, "alice")
+    data = {"module": "MM", "packet": "TRREQ", "mode": 1, "member_type": 4, "session_id": 1, "user_id": creator.user}
+    lab.give("server", judge.build(data), creator.mm, "mm")
+    disk = lab.network.disk(lab.nodes["server"])
+    disk._write(disk.under_way[0])  # it is on disk, and the machine dies before anybody knows
+    lab.begin_again()
+    lab.run_for(0.1)
+    assert {sent.destination for sent in lab.packets("TRIND")} == {creator.mm, alice.mm}
+    assert not lab.server.sessions
+    assert disk.entries.keys() == {"next"}
 
 
 def test_session_ends_for_all_while_the_disk_is_full() -> None:
