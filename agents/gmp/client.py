@@ -137,7 +137,7 @@ class Client(Role):
                 if given_up is not None:
                     self._not_answered(given_up, now)
             case "retry":
-                self._advance(now)
+                self.advance(now)
             case "registration":
                 self._machine.move(Input.REGISTER)
                 self._requests.done(now)
@@ -149,14 +149,16 @@ class Client(Role):
 
     # --- towards the goal -----------------------------------------------------------------------------------------
 
-    def want(self, goal: Goal, now: float) -> None:
-        """Go as far as ``goal`` at least: who is further stays there."""
+    def want(self, goal: Goal, now: float, not_before: float = 0.0) -> None:
+        """Go as far as ``goal`` at least, from ``not_before`` on: who is further stays there."""
         self._goal = max(self._goal, goal)
         self._retry_after = RETRY_FIRST
         self.timers.cancel(("retry",))
-        self._advance(now)
+        if now < not_before:
+            self.timers.set(("retry",), not_before)
+        self.advance(now)
 
-    def _advance(self, now: float) -> None:
+    def advance(self, now: float) -> None:
         """Take the next step to the goal, unless one is being taken or waited for."""
         if self._requests.outstanding is not None or ("retry",) in self.timers:
             return
@@ -180,7 +182,7 @@ class Client(Role):
         self._retry_after = RETRY_FIRST
         self.notify(event, **details)
         self._requests.done(now)
-        self._advance(now)
+        self.advance(now)
 
     def send_registration(self, now: float) -> None:
         """Ask to be registered: a closed session wants name and token, of an open one the name alone is used [G-23, G-26]."""
@@ -270,7 +272,7 @@ class Client(Role):
             self._step_done(Input.ENROLLED, "enrolled", now, generation=self._keys.generation)
         else:
             self._requests.done(now)
-            self._advance(now)
+            self.advance(now)
 
     def take_key(self, message: Message, source: Endpoint, now: float) -> bool:
         """Take the key that a message has; whether it had one of use."""
@@ -302,7 +304,7 @@ class Client(Role):
         self._requests.done(now)
         if packet not in _STEPS:
             self.notify("refused", request=name, reason=reason)
-            self._advance(now)
+            self.advance(now)
         elif reason == RejectReason.WRONG_STATE and packet in {c.SJREQ, c.SAREQ}:
             self._fall_back(Input.NOT_REGISTERED if packet is c.SJREQ else Input.NOT_ENROLLED)
             self._try_later("refused", now, request=name, reason=reason)
@@ -325,9 +327,11 @@ class Client(Role):
         packet = message.packet
         if packet not in _STEPS:
             self.notify("unanswered", request=packet.name)
-            self._advance(now)
+            self.advance(now)
             return
-        if self._machine.allows(Input.REFUSED):
+        if packet is not c.SCINF and self._machine.allows(
+            Input.REFUSED
+        ):  # which may have been taken, and is sent again
             self._machine.move(Input.REFUSED)
         self._try_later("unanswered", now, request=packet.name)
 

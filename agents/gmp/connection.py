@@ -86,6 +86,8 @@ class Connection:
 
     def listen_anew(self) -> None:
         """Replace the stream on which nothing comes: the server's machine may have begun again, and know nothing of it."""
+        if not self._streams:
+            return
         if self._streams[MM].framer is not None:
             self._role.act(CloseStream(MM, abort=True))
             self._forget(self._streams[MM])

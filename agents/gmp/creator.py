@@ -78,6 +78,14 @@ class Creator(Member):
         options = Options(client_name=self._configuration.name)  # [G-19]
         self._ask_session(c.SCREQ, options, c.SCACC, c.SCREJ, now=now)
 
+    def advance(self, now: float) -> None:
+        """Describe the session that there is where that was not answered, or take a client's next step [G-23]."""
+        is_idle = self._requests.outstanding is None and ("retry",) not in self.timers
+        if is_idle and self.state is State.DESCRIBING:
+            self._send_description(now)
+        else:
+            super().advance(now)
+
     def answered(self, message: SessionMessage, source: Endpoint, now: float) -> None:
         """Take an answer that the outstanding request wants."""
         packet = message.packet
@@ -123,7 +131,7 @@ class Creator(Member):
         else:
             self.notify("described", **details)
             self._requests.done(now)
-            self._advance(now)
+            self.advance(now)
 
     # --- what a person asks ---------------------------------------------------------------------------------------
 

@@ -201,6 +201,11 @@ IMPLEMENTATION = (
         "7.3 and G-15 do not say when; at once, members lose what comes before their own KDUPT",
     ),
     Decision(
+        "GI-13",
+        "A client that wants back what it has left sends its LVREQ as often as it should first, and waits a second after it.",
+        "G-14: what it asks then must not be overtaken by what was before",
+    ),
+    Decision(
         "GI-41",
         "A session's SDP is refused with a key in it, and where it lacks what a player needs: groups, ports, payload types.",
         "G-26 asks for SDP alone, which everybody reads",

@@ -30,7 +30,7 @@ _BELOW = {Level.ACTIVE: Goal.ENROLLED, Level.ENROLLED: Goal.REGISTERED, Level.RE
 class Member(Client):
     """A client that may be a member. Timer keys, beside a client's: ("leave",), ("silence",), and over streams ("quiet",)."""
 
-    __slots__ = ("_active", "_leaves_sent", "_leaving", "_left_at", "_left_on")
+    __slots__ = ("_active", "_leaves_sent", "_leaving", "_left_at")
 
     LISTS = ("members",)
 
@@ -45,7 +45,6 @@ class Member(Client):
         self._leaving: MembershipMessage | None = None
         self._leaves_sent = 0
         self._left_at = 0.0
-        self._left_on = 0
         self._active: dict[int, ActiveMember] = {}
 
     def handle(self, event: Event, now: float) -> None:
@@ -73,10 +72,24 @@ class Member(Client):
             case _:
                 super().timer_expired(key, now)
 
-    def want(self, goal: Goal, now: float) -> None:
-        """Go as far as ``goal`` at least; who was leaving does so no more."""
-        self._stop_leaving()
-        super().want(goal, now)
+    def want(self, goal: Goal, now: float, not_before: float = 0.0) -> None:
+        """Go as far as ``goal`` at least; who was leaving says so first, and gives its LVREQ time to arrive [GI-13]."""
+        if self._leaving is not None:
+            level = Level(self._leaving.reserved)
+            if goal > _BELOW[level]:
+                left_to_send = c.LEAVE_SENDS - self._leaves_sent if level else 0
+                not_before = self._left_at + (1 + left_to_send) * c.REQUEST_TIME
+        super().want(goal, now, not_before)
+
+    def advance(self, now: float) -> None:
+        """Take the next step to the goal; one that is taken ends the leaving that was before it."""
+        if (
+            ("retry",) not in self.timers
+            and self._leaving is not None
+            and self._goal > _BELOW[Level(self._leaving.reserved)]
+        ):
+            self._stop_leaving()
+        super().advance(now)
 
     def gone(self, why: str) -> None:
         """There is no such session any more."""
@@ -126,7 +139,7 @@ class Member(Client):
             self._requests.done(now)
         if self._is_secure and self._keys.is_behind(message.reserved) and self._requests.packet is not c.SJREQ:
             self._ask_to_join(now)
-        self._advance(now)
+        self.advance(now)
 
     def _activated(self) -> None:
         self._machine.move(Input.ASKED)
@@ -176,7 +189,7 @@ class Member(Client):
             named = len(self._active) - (others is not None)
             self.notify("members", active=named, others=0 if others is None else others.others)
             self._requests.done(now)
-            self._advance(now)
+            self.advance(now)
 
     def rows(self, of: str) -> Iterable[Mapping[str, object]]:
         """``members``: who was active when it was asked for last; User ID 0 stands for others, who are not named."""
@@ -196,7 +209,7 @@ class Member(Client):
         can_move = self._machine.allows(step)
         if not can_move and not (level is Level.ACTIVE and self._data.is_on):  # it is where it will be
             self.counters.add("ignored.leave")
-            self._advance(now)
+            self.advance(now)
             return
         self._stop_leaving()
         self._requests.clear()
@@ -220,7 +233,7 @@ class Member(Client):
             return
         self._leaves_sent += 1
         self._left_at = now
-        self._left_on = self._connection.send(leaving, self._left_on)
+        self._connection.send(leaving)  # over streams too as often: the first may be dead
         if leaving.reserved and self._leaves_sent < c.LEAVE_SENDS:
             self.timers.set(("leave",), now + c.REQUEST_TIME)
 
@@ -233,5 +246,4 @@ class Member(Client):
 
     def _stop_leaving(self) -> None:
         self._leaving = None
-        self._left_on = 0
         self.timers.cancel(("leave",))

@@ -6,7 +6,7 @@ from collections import deque
 
 from agents.core.record import record
 from agents.gmp.connection import Connection
-from agents.gmp.constants import REQUEST_SENDS, REQUEST_TIME, MembershipPacket, SessionPacket
+from agents.gmp.constants import KAREQ, REQUEST_SENDS, REQUEST_TIME, MembershipPacket, SessionPacket
 from agents.gmp.messages import Message
 from agents.gmp.role import Role
 
@@ -81,6 +81,8 @@ class Requests:
             return None
         if self._sends < REQUEST_SENDS:
             self._role.counters.add(f"resent.{request.message.packet.name}")
+            if KAREQ in request.answers:  # which comes by another stream than SAREQ goes: one that is dead, perhaps
+                self._connection.listen_anew()
             self._send(request, now)
             return None
         self._role.counters.add(f"unanswered.{request.message.packet.name}")

@@ -146,11 +146,20 @@ def test_server_that_refuses_the_stream_is_tried_with_each_resend() -> None:
     assert lab.count("alice", "unanswered.SRREQ") == 1
 
 
-def test_leaving_is_said_once_on_a_stream() -> None:
+def test_leaving_is_said_as_often_on_streams() -> None:
+    """Nothing answers LVREQ, and the stream may be dead, which the first one finds out [G-14]."""
     lab = lab_of("active")
     lab.tell("alice", Leave(Level.ENROLLED))
     lab.run_for(10)
-    assert heard(lab).count("LVREQ") == 1
+    assert heard(lab).count("LVREQ") == 3
+
+
+def test_activation_that_nothing_answers_is_tried_with_another_stream_of_module_mm() -> None:
+    lab = lab_of("enrolled")
+    lab.server.answers["SAREQ"] = nothing
+    lab.tell("alice", Activate())
+    lab.run_for(1.5)
+    assert lab.server.opened == ["SM", "MM", "MM"]
 
 
 def bare() -> Lab:

@@ -223,12 +223,27 @@ def test_leaving_for_good_is_said_three_times(level: Level, state: str, until: s
     assert lab.told("alice")[-1] == ("left", {"level": level.name.lower()})
 
 
-def test_who_enrols_again_is_not_thrown_out_by_its_own_leave() -> None:
+def test_who_comes_back_says_first_that_it_has_left() -> None:
+    """An LVREQ that is overtaken by what is asked after it would throw it out again [GI-13]."""
     lab = started()
     lab.tell("alice", Leave(Level.ENROLLED))
     lab.run_for(0.5)
     lab.tell("alice", Activate())
     lab.run_for(10)
+    lines = [line for line in lab.lines() if "LVREQ" in line or "SJREQ" in line]
+    assert lines == ["alice SJREQ server", *["alice LVREQ server"] * 3, "alice SJREQ server"]
+    assert lab.times("alice SJREQ server")[-1] == pytest.approx(lab.times("alice LVREQ server")[-1] + 1)
+    assert lab.state("alice")["state"] == "ACTIVE"
+
+
+def test_who_was_active_and_wants_to_be_again_waits_a_second() -> None:
+    lab = started()
+    lab.tell("alice", Leave(Level.ACTIVE))
+    lab.tell("alice", Activate())
+    lab.run_for(0.9)
+    assert len(lab.packets("SAREQ")) == 1
+    lab.run_for(0.2)
+    assert len(lab.packets("SAREQ")) == 2
     assert len(lab.packets("LVREQ")) == 1
     assert lab.state("alice")["state"] == "ACTIVE"
 

@@ -33,6 +33,7 @@ from tests.agents.gmp.hand_made import (
     keep_alive,
     key_options,
     mm,
+    nothing,
     orders,
     read,
     refusal,
@@ -152,6 +153,20 @@ def test_acceptance_without_ids_is_dropped() -> None:
     lab.run_for(0.5)
     assert lab.count("bob", "dropped.no-ids") == 1
     assert lab.state("bob")["state"] == "CREATING"
+
+
+def test_description_that_was_not_answered_is_sent_again_and_no_other_session_made() -> None:
+    """It may have been confirmed, and SCREQ would then make another one [G-23]."""
+    lab = Lab()
+    confirmed = lab.server.answers["SCINF"]
+    lab.server.answers["SCINF"] = nothing
+    creator(lab, until="registered")
+    lab.start("bob")
+    lab.run_for(4)
+    lab.server.answers["SCINF"] = confirmed
+    lab.run_for(2)
+    assert len(lab.packets("SCREQ")) == 1
+    assert lab.state("bob")["state"] == "REGISTERED"
 
 
 def test_creator_tries_again_until_the_session_may_start() -> None:
