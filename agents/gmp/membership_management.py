@@ -167,11 +167,10 @@ class MembershipManagement:
 
     def silence_time(self, session: Session, now: float) -> None:
         """Members that were not heard within the timeout fall back to enrolled; of some the session ends [7.2.1.1, 7.2.3]."""
-        latest = now - session.timeout_s
         server = self._server
         while session.active:
             member = next(iter(session.active.values()))
-            if member.heard > latest:
+            if member.heard + session.timeout_s > now:  # as its timer was set: not a rounding less
                 break
             if member.is_changing:  # it has just asked for something
                 session.heard(member, now)
@@ -194,7 +193,7 @@ class MembershipManagement:
         for member in list(islice(session.enrolled.values(), AT_ONCE)):
             if member.heard + timeout > now:
                 break
-            if member.is_changing or member.was_asked:
+            if member.is_changing:
                 session.enrolled.move_to_end(member.user_id)
                 member.heard = now
                 continue

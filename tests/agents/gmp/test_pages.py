@@ -1,4 +1,4 @@
-"""The server's pages: what everybody may know of sessions, and nothing that is secret, however it is written."""
+"""The server's pages: what everybody may know of sessions, and nothing that is secret, however it is written [GI-44]."""
 
 from __future__ import annotations
 

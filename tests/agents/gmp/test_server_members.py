@@ -72,6 +72,17 @@ def test_enrolled_member_falls_after_ten_timeouts_or_never() -> None:
         assert lab.members()["alice"] == state
 
 
+def test_member_that_never_answers_its_activation_falls_too() -> None:
+    """Its KARES is waited for no longer than its activation [G-21]."""
+    lab = Meeting()
+    host(lab)
+    alice = guest(lab, "alice", "enrolled")
+    lab.run_for(5.0)
+    assert alice.activate() == ["KAREQ"]
+    lab.run_for(10 * TIMEOUT + 6.0)
+    assert lab.members()["alice"] == "registered"
+
+
 KARES: dict[str, tuple[str, dict[str, object], str, str]] = {
     "registered": ("registered", {}, "registered", "dropped.foreign-source"),  # its port is not announced yet
     "enrolled": ("enrolled", {}, "active", ""),
