@@ -94,6 +94,9 @@ TOLERATED_LEAVES: dict[str, Spoil] = {
     "ULR sent twice": lambda lab: (lab.copy("lmc1.ULR@*", 0.5), lab.copy("lmc1.ULC@*", 0.5)),
     "ULC with F=0": lambda lab: lab.patch("lmc1.ULC@*", b"\x06\x01\0\x08", b"\x06\0\0\x08"),
     "the group is left twice, as the kernel says it": lambda lab: lab.copy("lmc1.leave@mn", 30),
+    "a renewal that is not answered before the node leaves": lambda lab: at_cell(lab, 2).mmcp(
+        3190, "x.LJR", "mn", "lmc2", [MN]
+    ),
     "another leave that the scenario does not announce": lambda lab: (
         at_cell(lab, 1).mmcp(2100, "x.ULR", "mn", "lmc1", [MN]).mmcp(2101, "x.ULC", "lmc1", "mn", f=1)
     ),
