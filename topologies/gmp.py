@@ -74,6 +74,7 @@ def perform(lab: RunningLab) -> SessionMeasurements:
         left_ns = session.ask("p3", "leave", level="registered")
         session.await_standing("p3", None)
         session.let_stream_go_on(1.0)
+        session.await_said("p3")
         stays.end("it left for good", left_ns, "p3")
     with lab.progress.step("the session to end"):
         ended_ns = session.ask(CREATOR, "end")

@@ -25,6 +25,7 @@ PORT = 5004  # UDP, of the stream
 SM_PORT, MM_PORT = 16513, 16514  # of the server; clients have their module MM at the latter
 DEADLINE_S = 15.0
 NAME = "Lecture of the laboratory"
+LEAVES_SENT = 3
 REGISTERED, ENROLLED, ACTIVE, ENDED = "REGISTERED", "ENROLLED", "ACTIVE", "ENDED"
 
 Fields = dict[str, Any]
@@ -168,11 +169,14 @@ class Session:
 
     def _of_session(self, key: str) -> Any:
         creator = self.clients[CREATOR]
-        return _state(creator)[key] if creator.is_ours else self.rows("sessions")[0][key]
+        return described(creator)[key] if creator.is_ours else self.rows("sessions")[0][key]
 
-    def add(self, *nodes: str, names: Sequence[str] = (), token: str | None = None) -> None:
-        """Start participants and their receivers, which do nothing by themselves yet. ``token``: if not the session's own."""
-        for node, name in zip(nodes, names or nodes, strict=True):
+    def add(self, *nodes: str, name: str = "", token: str | None = None, eavesdrops: bool = False) -> None:
+        """Start participants and their receivers, which do nothing by themselves yet.
+
+        ``name``, ``token``: if not the node's, and the session's own. A receiver that ``eavesdrops`` goes on when its agent has left.
+        """
+        for node in nodes:
             own: Fields = {"session_id": self.id}
             token_of = self.token if token is None else token
             if token_of:
@@ -182,8 +186,16 @@ class Session:
         roles.await_ready(*(self.clients[node] for node in nodes))
         for node in nodes:  # after its agent, to which it connects
             configuration = {"orders": str(roles.application_path(node))}
+            if eavesdrops:
+                configuration["eavesdrops_on"] = places.interface_of(self.lab.model, node)
             self.receivers[node] = roles.start(places.receiver_of(node), node, ("media", "receiver"), configuration)
         roles.await_ready(*(self.receivers[node] for node in nodes))
+
+    def add_eavesdropper(self, node: str) -> None:
+        """Start a receiver that has joined the group by itself, and has no agent that could give it a key."""
+        own = {"group": GROUP, "port": PORT, "eavesdrops_on": places.interface_of(self.lab.model, node)}
+        self.receivers[node] = self.lab.roles.start(places.receiver_of(node), node, ("media", "receiver"), own)
+        self.lab.roles.await_ready(self.receivers[node])
 
     def _start_client(self, node: str, until: str, name: str = "", **own: object) -> RunningRole:
         lab, model = self.lab, self.lab.model
@@ -231,7 +243,7 @@ class Session:
         """How far a client is: as it says itself, or as the server has a stranger."""
         client = self.clients[node]
         if client.is_ours:
-            return str(_state(client)["state"])
+            return str(described(client)["state"])
         return self.standing(node) or "IDLE"
 
     def standing(self, node: str) -> str | None:
@@ -251,6 +263,28 @@ class Session:
 
         awaited = f"the server to have {node} as {standing or 'nobody'}"
         return self.lab.network.eventually(awaited, look, deadline_s, quiet=True)
+
+    def await_said(self, node: str) -> None:
+        """Wait until a client has said for good that it leaves, three times by datagrams; a stranger's are not counted."""
+        client, wanted = self.clients[node], 1 if self.lab.values.word("transport") == "tcp" else LEAVES_SENT
+
+        def look() -> tuple[bool, str]:
+            counters: Any = client.ask("counters")["counters"]
+            sent = counters.get("sent.LVREQ", 0)
+            return sent >= wanted, f"{sent} sent"
+
+        if client.is_ours:
+            self.lab.network.eventually(f"{node} to have sent {wanted} LVREQ", look, DEADLINE_S, quiet=True)
+
+    def await_refusal(self, node: str) -> int | None:
+        """Wait until a client says that its registration was refused; returns the reason. What a stranger says is not known."""
+        client = self.clients[node]
+        if not client.is_ours:
+            return None
+        said = self.lab.network.processes.wait_for_log(
+            client.process, r"^refused request=SRREQ reason=(\d+)", DEADLINE_S
+        )
+        return int(said[1])
 
     def rows(self, of: str) -> list[Fields]:
         """A list of the server's, ``sessions`` or ``members``; raises RoleError."""
@@ -273,7 +307,7 @@ class Session:
             receiver = self.receivers[node]
 
             def look(receiver: RunningRole = receiver) -> tuple[bool, str]:
-                last_ns = _state(receiver)["last_ns"]
+                last_ns = described(receiver)["last_ns"]
                 return last_ns is not None and last_ns > since_ns, f"last packet at {last_ns}"
 
             self.lab.network.eventually(f"the stream at {node}", look, DEADLINE_S, quiet=True)
@@ -293,14 +327,16 @@ class Session:
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
-    def stop(self) -> None:
-        """Stop all that runs, the server last."""
-        for role in (*self.receivers.values(), self.source, *reversed(self.clients.values()), self.server):
+    def stop(self, *, server: bool = True) -> None:
+        """Stop all that runs, the server last, or not."""
+        last = self.server if server else None
+        for role in (*self.receivers.values(), self.source, *reversed(self.clients.values()), last):
             if role is not None and role.process.running:
                 self.lab.roles.stop(role)
 
 
-def _state(role: RunningRole) -> Fields:
+def described(role: RunningRole) -> Fields:
+    """What a role of ours says of itself in brief; raises RoleError."""
     state = role.ask("state")["state"]
     if not isinstance(state, dict):
         raise RoleError(f"{role.name}: its state is {state!r}")

@@ -30,7 +30,7 @@ _REASONS = {
     "SCREJ": {1, 2, 3, 4, 6, 7, 8},
     "SRREJ": {1, 2, 4, 5, 6, 8},
     "SDRES": {1, 2, 4, 6},
-    "SJRES": {1, 2, 3, 4, 6},
+    "SJRES": {1, 2, 3, 4, 6, 8},
 }
 """What can be the reason that a message refuses for [D G-8, G-16]."""
 _SM_OF_SERVER = frozenset({"SCACC", "SCREJ", "SDRES", "SCCON", "SRRES", "SRACC", "SRREJ", "SJRES"})
