@@ -286,6 +286,37 @@ class Session:
         )
         return int(said[1])
 
+    def await_generation(self, node: str, generation: int) -> None:
+        """Wait until a client has the key of a generation; a stranger does not say."""
+        client = self.clients[node]
+
+        def look() -> tuple[bool, str]:
+            found = described(client)["generation"]
+            return found >= generation, f"generation {found}"
+
+        if client.is_ours:
+            self.lab.network.eventually(f"{node} to have key {generation}", look, DEADLINE_S, quiet=True)
+
+    def await_decrypted(self, node: str, generation: int) -> None:
+        """Wait until a receiver has read a packet under the key of a generation; a stranger does not say."""
+        receiver = self.receivers[node]
+
+        def look() -> tuple[bool, str]:
+            found = described(receiver)["decrypted"]
+            return bool(found.get(str(generation))), f"packets by generation: {found}"
+
+        if receiver.is_ours:
+            awaited = f"{node} to read what is under key {generation}"
+            self.lab.network.eventually(awaited, look, DEADLINE_S, quiet=True)
+
+    def undecryptable(self, node: str) -> int | None:
+        """How many packets a receiver could not read; None of a stranger's."""
+        receiver = self.receivers[node]
+        if not receiver.is_ours:
+            return None
+        counters: Any = receiver.ask("counters")["counters"]
+        return sum(count for name, count in counters.items() if name.startswith("undecryptable."))
+
     def rows(self, of: str) -> list[Fields]:
         """A list of the server's, ``sessions`` or ``members``; raises RoleError."""
         assert self.server is not None

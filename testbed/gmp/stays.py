@@ -38,12 +38,15 @@ class Stays:
         for node, told_ns in told.items():
             self.session.await_data(node, since_ns=told_ns)
 
-    def end(self, until: str, ended_ns: int, *nodes: str) -> None:
-        """What members received in the stays that ended at ``ended_ns`` (CLOCK_REALTIME); enough must have been sent since."""
-        for node in nodes:
-            self._end(node, self._open.pop(node), until, ended_ns)
+    def end(self, until: str, ended_ns: int, *nodes: str, goes_on: bool = False) -> None:
+        """What members received in the stays that ended at ``ended_ns`` (CLOCK_REALTIME); enough must have been sent since.
 
-    def _end(self, node: str, stay: _Stay, until: str, ended_ns: int) -> None:
+        ``goes_on``: the receivers eavesdrop from then on.
+        """
+        for node in nodes:
+            self._end(node, self._open.pop(node), until, ended_ns, goes_on=goes_on)
+
+    def _end(self, node: str, stay: _Stay, until: str, ended_ns: int, *, goes_on: bool) -> None:
         receiver, rows = self.session.receivers[node], self.measurements.stays
         problems: list[str] = []
         row: Row = {"stay": len(rows) + 1, "member": node, "entry": stay.entry, "until": until, "problems": problems}
@@ -55,7 +58,7 @@ class Stays:
                 problems.append(f"received nothing that can be measured: {window['error']}")
             return
         first_ns, last_ns, lost = window["first_ns"], window["last_ns"], window["lost"]
-        after = received(receiver, ended_ns + STOPPED_NS, FOREVER_NS).get("packets", 0)
+        after = None if goes_on else received(receiver, ended_ns + STOPPED_NS, FOREVER_NS).get("packets", 0)
         to_data_s = (first_ns - stay.told_ns) / 1e9
         row |= {"activation_to_data_ms": to_data_s * 1000, "seconds": (last_ns - first_ns) / 1e9}
         row |= {"packets": window["packets"], "lost": lost, "after": after}
