@@ -31,6 +31,7 @@ from testbed.run.options import Values, list_option
 
 CORE, OTHER = "p2", "p3"
 CASES = ("leaves", "silent", "creator-silent")
+ENOUGH_S = 0.3  # of stream, to measure it
 SLACK_S = 1.0  # for a machine that is busy; the judge is stricter
 
 
@@ -63,6 +64,7 @@ def perform(lab: RunningLab) -> SessionMeasurements:
             session.await_streaming()
         stays = Stays(session, measurements)
         stays.begin(*PARTICIPANTS)
+        session.let_stream_go_on(ENOUGH_S)
         left = set(PARTICIPANTS)
         if number == 0:
             with lab.progress.step(f"{OTHER} to fall silent, which ends nothing"):

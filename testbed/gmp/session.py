@@ -315,7 +315,7 @@ class Session:
         if not receiver.is_ours:
             return None
         counters: Any = receiver.ask("counters")["counters"]
-        return sum(count for name, count in counters.items() if name.startswith("undecryptable."))
+        return sum(int(count) for name, count in counters.items() if name.startswith("undecryptable."))
 
     def rows(self, of: str) -> list[Fields]:
         """A list of the server's, ``sessions`` or ``members``; raises RoleError."""
