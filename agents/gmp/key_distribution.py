@@ -48,7 +48,7 @@ class _Round:
 
     __slots__ = ("began", "is_stale", "members", "position", "rounds")
 
-    def __init__(self, members: list[int], now: float) -> None:
+    def __init__(self, members: list[Member], now: float) -> None:
         self.members = members
         self.position = 0
         self.rounds = 0
@@ -135,7 +135,7 @@ class KeyDistribution:
         members = []
         for member in session.enrolled_and_active:
             member.wrapped = b""
-            members.append(member.user_id)
+            members.append(member)
         self._server.tell("rekeyed", session, generation=session.generation, members=len(members))
         for then in self._awaiting.pop(session.session_id, ()):
             then()
@@ -162,14 +162,21 @@ class KeyDistribution:
             next_time = max(under_way.began, now + PAUSE)
         self._server.timers.set(("keys", session.session_id), next_time)
 
-    def _messages(self, session: Session, user_ids: Sequence[int]) -> Iterator[tuple[Member, bytes]]:
+    def _messages(self, session: Session, members: Sequence[Member]) -> Iterator[tuple[Member, bytes]]:
         """KDUPT to those who are to have the key still: all the same but for User ID and key, so it is written once."""
-        known, secrets, key = session.members.get, self._secrets, session.key
+        key = session.key
         written: dict[MemberType, tuple[bytes, bytes, bytes]] = {}
-        for user_id in user_ids:
-            member = known(user_id)
-            if member is None or not (member.state is ACTIVE or member.state is ENROLLED) or member.name not in secrets:
+        for member in members:
+            if member.state is not ACTIVE and member.state is not ENROLLED:
                 continue
+            wrapped = member.wrapped
+            if not wrapped:  # as `_wrapped` does: the wrapping shall be what takes time
+                under = member.wrapping_key
+                if under is None:
+                    if member.name not in self._secrets:
+                        continue
+                    under = self._wrapping_key(session, member)
+                wrapped = member.wrapped = wrap(key, under)
             pieces = written.get(member.type)
             if pieces is None:
                 options = _options(session, bytes(WRAPPED_KEY_SIZE))
@@ -177,10 +184,7 @@ class KeyDistribution:
                 whole = encode_membership(message)
                 pieces = written[member.type] = whole[:_USER_ID_AT], whole[_USER_ID_AT + 2 : _KEY_AT], whole[_KEY_END:]
             before, between, behind = pieces
-            wrapped = member.wrapped
-            if not wrapped:  # as `_wrapped` does: the wrapping shall be what takes time
-                wrapped = member.wrapped = wrap(key, member.wrapping_key or self._wrapping_key(session, member))
-            yield member, b"".join((before, user_id.to_bytes(2), between, wrapped, behind))
+            yield member, b"".join((before, member.user_id.to_bytes(2), between, wrapped, behind))
 
     def forget(self, session: Session) -> None:
         """The session is over: what was to be sent is not."""

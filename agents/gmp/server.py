@@ -17,12 +17,11 @@ from agents.core.agent import Committed, Endpoint, Event, Notify, SendDatagram, 
 from agents.core.timers import TimerKey
 from agents.gmp import constants as c
 from agents.gmp.admission import HALF_OPEN_TIME, Shares
-from agents.gmp.announcing import TIMER as ANNOUNCEMENTS
 from agents.gmp.announcing import Announcing
 from agents.gmp.answers import Answers
 from agents.gmp.constants import ENDED_MEMORY, MembershipPacket, SessionPacket
 from agents.gmp.key_distribution import KeyDistribution
-from agents.gmp.ledger import TIMER, Ledger
+from agents.gmp.ledger import Ledger
 from agents.gmp.membership_management import MembershipManagement
 from agents.gmp.messages import MembershipMessage, Message, SessionMessage
 from agents.gmp.registration import Registration
@@ -129,13 +128,11 @@ class Server(Role):
 
     def timer_expired(self, key: TimerKey, now: float) -> None:
         """A timer of one of its parts is due."""
-        if key == TIMER:
-            self.ledger.try_again()
-            return
-        if key == ANNOUNCEMENTS:
-            self.announcing.time(now)
-            return
         match key:
+            case ("ledger",):
+                self.ledger.try_again()
+            case ("announcements",):
+                self.announcing.time(now)
             case ("round", session_id):
                 self.membership.round_time(self.sessions[session_id], now)
             case ("silence", session_id):

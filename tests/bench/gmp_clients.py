@@ -123,6 +123,7 @@ def clients(directory: Path, *, durable: bool = True, secure: bool = False, stor
         mm.setblocking(False)
         mm.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)  # here all clients have one socket
         server = Server(stack, sm_port, client_sm, "-m", "agents", "gmp", "server", "--config", str(path))
+        server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         yield Clients(server, mm, client_mm, secure, control)
 
 
