@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_lanes_hold_one_set_in_the_other() -> None:
     first, second = drawing.lanes
     spans = [(bar.level, bar.x, bar.x + bar.width, bar.y, bar.y + bar.height) for bar in first.bars]
     assert [level for level, *_ in spans] == [0, 1, 2]
-    for (_, *outer), (_, *inner) in zip(spans, spans[1:], strict=False):
+    for (_, *outer), (_, *inner) in pairwise(spans):
         assert outer[0] < inner[0] < inner[1] <= outer[1]
         assert outer[2] < inner[2] < inner[3] < outer[3]
     assert [bar.level for bar in second.bars] == [0]
