@@ -45,7 +45,7 @@ class Membership(NamedTuple):
 class Lab:
     """What was gathered. `changes` are what the server's interface saw, else the one that saw most of GMP."""
 
-    protocols = frozenset({"gmp", "igmp", "step"})
+    protocols = frozenset({"gmp", "igmp", "sap", "step"})
 
     def __init__(self) -> None:
         self.parameters = Parameters(_NOBODY, None, (), "", 0)
@@ -55,6 +55,8 @@ class Lab:
         self.known = False
         self.begin_ns = self.end_ns = 0
         self.messages: list[Event] = []
+        self.announcements: list[Event] = []
+        self.deletions: list[Event] = []
         self.changes: list[Change] = []
         self.sessions: dict[int, Session] = {}
         self.data: Mapping[str, Flow] = {}
@@ -104,6 +106,9 @@ class Lab:
             event for event in of_gmp if event.interface == where and event.kind not in ("malformed", "unreachable")
         ]
         self._follow()
+        announced = [event for event in events if event.protocol == "sap" and event.interface == where]
+        self.announcements = [event for event in announced if event.kind == "announcement"]
+        self.deletions = [event for event in announced if event.kind == "deletion"]
         for event in events:
             if event.protocol == "igmp" and event.kind in ("report", "leave"):
                 self._belongs(event, places.get(event.interface, event.interface))

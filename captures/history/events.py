@@ -18,7 +18,7 @@ LINK_STEP = "link_"
 class Event(NamedTuple):
     """One thing that happened, as one interface saw it.
 
-    Of a control packet `protocol` is "igmp", "mld", "pim" or that of a protocol at a port; `kind` the packet's
+    Of a control packet `protocol` is "igmp", "mld", "pim", "sap" or that of a protocol at a port; `kind` the packet's
     name in it, "malformed" with ``fields["reason"]`` for one that cannot be read, "unreachable" for an ICMP message that says
     so of a control protocol's port: it goes from that port to whom it refuses, whoever sent it. A lab's interface is called
     ``node:interface``, that of a VLAN ``name.id``, that of a tunnel ``name.tunnel1``. Every packet's fields have ``mac`` (hex,

@@ -5,7 +5,7 @@ Every line has ``t_ns`` (CLOCK_REALTIME, nanoseconds since the epoch), ``kind`` 
 has depends on its kind:
 
 - ``frame``: a control packet as one interface saw it; a packet has one line for every interface on its way. ``interface``
-  (``node:interface``), ``frame``, ``protocol`` ("igmp", "mld", "pim", and whatever has a port),
+  (``node:interface``), ``frame``, ``protocol`` ("igmp", "mld", "pim", "sap", and whatever has a port),
   ``packet`` (its name in the protocol, or "malformed"), ``source``, ``destination``, ``fields`` (as the protocol's reader
   gives them, and ``mac``, ``hop_limit``, ``alert``, ``checksum``, ``octets``, ``tunnels``);
 - ``data``: packets of one RTP flow at one interface, those of one window of 10 ms: ``interface``, ``source``,

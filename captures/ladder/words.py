@@ -13,7 +13,7 @@ from captures.history.events import Event
 from captures.protocol import Name
 from captures.protocols import names, protocol
 
-_PERIODIC = {"pim": frozenset({"hello"})}
+_PERIODIC = {"pim": frozenset({"hello"}), "sap": frozenset({"announcement"})}
 _REFRESHED = {"pim": frozenset({"join-prune"})}  # [RFC 7761 4.5.1]
 _ENVELOPE = frozenset({"mac", "hop_limit", "alert", "checksum", "octets", "ports", "transport", "tunnels", "version"})
 _LONGEST = 60  # octets of text that nobody prepared
@@ -105,10 +105,22 @@ def _pim(event: Event, name: Name, group: str | None) -> Words:
     return Words(label, ", ".join(said), background=not any(_matters(to, group) for _, to in (*joins, *prunes)))
 
 
+def _sap(event: Event, name: Name, group: str | None) -> Words:
+    fields = event.fields
+    said = [f"{fields['title']!r}"[:_LONGEST]] if fields.get("title") else []
+    if fields.get("group"):
+        said.append(f"group {fields['group']} port {fields.get('port', '?')}")
+    background = event.kind == "announcement" and not _matters(str(fields.get("group", "")), group)
+    return Words(
+        f"SAP {event.kind}", ", ".join([*said, f"of {name(str(fields.get('origin', '')))}"]), background=background
+    )
+
+
 _WORDS: dict[str, Callable[[Event, Name, str | None], Words]] = {
     "igmp": _membership,
     "mld": _membership,
     "pim": _pim,
+    "sap": _sap,
 }
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from captures.additions import Change, Nested
-from captures.files.capture import CaptureError, Step
+from captures.files.capture import CaptureError
 from captures.files.reading import CaptureReader
 from captures.history.control import every_protocol
 from captures.history.history import History
@@ -19,35 +18,12 @@ from captures.report.material import find_material
 from captures.report.nested import draw_nested
 from captures.report.page import write_report
 from captures.rules.engine import judge
-from tests.captures.mutating import Capture
-from tests.captures.scripted_gmp import GROUP, PORT, SERVER, TOKEN, as_capture, key, place
-from tests.captures.scripted_link import INTERFACE, T0
-
-
-def parameters(**more: Any) -> dict[str, Any]:
-    """The step of a lab whose session is the open one."""
-    parties = [{"name": name, "address": place(name)[0], "interface": INTERFACE} for name in ("kern", "paul", "late")]
-    return {
-        "step": "parameters", "t_ns": T0 - 33_000_000_000, "lab": "gmp", "expects": [], "group": GROUP, "port": PORT,
-        "gmp": {
-            "server": {"name": "server", "address": SERVER, "interface": INTERFACE},
-            "creator": {"name": "carla", "address": place("carla")[0], "interface": INTERFACE},
-            "participants": parties,
-            "closed": False, "secure": False, "period_s": 1.0, "timeout_s": 3.0, "core_members": ["kern"],
-            **more,
-        },
-    }  # fmt: skip
-
-
-def lab(folder: Path, sessions: tuple[str, ...] = ("carla", "kern", "paul", "late"), **more: Any) -> Path:
-    """The messages of the open session alone, in a lab."""
-    step = parameters(**more)
-    packets = [packet for packet in as_capture().packets if packet.party in sessions]
-    return Capture(packets, (Step(0, step["t_ns"], "parameters", step),)).write(folder / "lab.pcapng")
+from tests.captures.scripted_gmp import TOKEN, as_capture, key
+from tests.captures.scripted_gmp_lab import good_lab, written
 
 
 def test_members_are_recorded(tmp_path: Path) -> None:
-    judgement = judge(lab(tmp_path))
+    judgement = judge(written(good_lab(), tmp_path))
     assert [(v.rule, v.message) for v in judgement.verdicts if v.verdict == "failed"] == []
     members = {record["member"]: record for record in judgement.records["members"]}
     assert list(members) == ["carla", "kern", "paul", "late"]
@@ -60,9 +36,9 @@ def test_members_are_recorded(tmp_path: Path) -> None:
 
 def test_a_section_that_says_nothing_of_use_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match=r"lacks 'address'"):
-        judge(lab(tmp_path, server={"name": "server"}))
+        judge(written(good_lab(), tmp_path, server={"name": "server"}))
     with pytest.raises(CaptureError, match="has a wrong value"):
-        judge(lab(tmp_path, creator={"name": "carla", "address": "somewhere"}))
+        judge(written(good_lab(), tmp_path, creator={"name": "carla", "address": "somewhere"}))
 
 
 class _Drawn(HTMLParser):
@@ -81,7 +57,7 @@ class _Drawn(HTMLParser):
 
 
 def test_page_shows_the_nested_groups(tmp_path: Path) -> None:
-    path = lab(tmp_path)
+    path = written(good_lab(), tmp_path)
     write_report(find_material(str(path)), tmp_path / "report.html")
     drawn = _Drawn()
     drawn.feed((tmp_path / "report.html").read_text(encoding="utf-8"))

@@ -23,10 +23,10 @@ from captures.gmp.constants import AUTHORISATION_S, RESEND_S
 from captures.gmp.lab import Lab
 from captures.gmp.messages import member_of, period_s
 from captures.gmp.roster import Roster, Standing
-from captures.gmp.rules import asking, ending, form, keys, session, standing
+from captures.gmp.rules import asking, ending, form, keys, knowing, session, standing
 from captures.gmp.rules.scenes import seen, watched
 from captures.history.events import Event
-from captures.rules.language import ANYWHERE, Rule, Same, on
+from captures.rules.language import ANYWHERE, Rule, Same, on, rules_in
 from captures.rules.on_purpose import LOSES
 from captures.rules.operator_answered import Answered
 from captures.rules.operators import Asked, Holds, SameAnswer
@@ -200,6 +200,7 @@ def gmp_pack(_settings: Settings) -> Pack:
         Rule("gmp-key-repeated", "D G-15", "KDUPT comes three times, 1 s apart", watched(keys.Repeated, roster), spoiled_by=LOSES),
         Rule("gmp-key-fetched", "D G-15", "who holds an older key than it is told of asks for it",
              watched(keys.Fetched, roster), spoiled_by=LOSES),
+        *rules_in(knowing),
     ), facts=Lab())  # fmt: skip
 
 
