@@ -176,7 +176,11 @@ def test_who_looks_on_is_told_of_what_concerns_the_page() -> None:
             at.server.told({"room": "blue"})
         assert await at.block(first) == 'block "<p>999 heard</p>"'
         assert await at.block(second) == 'block "<p>999 heard</p>"'
-        assert at.role.looked == looked + 1  # red was not looked at, and blue once
+        at.role.rooms["blue"] = 5
+        at.server.told({"room": "blue"})
+        assert await at.block(first) == 'block "<p>5 heard</p>"'
+        assert await at.block(second) == 'block "<p>5 heard</p>"'
+        assert at.role.looked == looked + 2  # red was not looked at, and blue once a second
         at.server.told({"room": "blue"})  # nothing has changed
         at.role.rooms["red"] = 8
         at.server.told({})  # it may concern all
