@@ -228,7 +228,7 @@ def test_so_many_may_look_on_and_no_more(monkeypatch: pytest.MonkeyPatch) -> Non
     assert role.counters["refused.web.too-many-live"] == role.counters["answered.web.503"] == 1
 
 
-def test_a_thousand_may_look_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hundreds_may_look_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "LISTENERS_OF_ADDRESS_MAXIMUM", 1000)
     monkeypatch.setattr(connections, "CONNECTIONS_OF_ADDRESS_MAXIMUM", 1000)
 
