@@ -29,8 +29,8 @@ class MediaOrder:
     """Send to ``group`` and ``port`` by ``interface``, or receive from there, from now on; or ``stop``.
 
     With ``key``, 30 octets of master key and salt, the data is SRTP, otherwise plain RTP. ``generation`` counts the keys of
-    one session: a sender goes over to a new one a little later, since members may be told after it, and a receiver still takes
-    data of the one before for a while. ``roll_over_counter`` is that of the sender's stream, as far as the role knows it; a
+    one session: a sender goes over to a new one at once, so its role gives it when those who receive have it, and a receiver
+    still takes data of the one before for a while. ``roll_over_counter`` is that of the sender's stream, as far as the role knows it; a
     sender keeps its own. Who sends passes over "receive", who receives over "send".
     """
 

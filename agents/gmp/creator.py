@@ -20,9 +20,9 @@ from agents.gmp.member import Member
 from agents.gmp.messages import SessionMessage, encode_session
 from agents.gmp.options import Options
 
-# s, from a new key's coming to its order; the source goes over half a second later (`agents.media.source`): 1.5 s in all. A receiver
-# that heard the second KDUPT first has it by then, and the others, who had it a second longer, still take the one before [GI-12].
-KEY_CHANGE_TIME = 1.0
+# s, from a new key's coming to its order. A receiver that heard the second KDUPT first has it by then, and the others, who had it a
+# second longer, still take the one before [GI-12].
+KEY_CHANGE_TIME = 1.5
 
 
 class Creator(Member):

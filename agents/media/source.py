@@ -12,7 +12,6 @@ import signal
 import socket
 import struct
 import time
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -35,7 +34,6 @@ SIZE_MINIMUM, SIZE_MAXIMUM = 8, 1400  # bytes of RTP payload: room for the send 
 PROTECTED_SIZE_MAXIMUM = 1344  # bytes, where it may have to be SRTP: what pylibsrtp takes
 FIRST_NUMBER_MAXIMUM = (1 << 47) - 1
 HOP_LIMIT = 16
-LEAD_S = 0.5  # s from a new key's order to its first packet: other members may be told later, and must have it by then
 ORPHANED_S = 10.0  # s that a source goes on without its role, which may be starting again
 _BEHIND = 0.01  # s: a packet sent later than this after it was due is counted
 _IDLE_S = 0.2  # s between two looks at whether to end, while nothing is sent
@@ -92,7 +90,6 @@ class Source:
         self._sender: socket.socket | None = None
         self._protection: Protection | None = None
         # Keys, and when (monotonic s) each takes the place of the one before.
-        self._coming: deque[tuple[float, bytes]] = deque()
         self._ssrc = random.getrandbits(32) if configuration.ssrc is None else configuration.ssrc
         self._number = configuration.first_number
         self._begin = 0.0  # s, monotonic: when the stream would have begun if it had never paused
@@ -178,8 +175,6 @@ class Source:
 
     def _send(self, packet: bytes) -> None:
         assert self._sender is not None  # waited for
-        if self._coming and time.monotonic() >= self._coming[0][0]:
-            self._protection = Protection(self._coming.popleft()[1], self._ssrc, self._number)
         try:
             if self._protection is not None:
                 packet = self._protection.protect(packet)
@@ -207,7 +202,6 @@ class Source:
 
     def _close(self) -> None:
         self._protection = None
-        self._coming.clear()
         if self._sender is not None:
             self._sender.close()
             self._sender = None
@@ -264,11 +258,8 @@ class Source:
                     self._order = MediaOrder("stop")
         if order.key is None:
             self._protection = None
-            self._coming.clear()
-        elif self._protection is None:
+        elif self._protection is None or order.key != last.key:
             self._protection = Protection(order.key, self._ssrc, self._number)
-        elif order.key != last.key:
-            self._coming.append((time.monotonic() + LEAD_S, order.key))
         self._report_at = 0.0
 
     def _report(self) -> MediaReport:

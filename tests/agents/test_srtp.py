@@ -248,7 +248,7 @@ def test_last_packet_before_a_wrap_may_be_the_first_under_a_key() -> None:
         here.bind(("127.0.0.1", 0))
         source._order = MediaOrder("send", *here.getsockname())
         source._sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        source._coming.append((0.0, KEY))
+        source._protection = Protection(KEY, source._ssrc, source._number)
         for payload in (b"last", b"first"):
             source._send(source._packet(0.0, payload))
             plain = keys.unprotect(here.recv(2048), 0.0)

@@ -205,9 +205,9 @@ async def keys(family: int, folder: Path) -> None:
         assert await wrong.undecryptable() > 500
 
         await forged(family, 1000)
-        await enrolled.order(receive(family, 2, roll_over_counter=1))
-        # A member may be told a little after the source.
-        await asyncio.gather(sender.order(send(family, 2)), late.order(receive(family, 2, roll_over_counter=1)))
+        for each in (enrolled, late):
+            await each.order(receive(family, 2, roll_over_counter=1))
+        await sender.order(send(family, 2))
 
         async def has_gone_over() -> bool:
             return await enrolled.decrypted(2) > 0
