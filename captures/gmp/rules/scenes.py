@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import ClassVar
 
 from captures.gmp.constants import FROM_SERVER
-from captures.gmp.messages import server_of
+from captures.gmp.messages import client_of, server_of
 from captures.gmp.roster import Member, Roster, Scene
 from captures.history.events import Event
 from captures.rules.coverage import Coverage
@@ -77,6 +77,9 @@ class Watch(Deadlines):
     def owed(self, interface: str, member: Member, text: str, frames: Iterable[int], *, by_server: bool = True) -> None:
         """Something that was to come from the server to a member, or from it, did not: failed where it could have been seen."""
         last = member.last
+        if last.fields["transport"] == "tcp" and self.coverage.silenced(client_of(last)[0], last.t_ns):
+            self.tell.unseen(interface, "a step says that the client was made silent: its connection may have ended")
+            return
         if by_server == (last.kind in FROM_SERVER):
             last = last._replace(source=last.destination, destination=last.source)
         self.missing(last._replace(interface=interface), text, tuple(frames))
