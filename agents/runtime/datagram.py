@@ -33,7 +33,7 @@ _MULTICAST_INTERFACE = struct.Struct("=8xI")  # struct ip_mreqn: the interface's
 
 DROPPED = "dropped.by-kernel"  # the counter of what found no room, at ports that are closed
 
-MULTICAST_HOPS = 64  # routers that a datagram to a group may pass: the kernel's own 1 keeps it on its link
+MULTICAST_HOPS = 255  # its scope bounds a group [RFC 2974 3]; the kernel's own 1 keeps a datagram on its link
 _IP_PKTINFO = 8  # <linux/in.h>, <linux/in6.h>, not in Python's socket module; so with the next
 _MULTICAST_ALL = {4: (socket.IPPROTO_IP, 49), 6: (socket.IPPROTO_IPV6, 29)}
 
