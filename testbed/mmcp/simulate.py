@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from testbed.mmcp import incidents, invariants
 from testbed.mmcp.world import Plan, World
-from testbed.run.options import Option, OptionError, Values, duration_option, number_option
+from testbed.run.options import OptionError, Values, duration_option, number_option
+from testbed.sim.command import rate_option
 from testbed.sim.faults import Faults
 from testbed.sim.world import Figure, Simulation
-
-_RATE = re.compile(r"(\d+(?:\.\d+)?)%(?: per |/)(minute|min|second|s)")
-_PER_SECOND = {"minute": 1 / 60, "min": 1 / 60, "second": 1.0, "s": 1.0}
-
-
-def _rate_option(name: str, help_text: str, default: str) -> Option:
-    """A share of all MNs per time, written as "10%/min" or "10% per minute"; becomes a share per second."""
-
-    def parse(text: str) -> float:
-        match = _RATE.fullmatch(text.strip())
-        if match is None:
-            raise OptionError(f"{text!r} is no rate: write a share and a time, such as 10%/min or 1%/s")
-        rate = float(match[1]) / 100 * _PER_SECOND[match[2]]
-        if rate > 1:
-            raise OptionError(f"{text} is out of bounds: 0%/s to 100%/s")
-        return rate
-
-    return Option(name, f"{help_text} (0%/s to 100%/s)", default, parse, "RATE")
-
 
 OPTIONS = (
     number_option("mns", "Mobile nodes", "1000", 1, 1_000_000),
     number_option("cells", "Cells, each with one LMC", "10", 1, 1000),
     number_option("roam", "Neighbouring cells that each MN walks among", "3", 1, 16),
-    _rate_option("moves", "Share of the MNs that move, per time", "10%/min"),
+    rate_option("moves", "Share of the MNs that move, per time", "10%/min"),
     duration_option("overlap", "From the link trigger until the old link goes", "200ms", 0.0, 60.0),
     duration_option("gap", "From the old link until the new one", "50ms", 0.0, 60.0),
     *incidents.OPTIONS,

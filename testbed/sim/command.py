@@ -29,6 +29,8 @@ TELL_AFTER_S = 2.0  # a run that takes longer says how far it is
 SLICES = 200  # of the run, between which it can say so
 
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
+_RATE = re.compile(r"(\d+(?:\.\d+)?)%(?: per |/)(minute|min|second|s)")
+_PER_SECOND = {"minute": 1 / 60, "min": 1 / 60, "second": 1.0, "s": 1.0}
 
 
 def share_option(name: str, help_text: str, default: str, most: float) -> Option:
@@ -43,6 +45,21 @@ def share_option(name: str, help_text: str, default: str, most: float) -> Option
         return float(match[1]) / 100
 
     return Option(name, f"{help_text} (0% to {most:g}%)", default, parse, "SHARE")
+
+
+def rate_option(name: str, help_text: str, default: str) -> Option:
+    """A share of something per time, written as "10%/min" or "10% per minute"; becomes a share per second."""
+
+    def parse(text: str) -> float:
+        match = _RATE.fullmatch(text.strip())
+        if match is None:
+            raise OptionError(f"{text!r} is no rate: write a share and a time, such as 10%/min or 1%/s")
+        rate = float(match[1]) / 100 * _PER_SECOND[match[2]]
+        if rate > 1:
+            raise OptionError(f"{text} is out of bounds: 0%/s to 100%/s")
+        return rate
+
+    return Option(name, f"{help_text} (0%/s to 100%/s)", default, parse, "RATE")
 
 
 _DURATION = duration_option("duration", "Virtual time with faults and movement; quiet follows", "60s", 1.0, 86_400.0)
