@@ -31,7 +31,7 @@ class Creator(Member):
     Timer keys, beside a member's: ("key",).
     """
 
-    __slots__ = ("_description", "_is_confirmed")
+    __slots__ = ("_description", "_is_confirmed", "_token")
 
     def __init__(self, configuration: CreatorConfiguration, secret: bytes | None = None) -> None:
         super().__init__(configuration, secret or configuration.read_secret(), CREATOR_TABLE, MemberType.CREATOR)
@@ -40,7 +40,13 @@ class Creator(Member):
         self._is_secure = session.secure
         self._is_closed = session.closed
         self._is_confirmed = False
+        self._token: bytes | None = None
         self._data.is_at(session.group, session.port)
+
+    @property
+    def token(self) -> bytes | None:
+        """The closed session's access token, which its creator needs too when it registers again."""
+        return self._token
 
     def handle(self, event: Event, now: float) -> None:
         """Take what a person asks of a creator, or of any client."""
@@ -122,7 +128,7 @@ class Creator(Member):
         )
 
     def _confirmed(self, message: SessionMessage, now: float) -> None:
-        token = message.options.token
+        token = self._token = message.options.token
         details = {"session": self._session_id, **({} if token is None else {"token": token.hex()})}
         self._data.is_at(message.group, message.port)
         if self.state is State.DESCRIBING:

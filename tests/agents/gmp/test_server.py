@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agents.gmp.constants import Level
-from agents.gmp.events import DeleteSession, EndSession, Leave
+from agents.gmp.events import Activate, DeleteSession, EndSession, Leave
 from tests.agents.gmp.callers import MEDIA, host, text
 from tests.agents.gmp.hand_made import GROUP, SDP
 from tests.agents.gmp.meeting import Meeting
@@ -78,3 +78,14 @@ def test_nothing_is_announced_where_nobody_said_from_where() -> None:
     lab = Meeting()
     host(lab)
     assert not lab.announced
+
+
+def test_creator_of_a_closed_session_comes_again_with_its_token() -> None:
+    lab = Meeting()
+    lab.host(until="registered", description={"closed": True})
+    lab.run_for(0.1)
+    lab.tell("host", Leave(Level.REGISTERED))
+    lab.run_for(0.1)
+    lab.tell("host", Activate())
+    lab.run_for(4.0)  # what it leaves is said three times before
+    assert lab.members() == {"host": "active"}

@@ -370,3 +370,11 @@ def test_mutated_streams_are_survived(seed: int) -> None:
     lab = fuzz(1500, seed, by_stream=True)
     assert all(stream.is_claimed for stream in lab.server.streams._streams.values())
     assert lab.closed
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("by_stream", [False, True], ids=["datagrams", "streams"])
+def test_a_million_mutated_messages(*, by_stream: bool) -> None:
+    for seed in range(100):
+        fuzz(10_000, seed, by_stream=by_stream)
