@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from captures.files.capture import CaptureError, Step
 from captures.gmp.messages import client_of
 from captures.gmp.parameters import Parameters, Party
-from captures.gmp.roster import Roster, Session, Standing
+from captures.gmp.roster import Member, Roster, Session, Standing
 from captures.wire.flows import NO_DATA, Flow, flows_of, without_vlans
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class Lab:
         self.sessions: dict[int, Session] = {}
         self.data: Mapping[str, Flow] = {}
         self._events: deque[Event] = deque(maxlen=_EVENTS_MAX)
+        self._member: dict[tuple[int, int], Member] = {}
+        """The last that had the User ID in the session of the ID."""
         self._of_client: defaultdict[str, list[Event]] = defaultdict(list)
         self._of_user: defaultdict[tuple[int, int], list[Event]] = defaultdict(list)
         self._memberships: dict[str, list[Membership]] = {}
@@ -142,10 +144,12 @@ class Lab:
             if session.ended is event:
                 for member in session.members.values():
                     if member.standing:
+                        self._member[session.id, member.user] = member
                         self.changes.append(Change(event.t_ns, session.id, member.user, Standing.NOTHING, event))
             after = session.members.get(user)
             if after is None or after.standing is None or scene.ended is not None or session.ended is event:
                 continue
+            self._member[session.id, user] = after
             if scene.member is None or scene.member.standing is not after.standing:
                 self.changes.append(Change(event.t_ns, session.id, user, after.standing, event))
 
@@ -162,14 +166,14 @@ class Lab:
 
     def name_of(self, session: int, user: int) -> str:
         """What to call a member: the node, the name that it registered by, or its number."""
-        member = self.sessions[session].members[user]
+        member = self._member[session, user]
         party = None if member.where is None else self.parameters.at(member.where[0])
         name = member.name or (party.name if party is not None else f"user {user}")
         return name if len(self.sessions) < 2 else f"{name} in {session}"
 
     def party_of(self, session: int, user: int) -> Party | None:
         """Who in the lab a member is."""
-        member = self.sessions[session].members[user]
+        member = self._member[session, user]
         return None if member.where is None else self.parameters.at(member.where[0])
 
     def memberships_of(self, party: Party) -> list[Membership]:
@@ -209,7 +213,7 @@ class Lab:
 
     def _record(self, session: int, user: int) -> dict[str, Any]:
         mine = [change for change in self.changes if (change.session, change.user) == (session, user)]
-        member = self.sessions[session].members[user]
+        member = self._member[session, user]
         record: dict[str, Any] = {
             "member": self.name_of(session, user),
             "session": session,

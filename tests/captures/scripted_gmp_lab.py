@@ -14,7 +14,8 @@ _SESSION = ("carla", "kern", "paul", "late")
 _SDP = "v=0\r\no=- 5 1 IN IP4 10.1.0.1\r\ns=quartet\r\nc=IN IP4 239.1.1.1/16\r\nt=0 0\r\nm=video 5004 RTP/AVP 33\r\n"
 
 
-def _parameters(**more: Any) -> dict[str, Any]:
+def parameters(**more: Any) -> dict[str, Any]:
+    """The step that says who is who, with other words in its section."""
     parties = [{"name": name, "address": place(name)[0], "interface": INTERFACE} for name in ("kern", "paul", "late")]
     return {
         "step": "parameters", "t_ns": T0 - 33_000_000_000, "lab": "gmp", "expects": [], "group": GROUP, "port": PORT,
@@ -61,7 +62,7 @@ def good_lab() -> ScriptedGMP:
 
 def written(link: ScriptedGMP, folder: Path, **section: Any) -> Path:
     """The lab as a file, with other words in its section."""
-    step = _parameters(**section)
+    step = parameters(**section)
     frames = [frame for frame in link.ordered() if not frame.tag.startswith("another")]
     packets = [Packet((Copy(T0 + round(frame.at_s * 1e9), INTERFACE, frame.data),)) for frame in frames]
     end = Step(0, T0 + 40_000_000_000, "session_end", {"step": "session_end", "t_ns": T0 + 40_000_000_000})

@@ -29,7 +29,7 @@ class KeepAlivePeriod(Watch):
 
     def see(self, event: Event, scene: Scene) -> None:
         """Take the next message."""
-        if event.kind != "KAREQ":
+        if event.kind != "KAREQ" or event.fields["user_id"] not in scene.session.members:
             return
         key = member_key(event)
         before, member = self._asked.get(key), scene.member
@@ -93,8 +93,9 @@ class Told(Watch):
             if event.kind == "TRIND":
                 self._told(event, key)
             return
-        if event.kind == "KARES" and session.members[event.fields["user_id"]].is_core:
-            asked = session.members[event.fields["user_id"]].asked
+        member = session.members.get(event.fields["user_id"])
+        if event.kind == "KARES" and member is not None and member.is_core:
+            asked = member.asked
             if asked is not None:
                 until = round((1.1 * timeout_s(asked) + period_s(asked)) * SECOND) + _AT_ONCE_NS
                 self._timers.set(key, (event, session))

@@ -108,7 +108,9 @@ class Repeated(Watch):
             return
         session, sent = update
         first = sent[0]
-        generation, member = first.fields["generation"], session.members[first.fields["user_id"]]
+        generation, member = first.fields["generation"], session.members.get(first.fields["user_id"])
+        if member is None:
+            return
         if (session.generation or 0) <= generation and (member.standing or 0) >= Standing.ENROLLED:
             text = f"KDUPT of generation {generation} to {first.destination} came {len(sent)} times, not {SENDS}"
             self.owed(first.interface, member, text, [each.number for each in sent])
