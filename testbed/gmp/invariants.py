@@ -54,10 +54,12 @@ def _of_session(world: World, meeting: Meeting, session: Session) -> Iterator[tu
         found = world.member_of(person)
         member = None if found is None else found[1]
         described = person.described
-        if described["state"] == "ENDED":
+        if described["state"] == "ENDED" and described["session"] == session.session_id:
             yield "ends-for-all", f"{person.name} takes session {session.session_id} to be ended, which is there"
         if meeting.is_secure and described["generation"] == session.generation and not _is_enrolled(member):
             yield "key-of-enrolled", f"{person.name} holds generation {session.generation}, and is not enrolled"
+        if person.is_creator and not session.may_start:  # it waits for a core member that does not want to come [G-25]
+            continue
         if person.willing:
             yield from _of_willing(person, member, session)
         elif member is not None and member.state is ACTIVE:

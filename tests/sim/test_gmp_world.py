@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from agents.core.agent import Notify
 from agents.gmp.constants import Level
@@ -273,3 +273,9 @@ AnyCourse.TestCase.settings = settings(
     max_examples=40, stateful_step_count=25, phases=[Phase.generate], report_multiple_bugs=False
 )
 TestAnyCourse = AnyCourse.TestCase
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_many_other_courses() -> None:
+    run_state_machine_as_test(AnyCourse, settings=settings(AnyCourse.TestCase.settings, max_examples=3000))
