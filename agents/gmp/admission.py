@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 
-HALF_OPEN_MAXIMUM = 1024  # sessions whose description has not come
+HALF_OPEN_MAXIMUM = 1024  # sessions whose description has not come [GI-15]
 HALF_OPEN_OF_ADDRESS_MAXIMUM = 16
 HALF_OPEN_TIME = 30.0  # s, in which it must
-GUESSES_MAXIMUM = 8  # wrong tokens of one address in GUESSES_TIME; its further ones are not looked at
+GUESSES_MAXIMUM = 8  # wrong tokens of one address in GUESSES_TIME; its further ones are not looked at [GI-19]
 GUESSES_TIME = 60.0  # s
 GUESSERS_MAXIMUM = 4096  # addresses whose guesses are counted; of more, those that guessed longest ago are forgotten
 

@@ -35,7 +35,7 @@ _TYPE = f"{MEDIA_TYPE}\0".encode()
 _HASH_MAXIMUM = 0xFFFF
 
 # Where a group's scope is announced [RFC 2974 3, RFC 2365 6]: the highest address of the scope's zone. What is reserved for a zone to grow
-# is announced as the zone is. The last number is the same scope in IPv6 [RFC 2365 8].
+# is announced as the zone is. The last number is the same scope in IPv6 [RFC 2365 8, GI-24].
 _SCOPES = (
     (ip_network("224.0.0.0/24"), "224.0.0.255", 0x2),
     (ip_network("239.255.0.0/16"), "239.255.255.255", 0x3),

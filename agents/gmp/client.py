@@ -267,7 +267,7 @@ class Client(Role):
         self._is_secure = self._is_secure or message.secure or message.options.group_key is not None
         if self._is_secure and not self.take_key(message, source, now):
             return  # it is asked for again, as if nothing had come
-        self._data.is_at(message.group, message.port)
+        self._data.is_at(message.group, message.port, self._keys)
         if self.state is State.ENROLLING:
             self._step_done(Input.ENROLLED, "enrolled", now, generation=self._keys.generation)
         else:

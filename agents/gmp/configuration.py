@@ -22,7 +22,6 @@ from agents.gmp.options import KeepAlive, Options
 
 TRANSPORTS = UDP, TCP = ("udp", "tcp")
 GOALS = tuple(goal.name.lower() for goal in Goal)
-NAME_MAXIMUM = 255  # bytes of UTF-8
 
 
 def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
@@ -32,8 +31,8 @@ def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
 
 def check_name(key: str, name: str) -> None:
     """Check the name of a client or session: it stands in a message, and an empty one is refused [G-26]."""
-    if not 1 <= len(name.encode()) <= NAME_MAXIMUM:
-        raise ConfigurationError(key, f"{len(name.encode())} bytes", f"give 1 to {NAME_MAXIMUM} bytes of UTF-8")
+    if not 1 <= len(name.encode()) <= c.NAME_MAXIMUM:
+        raise ConfigurationError(key, f"{len(name.encode())} bytes", f"give 1 to {c.NAME_MAXIMUM} bytes of UTF-8")
 
 
 def read_hexadecimal(key: str, path: str) -> bytes:
@@ -156,8 +155,8 @@ class SessionDescription:
     """What a creator says of its session [7.1.1, 9.1].
 
     ``name`` is its name and purpose, ``media`` its SDP, which may stand in ``media_file``. ``core_members`` are the names of those
-    without whom it ends, ``invited_members`` of those who may come to a closed one ([]: whoever has the token). Times are Unix
-    seconds; ``period`` and ``timeout`` of the keep-alive are in 100 ms [8.4]. ``start_condition``: 0 none, 1 core members
+    without whom it ends, ``invited_members`` of those who may come to a closed one beside them ([]: whoever has the token) [GI-18]. Times are
+    Unix seconds; ``period`` and ``timeout`` of the keep-alive are in 100 ms [8.4]. ``start_condition``: 0 none, 1 core members
     registered, 2 enrolled [G-25].
     """
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum, IntEnum
 
+from agents.core.media_control import KEY_SIZE
+
 VERSION = 1  # [8.2, 8.4]
 
 SM_PORT = 16513  # UDP and TCP, the server's module SM [G-3]
@@ -16,6 +18,7 @@ OPTION_HEADER_SIZE = 4  # bytes [G-8]
 ID_MAXIMUM = 0xFFFF  # of sessions and users, which are 16 bits; 0 is none
 OTHERS_MAXIMUM = 0x1FFF  # how many others one word of UIRES can tell: 13 bits [G-22]
 USER_INFORMATION_MAXIMUM = 1400  # bytes of one UIRES; more follow [G-22]
+NAME_MAXIMUM = 255  # bytes of UTF-8, of sessions and of clients [GI-20]
 
 NO_GROUP = "0.0.0.0"  # a group address that is not said
 
@@ -95,20 +98,20 @@ class OptionType(IntEnum):
 
 
 class RejectReason(IntEnum):
-    """Why a request is refused [G-8, G-16]."""
+    """Why a request is refused [G-8, G-16], and which reason stands for what the page gives none [GI-17]."""
 
     RESOURCES = 1
-    NOT_AUTHORISED = 2
+    NOT_AUTHORISED = 2  # also: from another address than the user's
     SECURE_MODE_UNSUPPORTED = 3
     UNKNOWN_SESSION = 4
     BAD_TOKEN = 5
-    WRONG_STATE = 6
+    WRONG_STATE = 6  # also: the session is not described yet, nobody has that User ID
     QOS_UNSUPPORTED = 7
-    DESCRIPTION_MALFORMED = 8
+    DESCRIPTION_MALFORMED = 8  # also: a request without what it must say, such as name, token or port
 
 
 class StartCondition(IntEnum):
-    """What must be before a session starts [G-25]."""
+    """What must be before a session starts [G-25]: its creator's KARES, without a SAREQ that was granted, starts none [GI-22]."""
 
     NONE = 0
     CORE_REGISTERED = 1  # the default
@@ -116,7 +119,7 @@ class StartCondition(IntEnum):
 
 
 class Level(IntEnum):
-    """What a LVREQ leaves: its Reserved octet [G-14]."""
+    """What a LVREQ leaves: its Reserved octet [G-14]. Each of them, of a core member, ends an active session [GI-23]."""
 
     ACTIVE = 0
     ENROLLED = 1
@@ -136,8 +139,6 @@ KEY_TIME = 1.0  # s, between them [G-15]
 ENDED_MEMORY = 60.0  # s, that SDREQ and TRREQ of a session that is gone are answered alike [G-24]
 
 # Secure mode [7.3, G-18]. Sizes in bytes.
-MASTER_KEY_SIZE = 16
-MASTER_SALT_SIZE = 14
-GROUP_KEY_SIZE = MASTER_KEY_SIZE + MASTER_SALT_SIZE  # SRTP's, for AES_CM_128_HMAC_SHA1_80; a message's Key Length
+GROUP_KEY_SIZE = KEY_SIZE  # SRTP's, for AES_CM_128_HMAC_SHA1_80; a message's Key Length
 WRAPPED_KEY_SIZE = 40
 WRAPPING_KEY_SIZE = 32

@@ -41,7 +41,7 @@ class Creator(Member):
         self._is_closed = session.closed
         self._is_confirmed = False
         self._token: bytes | None = None
-        self._data.is_at(session.group, session.port)
+        self._data.is_at(session.group, session.port, self._keys)
 
     @property
     def token(self) -> bytes | None:
@@ -130,7 +130,7 @@ class Creator(Member):
     def _confirmed(self, message: SessionMessage, now: float) -> None:
         token = self._token = message.options.token
         details = {"session": self._session_id, **({} if token is None else {"token": token.hex()})}
-        self._data.is_at(message.group, message.port)
+        self._data.is_at(message.group, message.port, self._keys)
         if self.state is State.DESCRIBING:
             self._is_confirmed = True
             self._step_done(Input.CONFIRMED, "registered", now, **details)

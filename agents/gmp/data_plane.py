@@ -36,10 +36,14 @@ class DataPlane:
         """Whether data is sent or received."""
         return self._order is not _STOP
 
-    def is_at(self, group: str, port: int) -> None:
-        """The session's group and port, as the server says them; one that says none changes nothing."""
-        if group != NO_GROUP and port:
-            self.group, self.port = group, port
+    def is_at(self, group: str, port: int, keys: GroupKeys) -> None:
+        """The session's group and port, as the server says them: data that flows goes on there [GI-26]. None changes nothing."""
+        if group == NO_GROUP or not port or (group, port) == (self.group, self.port):
+            return
+        self._leave_group()
+        self.group, self.port = group, port
+        if self.is_on:
+            self.begin(keys)
 
     def begin(self, keys: GroupKeys) -> None:
         """Send or receive from now on; the same when there is a new key."""
@@ -64,12 +68,15 @@ class DataPlane:
     def stop(self) -> None:
         """Neither send nor receive."""
         self.roll_over_counter = None
+        self._leave_group()
+        if self.is_on:
+            self._deliver(_STOP)
+
+    def _leave_group(self) -> None:
         self._role.timers.cancel(("group",))
         if self._is_joined:
             self._is_joined = False
             self._role.act(LeaveGroup(self.group, self._interface))
-        if self.is_on:
-            self._deliver(_STOP)
 
     def _deliver(self, order: MediaOrder) -> None:
         self._order = order

@@ -206,6 +206,78 @@ IMPLEMENTATION = (
         "G-14: what it asks then must not be overtaken by what was before",
     ),
     Decision(
+        "GI-14",
+        "Whether a session is secure its SCREQ says for good; whether it is closed its SCREQ says, or its first SCINF, which may close an "
+        "open one. An SCINF that says otherwise is refused with reason 8.",
+        "7.1.1: both messages have S and M",
+    ),
+    Decision(
+        "GI-15",
+        "What SCACC gives is on disk before it is sent, and forgotten where no description comes within 30 s. 16 sessions of one address "
+        "may wait for theirs at a time, and 1024 of all.",
+        "G-23 keeps the ids until then, and does not say how long that is",
+    ),
+    Decision(
+        "GI-16",
+        "G-23's same address is the IP address: a member that registers again by another port, or by streams, is the same and is there "
+        "from then on. A client without a name is known by address and port.",
+        "G-17, G-23: a client that begins again has another port",
+    ),
+    Decision(
+        "GI-17",
+        "Reason 8: a request lacks what it must say, such as name and token in a closed session, or the port of module MM. Reason 6: the "
+        "session is not described yet, or nobody has the User ID. Reason 2: the user is at another address.",
+        "G-13, G-15 and G-26 refuse without a reason",
+    ),
+    Decision(
+        "GI-18",
+        "An invitation list has the creator and the core members in it by themselves.",
+        "8.3: they are named by an option of their own",
+    ),
+    Decision(
+        "GI-19",
+        "After eight wrong tokens of one address within a minute, its tokens are refused with reason 5 unseen for the rest of it.",
+        "7.1.3 is silent about guessing",
+    ),
+    Decision(
+        "GI-20",
+        "A name has 255 octets at most, another text of a session 8192, and 1024 names may be core members, and as many invited: what is "
+        "more is refused with reason 8.",
+        "8.3: lengths have 16 bits, and everybody's names are kept",
+    ),
+    Decision(
+        "GI-21",
+        "Several members may speak over TCP from one address: each has the connection to module MM on which it has spoken; until then it "
+        "is reached by those that nobody has spoken on. Half a message is waited for 10 s, and 60 s for a connection's member.",
+        "G-17: a member is its address",
+    ),
+    Decision(
+        "GI-22",
+        "A creator's KARES starts the session where its SAREQ was granted, and is ignored and counted otherwise.",
+        "7.2, Figure 12 would activate it, and pass over the start condition",
+    ),
+    Decision(
+        "GI-23",
+        "An LVREQ that moves the creator or a core member ends an active session, whatever its level.",
+        "7.2.4 has one way to leave, and G-14 three",
+    ),
+    Decision(
+        "GI-24",
+        "A session is announced by IPv6 in the scope that is its IPv4 group's: ff02 for 224.0.0.0/24, ff03 for 239.253.0.0 to "
+        "239.255.255.255, ff08 for the rest of 239.0.0.0/8, else ff0e.",
+        "RFC 2974 announces a session where its data is, which has IPv4 groups alone",
+    ),
+    Decision(
+        "GI-25",
+        "The e-mail that a session's page offers has neither sender nor date: a mail program puts both in.",
+        "7.1.2: announcements by e-mail have no form",
+    ),
+    Decision(
+        "GI-26",
+        "A session that is described anew with another group or port goes on there: its members follow with their next KAREQ.",
+        "7.1.1 describes it once",
+    ),
+    Decision(
         "GI-41",
         "A session's SDP is refused with a key in it, and where it lacks what a player needs: groups, ports, payload types.",
         "G-26 asks for SDP alone, which everybody reads",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 from agents.core.checks import is_source_specific
@@ -12,9 +13,8 @@ from agents.gmp.options import KeepAlive
 from agents.gmp.session import Description, Session
 from agents.gmp.session_description import MalformedSdpError
 
-NAME_MAXIMUM = 255  # bytes of UTF-8, of sessions and members
-TEXT_MAXIMUM = 8192  # bytes of UTF-8
-NAMES_MAXIMUM = 1024  # core members, and invited ones
+TEXT_MAXIMUM = 8192  # bytes of UTF-8 [GI-20]
+NAMES_MAXIMUM = 1024  # core members, and invited ones [GI-20]
 _CONDITIONS = frozenset(int(condition) for condition in StartCondition)
 
 
@@ -26,20 +26,21 @@ def description_of(message: SessionMessage, session: Session) -> Description:
     """The description that SCINF brings for ``session``; raises MalformedDescriptionError."""
     options = message.options
     if options.unreadable:
-        raise MalformedDescriptionError(f"{options.unreadable[0].name}: no UTF-8")
-    if message.secure is not session.is_secure:
+        raise MalformedDescriptionError(f"{options.unreadable[0].name}: no UTF-8, or too long for a name")
+    if message.secure is not session.is_secure:  # [GI-14]
         raise MalformedDescriptionError("S is not that of SCREQ")
-    if session.description is not None and message.closed is not session.is_closed:
+    may_close = session.description is None and not session.is_closed  # [GI-14]
+    if message.closed is not session.is_closed and not may_close:
         raise MalformedDescriptionError("M is not that of the session")
-    if options.media is None:
-        raise MalformedDescriptionError("no media")
+    if not options.name or not options.media:
+        raise MalformedDescriptionError("no name, or no media")
     _check_group(message.group, message.port)
-    for name in (options.name or "", *options.core_members, *options.invited_members):
-        _check_text("name", name, NAME_MAXIMUM)
-    for text in (options.media, options.content or "-", options.owner or "-"):
-        _check_text("text", text, TEXT_MAXIMUM)
-    if len(options.core_members) > NAMES_MAXIMUM or len(options.invited_members) > NAMES_MAXIMUM:
-        raise MalformedDescriptionError(f"more than {NAMES_MAXIMUM} names")
+    _check_names(options.core_members)
+    _check_names(options.invited_members)
+    for text in (options.media, options.content or "", options.owner or ""):
+        size = len(text.encode())
+        if size > TEXT_MAXIMUM:
+            raise MalformedDescriptionError(f"a text of {size} bytes, {TEXT_MAXIMUM} at most may be")
     try:
         session_description.check(options.media, message.group, message.port)
     except MalformedSdpError as error:
@@ -53,7 +54,7 @@ def description_of(message: SessionMessage, session: Session) -> Description:
     if options.start_time and options.end_time and options.end_time < options.start_time:
         raise MalformedDescriptionError("it ends before it starts")
     return Description(
-        options.name or "",
+        options.name,
         options.media,
         message.group,
         message.port,
@@ -68,10 +69,11 @@ def description_of(message: SessionMessage, session: Session) -> Description:
     )
 
 
-def _check_text(what: str, text: str, maximum: int) -> None:
-    size = len(text.encode())
-    if not 1 <= size <= maximum:
-        raise MalformedDescriptionError(f"a {what} of {size} bytes, 1 to {maximum} may be")
+def _check_names(names: Sequence[str]) -> None:
+    if len(names) > NAMES_MAXIMUM:
+        raise MalformedDescriptionError(f"more than {NAMES_MAXIMUM} names")
+    if "" in names:
+        raise MalformedDescriptionError("an empty name")
 
 
 def _check_group(group: str, port: int) -> None:

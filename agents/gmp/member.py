@@ -125,7 +125,7 @@ class Member(Client):
             self.drop("unexpected-keep-alive", source, state=state.value)
             return
         self._member_type = message.member_type
-        self._data.is_at(message.group, message.port)
+        self._data.is_at(message.group, message.port, self._keys)
         counter = self._data.roll_over_counter
         options = NO_OPTIONS if counter is None else Options(roll_over_counter=counter)
         self._connection.send(self.membership_message(c.KARES, options=options))

@@ -2,8 +2,8 @@
 
 Each TLV is type 8 | reserved 8 | length 16 of header and value | value, padded with zeros to a multiple of 4 bytes. They are
 written in the order of their types, and read in any. Of a TLV that may stand once the first counts; what follows it, and TLVs
-of unknown types, are skipped and counted in ``skipped`` [G-26, GI-1]. Text that is not UTF-8 is not taken either but named in
-``unreadable``, so that whoever must answer can [G-26].
+of unknown types, are skipped and counted in ``skipped`` [G-26, GI-1]. Text that is not UTF-8, and a name that is too long, are not taken
+either but named in ``unreadable``, so that whoever must answer can [G-26, GI-20].
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from agents.core.errors import DecodeError, EncodeError
 from agents.core.record import record
 from agents.core.tlv import Reader, read_parameters
-from agents.gmp.constants import HEADER_SIZE, OPTION_HEADER_SIZE, OptionType
+from agents.gmp.constants import HEADER_SIZE, NAME_MAXIMUM, OPTION_HEADER_SIZE, OptionType
 
 _HEADER = Struct("!BxH")
 _ALIGNMENT = 4  # bytes
@@ -83,8 +83,18 @@ class _Form:
         self.is_repeatable = is_repeatable
 
 
-def _text(code: OptionType, name: str, *, is_repeatable: bool = False) -> _Form:
-    return _Form(code, name, lambda value: value.decode(), lambda value: value.encode(), is_repeatable=is_repeatable)
+def _text(code: OptionType, name: str) -> _Form:
+    return _Form(code, name, lambda value: value.decode(), lambda value: value.encode())
+
+
+def _name(code: OptionType, name: str, *, is_repeatable: bool = False) -> _Form:
+    return _Form(code, name, _read_name, lambda value: value.encode(), is_repeatable=is_repeatable)
+
+
+def _read_name(value: bytes) -> str:
+    if len(value) > NAME_MAXIMUM:
+        raise ValueError(f"a name of {len(value)} bytes")
+    return value.decode()
 
 
 def _octets(code: OptionType, name: str) -> _Form:
@@ -99,13 +109,13 @@ def _number(code: OptionType, name: str, form: str) -> _Form:
 _KEEP_ALIVE = Struct("!BBxx")
 
 _FORMS: tuple[_Form, ...] = (
-    _text(OptionType.NAME, "name"),
+    _name(OptionType.NAME, "name"),
     _text(OptionType.CONTENT, "content"),
     _text(OptionType.OWNER, "owner"),
     _number(OptionType.START_TIME, "start_time", "!Q"),
     _number(OptionType.END_TIME, "end_time", "!Q"),
     _text(OptionType.MEDIA, "media"),
-    _text(OptionType.CORE_MEMBER, "core_members", is_repeatable=True),
+    _name(OptionType.CORE_MEMBER, "core_members", is_repeatable=True),
     _Form(
         OptionType.KEEP_ALIVE,
         "keep_alive",
@@ -113,8 +123,8 @@ _FORMS: tuple[_Form, ...] = (
         lambda value: _KEEP_ALIVE.pack(value.period, value.timeout),
         _KEEP_ALIVE.size,
     ),
-    _text(OptionType.INVITED_MEMBER, "invited_members", is_repeatable=True),
-    _text(OptionType.CLIENT_NAME, "client_name"),
+    _name(OptionType.INVITED_MEMBER, "invited_members", is_repeatable=True),
+    _name(OptionType.CLIENT_NAME, "client_name"),
     _octets(OptionType.TOKEN, "token"),
     _octets(OptionType.GROUP_KEY, "group_key"),
     _number(OptionType.KEY_GENERATION, "key_generation", "!I"),
@@ -134,7 +144,7 @@ def _reader(form: _Form) -> Reader[tuple[_Form, Any] | None]:
             raise DecodeError("option-size", detail)
         try:
             return form, form.read(data[start:end])
-        except UnicodeDecodeError:
+        except ValueError:  # as UnicodeDecodeError is
             return form, None
 
     return 1 << form.code, read

@@ -246,5 +246,7 @@ def _options(plain: Mapping[str, object]) -> Options:
     except DecodeError as error:
         raise EncodeError(f"options: {error.detail}") from None
     if options.skipped or options.unreadable:
-        raise EncodeError("options: a type that is not known or stands twice, or text that is not UTF-8")
+        raise EncodeError(
+            "options: a type that is not known or stands twice, text that is not UTF-8, or a name that is too long"
+        )
     return options

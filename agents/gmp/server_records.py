@@ -35,7 +35,7 @@ STREAMS = 0  # in place of a port: the member speaks over streams
 
 @record
 class StoredSession:
-    """A session as its record says. ``creator`` is a User ID; ``description`` is None while it is waited for."""
+    """A session as its record says. ``creator`` is a User ID; ``description`` is None while it is waited for [GI-15]."""
 
     session_id: int
     creator: int
@@ -106,7 +106,7 @@ def _description(plain: Mapping[str, Any]) -> Description:
 
 
 def member_record(member: Member, state: MemberState, *, was_asked: bool = False, **changes: Any) -> bytes:
-    """A member's record in ``state``, with what ``changes`` say of its places already."""
+    """A member's record in ``state``, with what ``changes`` say of its places already: it may have others than before [GI-16]."""
     sm: Endpoint = changes.get("sm", member.sm)
     mm: Endpoint | None = changes.get("mm", member.mm)
     address = ip_address(sm.address).packed

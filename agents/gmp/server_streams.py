@@ -2,7 +2,7 @@
 
 A member that speaks over streams is its address, and says who it is only when it speaks: until its stream of module MM has brought a
 message of its own, what module MM has for it goes by every stream of that address that nobody has claimed. A stream that brings half a
-message and then nothing, or that nobody claims for long, is closed.
+message and then nothing, or that nobody claims for long, is closed [GI-21].
 """
 
 from __future__ import annotations

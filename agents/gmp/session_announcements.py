@@ -114,7 +114,7 @@ def _how_to_join(session: Announcement) -> str:
 def mail(session: Announcement) -> bytes:
     """An e-mail that is ready to be sent to whom one likes: the text, and the SDP as a file.
 
-    It has neither sender nor date yet: a mail program opens it as a draft (X-Unsent) and puts both in.
+    It has neither sender nor date yet: a mail program opens it as a draft (X-Unsent) and puts both in [GI-25].
     """
     message = EmailMessage()
     message["Subject"] = f"Session: {visible(session.name)} ({session.mode})"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scapy.config import conf
 
 from agents.core.errors import DecodeError, EncodeError
-from agents.gmp.constants import MAXIMUM_MESSAGE_SIZE, OptionType
+from agents.gmp.constants import MAXIMUM_MESSAGE_SIZE, NAME_MAXIMUM, OptionType
 from agents.gmp.messages import decode_membership, decode_session, encode_membership, encode_session
 from agents.gmp.options import Options, option_rows
 from agents.gmp.plain import decode, encode, from_plain, to_plain
@@ -37,6 +37,7 @@ conf.debug_dissector = True  # scapy would swallow errors of the layers
 REPEATABLE = {OptionType.CORE_MEMBER, OptionType.INVITED_MEMBER}
 TEXT = {OptionType.NAME, OptionType.CONTENT, OptionType.OWNER, OptionType.MEDIA, OptionType.CORE_MEMBER}
 TEXT |= {OptionType.INVITED_MEMBER, OptionType.CLIENT_NAME}
+NAMES = TEXT - {OptionType.CONTENT, OptionType.OWNER, OptionType.MEDIA}
 VECTORS = vectors("SM") + vectors("MM")
 WELL_FORMED = [row for row in VECTORS if not row.get("malformed")]
 MALFORMED = [row for row in VECTORS if row.get("malformed")]
@@ -49,19 +50,20 @@ def named(value: Any) -> str | None:
     return value["name"] if isinstance(value, dict) else None
 
 
-def is_text(value: str) -> bool:
+def is_read(code: int, value: str) -> bool:
+    """Whether it is no text, or one that may be: in UTF-8, and no name that is too long."""
     try:
         bytes.fromhex(value).decode()
     except UnicodeDecodeError:
-        return False
-    return True
+        return code not in TEXT
+    return code not in NAMES or len(value) <= 2 * NAME_MAXIMUM
 
 
 def as_used(fields: Plain) -> Plain:
     """What the judge reads as a role would use it."""
     used: list[list[Any]] = []
     for code, value in sorted(fields.get("options", ()), key=lambda row: row[0]):
-        known = code in list(OptionType) and (code not in TEXT or is_text(value))
+        known = code in list(OptionType) and is_read(code, value)
         if known and (code in REPEATABLE or code not in [row[0] for row in used]):
             used.append([code, value[:4] + "0000" if code == OptionType.KEEP_ALIVE else value])
     fields = {**fields, **({"options": used} if "options" in fields else {})}
@@ -216,9 +218,10 @@ def test_first_of_two_counts_and_text_that_is_none_is_named() -> None:
         ({"options": [[1, "6"]]}, "options: [1, '6'] is not"),
         ({"options": [[1, 6]]}, "options: [1, 6] is not"),
         ({"options": [[1, "ff"]]}, "not UTF-8"),
+        ({"options": [[16, "6e" * 256]]}, "a name that is too long"),
         ({"options": [[99, "ff"]]}, "not known"),
         ({"options": [[20, "ff"]]}, "REJECT_REASON has a value of 1 bytes, not 2"),
-        ({"options": [[6, "20" * 65000], [1, "20" * 1000]]}, "no UDP datagram holds more"),
+        ({"options": [[6, "20" * 65000], [2, "20" * 1000]]}, "no UDP datagram holds more"),
         ({"module": "MM", "packet": "KAREQ", "mode": 3}, "mode: 3 is not 1, open"),
         ({"module": "MM", "packet": "KAREQ", "member_type": 3}, "member_type: 3 is not 1, 2, 4"),
         ({"module": "MM", "packet": "KAREQ", "period": 256}, "KAREQ: session 0"),

@@ -50,6 +50,7 @@ def test_the_description_says_which_session_it_is_and_how_one_joins() -> None:
     ],
 )
 def test_a_session_is_announced_in_its_scope(group: str, at: tuple[str, str]) -> None:
+    """By IPv6 in the same one [GI-24]."""
     assert announced_at(group) == at
 
 
@@ -110,7 +111,6 @@ def test_a_changed_description_is_a_deletion_and_a_new_announcement() -> None:
 
 def test_all_of_a_scope_share_its_bandwidth() -> None:
     given = announcer()
-    size = 0
     for number in range(1, 1001):
         given.put(replace(SESSION, session_id=number, media=SDP.replace("lecture", f"lecture{number}")), 0.0)
     sent = given.due(0.0)
@@ -122,7 +122,10 @@ def test_all_of_a_scope_share_its_bandwidth() -> None:
         size += sum(len(data) for data, to in given.due(deadline) if to == AT[1])
     assert size * 8 / 10_000 < 4000 * 1.1  # bit/s, with what goes at once in the beginning
     given.put(replace(SESSION, session_id=2000, group="239.255.1.1"), 10_000.0)
-    assert len(given.due(10_000.0)) >= 2
+    other = [to.address for _, to in given.due(10_000.0) if to not in AT]
+    assert other == ["239.255.255.255", "ff03::2:7ffe"]  # which this one has for itself
+    after = [(now, to) for now in range(10_001, 10_500) for _, to in given.due(float(now)) if to not in AT]
+    assert after
 
 
 def test_no_two_sessions_have_a_hash_in_common_and_none_has_0() -> None:
@@ -201,7 +204,7 @@ def test_an_e_mail_can_be_opened_and_holds_the_description() -> None:
     message = email.message_from_bytes(mail(hostile), policy=email.policy.default)
     assert message["Subject"].strip() == "Session: lecture[U+000D][U+000A]Bcc: all@example.com[U+202E] (closed, secure)"
     assert message["Bcc"] is None
-    assert (message["X-Unsent"], message["From"], message["Date"]) == ("1", None, None)
+    assert (message["X-Unsent"], message["From"], message["Date"]) == ("1", None, None)  # GI-25
     body, attached = message.iter_parts()
     assert body.get_content() == text(hostile)
     assert (attached.get_content_type(), attached.get_filename()) == ("application/sdp", "session-7.sdp")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from agents.core.agent import ApplicationData, Endpoint
 from agents.core.media_control import MediaReport, encode
-from agents.gmp.events import (
-    AskMembers,
-    EndSession,
-    Register,
-)
+from agents.gmp.constants import Level
+from agents.gmp.events import AskMembers, EndSession, Leave, Register
 from agents.mmcp.events import ApplicationLeave
 from captures.gmp import dissector as judge
 from tests.agents.gmp.hand_made import (
@@ -233,6 +231,18 @@ def test_program_that_comes_late_is_told_what_holds() -> None:
     assert len(orders(lab, "alice")) == 2
     lab.tell("alice", ApplicationData(b"{"))
     assert lab.count("alice", "dropped.media-report") == 1
+
+
+def test_data_goes_on_where_the_session_is_now() -> None:
+    """A session that has another group: its member leaves the one that it joined, and not the new one [GI-26]."""
+    lab = started()
+    mark = lab.mark()
+    for _ in range(2):
+        lab.from_server("alice", mm("KAREQ", period=10, timeout=30, group="239.9.9.9", port=6000))
+    assert lab.lines(mark) == [f"alice leaves {GROUP}", "alice joins 239.9.9.9", *["alice KARES server"] * 2]
+    assert [json.loads(data)["group"] for _, data in lab.delivered] == [GROUP, "239.9.9.9"]
+    lab.tell("alice", Leave(Level.ACTIVE))
+    assert "alice leaves 239.9.9.9" in lab.lines(mark)
 
 
 def test_group_that_could_not_be_joined_is_joined_again() -> None:

@@ -107,6 +107,7 @@ def test_session_over_streams(lab: StreamingLab, pieces: int) -> None:
 
 
 def test_members_of_one_address_have_their_own_streams(lab: StreamingLab) -> None:
+    """GI-21."""
     host(lab)
     streaming = Streaming(lab)
     users, streams = [], []
@@ -200,6 +201,20 @@ def test_creations_that_are_not_described_are_bounded_and_expire() -> None:
     assert not lab.nodes["server"].alarms
     assert callers[1].create() == ["SCACC"]
     assert callers[0].describe() == ["SCREJ 4"]
+
+
+def test_creation_that_is_not_described_outlives_the_server_and_expires_too() -> None:
+    """GI-15."""
+    lab = Meeting()
+    caller = Caller(lab, "host", "10.0.0.9")
+    caller.create()
+    lab.begin_again()
+    assert caller.describe() == ["SCCON"]
+    caller.create()
+    lab.begin_again()
+    lab.run_for(admission.HALF_OPEN_TIME + 1)
+    assert list(lab.server.sessions) == [1]
+    assert caller.describe() == ["SCREJ 4"]
 
 
 def test_creations_of_all_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,6 +177,7 @@ ENDS: dict[str, tuple[Callable[[Meeting, Caller, Caller, Caller], object], str]]
     "creator": (lambda _lab, creator, _core, _other: creator.mm_says("TRREQ"), "creator"),
     "creator leaves": (lambda _lab, creator, _core, _other: creator.leave(0), "creator-left"),
     "core member leaves": (lambda _lab, _creator, core, _other: core.leave(0), "core-left"),
+    "core member de-enrols": (lambda _lab, _creator, core, _other: core.leave(1), "core-left"),
     "core member leaves for good": (lambda _lab, _creator, core, _other: core.leave(2), "core-left"),
     "creator silent": (lambda lab, _creator, core, other: silent(lab, core, other), "creator-silent"),
     "core member silent": (lambda lab, creator, _core, other: silent(lab, creator, other), "core-silent"),
@@ -187,7 +188,7 @@ ENDS: dict[str, tuple[Callable[[Meeting, Caller, Caller, Caller], object], str]]
 
 @pytest.mark.parametrize("name", ENDS)
 def test_end(name: str) -> None:
-    """Who ends a session by leaving or by silence, and who is told [G-11]."""
+    """Who ends a session by leaving, at any level, or by silence, and who is told [G-11, GI-23]."""
     course, reason = ENDS[name]
     lab = Meeting()
     creator = host(lab, text(CORE, "alice"), until="enrolled")
@@ -208,6 +209,21 @@ def test_end(name: str) -> None:
     for sent in lab.packets("TRIND"):
         assert (sent.fields["ss"], sent.fields["session_id"]) == (1, SESSION)
     assert set(lab.nodes["server"].alarms) == {("ended",)}
+
+
+def test_core_member_that_is_not_active_ends_the_session_as_well() -> None:
+    """By an LVREQ that moves it [GI-23]."""
+    lab = Meeting()
+    creator = host(lab, text(CORE, "alice"), until="enrolled")
+    core = guest(lab, "alice", "enrolled")
+    creator.activate()
+    creator.keep_alive()
+    core.leave(0)
+    assert lab.server.sessions[SESSION].is_active
+    core.leave(1)
+    lab.run_for(0.1)
+    assert ("session-ended", {"session": 1, "reason": "core-left"}) in lab.told()
+    assert creator.mm in {sent.destination for sent in lab.packets("TRIND")}
 
 
 def test_what_is_gone_is_answered_alike_for_a_minute() -> None:

@@ -1,4 +1,4 @@
-"""What the server refuses, and the reason that it gives [G-13, G-16, G-19, G-23 to G-28]."""
+"""What the server refuses, and the reason that it gives [G-13, G-16, G-19, G-23 to G-28, GI-17]."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ CREATIONS: dict[str, tuple[Callable[[], list[str]], str]] = {
     "nameless where names are wanted": (lambda: creation(named=False, changes={"require_names": True}), "SCREJ 2"),
     "empty name": (lambda: creation(options=[[CLIENT, ""]]), "SCREJ 8"),
     "name that is no UTF-8": (lambda: creation(options=[[CLIENT, "ff"]]), "SCREJ 8"),
+    "longest name": (lambda: creation(options=[text(CLIENT, "n" * 255)]), "SCACC"),
+    "name that is too long": (lambda: creation(options=[text(CLIENT, "n" * 256)]), "SCREJ 8"),  # GI-20
     "secure where there are no secrets": (lambda: creation(s=1), "SCREJ 3"),
     "secure": (lambda: creation(changes={"secrets": SECRETS}, s=1), "SCACC"),
     "secure without a name": (lambda: creation(named=False, changes={"secrets": SECRETS}, s=1), "SCREJ 2"),
@@ -78,7 +80,9 @@ DESCRIPTIONS: dict[str, tuple[tuple[list[Any], ...], dict[str, Any], str]] = {
     "name that is too long": ((text(NAME, "n" * 256),), {}, "SCREJ 8"),
     "media that is too long": ((text(MEDIA, SDP + "a=x\r\n" * 2000),), {}, "SCREJ 8"),
     "empty core member": (([CORE, ""],), {}, "SCREJ 8"),
+    "core member with a name that is too long": ((text(CORE, "n" * 256),), {}, "SCREJ 8"),
     "empty invited member": (([INVITED, ""],), {}, "SCREJ 8"),
+    "invited member with a name that is too long": ((text(INVITED, "n" * 256),), {}, "SCREJ 8"),
     "too many core members": (tuple(text(CORE, f"n{n}") for n in range(1025)), {}, "SCREJ 8"),
     "period 0": (([KEEP_ALIVE, "001e0000"],), {}, "SCREJ 8"),
     "timeout not above period": (([KEEP_ALIVE, "1e1e0000"],), {}, "SCREJ 8"),
@@ -90,7 +94,7 @@ DESCRIPTIONS: dict[str, tuple[tuple[list[Any], ...], dict[str, Any], str]] = {
     "group with a source": ((), {"group": "232.1.1.1"}, "SCREJ 8"),
     "port 0": ((), {"port": 0}, "SCREJ 8"),
     "unknown option": (([99, "0102"],), {}, "SCCON"),
-    "secure all at once": ((), {"s": 1}, "SCREJ 8"),
+    "secure all at once": ((), {"s": 1}, "SCREJ 8"),  # GI-14
     "of another user": ((), {"user_id": 7}, "SCREJ 2"),
     "of another session": ((), {"session_id": 7}, "SCREJ 4"),
 }
@@ -106,6 +110,19 @@ def test_description(name: str) -> None:
         assert caller.describe() == ["SCCON"]
 
 
+def test_session_may_become_a_closed_one_until_it_is_described_and_no_open_one() -> None:
+    """M is that of SCREQ, or of the first SCINF [GI-14]."""
+    caller = Caller(Meeting(), "host", "10.0.0.9")
+    caller.create(m=1)
+    assert caller.describe(m=0) == ["SCREJ 8"]
+    assert caller.describe(m=1) == ["SCCON"]
+    assert caller.create(m=0) == ["SCACC"]
+    assert caller.describe(m=1) == ["SCCON"]
+    assert len(caller.option(TOKEN)) == 16
+    assert caller.describe(text(NAME, "another"), m=0) == ["SCREJ 8"]
+    assert caller.describe(text(NAME, "another"), m=1) == ["SCCON"]
+
+
 def test_description_from_elsewhere() -> None:
     caller = Caller(Meeting(), "host", "10.0.0.9")
     caller.create()
@@ -117,6 +134,8 @@ REGISTRATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "nameless": ({"options": []}, ["SRACC"]),
     "empty name": ({"options": [[CLIENT, ""]]}, ["SRREJ 8"]),
     "name that is no UTF-8": ({"options": [[CLIENT, "80"]]}, ["SRREJ 8"]),
+    "longest name": ({"options": [text(CLIENT, "n" * 255)]}, ["SRACC"]),
+    "name that is too long": ({"options": [text(CLIENT, "n" * 256)]}, ["SRREJ 8"]),
     "unknown session": ({"session_id": 9}, ["SRREJ 4"]),
 }
 
@@ -137,7 +156,7 @@ def test_session_without_a_description_takes_nobody() -> None:
 
 CLOSED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "invited": ("alice", {}, ["SRRES", "SRACC"]),
-    "core member": ("carol", {}, ["SRRES", "SRACC"]),
+    "core member": ("carol", {}, ["SRRES", "SRACC"]),  # GI-18
     "not invited": ("bob", {}, ["SRRES", "SRREJ 2"]),
     "no name": ("alice", {"options": [[TOKEN, "00" * 16]]}, ["SRRES", "SRREJ 8"]),
     "no token": ("alice", {"options": [text(CLIENT, "alice")]}, ["SRRES", "SRREJ 8"]),
@@ -167,6 +186,7 @@ def test_closed_session_without_invitations_is_for_who_has_the_token() -> None:
 
 
 def test_guesses_of_one_address_come_to_an_end() -> None:
+    """For a minute the right token is refused as well [GI-19]."""
     lab = Meeting()
     token = host(lab, closed=1).option(TOKEN)
     guesser = guest(lab, "bob", "nothing")
@@ -190,6 +210,35 @@ def test_name_of_a_member_is_not_for_another_address() -> None:
     assert thief.register() == ["SRREJ 2"]
     alice.come("active").leave(2)
     assert thief.register() == ["SRACC"]  # the first is no member any more
+
+
+def test_member_that_begins_again_at_its_address_is_the_same() -> None:
+    """By another port [GI-16]; what comes from the one before is from elsewhere then."""
+    lab = Meeting()
+    host(lab)
+    alice = guest(lab, "alice")
+    before, user = alice.sm, alice.user
+    alice.sm = Endpoint(before.address, 6000)
+    assert alice.register() == ["SRACC"]
+    assert (alice.user, lab.members()["alice"]) == (user, "active")
+    assert lab.count("server", "moved.members") == 1
+    assert alice.enrol(source=before) == ["SJRES 2"]
+    assert alice.enrol() == ["SJRES"]
+    lab.begin_again()
+    assert "SJRES" in alice.enrol()
+
+
+def test_client_without_a_name_is_known_by_its_address_and_port() -> None:
+    """GI-16."""
+    lab = Meeting()
+    host(lab)
+    alice = guest(lab, "alice", "nothing")
+    assert alice.register(options=[]) == ["SRACC"]
+    first = alice.user
+    assert (alice.register(options=[]), alice.user) == (["SRACC"], first)
+    alice.sm = Endpoint(alice.sm.address, 6000)
+    assert alice.register(options=[]) == ["SRACC"]
+    assert alice.user != first
 
 
 STEPS: dict[str, tuple[str, Callable[[Caller], list[str]], list[str]]] = {
@@ -224,7 +273,6 @@ def test_step(name: str) -> None:
     until, step, answers = STEPS[name]
     lab = Meeting()
     host(lab, until="active")
-    before = lab.members()
     alice = guest(lab, "alice", until)
     before = lab.members()
     assert step(alice) == answers
@@ -265,6 +313,7 @@ def test_session_without_a_start_condition_starts() -> None:
 
 
 def test_creator_that_was_not_granted_its_activation_starts_nothing() -> None:
+    """GI-22."""
     lab = Meeting()
     creator = host(lab, text(CORE, "alice"), until="enrolled")
     assert creator.activate() == ["SJRES 6"]
