@@ -31,8 +31,8 @@ CELLS = {"poa1": "ar1", "poa2": "ar2"}
 GROUP = "239.1.2.3"
 
 
-def network(name: str, members: Sequence[str] = PARTICIPANTS) -> Lab:
-    """The model of the drawing; ``members`` are dealt out to the cells, half to each, the first ones to the first."""
+def network(name: str, members: Sequence[str] = PARTICIPANTS, of_first: int | None = None) -> Lab:
+    """The model of the drawing; ``members`` are dealt out to the cells, the first ones, half of them by default, to the first."""
     shape = Shape(4)
     shape.router("r1")
     for cell, router in CELLS.items():
@@ -41,7 +41,8 @@ def network(name: str, members: Sequence[str] = PARTICIPANTS) -> Lab:
         shape.cell(cell, router)
     for host in (SERVER, CREATOR):
         shape.host(host, "r1")
-    of_first = (len(members) + 1) // 2
+    if of_first is None:
+        of_first = (len(members) + 1) // 2
     for number, member in enumerate(members):
         shape.resident(member, tuple(CELLS)[number >= of_first])
     return shape.lab(name, (Stream(GROUP, CREATOR),))

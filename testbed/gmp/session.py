@@ -25,6 +25,8 @@ PORT = 5004  # UDP, of the stream
 SM_PORT, MM_PORT = 16513, 16514  # of the server; clients have their module MM at the latter
 DEADLINE_S = 15.0
 NAME = "Lecture of the laboratory"
+WEB_PORT = 8080
+ANNOUNCED_S = 1.0  # between two announcements: the first one makes the tree, and may get lost meanwhile
 LEAVES_SENT = 3
 REGISTERED, ENROLLED, ACTIVE, ENDED = "REGISTERED", "ENROLLED", "ACTIVE", "ENDED"
 
@@ -134,14 +136,21 @@ class Session:
     def start_server(self) -> RunningRole:
         """The server, first or again; it knows the secrets of all clients that have one."""
         lab = self.lab
-        own: Fields = {"address": lab.model.address_of(SERVER), "enrolment_timeout_s": self.plan.enrolment_timeout_s}
+        address = lab.model.address_of(SERVER)
+        own: Fields = {
+            "address": address,
+            "enrolment_timeout_s": self.plan.enrolment_timeout_s,
+            "announce_from": [address],
+            "announce_on": places.interface_of(lab.model, SERVER),
+            "announce_interval_s": ANNOUNCED_S,
+        }
         if self.plan.secure:
             for node in lab.model.nodes:
                 if node.kind == "host" and node.name != SERVER:
                     self.secrets.setdefault(node.name, secrets.token_hex(32))
             lines = "".join(f'{name} = "{secret}"\n' for name, secret in self.secrets.items())
             own["secrets_file"] = str(lab.roles.keep_private("secrets.toml", lines))
-        self.server = lab.roles.start(SERVER, SERVER, ("gmp", "server"), own, keeps=True)
+        self.server = lab.roles.start(SERVER, SERVER, ("gmp", "server"), own, keeps=True, web=f"{address}:{WEB_PORT}")
         lab.roles.await_ready(self.server)
         return self.server
 
@@ -285,6 +294,18 @@ class Session:
             client.process, r"^refused request=SRREQ reason=(\d+)", DEADLINE_S
         )
         return int(said[1])
+
+    def await_answers(self, node: str) -> None:
+        """Wait until a client has answered another keep-alive request; a stranger's are not counted."""
+        client = self.clients[node]
+        if not client.is_ours:
+            return
+
+        def answered() -> int:
+            counters: Any = client.ask("counters")["counters"]
+            return int(counters.get("sent.KARES", 0))
+
+        await_count(self.lab.network, f"{node} to be asked", answered, answered() + 1, DEADLINE_S)
 
     def await_generation(self, node: str, generation: int) -> None:
         """Wait until a client has the key of a generation; a stranger does not say."""

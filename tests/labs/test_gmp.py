@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,24 @@ pytestmark = pytest.mark.timeout(240)
 
 
 def test_a_session_from_its_creation_to_its_end(tmp_path: Path) -> None:
-    finished = run(tmp_path, "gmp", of=GMP)
+    """A stranger's player receives it too, which is given the SDP of the server's page alone."""
+    clip = tmp_path / "clip.ts"
+    picture = (
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc=size=320x240:rate=25",
+        "-t",
+        "4",
+        "-c:v",
+        "mpeg2video",
+        "-g",
+        "5",
+        "-b:v",
+        "1200k",
+    )
+    subprocess.run(["ffmpeg", "-v", "error", *picture, "-f", "mpegts", str(clip)], check=True, timeout=60)
+    finished = run(tmp_path / "runs", "gmp", "--media", str(clip), of=GMP)
     assert finished.status == 0, finished.explain()
     stays = finished.result["stays"]
     assert [(row["member"], row["entry"], row["until"]) for row in stays] == [
@@ -25,6 +43,9 @@ def test_a_session_from_its_creation_to_its_end(tmp_path: Path) -> None:
     for row in stays:
         assert (row["lost"], row["after"]) == (0, 0)
         assert row["packets"] > 100
+    cases = {row["case"]: row["seen"] for row in finished.result["cases"]}
+    assert list(cases) == ["SAP", "page", "ffprobe", "SAP deletion"]
+    assert "mpeg2video" in cases["ffprobe"]
 
 
 def test_who_is_not_invited_or_has_no_token_is_refused(tmp_path: Path) -> None:
@@ -68,6 +89,15 @@ def test_a_session_ends_with_its_core_members(tmp_path: Path, cases: str) -> Non
     finished = run(tmp_path, "gmp-core", "--cases", cases, "--timeout", "1s", of=GMP)
     assert finished.status == 0, finished.explain()
     assert [row["case"] for row in finished.result["cases"]] == ["other silent", *cases.split(",")]
+
+
+@pytest.mark.parametrize("transport", ["udp", pytest.param("tcp", marks=long)])
+def test_a_server_that_is_killed_has_forgotten_nothing(tmp_path: Path, transport: str) -> None:
+    finished = run(tmp_path, "gmp-restart", "--transport", transport, of=GMP if transport == "udp" else {})
+    assert finished.status == 0, finished.explain()
+    cases = [row["case"] for row in finished.result["cases"]]
+    assert cases == ["created", "registering", "registered", "enrolled", "active", "leaving", "ending"]
+    assert all(row["lost"] == 0 for row in finished.result["stays"])
 
 
 @long

@@ -11,7 +11,7 @@ from testbed.run.finding import find_lab
 from testbed.run.laboratory import build_model, parse_values
 from testbed.run.options import OptionError
 
-LABS = ("gmp", "gmp-closed", "gmp-core", "gmp-secure")
+LABS = ("gmp", "gmp-closed", "gmp-core", "gmp-restart", "gmp-secure")
 
 
 @pytest.mark.parametrize("name", LABS)
