@@ -109,8 +109,11 @@ class _Phases:
 
     def comes_about(self, phase: str, ask: Callable[[], object], wait: Callable[[], object]) -> None:
         """Let somebody ask, kill the server at that moment, and wait for what was asked."""
+        steps = self._session.lab.steps
+        steps.add("silence_begin", role=places.SERVER, why="killed")
         ask()
         began = self._restart(phase)
+        steps.add("silence_end", role=places.SERVER)
         wait()
         self._measurements.add_case(phase, f"came about {time.monotonic() - began:.2f} s after its death")
 

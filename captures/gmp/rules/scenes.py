@@ -44,9 +44,15 @@ class _Seen(Checker):
             self.tell.passed(event.interface, frames)
         elif isinstance(found, Unseen):
             self.tell.unseen(event.interface, found)
+        elif scene.member is not None and self._was_missed(event, scene.member):
+            self.tell.unseen(event.interface, "the server was silenced, and may not have heard what moved the member")
         else:
             text = f"{event.kind} of {event.source} to {event.destination} (frame {event.number}): {found}"
             self.tell.failed(event.interface, text, frames)
+
+    def _was_missed(self, event: Event, member: Member) -> bool:
+        since = member.since
+        return since is not None and self.coverage.silenced(server_of(event), since.t_ns)
 
 
 def frames_before(event: Event, scene: Scene) -> tuple[int, ...]:
