@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from captures.gmp.messages import period_s, timeout_s
+from captures.gmp.messages import period_s, server_of, timeout_s
 from captures.gmp.roster import Member, Roster, Scene, Session, Standing
 from captures.gmp.rules.scenes import Watch, member_key
 from captures.history.events import Event
@@ -134,6 +134,8 @@ class Told(Watch):
         if ending is None or ending[0].t_ns + _AT_ONCE_NS != t_ns:
             return
         cause, session, owed = ending
+        if self.coverage.silenced(server_of(cause), cause.t_ns):
+            return  # it may not have heard of it
         for member in owed.values():
             text = f"user {member.user} was sent no TRIND after {cause.kind} had ended session {session.id} (frame {cause.number})"
             self.owed(cause.interface, member, text, (cause.number,))

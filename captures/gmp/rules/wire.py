@@ -112,8 +112,7 @@ def gmp_pack(_settings: Settings) -> Pack:
                       same=_CONVERSATION, patience=_PATIENCE_S, unless=gmp("UIREQ"), unless_same=_CONVERSATION, void=nobody)),
         Rule("gmp-keep-alive-answered", "7.2", "KAREQ is answered before the next one",
              Answered(request=gmp("KAREQ"), by=gmp("KARES"), within=lambda event: _EARLY * period_s(event), same=(member_of,),
-                      # Who has left says so again a second later, to a server that did not hear it.
-                      patience=_PATIENCE_S, unless=gmp("LVREQ", "TRIND"), unless_same=(ANYWHERE, member_of), void=nobody)),
+                      unless=gmp("LVREQ", "TRIND"), unless_same=(ANYWHERE, member_of), void=nobody)),
         Rule("gmp-authorised", "7.1.3, D G-23", "after SRRES it is decided within 30 s",
              Answered(request=gmp("SRRES"), by=gmp("SRACC", "SRREJ"), within=AUTHORISATION_S, same=_CONVERSATION)),
         Rule("gmp-creation-asked", "7.1.1", "SCACC, SCCON and SCREJ only answer an SCREQ or SCINF, once",
