@@ -21,13 +21,10 @@ from agents.core.agent import (
     Event,
     JoinGroup,
     LeaveGroup,
-    LinkDetected,
-    LinkDown,
-    LinkGoingDown,
-    LinkUp,
     RenewMembership,
 )
 from agents.core.checks import check_group
+from agents.core.links import LinkDetected, LinkDown, LinkGoingDown, LinkUp
 from agents.core.timers import TimerKey
 from agents.mmcp.configuration import (
     HOST_ADDRESSES,

@@ -13,16 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
-from agents.core.agent import (
-    AddressConfigured,
-    Endpoint,
-    Event,
-    GroupJoined,
-    LinkDetected,
-    LinkDown,
-    LinkGoingDown,
-    LinkUp,
-)
+from agents.core.agent import AddressConfigured, Endpoint, Event, GroupJoined
+from agents.core.links import LinkDetected, LinkDown, LinkGoingDown, LinkUp
 from agents.core.timers import TimerKey
 from agents.mmcp import constants as c
 from agents.mmcp.attachment import Attachment

@@ -38,8 +38,6 @@ from agents.core.agent import (
     GroupJoined,
     JoinGroup,
     LeaveGroup,
-    LinkDown,
-    LinkUp,
     Notify,
     RenewMembership,
     SendDatagram,
@@ -48,6 +46,7 @@ from agents.core.agent import (
 )
 from agents.core.driver import Driver
 from agents.core.errors import ConfigurationError
+from agents.core.links import LinkDown, LinkUp
 from agents.core.pages import Pages
 from agents.core.room import Command, Port
 from agents.runtime.application import Application

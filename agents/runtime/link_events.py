@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agents.core.agent import LinkDetected, LinkDown, LinkGoingDown, LinkUp
+from agents.core.links import LinkDetected, LinkDown, LinkGoingDown, LinkUp
 from agents.core.room import Field
 from agents.runtime.control import ControlError, Request
 

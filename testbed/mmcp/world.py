@@ -11,7 +11,8 @@ import random
 from dataclasses import dataclass, field
 from functools import partial
 
-from agents.core.agent import LinkDetected, LinkDown, LinkUp, Notify
+from agents.core.agent import Notify
+from agents.core.links import LinkDetected, LinkDown, LinkUp
 from agents.core.room import Port
 from agents.mmcp.configuration import (
     Controller,

@@ -21,11 +21,10 @@ from agents.core.agent import (
     Event,
     JoinGroup,
     LeaveGroup,
-    LinkDown,
-    LinkUp,
     RenewMembership,
     SendDatagram,
 )
+from agents.core.links import LinkDown, LinkUp
 from agents.core.room import Port
 from testbed.sim.faults import Faults
 from testbed.sim.network import Datagram, Network

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.core.agent import Agent, Endpoint, LinkDetected
+from agents.core.agent import Agent, Endpoint
+from agents.core.links import LinkDetected
 from agents.core.room import Port
 from agents.mmcp.configuration import (
     Controller,

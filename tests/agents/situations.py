@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agents.core.agent import (
-    AddressConfigured,
-    Event,
-    GroupJoined,
-    LinkDetected,
-    LinkDown,
-    LinkGoingDown,
-    LinkUp,
-    OperatorAnswered,
-)
+from agents.core.agent import AddressConfigured, Event, GroupJoined, OperatorAnswered
+from agents.core.links import LinkDetected, LinkDown, LinkGoingDown, LinkUp
 from agents.mmcp.configuration import NodeInterface, Session
 from agents.mmcp.events import ApplicationLeave, DataChannelReport
 from tests.agents.lab import (

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 import agents.mmcp
-from agents.core.agent import Agent, LinkUp, SendDatagram
+from agents.core.agent import Agent, SendDatagram
 from agents.core.errors import ConfigurationError
+from agents.core.links import LinkUp
 from agents.mmcp import (
     LocalMobilityControllerConfiguration,
     MobileNodeConfiguration,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.core.agent import LinkUp
+from agents.core.links import LinkUp
 from agents.mmcp.configuration import NodeInterface, Session, WantedSession
 from agents.mmcp.events import ApplicationLeave, DataChannelReport
 from tests.agents.lab import (

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import agents
-from agents.core.agent import LinkDetected, LinkDown, LinkGoingDown, LinkUp
 from agents.core.errors import ConfigurationError
+from agents.core.links import LinkDetected, LinkDown, LinkGoingDown, LinkUp
 from agents.mmcp.configuration import NodeInterface
 from agents.runtime.control import ControlError, ControlServer, answering
 from agents.runtime.link_events import LinkEvent, Places, link_event, link_event_request

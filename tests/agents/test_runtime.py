@@ -12,18 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.core.agent import (
-    AddressConfigured,
-    ConfigureAddress,
-    Endpoint,
-    JoinGroup,
-    LeaveGroup,
-    LinkDetected,
-    LinkDown,
-    LinkUp,
-    RenewMembership,
-)
+from agents.core.agent import AddressConfigured, ConfigureAddress, Endpoint, JoinGroup, LeaveGroup, RenewMembership
 from agents.core.counters import Counters
+from agents.core.links import LinkDetected, LinkDown, LinkUp
 from agents.mmcp.bare_node import BareNode, BareNodeConfiguration
 from agents.mmcp.events import ApplicationLeave, DataChannelReport
 from agents.runtime.control import MAXIMUM_LINE, ControlError, ControlServer, request

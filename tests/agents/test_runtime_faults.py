@@ -26,12 +26,12 @@ from agents.core.agent import (
     Event,
     GroupJoined,
     JoinGroup,
-    LinkDown,
     Notify,
     RenewMembership,
     SendDatagram,
 )
 from agents.core.counters import Counters
+from agents.core.links import LinkDown
 from agents.core.room import Port
 from agents.runtime import host as host_module
 from agents.runtime.addresses import AddressError, Addresses

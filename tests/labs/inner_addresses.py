@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from agents.core.agent import AddressConfigured, ConfigureAddress, LinkDown
+from agents.core.agent import AddressConfigured, ConfigureAddress
+from agents.core.links import LinkDown
 from agents.runtime.addresses import AddressError, Addresses
 from tests.agents.hosts import told, until
 from tests.agents.roles import Asking

@@ -19,8 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agents.core.agent import Agent, Endpoint, Event, GroupJoined, JoinGroup, LinkDown, LinkUp, RenewMembership
+from agents.core.agent import Agent, Endpoint, Event, GroupJoined, JoinGroup, RenewMembership
 from agents.core.counters import Counters
+from agents.core.links import LinkDown, LinkUp
 from agents.core.timers import TimerKey
 from agents.runtime import links as links_module
 from agents.runtime.configuration import RuntimeConfiguration

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from agents.core.agent import Endpoint, LinkUp, Notify
+from agents.core.agent import Endpoint, Notify
+from agents.core.links import LinkUp
 from agents.mmcp.node_session import NodeSession
 from testbed.commands.program import main
 from testbed.mmcp.simulate import HANDOVER
