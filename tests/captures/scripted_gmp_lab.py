@@ -60,10 +60,14 @@ def good_lab() -> ScriptedGMP:
     return link
 
 
-def written(link: ScriptedGMP, folder: Path, **section: Any) -> Path:
-    """The lab as a file, with other words in its section."""
+def written(link: ScriptedGMP, folder: Path, *, killed_s: float | None = None, **section: Any) -> Path:
+    """The lab as a file, with other words in its section; the server is killed, and there again at once."""
     step = parameters(**section)
     frames = [frame for frame in link.ordered() if not frame.tag.startswith("another")]
     packets = [Packet((Copy(T0 + round(frame.at_s * 1e9), INTERFACE, frame.data),)) for frame in frames]
     end = Step(0, T0 + 40_000_000_000, "session_end", {"step": "session_end", "t_ns": T0 + 40_000_000_000})
-    return Capture(packets, (Step(0, step["t_ns"], "parameters", step), end)).write(folder / "lab.pcapng")
+    steps = [Step(0, step["t_ns"], "parameters", step), end]
+    if killed_s is not None:
+        t_ns = T0 + round(killed_s * 1e9)
+        steps.append(Step(0, t_ns, "crash", {"step": "crash", "t_ns": t_ns, "role": "server"}))
+    return Capture(packets, tuple(steps)).write(folder / "lab.pcapng")

@@ -83,5 +83,17 @@ def test_what_is_broken_is_noticed(tmp_path: Path, case: str) -> None:
     assert mine == {f"gmp-{name}" for name in failing}, failed
 
 
+def test_what_nobody_confirms_a_killed_server_may_forget(tmp_path: Path) -> None:
+    """A leave that nobody has acted on, and an end that nobody was told of."""
+    link = good_lab()
+    link.drop("late.TRIND").drop("paul.[12].?.LVREQ")
+    link.mm(11.202, "paul.9.KAREQ", 5, 3, 1).mm(11.204, "paul.9.KARES", 5, 3, 1)
+    told = judge(written(link, tmp_path))
+    assert {v.rule for v in told.verdicts if v.verdict == "failed"} >= {"gmp-end-told", "gmp-asks-active"}
+    for killed_s, forgiven in ((10.7, "gmp-asks-active"), (20.65, "gmp-end-told")):
+        judgement = judge(written(link, tmp_path, killed_s=killed_s))
+        assert forgiven not in {v.rule for v in judgement.verdicts if v.verdict == "failed"}
+
+
 def test_every_rule_is_broken_by_a_case() -> None:
     assert {f"gmp-{name}" for *_, failing in BROKEN.values() for name in failing} == RULES

@@ -25,6 +25,7 @@ REAL = ("handover-ipv4", "handover-ipv6", "status-ipv4", "status-ipv6")
 AT_LEAST = 0.95
 
 
+@pytest.mark.timeout(180)  # some hundred judgements of whole captures
 def test_every_mutation_of_a_scripted_link_has_one_owner_or_a_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -38,6 +39,7 @@ def test_every_mutation_of_a_scripted_link_has_one_owner_or_a_reason(
     assert account.excused == []
 
 
+@pytest.mark.timeout(180)  # as above
 def test_every_mutation_of_scripted_gmp_has_one_owner_or_a_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -114,7 +114,7 @@ class LeaveRepeated(Watch):
             f"LVREQ of {event.source} that leaves level {event.fields['reserved']} came {len(sent)} times, not {SENDS}"
         )
         self.owed(
-            event.interface,
+            event,
             Member(event.fields["user_id"], event),
             text,
             [each.number for each in sent],

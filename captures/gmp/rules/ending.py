@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from captures.gmp.messages import period_s, server_of, timeout_s
+from captures.gmp.messages import period_s, timeout_s
 from captures.gmp.roster import Member, Roster, Scene, Session, Standing
 from captures.gmp.rules.scenes import Watch, member_key
 from captures.history.events import Event
@@ -26,6 +26,7 @@ class KeepAlivePeriod(Watch):
     def __init__(self, tell: Outcomes, coverage: Coverage, roster: Roster) -> None:
         super().__init__(tell, coverage, roster)
         self._asked: Bounded[Key, tuple[Event, Session, Member]] = Bounded()
+        self._granted: Bounded[Key, Event] = Bounded()
 
     def see(self, event: Event, scene: Scene) -> None:
         """Take the next message."""
@@ -33,8 +34,12 @@ class KeepAlivePeriod(Watch):
             return
         key = member_key(event)
         before, member = self._asked.get(key), scene.member
-        if before is not None and member is not None and member.standing is Standing.ACTIVE and member.asks is None:
+        asks = member is not None and member.asks is not None
+        goes_on = member is not None and member.standing is Standing.ACTIVE and not asks
+        if before is not None and member is not None and goes_on and self._granted.get(key) is not before[0]:
             self._judge(before[0], event, member)
+        if asks:  # the answer to SAREQ, which has nothing to do with the round that all are asked in
+            self._granted.set(key, event)
         self._asked.set(key, (event, scene.session, scene.session.members[event.fields["user_id"]]))
         self.at(event.t_ns + round(period_s(event) * SECOND) + _give_ns(period_s(event)), key)
 
@@ -71,7 +76,7 @@ class KeepAlivePeriod(Watch):
         ):
             return
         text = f"no KAREQ to user {member.user} within its period of {period:g} s after frame {asked.number}"
-        self.owed(asked.interface, member, text, (asked.number, answered.number))
+        self.owed(asked, member, text, (asked.number, answered.number))
 
 
 class Told(Watch):
@@ -134,11 +139,9 @@ class Told(Watch):
         if ending is None or ending[0].t_ns + _AT_ONCE_NS != t_ns:
             return
         cause, session, owed = ending
-        if self.coverage.silenced(server_of(cause), cause.t_ns):
-            return  # it may not have heard of it
         for member in owed.values():
             text = f"user {member.user} was sent no TRIND after {cause.kind} had ended session {session.id} (frame {cause.number})"
-            self.owed(cause.interface, member, text, (cause.number,))
+            self.owed(cause, member, text)
         owed.clear()
 
     def _silent(self, key: Key) -> None:
@@ -154,7 +157,7 @@ class Told(Watch):
         if not others:
             return  # whom it is told to is not seen here
         text = f"user {member.user} was silent past its timeout (since frame {heard.number}), and session {session.id} goes on"
-        self.owed(heard.interface, others[0], text, (heard.number,))
+        self.owed(heard, others[0], text)
 
 
 def _is_there(member: Member, event: Event) -> bool:

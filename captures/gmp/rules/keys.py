@@ -113,7 +113,7 @@ class Repeated(Watch):
             return
         if (session.generation or 0) <= generation and (member.standing or 0) >= Standing.ENROLLED:
             text = f"KDUPT of generation {generation} to {first.destination} came {len(sent)} times, not {SENDS}"
-            self.owed(first.interface, member, text, [each.number for each in sent])
+            self.owed(sent[-1], member, text, [each.number for each in sent])
 
 
 class Renewed(Watch):
@@ -162,7 +162,7 @@ class Renewed(Watch):
             f"user {member.user} of session {session.id} was sent no key newer than generation {generation} after"
             f" {cause.kind} (frame {cause.number})"
         )
-        self.owed(cause.interface, member, text, (cause.number, member.last.number))
+        self.owed(cause, member, text, (cause.number, member.last.number))
 
 
 class Fetched(Watch):
@@ -193,4 +193,4 @@ class Fetched(Watch):
         told, session, member = waits
         if session.ended is None and member.standing is Standing.ACTIVE:
             text = f"user {member.user} was told of key generation {told.fields['reserved']} (frame {told.number}), holds {member.generation} and did not ask"
-            self.owed(told.interface, member, text, (told.number,), by_server=False)
+            self.owed(told, member, text, by_server=False)

@@ -44,15 +44,17 @@ class _Seen(Checker):
             self.tell.passed(event.interface, frames)
         elif isinstance(found, Unseen):
             self.tell.unseen(event.interface, found)
-        elif scene.member is not None and self._was_missed(event, scene.member):
-            self.tell.unseen(event.interface, "the server was silenced, and may not have heard what moved the member")
+        elif self._unconfirmed(event, scene):
+            self.tell.unseen(event.interface, "a step says that the server was killed after what nobody confirms")
         else:
             text = f"{event.kind} of {event.source} to {event.destination} (frame {event.number}): {found}"
             self.tell.failed(event.interface, text, frames)
 
-    def _was_missed(self, event: Event, member: Member) -> bool:
-        since = member.since
-        return since is not None and self.coverage.silenced(server_of(event), since.t_ns)
+    def _unconfirmed(self, event: Event, scene: Scene) -> bool:
+        """Whether the server may rightly have forgotten what moved the member: nobody confirms a leave or KARES."""
+        since = None if scene.member is None else scene.member.since
+        told = since is not None and since.kind in ("LVREQ", "KARES")
+        return told and since is not None and self.coverage.silenced(server_of(event), since.t_ns)
 
 
 def frames_before(event: Event, scene: Scene) -> tuple[int, ...]:
@@ -80,15 +82,25 @@ class Watch(Deadlines):
         """Take the next message."""
         raise NotImplementedError
 
-    def owed(self, interface: str, member: Member, text: str, frames: Iterable[int], *, by_server: bool = True) -> None:
-        """Something that was to come from the server to a member, or from it, did not: failed where it could have been seen."""
+    def owed(
+        self, cause: Event, member: Member, text: str, frames: Iterable[int] = (), *, by_server: bool = True
+    ) -> None:
+        """Something that was to come to a member from the server, or from it, did not: failed where it could have been seen.
+
+        `cause`: the message after which it was to come. Who was killed since then may know nothing of it.
+        """
         last = member.last
+        if by_server and self.coverage.silenced(server_of(cause), cause.t_ns):
+            self.tell.unseen(cause.interface, "a step says that the server was made silent meanwhile")
+            return
         if last.fields["transport"] == "tcp" and self.coverage.silenced(client_of(last)[0], last.t_ns):
-            self.tell.unseen(interface, "a step says that the client was made silent: its connection may have ended")
+            self.tell.unseen(
+                cause.interface, "a step says that the client was made silent: its connection may have ended"
+            )
             return
         if by_server == (last.kind in FROM_SERVER):
             last = last._replace(source=last.destination, destination=last.source)
-        self.missing(last._replace(interface=interface), text, tuple(frames))
+        self.missing(last._replace(interface=cause.interface), text, tuple(frames) or (cause.number,))
 
 
 def watched(kind: type[Watch], roster: Roster) -> Check:
