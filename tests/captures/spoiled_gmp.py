@@ -138,7 +138,7 @@ SESSION: dict[str, tuple[Spoil, set[str]]] = {
     "a name that becomes another user": (
         both(say("paul.9.SRREQ", 7, 5, 0, options=[text(16, "paul")]), say("paul.9.SRACC", 7.002, 5, 9)), {"one-name"},
     ),
-    "a wrong token accepted": (again("nemo.SRREJ", 1.87, 6, 0, options=REASON[1]), set()),
+    "refused for lack of resources, as may be": (again("nemo.SRREJ", 1.87, 6, 0, options=REASON[1]), set()),
     "accepted by a wrong token": (both(drop("nemo.SRREJ"), say("nemo.SRACC", 1.87, 6, 9)), {"admission"}),
     "accepted without invitation": (both(drop("mallory.SRREJ"), say("mallory.SRACC", 1.77, 6, 9)), {"admission"}),
     "refused for a token that is right": (
