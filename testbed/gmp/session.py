@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,41 +96,45 @@ class Session:
 
     # --- starting ---------------------------------------------------------------------------------------------------
 
-    def record_parameters(
-        self, expects: Sequence[str] = (), left_out: dict[str, str] | None = None, **more: object
-    ) -> None:
+    def record_parameters(self, left_out: dict[str, str] | None = None) -> None:
         """Tell the judge who is who."""
-        model, values = self.lab.model, self.lab.values
-
-        def place(node: str) -> Fields:
-            interface = f"{node}:{places.interface_of(model, node)}"
-            return {"name": node, "node": node, "address": model.address_of(node), "interface": interface}
-
-        members = [node.name for node in model.nodes if node.kind == "host" and node.name not in (SERVER, CREATOR)]
+        model = self.lab.model
         self.lab.steps.add(
             "parameters",
             lab=model.name,
             family=model.family,
-            expects=expects,
             left_out=left_out or {},
             group=model.group,
             port=PORT,
-            nominal_spacing_ns=round(1e9 / values.number("rate")),
-            mcs=place(CREATOR),
-            gmp={
-                "transport": values.word("transport"),
-                "closed": self.plan.closed,
-                "secure": self.plan.secure,
-                "period_s": values.seconds("period"),
-                "timeout_s": values.seconds("timeout"),
-                "core_members": list(self.plan.core),
-                "invited_members": list(self.plan.invited),
-                "server": place(SERVER),
-                "creator": place(CREATOR),
-                "participants": [place(node) for node in members],
-            },
-            **more,
+            nominal_spacing_ns=round(1e9 / self.lab.values.number("rate")),
+            mcs=self._place(CREATOR),
+            gmp=self.parameters(),
         )
+
+    def parameters(self) -> Fields:
+        """GMP's part of what the judge is told."""
+        values = self.lab.values
+        return {
+            "transport": values.word("transport"),
+            "closed": self.plan.closed,
+            "secure": self.plan.secure,
+            "period_s": values.seconds("period"),
+            "timeout_s": values.seconds("timeout"),
+            "core_members": list(self.plan.core),
+            "invited_members": list(self.plan.invited),
+            "server": self._place(SERVER),
+            "creator": self._place(CREATOR),
+            "participants": [
+                self._place(node.name)
+                for node in self.lab.model.nodes
+                if node.kind == "host" and node.name not in (SERVER, CREATOR)
+            ],
+        }
+
+    def _place(self, node: str) -> Fields:
+        model = self.lab.model
+        interface = f"{node}:{places.interface_of(model, node)}"
+        return {"name": node, "node": node, "address": model.address_of(node), "interface": interface}
 
     def start_server(self) -> RunningRole:
         """The server, first or again; it knows the secrets of all clients that have one."""
@@ -200,13 +203,18 @@ class Session:
             self.receivers[node] = roles.start(places.receiver_of(node), node, ("media", "receiver"), configuration)
         roles.await_ready(*(self.receivers[node] for node in nodes))
 
+    def add_agent(self, node: str, role: str) -> None:
+        """Start a participant beside another role of its node, with no receiver."""
+        self._start_client(node, "nothing", role=role, session_id=self.id)
+        self.lab.roles.await_ready(self.clients[node])
+
     def add_eavesdropper(self, node: str) -> None:
         """Start a receiver that has joined the group by itself, and has no agent that could give it a key."""
         own = {"group": GROUP, "port": PORT, "eavesdrops_on": places.interface_of(self.lab.model, node)}
         self.receivers[node] = self.lab.roles.start(places.receiver_of(node), node, ("media", "receiver"), own)
         self.lab.roles.await_ready(self.receivers[node])
 
-    def _start_client(self, node: str, until: str, name: str = "", **own: object) -> RunningRole:
+    def _start_client(self, node: str, until: str, name: str = "", role: str = "", **own: object) -> RunningRole:
         lab, model = self.lab, self.lab.model
         kind = "creator" if node == CREATOR else "participant"
         configuration: Fields = {
@@ -220,7 +228,7 @@ class Session:
         }
         if secret := self.secrets.get(node):
             configuration["secret_file"] = str(lab.roles.keep_private(f"{node}.secret", secret))
-        self.clients[node] = lab.roles.start(node, node, ("gmp", kind), configuration, serves=True)
+        self.clients[node] = lab.roles.start(role or node, node, ("gmp", kind), configuration, serves=True)
         return self.clients[node]
 
     # --- asking and waiting -----------------------------------------------------------------------------------------

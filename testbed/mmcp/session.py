@@ -302,10 +302,11 @@ def record_parameters(
     expects: tuple[str, ...] = ("handover",),
     provisioning: Provisioning = USUAL,
     mn_ids: Mapping[str, str] | None = None,
+    others: Mapping[str, object] | None = None,
 ) -> None:
     """What the judge needs to know who is who; everything else it sees on the wire.
 
-    ``left_out``: rules not to ask, with the reason. ``expects``: what the lab is about. ``mn_ids``: the names under which
+    ``left_out``: rules not to ask, with the reason. ``others``: what other protocols have to tell, by their names. ``expects``: what the lab is about. ``mn_ids``: the names under which
     a mobile node's sessions appear in the steps, each with its MN ID; it has one of each unless given.
     """
     model = lab.model
@@ -323,6 +324,7 @@ def record_parameters(
         port=PORT,
         nominal_spacing_ns=spacing_ns,
         **_origins(model),
+        **(others or {}),
         mmcp={
             "port": MMCP_PORT,
             "session_id": SESSION_ID,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.labs.runs import GMP, long, run
+from tests.labs.runs import GMP, MMCP, long, run
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -98,6 +98,16 @@ def test_a_server_that_is_killed_has_forgotten_nothing(tmp_path: Path, transport
     cases = [row["case"] for row in finished.result["cases"]]
     assert cases == ["created", "registering", "registered", "enrolled", "active", "leaving", "ending"]
     assert all(row["lost"] == 0 for row in finished.result["stays"])
+
+
+@pytest.mark.alone
+def test_a_session_of_gmp_is_served_by_mmcp(tmp_path: Path) -> None:
+    finished = run(tmp_path, "gmp-mmcp", of=GMP | MMCP)
+    assert finished.status == 0, finished.explain()
+    result = finished.result
+    assert [row["outcome"] for row in result["handovers"]] == ["predictive"] * 2
+    assert [row["case"] for row in result["cases"]] == ["announced", "left MMCP", "left", "ended"]
+    assert {verdict["pack"] for verdict in result["rules"]["all"]} >= {"gmp", "mmcp"}
 
 
 @long
