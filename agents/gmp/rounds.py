@@ -56,9 +56,9 @@ class Rounds:
         number = len(self._slots)
         full = _ROOM + self._count // number
         latest = self._turn - 1  # it comes again as the last
-        due = self.next_time
-        if due is None or due > now:  # nobody stands in the slots that have gone by since
-            latest = max(latest, int((now - self._begin) / self._width))
+        by_now = min(int((now - self._begin) / self._width), latest + number)
+        if not any(self._slots[turn % number] for turn in range(self._turn, by_now + 1)):
+            latest = max(latest, by_now)  # nobody stands in the slots that have gone by since
             self._turn = latest + 1
         turn = latest + number
         for earlier in range(number):

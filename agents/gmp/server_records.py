@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from ipaddress import ip_address
 from struct import Struct
 from struct import error as struct_error
@@ -30,6 +31,7 @@ NEXT = "next"
 _MEMBER = Struct("!BBBBHHB")
 _STATES = {1: (REGISTERED, False), 2: (ENROLLED, False), 3: (ACTIVE, False), 4: (ENROLLED, True)}
 _STATE_CODES = {state: code for code, state in _STATES.items()}
+_ADDRESSES_REMEMBERED = 4096
 STREAMS = 0  # in place of a port: the member speaks over streams
 
 
@@ -109,12 +111,18 @@ def member_record(member: Member, state: MemberState, *, was_asked: bool = False
     """A member's record in ``state``, with what ``changes`` say of its places already: it may have others than before [GI-16]."""
     sm: Endpoint = changes.get("sm", member.sm)
     mm: Endpoint | None = changes.get("mm", member.mm)
-    address = ip_address(sm.address).packed
+    address = _octets(sm.address)
     name = b"" if member.name is None else member.name.encode()
     code = _STATE_CODES[state, was_asked]
     mm_port = 0 if mm is None else mm.port
     head = _MEMBER.pack(VERSION, code, member.type, member.name is not None, sm.port, mm_port, len(address))
     return head + address + name
+
+
+@lru_cache(_ADDRESSES_REMEMBERED)
+def _octets(address: str) -> bytes:
+    """A member's record is written some four times while it comes, and reading its address is most of the work."""
+    return ip_address(address).packed
 
 
 def read_member(key: str, value: bytes) -> tuple[int, Member, MemberState, bool]:

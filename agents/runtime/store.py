@@ -1,7 +1,8 @@
 """The durable store of a role: keys and values in an SQLite file, written by a thread, on disk before anybody is told.
 
 Commits that come while others are being written go to disk together, in one transaction and with one wait for the disk;
-where that fails each is tried alone, so that one that cannot be written fails alone.
+where that fails each is tried alone, so that one that cannot be written fails alone. A statement takes many rows: between any
+two the thread and the role's would have to take turns, which costs both more than a row does.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from agents.core.agent import Commit, Committed
 from agents.core.counters import Counters
@@ -22,9 +25,12 @@ from agents.runtime.tasks import Tasks
 
 COMMITS_WAITING_MAXIMUM = 4096  # commits that wait while the disk takes others
 
+Row = TypeVar("Row")
+
 _TABLE = "CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
-_PUT = "INSERT INTO entries VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-_FORGET = "DELETE FROM entries WHERE key = ?"
+_PUT, _OR_REPLACE = "INSERT INTO entries VALUES", "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_FORGET = "DELETE FROM entries WHERE key IN"
+ROWS_MAXIMUM = 256  # of one statement; one is made for each power of two up to it, and kept
 
 
 class Store:
@@ -89,15 +95,43 @@ class Store:
         """Why each could not be written, "" for what is on disk."""
         try:
             self._database.execute("BEGIN")
-            for action in batch:
-                for key, value in action.changes.items():
-                    self._database.execute(*((_FORGET, (key,)) if value is None else (_PUT, (key, value))))
+            for statement, values in _statements(batch):
+                self._database.execute(statement, values)
             self._database.execute("COMMIT")
         except sqlite3.Error as error:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             return [str(error)] if len(batch) == 1 else [self._write([action])[0] for action in batch]
         return [""] * len(batch)
+
+
+def _statements(batch: Sequence[Commit]) -> Iterator[tuple[str, Sequence[str | bytes]]]:
+    """What leaves the entries as all commits of a batch would, one after the other: statements and their values."""
+    changes = {key: value for action in batch for key, value in action.changes.items()}
+    put = [(key, value) for key, value in changes.items() if value is not None]
+    for rows in _pieces(put):
+        yield _put(len(rows)), [word for row in rows for word in row]
+    for keys in _pieces([key for key, value in changes.items() if value is None]):
+        yield _forget(len(keys)), keys
+
+
+def _pieces(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """All rows, in few pieces whose sizes are powers of two."""
+    begin = 0
+    while begin < len(rows):
+        size = min(ROWS_MAXIMUM, 1 << (len(rows) - begin).bit_length() - 1)
+        yield rows[begin : begin + size]
+        begin += size
+
+
+@cache
+def _put(rows: int) -> str:
+    return " ".join((_PUT, ", ".join(["(?, ?)"] * rows), _OR_REPLACE))
+
+
+@cache
+def _forget(rows: int) -> str:
+    return " ".join((_FORGET, "(", ", ".join("?" * rows), ")"))
 
 
 def _locked(path: Path) -> int:

@@ -101,6 +101,20 @@ def test_what_was_confirmed_is_there_after_a_kill(tmp_path: Path) -> None:
         assert {f"row {number}" for number in range(2, confirmed + 1)} <= set(entries)
 
 
+@pytest.mark.parametrize("count", [1, store.ROWS_MAXIMUM, 2 * store.ROWS_MAXIMUM + 7])
+def test_many_changes_are_all_made(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "store"
+    commits = (
+        Commit("put", {f"{number}": b"first" for number in range(count)}),
+        Commit("change", {f"{number}": b"second" for number in range(0, count, 3)}),
+        Commit("forget", {f"{number}": None for number in range(0, count, 2)}),
+        Commit("again", {"0": b"third"}),
+    )
+    assert all(event.succeeded for event in kept_in(path, *commits)[0])
+    kept = {"0": b"third", **{f"{number}": b"first" if number % 3 else b"second" for number in range(1, count, 2)}}
+    assert kept_in(path)[1] == kept
+
+
 def test_store_is_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "store"
     with program(path, "count"):

@@ -108,3 +108,10 @@ def test_who_comes_later_is_asked_a_period_after_that(later: float) -> None:
         first, *others = [after - before for before, after in pairwise(times)]
         assert SHORT * 0.88 < first < SHORT * 1.001, "within a slot's width"
         assert others == pytest.approx([SHORT] * len(others))
+
+
+def test_who_is_due_is_not_passed_over_when_another_comes_first() -> None:
+    rounds = Rounds(PERIOD)
+    rounds.add(member(1), 0.0)
+    rounds.add(member(2), PERIOD)
+    assert 1 in {each.user_id for each in rounds.due(PERIOD)}
