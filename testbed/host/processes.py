@@ -28,6 +28,10 @@ class ProcessError(RuntimeError):
     """A process of the lab did not do what it must."""
 
 
+CRASHES = (-signal.SIGSEGV, -signal.SIGABRT)
+"""Exit statuses of a program that came upon a fault of its own."""
+
+
 class ProcessDied(ProcessError):  # noqa: N818  # reads as what happened
     """A process ended that should be running. Names it, its node, its exit status or signal, and its last lines."""
 
@@ -36,6 +40,7 @@ class ProcessDied(ProcessError):  # noqa: N818  # reads as what happened
         super().__init__(
             f"{process.name} on node {process.node} {describe_status(process.popen.returncode)}; "
             + (f"last lines of {process.log}:\n{lines}" if lines else "it said nothing")
+            + (f"\n{process.crash}" if process.crash and process.popen.returncode in CRASHES else "")
         )
         self.name, self.node, self.status = process.name, process.node, process.popen.returncode
 
@@ -97,7 +102,7 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
 class ManagedProcess:
     """One process. `may_end`: ending by itself with status 0 is no error. `stop_signal`: what ends it properly.
 
-    `log_begins`: octets that earlier processes of the same name had left in the log when this one was started.
+    `crash`: what is known of its crashes, and what to do. `log_begins`: octets that earlier processes of the same name had left in the log when this one was started.
     """
 
     name: str
@@ -109,6 +114,7 @@ class ManagedProcess:
     stop_signal: signal.Signals = signal.SIGTERM
     stopping: bool = False
     log_begins: int = 0
+    crash: str = ""
 
     @property
     def running(self) -> bool:
@@ -173,10 +179,12 @@ class ProcessTable:
         environment: Mapping[str, str] | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
         launch: Launcher | None = None,
+        crash: str = "",
     ) -> ManagedProcess:
         """Starts argv in a node; stdout and stderr go to `logs/NAME.log` (appended to when a name is started again).
 
-        `environment` is added to the caller's. `launch`: what starts it in place of the usual one. Raises ProcessError if a process of that name runs, or argv cannot start.
+        `environment` is added to the caller's. `launch`: what starts it in place of the usual one. `crash`: what to
+        say should it crash. Raises ProcessError if a process of that name runs, or argv cannot start.
         """
         if any(p.name == name and p.running for p in self._processes):
             raise ProcessError(f"a process called {name} is already running: stop it first or choose another name")
@@ -194,7 +202,10 @@ class ProcessTable:
                 )
             except OSError as error:
                 raise ProcessError(f"cannot start {name} on node {node}: {error}") from None
-        return self.adopt(ManagedProcess(name, node, tuple(argv), popen, log, may_end, stop_signal, log_begins=begins))
+        process = ManagedProcess(
+            name, node, tuple(argv), popen, log, may_end, stop_signal, log_begins=begins, crash=crash
+        )
+        return self.adopt(process)
 
     def adopt(self, process: ManagedProcess) -> ManagedProcess:
         """Watches a process started elsewhere (a node's own shell, say) like the others."""

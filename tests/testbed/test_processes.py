@@ -67,6 +67,16 @@ def test_a_death_by_signal_is_named(table: ProcessTable) -> None:
         table.check_alive()
 
 
+@pytest.mark.parametrize(("number", "told"), [(signal.SIGSEGV, True), (signal.SIGKILL, False)])
+def test_a_crash_says_what_is_known_of_it(table: ProcessTable, number: signal.Signals, told: bool) -> None:
+    process = table.start("ar1-pimd", "ar1", SLEEP, crash="a fault of its own: run it again")
+    process.popen.send_signal(number)
+    process.popen.wait(5)
+    with pytest.raises(ProcessDied) as caught:
+        table.check_alive()
+    assert str(caught.value).endswith("a fault of its own: run it again") == told
+
+
 def test_an_expected_stop_is_no_error(table: ProcessTable) -> None:
     process = table.start("agent", "mn", SLEEP)
     assert table.stop(process) == -signal.SIGTERM
