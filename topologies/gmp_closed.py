@@ -19,10 +19,11 @@ from __future__ import annotations
 import secrets
 
 from testbed.gmp import places
+from testbed.gmp.asking import described
 from testbed.gmp.options import session_options
 from testbed.gmp.places import CREATOR
 from testbed.gmp.results import TABLES, SessionMeasurements, conclude
-from testbed.gmp.session import ACTIVE, ENDED, Plan, Session, described
+from testbed.gmp.session import ACTIVE, ENDED, Plan, Session
 from testbed.gmp.stays import Stays
 from testbed.net.model import Lab
 from testbed.run.laboratory import RunningLab, Topology

@@ -23,7 +23,7 @@ from testbed.gmp import places
 from testbed.gmp.options import session_options
 from testbed.gmp.places import CREATOR, PARTICIPANTS, SOURCE
 from testbed.gmp.results import TABLES, SessionMeasurements, conclude
-from testbed.gmp.session import ACTIVE, ENDED, ENROLLED, Plan, Session
+from testbed.gmp.session import ACTIVE, ENDED, ENROLLED, NAME, Plan, Session
 from testbed.gmp.stays import Stays
 from testbed.net.model import Lab
 from testbed.run.laboratory import RunningLab, Topology
@@ -40,9 +40,9 @@ def build(_values: Values) -> Lab:
     return places.network("gmp-core")
 
 
-def begin(lab: RunningLab, *, first: bool = True) -> Session:
-    """A session that has started, with everybody active; the server runs since the ``first``."""
-    session = Session(lab, Plan(core=(CORE,), start_condition=2))
+def begin(lab: RunningLab, case: str = CASES[0], *, first: bool = True) -> Session:
+    """A session that has started and ends as ``case`` says; the server runs since the ``first``."""
+    session = Session(lab, Plan(name=f"{NAME}, {case}", core=(CORE,), start_condition=2))
     if first:
         session.record_parameters()
         session.start_server()
@@ -60,7 +60,7 @@ def perform(lab: RunningLab) -> SessionMeasurements:
     measurements = SessionMeasurements()
     for number, case in enumerate(lab.values.words("cases")):
         with lab.progress.step(f"a session to start ({case})"):
-            session = begin(lab, first=number == 0)
+            session = begin(lab, case, first=number == 0)
             session.await_streaming()
         stays = Stays(session, measurements)
         stays.begin(*PARTICIPANTS)

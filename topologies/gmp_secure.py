@@ -20,10 +20,11 @@ from __future__ import annotations
 import time
 
 from testbed.gmp import places
+from testbed.gmp.asking import received
 from testbed.gmp.options import session_options
 from testbed.gmp.places import CREATOR
 from testbed.gmp.results import TABLES, SessionMeasurements, conclude
-from testbed.gmp.session import ACTIVE, ENDED, REGISTERED, Plan, Session, received
+from testbed.gmp.session import ACTIVE, ENDED, REGISTERED, Plan, Session
 from testbed.gmp.stays import FOREVER_NS, Stays
 from testbed.net.model import Lab
 from testbed.run.laboratory import RunningLab, Topology

@@ -29,6 +29,8 @@ CELLS = {"poa1": "ar1", "poa2": "ar2"}
 """Each cell and its router."""
 
 GROUP = "239.1.2.3"
+SAP_GROUP = "239.195.255.255"
+"""Where sessions of that group's scope are announced [RFC 2974 3]: by the server, so it is a stream of the lab as well."""
 
 
 def network(name: str, members: Sequence[str] = PARTICIPANTS, of_first: int | None = None) -> Lab:
@@ -45,7 +47,7 @@ def network(name: str, members: Sequence[str] = PARTICIPANTS, of_first: int | No
         of_first = (len(members) + 1) // 2
     for number, member in enumerate(members):
         shape.resident(member, tuple(CELLS)[number >= of_first])
-    return shape.lab(name, (Stream(GROUP, CREATOR),))
+    return shape.lab(name, (Stream(GROUP, CREATOR), Stream(SAP_GROUP, SERVER)))
 
 
 def receiver_of(node: str) -> str:

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from testbed.gmp import places
-from testbed.gmp.places import SERVER
+from testbed.gmp.places import SAP_GROUP, SERVER
 from testbed.gmp.session import DEADLINE_S, NAME, WEB_PORT, Session
 
-SAP_GROUP, SAP_PORT = "239.195.255.255", 9875  # of the scope that the labs' group is in [RFC 2974 3]
+SAP_PORT = 9875  # [RFC 2974 3]
 _SAP_DELETION = 0x04
 PLAYER_DEADLINE_S = 20.0
 

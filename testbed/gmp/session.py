@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from testbed.gmp import places
+from testbed.gmp.asking import Fields, described
 from testbed.gmp.options import tenths
 from testbed.gmp.places import CREATOR, GROUP, SERVER, SOURCE
 from testbed.net.observation import await_count, sent_packets
 from testbed.net.stream_check import check_streams
 from testbed.run.laboratory import RunningLab
 from testbed.run.options import Values
-from testbed.run.roles import RoleError, RunningRole
+from testbed.run.roles import RunningRole
 
 PORT = 5004  # UDP, of the stream
 SM_PORT, MM_PORT = 16513, 16514  # of the server; clients have their module MM at the latter
@@ -29,8 +30,6 @@ ANNOUNCED_S = 1.0  # between two announcements: the first one makes the tree, an
 LEAVES_SENT = 3
 REGISTERED, ENROLLED, ACTIVE, ENDED = "REGISTERED", "ENROLLED", "ACTIVE", "ENDED"
 
-Fields = dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -40,6 +39,7 @@ class Plan:
     ``until``: what the creator does by itself.
     """
 
+    name: str = NAME
     closed: bool = False
     secure: bool = False
     core: tuple[str, ...] = ()
@@ -56,15 +56,15 @@ def description(values: Values, plan: Plan, origin: str) -> Fields:
     profile = "RTP/SAVP" if plan.secure else "RTP/AVP"
     lines = (
         "v=0",
-        f"o=- 1 1 IN IP4 {origin}",
-        f"s={NAME}",
+        f"o=- {time.time_ns()} 1 IN IP4 {origin}",  # a session of its own
+        f"s={plan.name}",
         f"c=IN IP4 {GROUP}/16",
         "t=0 0",
         f"m=video {PORT} {profile} {kind}",
         f"a=rtpmap:{kind} {mapped}",
     )
     return {
-        "name": NAME,
+        "name": plan.name,
         "group": GROUP,
         "port": PORT,
         "media": "".join(f"{line}\r\n" for line in lines),
@@ -393,22 +393,3 @@ class Session:
         for role in (*self.receivers.values(), self.source, *reversed(self.clients.values()), last):
             if role is not None and role.process.running:
                 self.lab.roles.stop(role)
-
-
-def described(role: RunningRole) -> Fields:
-    """What a role of ours says of itself in brief; raises RoleError."""
-    state = role.ask("state")["state"]
-    if not isinstance(state, dict):
-        raise RoleError(f"{role.name}: its state is {state!r}")
-    return state
-
-
-def received(role: RunningRole, begin_ns: int, end_ns: int) -> Fields:
-    """What a receiver counted between two times, or {"error": why that is not known}."""
-    if not role.is_ours:
-        return {"error": "the receiver is an external command"}
-    try:
-        window = role.ask("window", begin_ns=begin_ns, end_ns=end_ns)["window"]
-    except RoleError as error:
-        return {"error": str(error)}
-    return window if isinstance(window, dict) else {"error": f"it answered {window!r}"}

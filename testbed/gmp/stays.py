@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from testbed.gmp.asking import received
 from testbed.gmp.results import Row, SessionMeasurements
-from testbed.gmp.session import ACTIVE, Session, received
+from testbed.gmp.session import ACTIVE, Session
 
 LATEST_S = 5.0  # from activation to the first packet, whatever joins and builds a tree
 STOPPED_NS = 500_000_000
