@@ -88,7 +88,8 @@ def course(lab: Meeting, *, secure: int) -> None:
 
 
 def kept(lab: Meeting, promised: dict[tuple[str, int], str], since: str) -> None:
-    """Nothing that was confirmed to anybody is lost: who has left since may be lower."""
+    """Nothing that was confirmed to anybody is lost. Alice, who leaves in the end, may be lower."""
+    left = guest(lab, "alice", "nothing").sm.address
     for (address, session_id), state in promised.items():
         session = lab.server.sessions.get(session_id)
         if state == "gone":
@@ -100,7 +101,8 @@ def kept(lab: Meeting, promised: dict[tuple[str, int], str], since: str) -> None
         assert session is not None, f"{since}: session {session_id} is there no more"
         states = [member.state.value for member in session.members.values() if member.sm.address == address]
         assert states, f"{since}: {address} is no member"
-        assert states[0] in STATES, since
+        least = "registered" if address == left else state
+        assert STATES.index(states[0]) >= STATES.index(least), f"{since}: {address} was {state}, and is {states[0]}"
 
 
 class DeadError(Exception):
