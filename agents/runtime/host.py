@@ -1,7 +1,7 @@
 """The driver of one role on a real host: hands it what comes with the time, and carries out its actions in order.
 
-What an action needs of the kernel is done by a module of its own: ports by ``datagram``, ``streams``, groups by
-``membership``, addresses by ``addresses``, the store by ``store``, and so on. Here is only who is told what, and when.
+What an action needs of the kernel is done by a module of its own: ports by ``datagram``, ``streams``, ``groups``, addresses by
+``addresses``, the store by ``store``, and so on. Here is only who is told what, and when.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from agents.core.agent import (
     End,
     Endpoint,
     Event,
-    GroupJoined,
     JoinGroup,
     LeaveGroup,
     Notify,
@@ -53,9 +52,10 @@ from agents.runtime.application import Application
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.control import ControlServer, answering
 from agents.runtime.datagram import DROPPED, DatagramPort, PortError, family_of
+from agents.runtime.groups import Groups
 from agents.runtime.link_events import LinkEvent, Places, link_event_request
 from agents.runtime.links import Links
-from agents.runtime.membership import Loss, Membership, MembershipError, Memberships, membership_of
+from agents.runtime.membership import Memberships
 from agents.runtime.operator import Operator
 from agents.runtime.output import standard_error, standard_output
 from agents.runtime.requests import requests_of
@@ -96,12 +96,22 @@ class AgentHost(Driver[None]):
         self._ways = self.ways
         self._asked: list[Action] = []  # that are being carried out
         self._ports: dict[str, DatagramPort] = {}
-        self._groups: dict[Membership, str] = {}  # that are wanted, and the names of the ports that listen to them
         self._tasks = Tasks(self._fail)
         self._streams = Streams(agent.counters, self._happened, self._stream_received, self._tasks)
         self._memberships = Memberships(agent.counters)
+        self._groups = Groups(
+            self._memberships,
+            self._ports,
+            self._tasks,
+            agent.counters,
+            received=self._received,
+            settle=self._settle,
+            happened=self._happened,
+            tell_application=self._tell_application,
+        )
         self._operator = Operator(runtime.authorise)
-        self._links = Links(self._link_changed, self._address_came, self._interface_gone, self._fail, agent.counters)
+        groups = self._groups
+        self._links = Links(self._link_changed, groups.address_came, groups.interface_gone, self._fail, agent.counters)
         self._moves = moves
         self._places = Places(self._links.is_up)
         self._addresses = self._load_addresses() if moves else None
@@ -219,13 +229,6 @@ class AgentHost(Driver[None]):
         self._agent.receive(data, source, monotonic(), port)
         self._carry_out()
 
-    def _received_from(self, port: str, wanted: str, data: bytes, source: Endpoint) -> None:
-        """Take one datagram of a source-specific group: others of the host may be members for other sources."""
-        if source.address == wanted:
-            self._received(port, data, source)
-        else:
-            self._agent.counters.add("ignored.other-source")
-
     def _stream_received(self, stream: Hashable, data: bytes) -> None:
         self._drive(partial(self._agent.received, stream, data))
 
@@ -268,13 +271,9 @@ class AgentHost(Driver[None]):
         self._trace.write("link-up" if is_up else "link-down", {"interface": interface})
         place = self._places.carrier_changed(interface, is_up=is_up)
         self._happened(LinkUp(interface, place) if is_up else LinkDown(interface))
-        self._interface_gone(interface)  # or has it been made anew?
+        self._groups.interface_gone(interface)  # or has it been made anew?
         if is_up:
-            self._link_came(interface)
-
-    def _link_came(self, interface: str) -> None:
-        self._tell_losses(self._memberships.link_came(interface))
-        self._join_again(interface)
+            self._groups.link_came(interface)
 
     def _link_told(self, event: LinkEvent) -> None:
         """Whoever drives the radio has told of a link."""
@@ -283,25 +282,7 @@ class AgentHost(Driver[None]):
         if self._places.told(event):
             self._commanded(event)
             if isinstance(event, LinkUp) and self._places.is_back(event.interface):
-                self._link_came(event.interface)
-
-    def _interface_gone(self, interface: str) -> None:
-        self._tell_losses(self._memberships.link_changed(interface))
-
-    def _address_came(self, interface: str) -> None:
-        losses = self._memberships.address_came(interface)
-        self._tell_losses(losses)
-        if losses:
-            self._join_again(interface)
-
-    def _tell_losses(self, losses: Sequence[Loss]) -> None:
-        for action, reason in losses:
-            self._stop_listening(membership_of(action))
-            self._happened(GroupJoined(action.group, action.interface, succeeded=False, reason=reason))
-
-    def _join_again(self, interface: str) -> None:
-        for action in self._memberships.to_join_on(interface):
-            self.join_group(None, action)
+                self._groups.link_came(event.interface)
 
     # --- out of the agent: the ways of a Driver ---------------------------------------------------------------------
 
@@ -338,38 +319,15 @@ class AgentHost(Driver[None]):
 
     def join_group(self, place: None, action: JoinGroup) -> None:
         """Begin to join, and listen first where the datagrams are wanted."""
-        membership = membership_of(action)
-        try:
-            if action.listen and membership not in self._groups:
-                self._listen(action)
-        except PortError as error:
-            self._memberships.lose(action)
-            self._tell_failed(action, str(error))
-        else:
-            self._groups[membership] = action.listen
-            self._tasks.begin(self._join(action))
+        self._groups.join(action)
 
     def leave_group(self, place: None, action: LeaveGroup) -> None:
         """Leave, and listen no more."""
-        self._memberships.leave(action.group, action.interface, action.source)
-        self._stop_listening(membership_of(action))
+        self._groups.leave(action)
 
     def renew_membership(self, place: None, action: RenewMembership) -> None:
-        """Have the kernel report it again; a failure is told to the application, and to the role as a loss."""
-        membership = membership_of(action)
-        try:
-            lost = self._memberships.renew(*membership, at_once=action.at_once)
-        except MembershipError as error:
-            reason = str(error)
-            self._stop_listening(membership)
-            self._tell_application(
-                "renew-failed", {"group": action.group, "interface": action.interface, "reason": reason}
-            )
-            self._tell_failed(action, reason)
-        else:
-            if lost is not None:
-                self._stop_listening(membership)  # at a port of the interface that has gone
-                self.join_group(None, lost)
+        """Have the kernel report it again."""
+        self._groups.renew(action)
 
     def configure_address(self, place: None, action: ConfigureAddress) -> None:
         """Begin to give the interface its address."""
@@ -477,57 +435,6 @@ class AgentHost(Driver[None]):
         self._agent.counters.add("raised.nothing" if error is None else f"raised.{type(error).__name__}")
         told = [] if error is None else traceback.format_exception(error)
         self._errors.write("".join([context["message"], "\n", *told]))
-
-    def _tell_failed(self, action: JoinGroup | RenewMembership, reason: str) -> None:
-        """Tell the role after this step that it is no member."""
-        failed = GroupJoined(action.group, action.interface, succeeded=False, reason=reason)
-        asyncio.get_running_loop().call_soon(self._happened, failed)
-
-    async def _join(self, action: JoinGroup) -> None:
-        membership = membership_of(action)
-        if membership not in self._groups:  # it was left before it began
-            return
-        reason = ""
-        try:
-            if not await self._memberships.join(action):
-                return
-        except MembershipError as error:
-            reason = str(error)
-        if membership not in self._groups:  # or meanwhile
-            return
-        if reason:
-            self._stop_listening(membership)
-        self._happened(GroupJoined(action.group, action.interface, succeeded=not reason, reason=reason))
-
-    def _listen(self, action: JoinGroup) -> None:
-        """Open the port at which a group's datagrams are heard; ValueError for a name in use. Raises PortError."""
-        if action.port is None or action.listen in self._ports:
-            raise ValueError(f"{action}: listens at no port number, or by a name that is in use")
-        family = family_of(action.group)
-        receiver = (
-            partial(self._received, action.listen)
-            if action.source is None
-            else partial(self._received_from, action.listen, str(ip_address(action.source)))
-        )
-        with contextlib.ExitStack() as stack:
-            for port in self._ports.values():
-                stack.enter_context(port.shared())
-            opened = DatagramPort(
-                family,
-                str(ip_address(action.group)),
-                action.port,
-                self._agent.counters,
-                receiver,
-                self._settle,
-                group_on=action.interface,
-            )
-        opened.enlarge_buffers()
-        self._ports[action.listen] = opened
-
-    def _stop_listening(self, membership: Membership) -> None:
-        name = self._groups.pop(membership, "")
-        if name:
-            self.close_port(None, ClosePort(name))
 
     async def _configure_address(self, action: ConfigureAddress) -> None:
         """Give the interface its address, or wait for it; what the kernel refuses is tried again.

@@ -346,7 +346,7 @@ def test_membership_whose_renewal_fails_is_lost_and_leaves_nothing_open(
 
 def had_address(host: AgentHost) -> None:
     host._memberships._joined["239.1.1.1", "lo", None]._reported_from = b"another"
-    host._address_came("lo")
+    host._groups.address_came("lo")
 
 
 def renewed(host: AgentHost) -> None:
