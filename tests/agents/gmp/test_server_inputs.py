@@ -217,6 +217,18 @@ def test_creation_that_is_not_described_outlives_the_server_and_expires_too() ->
     assert caller.describe() == ["SCREJ 4"]
 
 
+def test_creation_that_is_deleted_waits_for_no_description() -> None:
+    lab = Meeting()
+    caller = Caller(lab, "host", "10.0.0.9")
+    caller.create()
+    assert caller.sm_says("SDREQ") == ["SDRES"]
+    assert lab.server.describe()["half_open"] == 0
+    lab.run_for(admission.HALF_OPEN_TIME + 1)
+    assert lab.count("server", "expired.half-open") == 0
+    assert caller.create() == ["SCACC"]
+    assert caller.describe() == ["SCCON"]
+
+
 def test_creations_of_all_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agents.gmp.session_management.HALF_OPEN_MAXIMUM", 3)
     lab = Meeting()
@@ -250,6 +262,21 @@ def test_members_are_bounded_for_each_address_and_session() -> None:
     same[0].enrol()
     same[0].leave(2)
     assert others[1].register() == ["SRACC"]
+
+
+def test_members_of_a_session_that_is_gone_take_no_share_of_their_address() -> None:
+    """Nor do they twice after a restart."""
+    lab = Meeting(members_of_address=1)
+    creator = host(lab)
+    alice = guest(lab, "alice", "registered")
+    lab.begin_again()
+    other = Caller(lab, "other", alice.sm.address, port=7000)
+    assert other.register() == ["SRREJ 1"]
+    assert creator.sm_says("SDREQ") == ["SDRES"]
+    creator.create()
+    creator.describe()
+    other.session = creator.session
+    assert other.register() == ["SRACC"]
 
 
 def test_user_ids_that_are_all_given_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

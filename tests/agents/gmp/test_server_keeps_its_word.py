@@ -56,6 +56,19 @@ def test_closed_and_secure_session_goes_on_after_a_restart() -> None:
     assert lab.members()["bob"] == "active"
 
 
+def test_ids_of_what_is_gone_are_given_to_nobody_after_a_restart() -> None:
+    lab = Meeting()
+    creator = host(lab)
+    alice = guest(lab, "alice", "enrolled")
+    lab.begin_again()
+    alice.leave(2)
+    assert guest(lab, "bob", "registered").user == alice.user + 1
+    assert creator.sm_says("SDREQ") == ["SDRES"]
+    lab.begin_again()
+    assert creator.create() == ["SCACC"]
+    assert creator.session == SESSION + 1
+
+
 def promises(lab: Meeting) -> dict[tuple[str, int], str]:
     """What the clients have been told: by address and session, the state that was confirmed."""
     found: dict[tuple[str, int], str] = {}
