@@ -182,10 +182,14 @@ class DeliverData:
 
 @record
 class Notify:
-    """Tell the application what happened to it: ``event`` is a stable word, ``details`` are plain values."""
+    """Tell the application what happened to it: ``event`` is a stable word, ``details`` are plain values.
+
+    ``secrets`` are further details that are the application's alone: no history has them.
+    """
 
     event: str
     details: Mapping[str, object] = field(default_factory=dict)
+    secrets: Mapping[str, object] = field(default_factory=dict)
 
 
 @record

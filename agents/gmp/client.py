@@ -28,7 +28,7 @@ from agents.gmp.group_keys import GroupKeys, KeyRefusedError
 from agents.gmp.messages import MembershipMessage, Message, SessionMessage
 from agents.gmp.options import NO_OPTIONS, Options
 from agents.gmp.requests import Packet, Requests
-from agents.gmp.role import Role
+from agents.gmp.role import NO_SECRETS, Role
 
 RETRY_FIRST = 2.0  # s, before what failed is tried again; doubled each time [GI-3]
 RETRY_LAST = 30.0  # s
@@ -176,11 +176,13 @@ class Client(Role):
             self._machine.move(Input.ACTIVATE)
             self._ask_to_be_active(now)
 
-    def _step_done(self, step: Input, event: str, now: float, **details: object) -> None:
+    def _step_done(
+        self, step: Input, event: str, now: float, secrets: Mapping[str, object] = NO_SECRETS, **details: object
+    ) -> None:
         """The outstanding request is granted."""
         self._machine.move(step)
         self._retry_after = RETRY_FIRST
-        self.notify(event, **details)
+        self.notify(event, secrets, **details)
         self._requests.done(now)
         self.advance(now)
 
@@ -336,7 +338,7 @@ class Client(Role):
         self._try_later("unanswered", now, request=packet.name)
 
     def _try_later(self, event: str, now: float, **details: object) -> None:
-        self.notify(event, **details, again_in_s=self._retry_after)
+        self.notify(event, NO_SECRETS, **details, again_in_s=self._retry_after)
         self.timers.set(("retry",), now + self._retry_after)
         self._retry_after = min(2 * self._retry_after, RETRY_LAST)
 

@@ -129,13 +129,13 @@ class Creator(Member):
 
     def _confirmed(self, message: SessionMessage, now: float) -> None:
         token = self._token = message.options.token
-        details = {"session": self._session_id, **({} if token is None else {"token": token.hex()})}
+        secrets = {} if token is None else {"token": token.hex()}
         self._data.is_at(message.group, message.port, self._keys)
         if self.state is State.DESCRIBING:
             self._is_confirmed = True
-            self._step_done(Input.CONFIRMED, "registered", now, **details)
+            self._step_done(Input.CONFIRMED, "registered", now, secrets, session=self._session_id)
         else:
-            self.notify("described", **details)
+            self.notify("described", secrets, session=self._session_id)
             self._requests.done(now)
             self.advance(now)
 

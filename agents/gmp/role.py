@@ -6,7 +6,8 @@ its name in ``decoders``.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from types import MappingProxyType
 
 from agents.core.agent import Endpoint, Notify
 from agents.core.framing import Framer
@@ -20,6 +21,7 @@ from agents.gmp.messages import (
 )
 
 MM = "mm"  # the port of module MM's messages
+NO_SECRETS: Mapping[str, object] = MappingProxyType({})
 
 
 def _length_in(prefix: bytes) -> int:
@@ -56,9 +58,9 @@ class Role(MessageRole[Message]):
         """Queue one message on a stream."""
         self.send_on_stream(message.packet, framed(encode(message)), stream, _said_of(message))
 
-    def notify(self, event: str, **details: object) -> None:
-        """Tell the application."""
-        self.act(Notify(event, details))
+    def notify(self, event: str, secrets: Mapping[str, object] = NO_SECRETS, **details: object) -> None:
+        """Tell the application, of ``secrets`` nobody else."""
+        self.act(Notify(event, details, secrets))
 
 
 def _said_of(message: Message) -> dict[str, object]:

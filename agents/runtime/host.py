@@ -17,6 +17,7 @@ from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from agents.core.agent import (
@@ -354,8 +355,8 @@ class AgentHost(Driver[None]):
             self._application.deliver(action.data)
 
     def notify(self, place: None, action: Notify) -> None:
-        """Print it, and write it down."""
-        self._tell_application(action.event, action.details)
+        """Print it, and write down what is not secret."""
+        self._tell_application(action.event, action.details, action.secrets)
 
     def write_trace(self, place: None, action: Trace) -> None:
         """Write it down."""
@@ -371,10 +372,12 @@ class AgentHost(Driver[None]):
 
     # --- how they are done ------------------------------------------------------------------------------------------
 
-    def _tell_application(self, event: str, details: Mapping[str, object]) -> None:
+    def _tell_application(
+        self, event: str, details: Mapping[str, object], secrets: Mapping[str, object] = MappingProxyType({})
+    ) -> None:
         if self._agent.keeps_history:
             self._trace.write(event, details)
-        words = "".join([f" {key}={value}" for key, value in details.items()])
+        words = "".join([f" {key}={value}" for key, value in (*details.items(), *secrets.items())])
         self._notices.append(f"{event}{words}\n")
         if self._web is not None:
             self._web.told(details)

@@ -255,7 +255,7 @@ class World(SimulatedWorld):
         if node is self.server_node:
             self._server_told(notice.event, notice.details)
         else:
-            self._client_told(self.people[node.name], notice.event, notice.details)
+            self._client_told(self.people[node.name], notice.event, {**notice.details, **notice.secrets})
 
     def _server_told(self, event: str, details: Any) -> None:
         session_id, user_id = details.get("session", 0), details.get("user", 0)

@@ -82,6 +82,21 @@ def test_a_channel_without_a_port_loses_its_datagram_and_nothing_else(
     assert capfd.readouterr().out == "later\n"
 
 
+def test_secrets_are_told_to_the_application_and_not_written_down(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trace = tmp_path / "role.jsonl"
+
+    async def scene() -> None:
+        agent = Asking(Notify("registered", {"session": 1}, {"token": "0a0b"}))
+        async with running(agent, runtime=RuntimeConfiguration(trace=str(trace))):
+            await until(lambda: "registered" in trace.read_text())
+
+    asyncio.run(scene())
+    assert "registered session=1 token=0a0b\n" in capfd.readouterr().out
+    assert "0a0b" not in trace.read_text()
+
+
 def test_the_timer_is_armed_again_after_a_step_that_failed() -> None:
     async def scene() -> bool:
         agent = Asking()

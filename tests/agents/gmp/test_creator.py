@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agents.core.agent import ApplicationData
+from agents.core.agent import ApplicationData, Notify
 from agents.core.errors import EncodeError
 from agents.core.media_control import MediaReport, encode
 from agents.gmp.constants import Level
@@ -76,7 +76,7 @@ def test_token_of_a_closed_session_is_told_to_who_hands_it_out() -> None:
     lab.start("bob")
     lab.tell("bob", Register())
     lab.run_for(0.1)
-    assert lab.told("bob")[-1] == ("registered", {"session": SESSION, "token": "0a0b"})
+    assert lab.nodes["bob"].notices[-1] == Notify("registered", {"session": SESSION}, {"token": "0a0b"})
     assert lab.packets("SCREQ")[0].fields["m"] == 1
     assert [9, b"carol".hex()] in lab.packets("SCINF")[0].fields["options"]
     assert "0a0b" not in repr(lab.state("bob")) + repr(lab.nodes["bob"].traces)
