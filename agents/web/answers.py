@@ -18,7 +18,7 @@ from agents.core.counters import Counters
 from agents.core.pages import Form, Page, Pages
 from agents.web.connections import Connection
 from agents.web.live import Live
-from agents.web.rendering import HERE, Rendering
+from agents.web.rendering import AHEAD, HERE, BusyError, Rendering
 
 OFFSET_DIGITS = 7
 HTML, JSON = "text/html", "application/json"
@@ -95,7 +95,11 @@ class Answers:
         if not (offset.isascii() and offset.isdecimal() and len(offset) <= OFFSET_DIGITS):
             raise web.HTTPBadRequest(reason="offset: give a number of up to 7 digits")
         make = self._rendering.json if form == JSON else self._rendering.html
-        return _response(make(page, part, int(offset)), form)
+        try:
+            return _response(make(page, part, int(offset)), form)
+        except BusyError:
+            self._counters.add("refused.web.busy")
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": f"{AHEAD:.0f}"}) from None
 
     async def _form(self, form: Form, request: web.Request) -> web.StreamResponse:
         part = request.match_info.get("part", "")

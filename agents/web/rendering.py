@@ -1,7 +1,8 @@
 """Pages from templates: what others have written is escaped, and shown even where it would hide or turn round.
 
 A page that is asked for by many is made once a second, and one that takes long to make less often: however many ask, it costs the role a
-tenth of its time at most. What is shown is no older than that.
+tenth of its time at most. What is shown is no older than that. All pages together have that tenth, too: who asks for ever other ones is
+asked to come again.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from agents.core.pages import Page, Pages
 from agents.core.visible import codes, pieces, visible
 
 AGE = 1.0  # s for which a page is kept at least
-SHARE = 0.1  # of the role's time that a page may take
+SHARE = 0.1  # of the role's time that a page may take, and all pages together
+AHEAD = 1.0  # s, by which their making may be ahead of its share: SHARE of it in one go
 KEPT_MAXIMUM = 64  # pages
 HERE = Path(__file__).parent
 
@@ -63,6 +65,10 @@ class _Kept:
     json: bytes | None = None
 
 
+class BusyError(Exception):
+    """Pages have had their share of the role's time; one that is not kept can be made in AHEAD."""
+
+
 class Rendering:
     """The pages of one role."""
 
@@ -78,24 +84,25 @@ class Rendering:
         self._environment.filters.update(shown=shown, moment=moment, plain=visible)
         self._environment.globals["title"] = pages.title
         self._kept: OrderedDict[tuple[Page, str, int], _Kept] = OrderedDict()
+        self._paid_until = 0.0  # s, when the making of all pages so far is within its share
 
     def html(self, page: Page, part: str, offset: int) -> bytes | None:
-        """A page as a browser has it; None where there is none."""
+        """A page as a browser has it; None where there is none. Raises BusyError."""
         kept = self._found(page, part, offset)
         if kept is not None and kept.html is None:
             began = monotonic()
             here = page.path.replace(f"{{{page.part}}}", part)
             kept.html = self._environment.get_template(page.template).render(kept.values, here=here).encode()
-            kept.until += (monotonic() - began) / SHARE
+            kept.until += self._cost_since(began)
         return None if kept is None else kept.html
 
     def json(self, page: Page, part: str, offset: int) -> bytes | None:
-        """The same as JSON."""
+        """The same as JSON; raises BusyError."""
         kept = self._found(page, part, offset)
         if kept is not None and kept.json is None:
             began = monotonic()
             kept.json = json.dumps(kept.values).encode()
-            kept.until += (monotonic() - began) / SHARE
+            kept.until += self._cost_since(began)
         return None if kept is None else kept.json
 
     def live(self, page: Page, part: str) -> str | None:
@@ -111,17 +118,26 @@ class Rendering:
         """A page that says why there is none."""
         return self._environment.get_template("error.html").render(status=status, reason=reason, here="").encode()
 
+    def _cost_since(self, began: float) -> float:
+        """How long it takes (s) until what was made since ``began`` is within its share."""
+        now = monotonic()
+        cost = (now - began) / SHARE
+        self._paid_until = max(self._paid_until, now) + cost
+        return cost
+
     def _found(self, page: Page, part: str, offset: int) -> _Kept | None:
         key, now = (page, part, offset), monotonic()
         kept = self._kept.get(key)
         if kept is not None and now < kept.until:
             return kept
+        if self._paid_until > now + AHEAD:
+            raise BusyError
         values = page.view(self._agent, part, offset)
+        cost = self._cost_since(now)
         if values is None:
             self._kept.pop(key, None)
             return None
-        took = monotonic() - now
-        kept = self._kept[key] = _Kept(now + AGE + took / SHARE, values)
+        kept = self._kept[key] = _Kept(now + AGE + cost, values)
         self._kept.move_to_end(key)
         if len(self._kept) > KEPT_MAXIMUM:
             self._kept.popitem(last=False)

@@ -12,7 +12,7 @@ from agents.core.errors import ConfigurationError
 from agents.runtime.configuration import RuntimeConfiguration
 from agents.runtime.datagram import PortError
 from agents.runtime.host import AgentHost
-from agents.web import connections, live
+from agents.web import connections, live, rendering
 from agents.web.answers import HTML, JSON, preferred
 from agents.web.server import WebServer, endpoint_of
 from tests.agents.roles import Asking
@@ -160,6 +160,25 @@ def test_what_many_ask_for_is_made_once_a_second() -> None:
                 pass
 
     assert played(scene).looked < 10
+
+
+def test_all_pages_together_have_their_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "AHEAD", 0.0)
+    monkeypatch.setattr(rendering, "AGE", 60.0)
+
+    async def scene(at: Served) -> None:
+        at.server._answers._rendering._paid_until = 0.0
+        assert (await at.get("/rooms/blue"))[0] == 200
+        at.server._answers._rendering._paid_until += 60.0
+        status, headers, _ = await at.get("/rooms/blue?offset=1")
+        assert (status, headers["Retry-After"]) == (503, "1")
+        assert (await at.get("/rooms/blue"))[0] == 200  # is kept
+        at.server._answers._rendering._paid_until -= 60.0
+        async with asyncio.timeout(5):
+            while (await at.get("/rooms/blue?offset=1"))[0] != 200:
+                pass
+
+    assert played(scene).counters["refused.web.busy"] >= 1
 
 
 def test_who_looks_on_is_told_of_what_concerns_the_page() -> None:
