@@ -6,7 +6,10 @@ that is not what was ordered it is told again (`agents.core.media_control`).
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from agents.core.agent import DeliverData, Endpoint, GroupJoined, JoinGroup, LeaveGroup
+from agents.core.checks import is_source_specific
 from agents.core.errors import DecodeError
 from agents.core.media_control import MediaOrder, decode_report, encode
 from agents.gmp.constants import NO_GROUP, REQUEST_TIME
@@ -37,8 +40,14 @@ class DataPlane:
         return self._order is not _STOP
 
     def is_at(self, group: str, port: int, keys: GroupKeys) -> None:
-        """The session's group and port, as the server says them: data that flows goes on there [GI-26]. None changes nothing."""
+        """The session's group and port, as the server says them: data that flows goes on there [GI-26]. None changes nothing.
+
+        What nobody can join without a source is dropped.
+        """
         if group == NO_GROUP or not port or (group, port) == (self.group, self.port):
+            return
+        if not ip_address(group).is_multicast or is_source_specific(group):  # module MM has no checksum
+            self._role.drop("no-group", Endpoint(group, port))
             return
         self._leave_group()
         self.group, self.port = group, port

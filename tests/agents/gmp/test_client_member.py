@@ -245,6 +245,15 @@ def test_data_goes_on_where_the_session_is_now() -> None:
     assert "alice leaves 239.9.9.9" in lab.lines(mark)
 
 
+@pytest.mark.parametrize("group", ["10.1.2.3", "255.255.255.255", "232.1.2.3"])
+def test_what_is_no_group_is_not_joined(group: str) -> None:
+    lab = started()
+    before = orders(lab, "alice")
+    lab.from_server("alice", mm("KAREQ", period=10, timeout=30, **{**TO_GROUP, "group": group}))
+    assert (lab.state("alice")["group"], orders(lab, "alice")) == (GROUP, before)
+    assert lab.count("alice", "dropped.no-group") == 1
+
+
 def test_group_that_could_not_be_joined_is_joined_again() -> None:
     lab = Lab()
     participant(lab, until="active")
