@@ -22,7 +22,7 @@ _MEMBER_FIELDS = ("user", "name", "type", "state")
 
 def _session(server: Server, part: str) -> tuple[Session, Announcement] | None:
     """The session that an address names, once it is described."""
-    if not (part.isascii() and part.isdecimal() and len(part) <= 5):
+    if not (part.isascii() and part.isdecimal() and len(part) <= 5 and part[0] != "0"):
         return None
     session = server.sessions.get(int(part))
     said = None if session is None else announcement_of(session)

@@ -82,7 +82,7 @@ COMMANDS = (
         _leave,
         (Field("level", "active, enrolled or registered; else active.", required=False),),
     ),
-    Command("members", "Ask who is active; list members has the answer.", lambda _: AskMembers()),
+    Command("members", "Ask who is active; list --of members has the answer.", lambda _: AskMembers()),
     Command("end", "A creator: end the active session for everybody.", lambda _: EndSession()),
     Command("delete", "A creator: delete the session while nobody is active.", lambda _: DeleteSession()),
     Command(

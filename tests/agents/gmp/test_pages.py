@@ -116,7 +116,9 @@ def test_a_closed_session_shows_that_it_exists_and_not_who_is_in_it() -> None:
 
 def test_what_is_not_described_or_not_there_has_no_page() -> None:
     server = meeting().server
-    assert all(session_page(server, part, 0) is None for part in ("", "0", "2", "-1", "1.0", "٣", "99999999", "x"))
+    assert all(
+        session_page(server, part, 0) is None for part in ("", "0", "00001", "2", "-1", "1.0", "٣", "99999999", "x")
+    )
     server.sessions[1].description = None
     assert session_page(server, "1", 0) is None
     assert sessions(server, "", 0)["sessions"] == []
