@@ -15,7 +15,7 @@ from pathlib import Path
 
 # <linux/in.h> and <linux/in6.h>, not in Python's socket module.
 _IP_MULTICAST_IF = 32
-_ALLOW_NEW_SOURCES, _CHANGE_TO_EXCLUDE = 5, 4  # RFC 3376 4.2.12, RFC 3810 5.2.12
+_ALLOW_NEW_SOURCES, _MODE_IS_EXCLUDE = 5, 2  # RFC 3376 4.2.12, RFC 3810 5.2.12
 _IGMP_REPORT = {1: 0x12, 2: 0x16, 3: 0x22}  # by version: RFC 1112, RFC 2236 2.1, RFC 3376 4
 _MLD_REPORT = {1: 131, 2: 143}  # RFC 2710 3.1, RFC 3810 5.2
 _ALL_ROUTERS = {4: "224.0.0.22", 6: "ff02::16"}  # where reports of the newest version go
@@ -86,9 +86,13 @@ def _send_mld(group: str, interface: str, source: str | None, version: int) -> N
 
 
 def _record(group: str, source: str | None) -> bytes:
-    """A group record: for any source, or one that adds the source."""
+    """A group record: of a membership for any source, which has not changed by being told, or one that adds the source.
+
+    By a change to EXCLUDE, as the kernel tells it, FRR 10.3's pimd renews the group's timer and not that of its source: the cell loses
+    the data for which the group is known, and a router with two such cells may crash.
+    """
     if source is None:
-        return struct.pack("!BBH", _CHANGE_TO_EXCLUDE, 0, 0) + ip_address(group).packed
+        return struct.pack("!BBH", _MODE_IS_EXCLUDE, 0, 0) + ip_address(group).packed
     return struct.pack("!BBH", _ALLOW_NEW_SOURCES, 0, 1) + ip_address(group).packed + ip_address(source).packed
 
 
