@@ -81,9 +81,18 @@ class Ledger:
             again = self._gathering
             again.insisted = {**group.insisted, **again.insisted}
             again.changes = {**group.insisted, **again.changes}
+        faults: list[Exception] = []
         for done, refused in group.waiting:
-            (done if event.succeeded else refused)(now)
+            try:
+                (done if event.succeeded else refused)(now)
+            except Exception as fault:  # noqa: BLE001  raised below: the others of the group are told all the same
+                faults.append(fault)
         self._on_its_way = None
+        self._begin_with_the_next(event, now)
+        if faults:
+            raise ExceptionGroup("some who waited for a commit could not take it", faults)
+
+    def _begin_with_the_next(self, event: Committed, now: float) -> None:
         if self._gathering.waiting or (event.succeeded and self._gathering.changes):
             self._write()
         elif self._gathering.changes:

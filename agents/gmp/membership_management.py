@@ -64,6 +64,9 @@ class MembershipManagement:
         if session is None:
             self._about_what_is_gone(message, source, via)
             return
+        if session.being_deleted:
+            server.drop("being-deleted", source, packet=message.packet.name)
+            return
         member = session.members.get(message.user_id)
         if member is None or member.state is NOT_REGISTERED:
             server.drop("not-registered", source, packet=message.packet.name)
@@ -190,6 +193,9 @@ class MembershipManagement:
         if not timeout:
             return
         server = self._server
+        if session.being_deleted:
+            server.timers.set(("enrolment", session.session_id), now + timeout)
+            return
         for member in list(islice(session.enrolled.values(), AT_ONCE)):
             if member.heard + timeout > now:
                 break

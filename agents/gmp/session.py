@@ -175,7 +175,7 @@ class Session:
     """One session. ``description`` is None until its SCINF has come. ``generation`` counts its keys, 0: it has none."""
 
     __slots__ = (
-        "active", "answers", "by_name", "by_place", "creator", "description", "enrolled", "enrolled_count", "generation",
+        "active", "answers", "being_deleted", "by_name", "by_place", "creator", "description", "enrolled", "enrolled_count", "generation",
         "information", "information_is_old", "informed_at", "is_changing", "is_closed", "is_secure", "key", "machine", "members", "next_user_id",
         "pieces", "roll_over_counter", "rounds", "session_id", "token",
     )  # fmt: skip
@@ -187,6 +187,7 @@ class Session:
         self.is_closed = is_closed
         self.description: Description | None = None
         self.is_changing = False  # a change of its own waits for the disk
+        self.being_deleted = False  # its deletion does: it takes nothing
         self.token = b""
         self.key = b""
         self.generation = 0

@@ -47,6 +47,10 @@ class SessionManagement:
     def message_received(self, message: SessionMessage, source: Endpoint, now: float, via: Hashable) -> None:
         """Take a request."""
         asked = Asked(message, source, via, by_stream=via in self._server.streams)
+        session = self._server.sessions.get(message.session_id)
+        if session is not None and session.being_deleted and message.packet not in {c.SCREQ, c.SDREQ}:
+            self._server.drop("being-deleted", source, packet=message.packet.name)  # asked again, it is answered
+            return
         match message.packet:
             case c.SRREQ:
                 self._server.registration.register(asked, now)
@@ -134,7 +138,10 @@ class SessionManagement:
         self._answers.refuse_for_lack(asked, now)
 
     def half_open_time(self, session: Session, now: float) -> None:
-        """A session whose description has not come is forgotten."""
+        """A session whose description has not come is forgotten, unless that or its deletion is on its way to the disk."""
+        if session.is_changing:
+            self._server.timers.set(("half-open", session.session_id), now + HALF_OPEN_TIME)
+            return
         self._server.counters.add("expired.half-open")
         self._close_half(session)
         session.machine.move(SessionInput.EXPIRED)
@@ -232,7 +239,7 @@ class SessionManagement:
         elif session.is_changing:
             self._answers.repeated(asked)
         else:
-            session.is_changing = True
+            session.is_changing = session.being_deleted = True
             done, refused = partial(self._deleted, asked, session), partial(self._not_deleted, asked, session)
             self._server.ledger.put(self._server.nothing_of(session), done, refused, now)
 
@@ -245,5 +252,5 @@ class SessionManagement:
         self._answers.answer(asked, c.SDRES, session, session.creator.user_id)
 
     def _not_deleted(self, asked: Asked, session: Session, now: float) -> None:
-        session.is_changing = False
+        session.is_changing = session.being_deleted = False
         self._answers.refuse_for_lack(asked, now)
