@@ -108,7 +108,7 @@ def _run_role(of: Protocol, role: Role, path: Path) -> None:
             role.agent(configuration),
             runtime,
             ports=role.ports(configuration),
-            commands=of.commands,
+            commands=of.commands_of(role),
             moves=role.moves,
             pages=role.pages,
         )

@@ -80,13 +80,15 @@ class Command:
     """Something that a person or program can ask of a running role through its control socket.
 
     ``event`` makes of the fields' values (None for one that was left out) what the role is told; a role that does not
-    know the event ignores it. It may raise ValueError for a value that cannot be.
+    know the event ignores it. It may raise ValueError for a value that cannot be. Only ``roles`` take it, by their names;
+    where none is named, all.
     """
 
     name: str
     summary: str
     event: Callable[[Mapping[str, Any]], Event]
     fields: tuple[Field, ...] = ()
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,3 +161,7 @@ class Protocol:
     implementation: tuple[Decision, ...] = ()
     load: Load | None = None
     modules: tuple[str, ...] = ()
+
+    def commands_of(self, role: Role) -> list[Command]:
+        """What can be asked of a running ``role``."""
+        return [each for each in self.commands if not each.roles or role.name in each.roles]

@@ -64,6 +64,8 @@ def _leave(values: Mapping[str, Any]) -> Event:
     return Leave(Level[level])
 
 
+_CREATOR = ("creator",)
+_CLIENTS = (*_CREATOR, "participant")
 COMMANDS = (
     Command(
         "register",
@@ -73,18 +75,22 @@ COMMANDS = (
             Field("session_id", "A participant's session; else the one it has.", int, required=False),
             Field("token", "Its access token, hexadecimal; else the one it has.", required=False),
         ),
+        _CLIENTS,
     ),
-    Command("enrol", "Register where that is needed, and enrol.", lambda _: Enrol()),
-    Command("activate", "Register and enrol where that is needed, and activate.", lambda _: Activate()),
+    Command("enrol", "Register where that is needed, and enrol.", lambda _: Enrol(), roles=_CLIENTS),
+    Command("activate", "Register and enrol where that is needed, and activate.", lambda _: Activate(), roles=_CLIENTS),
     Command(
         "leave",
         "Leave a level and those above it.",
         _leave,
         (Field("level", "active, enrolled or registered; else active.", required=False),),
+        _CLIENTS,
     ),
-    Command("members", "Ask who is active; list --of members has the answer.", lambda _: AskMembers()),
-    Command("end", "A creator: end the active session for everybody.", lambda _: EndSession()),
-    Command("delete", "A creator: delete the session while nobody is active.", lambda _: DeleteSession()),
+    Command("members", "Ask who is active; list --of members has the answer.", lambda _: AskMembers(), roles=_CLIENTS),
+    Command("end", "A creator: end the active session for everybody.", lambda _: EndSession(), roles=_CREATOR),
+    Command(
+        "delete", "A creator: delete the session while nobody is active.", lambda _: DeleteSession(), roles=_CREATOR
+    ),
     Command(
         "describe",
         "A creator: describe the session anew.",
@@ -97,6 +103,7 @@ COMMANDS = (
             Field("end_time", "Unix seconds.", int, required=False),
             Field("media", "Its SDP.", required=False),
         ),
+        _CREATOR,
     ),
 )
 

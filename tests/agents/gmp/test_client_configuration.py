@@ -178,3 +178,9 @@ def test_commands_say_what_they_are() -> None:
 def test_command_that_cannot_be_is_refused(command: str, values: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         told(command, **values)
+
+
+def test_commands_are_for_the_roles_that_take_them() -> None:
+    taken = {role.name: {each.name for each in PROTOCOL.commands_of(role)} for role in PROTOCOL.roles}
+    shared = {"register", "enrol", "activate", "leave", "members"}
+    assert taken == {"server": set(), "creator": shared | {"end", "delete", "describe"}, "participant": shared}
