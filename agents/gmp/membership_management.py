@@ -253,10 +253,14 @@ class MembershipManagement:
         server = self._server
         held_key = member.state is not REGISTERED
         server.step(session, member, on, now)
-        if is_ending:
-            return
         changes = server.record_of(session, member, member.state)
-        if session.is_secure and server.keys is not None and held_key and member.state is not ENROLLED:
+        if (
+            not is_ending
+            and session.is_secure
+            and server.keys is not None
+            and held_key
+            and member.state is not ENROLLED
+        ):
             server.keys.renew(session, changes, now)
         else:
             server.ledger.note(changes)

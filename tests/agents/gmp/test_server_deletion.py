@@ -9,7 +9,7 @@ import pytest
 from agents.core.agent import Committed
 from agents.gmp.ledger import Ledger
 from captures.gmp import dissector as judge
-from tests.agents.gmp.callers import CLIENT, Caller, guest, host, text
+from tests.agents.gmp.callers import CLIENT, CORE, Caller, guest, host, text
 from tests.agents.gmp.meeting import SESSION, Meeting
 
 
@@ -48,6 +48,19 @@ def test_session_whose_deletion_is_refused_goes_on() -> None:
     assert creator.sm_says("SDREQ") == ["SDRES 1"]
     disk.failure = ""
     assert creator.activate() == ["KAREQ"]
+
+
+def test_core_member_that_ends_the_session_leaves_no_record() -> None:
+    lab = Meeting()
+    creator = host(lab, text(CORE, "bob"))
+    bob = guest(lab, "bob")
+    assert creator.enrol() == ["SJRES"]
+    assert creator.activate() == ["KAREQ"]
+    creator.keep_alive()
+    bob.leave(2)
+    lab.run_for(0.1)
+    assert not lab.server.sessions
+    assert lab.network.disk(lab.nodes["server"]).entries.keys() == {"next"}
 
 
 def test_one_fault_does_not_stop_the_disk_for_the_others() -> None:
