@@ -134,12 +134,10 @@ _FORMS: tuple[_Form, ...] = (
     _number(OptionType.ROLL_OVER_COUNTER, "roll_over_counter", "!I"),
 )
 
-_REPEATABLE = frozenset(form.name for form in _FORMS if form.is_repeatable)
-
 
 def _reader(form: _Form) -> Reader[tuple[_Form, Any] | None]:
     def read(data: bytes, start: int, end: int) -> tuple[_Form, Any] | None:
-        if form.size not in {None, end - start}:
+        if form.size is not None and form.size != end - start:
             detail = f"GMP option {form.code.name} has a value of {end - start} bytes, not {form.size}"
             raise DecodeError("option-size", detail)
         try:
@@ -171,6 +169,7 @@ def read_options(data: bytes) -> Options:
     found, _ = read_parameters(data, HEADER_SIZE, _HEADER, _READERS, "GMP", _ALIGNMENT)
     values: dict[str, Any] = {}
     unreadable: list[OptionType] = []
+    repeated: set[str] = set()
     skipped = 0
     for item in found:
         if item is None:
@@ -181,11 +180,12 @@ def read_options(data: bytes) -> Options:
             unreadable.append(form.code)
         elif form.is_repeatable:
             values.setdefault(form.name, []).append(value)
+            repeated.add(form.name)
         elif form.name in values:
             skipped += 1
         else:
             values[form.name] = value
-    for name in _REPEATABLE & values.keys():
+    for name in repeated:
         values[name] = tuple(values[name])
     return Options(**values, unreadable=tuple(unreadable), skipped=skipped)
 

@@ -218,9 +218,10 @@ class Server(Role):
 
     def tell(self, event: str, session: Session, member: Member | None = None, **details: object) -> None:
         """Tell the application."""
+        who = {"session": session.session_id}
         if member is not None:
-            details = {"user": member.user_id, **details}
-        self._actions.append(Notify(event, {"session": session.session_id, **details}))
+            who["user"] = member.user_id
+        self._actions.append(Notify(event, {**who, **details} if details else who))
 
     def step(self, session: Session, member: Member, on: MemberInput, now: float) -> None:
         """Move a member as the table says, and watch it."""

@@ -31,7 +31,7 @@ from tests.bench.servers import Server, exchange, free_ports
 pytestmark = pytest.mark.timeout(300)
 
 DURABLE_RATIO, MEMORY_RATIO = 0.3, 0.5
-WINDOW = 256  # clients that ask at one time
+WINDOW, LARGE_WINDOW = 256, 1024  # clients that ask at one time
 DURABLE_FLOOR, MEMORY_FLOOR = 0.1, 0.2  # what must hold; the ratios above are wanted, and not reached yet
 ROUNDS = 3
 STEPS = 3  # round trips until a member is active
@@ -43,9 +43,14 @@ MEMBER_BYTES = 2048
 
 
 @pytest.mark.parametrize(
-    ("durable", "target", "floor"), [(False, MEMORY_RATIO, MEMORY_FLOOR), (True, DURABLE_RATIO, DURABLE_FLOOR)]
+    ("durable", "window", "target", "floor"),
+    [
+        (False, WINDOW, MEMORY_RATIO, MEMORY_FLOOR),
+        (True, WINDOW, DURABLE_RATIO, DURABLE_FLOOR),
+        (True, LARGE_WINDOW, DURABLE_RATIO, DURABLE_FLOOR),
+    ],
 )
-def test_registration_to_active(tmp_path: Path, durable: bool, target: float, floor: float) -> None:
+def test_registration_to_active(tmp_path: Path, durable: bool, window: int, target: float, floor: float) -> None:
     ratios, own, rates, each_us = [], [], [], []
     counters: dict[str, int] = {}
     echoed = [sm(c.SRREQ, 0, Options(client_name="n10000"))] * MEMBERS
@@ -57,7 +62,7 @@ def test_registration_to_active(tmp_path: Path, durable: bool, target: float, fl
             members.create()
             before = bare.measure(lambda here: exchange(here, echoed))
             used, began = members.server.processor_ns(), time.perf_counter()
-            trips = sum(members.activate_all(WINDOW))
+            trips = sum(members.activate_all(window))
             whole, used = time.perf_counter() - began, members.server.processor_ns() - used
             after = bare.measure(lambda here: exchange(here, echoed))
             counters = members.counters()
@@ -75,9 +80,9 @@ def test_registration_to_active(tmp_path: Path, durable: bool, target: float, fl
     )
     if durable:
         confirmations = counters["commits.waited-for"] / counters["commits"]
-        latency = WINDOW / statistics.median(rates) * 1000
+        latency = window / statistics.median(rates) * 1000
         print(
-            f"  {confirmations:.0f} confirmations for each wait for the disk, with {WINDOW} clients at one time; "
+            f"  {confirmations:.0f} confirmations for each wait for the disk, with {window} clients at one time; "
             f"an answer takes {latency:.0f} ms"
         )
         assert confirmations >= 10
