@@ -3,7 +3,7 @@
 #
 #   lint    formatter, linter, types                     fast    tests that need no namespaces, on all cores
 #   labs    tests that make namespaces, side by side     alone   those that must have the machine for themselves
-#   long    more combinations of labs                    bench   measurements
+#   long    more combinations of labs, millions of inputs    bench   measurements
 #
 # All parts run even if an earlier one failed. Exit status: 0 if every part passed, else 1.
 # PYTEST_ARGS, if set, goes to pytest as it is.
@@ -24,7 +24,7 @@ part_lint() {
     return $status
 }
 tests() { "$python" -m pytest -q "--color=$colour" "$@" ${more[@]+"${more[@]}"}; }
-part_fast() { tests -n auto -m 'not lab and not bench'; }
+part_fast() { tests -n auto -m 'not lab and not bench and not long'; }
 # A lab waits half of its time. Tests that share something costly say so with xdist_group.
 beside=$(($(nproc) + 1))
 mapfile -t elsewhere < <(grep -rlE --include='test_*.py' 'mark\.lab\b' tests)
@@ -32,6 +32,7 @@ part_labs() { tests -n "$beside" --dist loadgroup -m 'lab and not alone and not 
 part_alone() { tests -m 'alone and not long' tests/labs; }
 part_long() {
     local status=0
+    tests -n auto -m 'long and not lab' || status=1
     tests -n "$beside" --dist loadgroup -m 'long and not alone' tests/labs || status=1
     tests -m 'long and alone' tests/labs || status=1
     return $status

@@ -61,6 +61,6 @@ def test_a_port_that_was_given_takes_the_place_of_the_protocols_own() -> None:
     assert set(port_names()) == {"mmcp", "gmp.sm", "gmp.mm", "msmp", "omcp", "ectp"}
     given = {"mmcp": 24792, "gmp.mm": 6000, "ectp": 7000}
     datagrams = {known.port: known.name for known in every_protocol(given) if known.transport == "udp"}
-    assert datagrams == {16513: "gmp", 6000: "gmp", 24792: "mmcp", 7000: "ectp"}
+    assert datagrams == {16513: "gmp", 6000: "gmp", 24792: "mmcp", 7000: "ectp", 9875: "sap"}
     streams = {known.port: known.name for known in every_protocol(given) if known.transport == "tcp"}
     assert streams == {16513: "gmp", 6000: "gmp", 24792: "msmp", 24794: "omcp"}
