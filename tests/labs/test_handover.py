@@ -150,7 +150,7 @@ def test_a_real_clip_survives_the_walk(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["handver"], "Did you mean handover? Labs: campus, crash, famh, handover"),
+        (["handver"], "Did you mean handover? Labs: campus, crash, famh"),
         (["handover", "--l2-gap", "50"], "'50' has no unit: write 50ms or 50s"),
         (["handover", "--l2-gap=-5ms"], "-5ms is out of bounds: 0ms to 10s"),
         (["handover", "--l2-gap", "3h"], "'3h' is no duration"),
