@@ -20,7 +20,7 @@ from agents.gmp.session import Member, MemberState, Session
 if TYPE_CHECKING:
     from agents.gmp.server import Server
 
-_CHECKSUM, _USER_ID = slice(2, 4), slice(6, 8)  # in a message of module SM
+_CHECKSUM = slice(2, 4)  # in a message of module SM
 _REFUSALS = {
     c.SCREQ: c.SCREJ,
     c.SCINF: c.SCREJ,
@@ -69,7 +69,7 @@ class Answers:
             whole = encode_session(self._granted(packet, session, 0, NO_OPTIONS))
             total = 0xFFFF - int.from_bytes(whole[_CHECKSUM])
             pieces = session.answers[packet] = (
-                whole[: _CHECKSUM.start], total, whole[_CHECKSUM.stop : _USER_ID.start], whole[_USER_ID.stop :]
+                whole[: _CHECKSUM.start], total, whole[_CHECKSUM.stop : c.USER_ID_AT.start], whole[c.USER_ID_AT.stop :]
             )  # fmt: skip
         before, total, between, behind = pieces
         checksum = 0xFFFF - ((total + user_id) % 0xFFFF or 0xFFFF)

@@ -8,6 +8,7 @@ from agents.core.media_control import KEY_SIZE
 
 VERSION = 1  # [8.2, 8.4]
 
+USER_ID_AT = slice(6, 8)  # of the octets of a message, of either module [8.2, 8.4]
 SM_PORT = 16513  # UDP and TCP, the server's module SM [G-3]
 MM_PORT = 16514  # UDP and TCP, the server's module MM [G-3]
 

@@ -19,6 +19,7 @@ from agents.gmp.constants import (
     KEY_SENDS,
     KEY_TIME,
     OPTION_HEADER_SIZE,
+    USER_ID_AT,
     WRAPPED_KEY_SIZE,
     MemberType,
 )
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 AT_ONCE = 256  # members that are sent a key before other work
 PAUSE = 0.001  # s, between
 
-_USER_ID_AT = 6
 _KEY_AT = HEADER_SIZE + OPTION_HEADER_SIZE  # the wrapped key is the first option
 _KEY_END = _KEY_AT + WRAPPED_KEY_SIZE
 
@@ -182,7 +182,11 @@ class KeyDistribution:
                 options = _options(session, bytes(WRAPPED_KEY_SIZE))
                 message = session.membership_message(member, KDUPT, options=options, key_length=GROUP_KEY_SIZE)
                 whole = encode_membership(message)
-                pieces = written[member.type] = whole[:_USER_ID_AT], whole[_USER_ID_AT + 2 : _KEY_AT], whole[_KEY_END:]
+                pieces = written[member.type] = (
+                    whole[: USER_ID_AT.start],
+                    whole[USER_ID_AT.stop : _KEY_AT],
+                    whole[_KEY_END:],
+                )
             before, between, behind = pieces
             yield member, b"".join((before, member.user_id.to_bytes(2), between, wrapped, behind))
 

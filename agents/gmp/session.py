@@ -19,6 +19,7 @@ from agents.gmp.constants import (
     ID_MAXIMUM,
     KAREQ,
     KEEP_ALIVE_UNIT,
+    USER_ID_AT,
     MembershipPacket,
     MemberType,
     SessionPacket,
@@ -28,8 +29,6 @@ from agents.gmp.messages import MembershipMessage, encode_membership
 from agents.gmp.options import NO_OPTIONS, KeepAlive, Options
 from agents.gmp.role import Role
 from agents.gmp.rounds import Rounds
-
-_USER_ID_AT = slice(6, 8)  # in a message of module MM
 
 
 class SessionState(Label):
@@ -345,7 +344,7 @@ class Session:
         pieces = self.pieces.get((packet, member.type))
         if pieces is None:
             whole = encode_membership(self.membership_message(member, packet))
-            pieces = self.pieces[packet, member.type] = whole[: _USER_ID_AT.start], whole[_USER_ID_AT.stop :]
+            pieces = self.pieces[packet, member.type] = whole[: USER_ID_AT.start], whole[USER_ID_AT.stop :]
         return pieces[0] + member.user_id.to_bytes(2) + pieces[1]
 
     def membership_message(

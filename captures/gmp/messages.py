@@ -59,11 +59,6 @@ def client_of(event: Event) -> tuple[str, int]:
     return (event.destination, dport) if event.kind in FROM_SERVER else (event.source, sport)
 
 
-def session_of(event: Event) -> Hashable | None:
-    """A word for the rule language: the session at its server."""
-    return (server_of(event), event.fields["session_id"]) if "session_id" in event.fields else None
-
-
 def member_of(event: Event) -> Hashable | None:
     """A word for the rule language: a user of a session at its server."""
     fields = event.fields
