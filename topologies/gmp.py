@@ -82,6 +82,7 @@ def _perform(session: Session, measurements: SessionMeasurements, listener: publ
     measurements.start_to_first_data_s = round(time.monotonic() - lab.started, 3)
     with lab.progress.step(f"{LATE} to come late"):
         stays.begin(LATE, entry="late")
+    session.ask("p1", "members")
     session.let_stream_go_on(1.0)
     with lab.progress.step(f"{VISITOR} to look at the server's page"):
         measurements.add_case("page", f"{VISITOR} finds the session", public.seen_on_page(session, VISITOR))
